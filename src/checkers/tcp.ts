@@ -1,0 +1,21 @@
+import type { CheckRequest, Verdict } from "../check.ts";
+import { Connection } from "../connection.ts";
+import { because, stopwatch } from "./_words.ts";
+
+/**
+ * Connects, and closes again.
+ *
+ * @param request Where to connect.
+ * @param signal The deadline.
+ * @returns 200 `Connected in 0.00s`, or 503 and why not.
+ */
+export async function checkTcp(request: CheckRequest, signal: AbortSignal): Promise<Verdict> {
+  const elapsed = stopwatch();
+  try {
+    using _connection = await Connection.open(request.host, request.port, signal);
+    return { code: 200, message: `Connected in ${elapsed()}` };
+  } catch (error) {
+    if (signal.aborted) return { code: 503, message: `Connection timed out after ${elapsed()}` };
+    return { code: 503, message: `Unexpected error ${because(error)} after ${elapsed()}` };
+  }
+}

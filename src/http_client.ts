@@ -1,0 +1,264 @@
+/**
+ * One HTTP/1.1 question on one new connection.
+ *
+ * `fetch` would do, but it refuses the ports that browsers must not speak to,
+ * on which services do listen, and a check does not want what it adds: pools,
+ * redirects, decompression.
+ *
+ * @module
+ */
+
+import type { Header } from "./check.ts";
+import { Connection } from "./connection.ts";
+
+/** The bytes of status line and headers that are read before the answer is refused. */
+export const MAX_HEAD_BYTES = 64 * 1024;
+
+/** The bytes of a service's body that are read; the rest is cut off. */
+export const MAX_BODY_BYTES = 64 * 1024;
+
+/** What a server answered. */
+export interface HttpAnswer {
+  /** Its status code, 200–999. */
+  readonly status: number;
+  /** Its body as text, or as much of it as was wanted. */
+  readonly body: string;
+}
+
+/** Thrown when what came is not an HTTP answer, or not all of one. */
+export class HttpError extends Error {
+  override name = "HttpError";
+}
+
+/**
+ * Sends `GET` on a new connection and reads the answer. Redirects are not followed.
+ *
+ * @param hostname The IP address to connect to.
+ * @param port The TCP port to connect to.
+ * @param path The path and query string to ask for, sent as it is.
+ * @param headers The headers to send. `Host` is added where it is missing, and
+ * `Connection: close` always.
+ * @param signal The deadline of the whole exchange.
+ * @param maxBodyBytes How many bytes of the body are wanted; the rest is cut off.
+ * @returns The answer.
+ * @throws {HttpError} If the answer is not HTTP, or ends too early.
+ * @throws {Error} The signal's reason once it has aborted, else what the system
+ * says of the connection.
+ *
+ * @example
+ * ```ts
+ * import { get } from "./http_client.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using server = Deno.serve(
+ *   { hostname: "127.0.0.1", port: 0, onListen() {} },
+ *   () => new Response("fine"),
+ * );
+ * const answer = await get("127.0.0.1", server.addr.port, "/", [], AbortSignal.timeout(1000));
+ * assertEquals(answer, { status: 200, body: "fine" });
+ * ```
+ */
+export async function get(
+  hostname: string,
+  port: number,
+  path: string,
+  headers: readonly Header[],
+  signal: AbortSignal,
+  maxBodyBytes: number = MAX_BODY_BYTES,
+): Promise<HttpAnswer> {
+  using connection = await Connection.open(hostname, port, signal);
+  await connection.write(requestHead(hostname, port, path, headers));
+  const reader = new AnswerReader(connection);
+  for (;;) {
+    const head = parseHead(await reader.head());
+    if (head.status >= 200) {
+      const body = await readBody(reader, head, maxBodyBytes);
+      return { status: head.status, body: new TextDecoder().decode(body, { stream: true }) };
+    }
+    if (head.status === 101) throw new HttpError("the server switched protocols unasked");
+  }
+}
+
+function requestHead(
+  hostname: string,
+  port: number,
+  path: string,
+  headers: readonly Header[],
+): Uint8Array {
+  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
+  let fields = "";
+  if (!headers.some(([name]) => name.toLowerCase() === "host")) {
+    fields += `Host: ${host}:${port}\r\n`;
+  }
+  for (const [name, value] of headers) fields += `${name}: ${value}\r\n`;
+  fields += "Connection: close\r\n\r\n";
+  // A path comes from Deno.serve decoded as UTF-8, header values come as Latin-1.
+  const line = new TextEncoder().encode(`GET ${path} HTTP/1.1\r\n`);
+  const bytes = new Uint8Array(line.length + fields.length);
+  bytes.set(line);
+  for (let i = 0; i < fields.length; i++) bytes[line.length + i] = fields.charCodeAt(i);
+  return bytes;
+}
+
+interface Head {
+  readonly status: number;
+  /** How the body ends: after this many bytes, in chunks, or with the connection. */
+  readonly framing: number | "chunked" | "close";
+}
+
+function parseHead(text: string): Head {
+  const [statusLine = "", ...lines] = text.split(/\r?\n/);
+  const match = /^HTTP\/1\.[01] (\d{3})(?: |$)/.exec(statusLine);
+  if (match === null) throw new HttpError("the answer is not HTTP/1");
+  const status = Number(match[1]);
+  if (status < 100) throw new HttpError(`the answer has no HTTP status: ${status}`);
+
+  let length: string | undefined;
+  let coding: string | undefined;
+  for (const line of lines) {
+    const colon = line.indexOf(":");
+    const name = line.slice(0, Math.max(colon, 0)).toLowerCase();
+    const value = line.slice(colon + 1).trim();
+    if (name === "transfer-encoding") {
+      coding = value.toLowerCase();
+    } else if (name === "content-length") {
+      if (!/^\d{1,15}$/.test(value) || (length !== undefined && length !== value)) {
+        throw new HttpError("the answer's Content-Length is not one number");
+      }
+      length = value;
+    }
+  }
+  if (status < 200 || status === 204 || status === 304) return { status, framing: 0 };
+  if (coding !== undefined) {
+    return { status, framing: /(?:^|,)\s*chunked$/.test(coding) ? "chunked" : "close" };
+  }
+  return { status, framing: length === undefined ? "close" : Number(length) };
+}
+
+async function readBody(
+  reader: AnswerReader,
+  { framing }: Head,
+  limit: number,
+): Promise<Uint8Array> {
+  if (framing === "close") return await reader.upTo(limit);
+  if (framing !== "chunked") return await reader.exactly(Math.min(framing, limit));
+  const chunks: Uint8Array[] = [];
+  for (let length = 0;;) {
+    const size = /^([0-9a-f]{1,12})\s*(?:;|$)/i.exec(await reader.line());
+    if (size === null) throw new HttpError("the answer's chunks are malformed");
+    const rest = Number.parseInt(size[1]!, 16);
+    // The trailer that may follow the last chunk tells a check nothing.
+    if (rest === 0) return concat(chunks);
+    const chunk = await reader.exactly(Math.min(rest, limit - length));
+    chunks.push(chunk);
+    length += chunk.length;
+    if (length === limit) return concat(chunks);
+    if (await reader.line() !== "") throw new HttpError("the answer's chunks are malformed");
+  }
+}
+
+function concat(chunks: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(chunks.reduce((length, chunk) => length + chunk.length, 0));
+  let length = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, length);
+    length += chunk.length;
+  }
+  return whole;
+}
+
+const LF = 10;
+const CR = 13;
+
+/** Reads an answer piece by piece, however it comes in. */
+class AnswerReader {
+  readonly #connection: Connection;
+  #buffer = new Uint8Array(4096);
+  #start = 0;
+  #end = 0;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  /** The status line and the headers, without the empty line that ends them. */
+  async head(): Promise<string> {
+    for (let scanned = this.#start;;) {
+      for (; scanned < this.#end; scanned++) {
+        if (this.#buffer[scanned] !== LF) continue;
+        const next = this.#buffer[scanned + 1] === CR ? scanned + 2 : scanned + 1;
+        if (next >= this.#end) break;
+        if (this.#buffer[next] !== LF) continue;
+        const head = latin1(this.#buffer.subarray(this.#start, scanned)).replace(/\r$/, "");
+        this.#start = next + 1;
+        return head;
+      }
+      if (this.#end - this.#start > MAX_HEAD_BYTES) {
+        throw new HttpError(`the answer's headers are longer than ${MAX_HEAD_BYTES} bytes`);
+      }
+      const before = this.#start;
+      const came = await this.#more();
+      scanned -= before - this.#start;
+      if (came) continue;
+      throw new HttpError(
+        this.#end === this.#start
+          ? "the connection was closed without an answer"
+          : "the connection was closed within the answer's headers",
+      );
+    }
+  }
+
+  /** One line, without its end. */
+  async line(): Promise<string> {
+    for (let from = 0;;) {
+      const waiting = this.#buffer.subarray(this.#start, this.#end);
+      const end = waiting.indexOf(LF, from);
+      if (end >= 0) {
+        this.#start += end + 1;
+        return latin1(waiting.subarray(0, end)).replace(/\r$/, "");
+      }
+      from = waiting.length;
+      if (from > MAX_HEAD_BYTES || !await this.#more()) throw new HttpError(CUT_SHORT);
+    }
+  }
+
+  /** As many bytes as asked for. */
+  async exactly(length: number): Promise<Uint8Array> {
+    const bytes = await this.upTo(length);
+    if (bytes.length < length) throw new HttpError(CUT_SHORT);
+    return bytes;
+  }
+
+  /** As many bytes as asked for, or what came before the connection was closed. */
+  async upTo(length: number): Promise<Uint8Array> {
+    while (this.#end - this.#start < length && await this.#more());
+    const bytes = this.#buffer.slice(this.#start, Math.min(this.#end, this.#start + length));
+    this.#start += bytes.length;
+    return bytes;
+  }
+
+  async #more(): Promise<boolean> {
+    if (this.#end === this.#buffer.length) {
+      const waiting = this.#buffer.subarray(this.#start, this.#end);
+      const roomier = waiting.length > this.#buffer.length / 2
+        ? new Uint8Array(2 * this.#buffer.length)
+        : this.#buffer;
+      roomier.set(waiting);
+      this.#buffer = roomier;
+      this.#end = waiting.length;
+      this.#start = 0;
+    }
+    const read = await this.#connection.read(this.#buffer.subarray(this.#end));
+    if (read === null) return false;
+    this.#end += read;
+    return true;
+  }
+}
+
+const CUT_SHORT = "the connection was closed within the answer's body";
+
+function latin1(bytes: Uint8Array): string {
+  return LATIN1.decode(bytes);
+}
+
+const LATIN1 = new TextDecoder("latin1");
