@@ -1,0 +1,70 @@
+/**
+ * What may be marked down, and the name of the file that does it.
+ *
+ * @module
+ */
+
+import { canonicalAddress, LOCAL_ADDRESS } from "../addresses.ts";
+
+/** The name that marks everything on this host down. */
+export const ALL = "all";
+
+/** How long a service's name may be, so that every record of it has a name that a file can have. */
+export const MAX_SERVICE_LENGTH = 200;
+
+/** What is marked down: a service, or the part of it on one port or on one port of one host. */
+export interface Subject {
+  /** The service's name, or {@linkcode ALL}. */
+  readonly service: string;
+  /** The port, from 1 to 65535; 0 for the service whatever the port. */
+  readonly port: number;
+  /** The canonical IP address; 127.0.0.1 for this machine. */
+  readonly host: string;
+}
+
+/** Tells whether a URL may name a service so. */
+export function isServiceName(text: string): boolean {
+  return /^[.\w-]+$/.test(text) && text.length <= MAX_SERVICE_LENGTH && text !== "." &&
+    text !== "..";
+}
+
+/** Tells whether a service of this name can be marked down: in the spool, names beginning with a dot are nobody's. */
+export function canBeMarked(service: string): boolean {
+  return isServiceName(service) && !service.startsWith(".");
+}
+
+/**
+ * Names the file of a record: `web`, `web:8080` or `web:10.1.1.1:8080`. An IPv6 host needs no
+ * brackets, since a service's name has no colon and the port comes last: `web:2001:db8::1:8080`.
+ *
+ * @param subject What is marked down.
+ * @returns The file's name in the spool.
+ */
+export function recordName({ service, port, host }: Subject): string {
+  if (port === 0) return service;
+  return host === LOCAL_ADDRESS ? `${service}:${port}` : `${service}:${host}:${port}`;
+}
+
+/**
+ * Reads the name of a file in the spool back.
+ *
+ * @param name The file's name.
+ * @returns What it marks down, or undefined where the name is not that of a record.
+ *
+ * @example
+ * ```ts
+ * import { parseRecordName } from "./names.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(parseRecordName("web:2001:db8::1:8080"), { service: "web", port: 8080, host: "2001:db8::1" });
+ * ```
+ */
+export function parseRecordName(name: string): Subject | undefined {
+  const [, service, host, digits] = /^([^:]+)(?::(?:(.+):)?(\d{1,5}))?$/.exec(name) ?? [];
+  if (service === undefined || !canBeMarked(service)) return undefined;
+  if (digits === undefined) return { service, port: 0, host: LOCAL_ADDRESS };
+  const port = Number(digits);
+  const address = host === undefined ? LOCAL_ADDRESS : canonicalAddress(host);
+  if (port < 1 || port > 65535 || address === undefined) return undefined;
+  return { service, port, host: address };
+}

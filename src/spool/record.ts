@@ -1,0 +1,107 @@
+/**
+ * What stands in a file of the spool.
+ *
+ * @module
+ */
+
+/** A downtime, as its file tells it. */
+export interface SpoolRecord {
+  /** Why, in an operator's words; may be empty. */
+  readonly reason: string;
+  /** When it ends, in unix seconds; null if it does not end by itself. */
+  readonly expiration: number | null;
+  /** When it was made, in unix seconds; null if nobody knows. */
+  readonly creation: number | null;
+}
+
+/**
+ * Tells whether a number can be a time in unix seconds.
+ *
+ * @param value What should be one.
+ */
+export function isTime(value: unknown): value is number {
+  return typeof value === "number" && Number.isFinite(value) && value >= 0;
+}
+
+/**
+ * Reads the content of a record. A time that makes no sense is none, so that such a
+ * record does not expire; what is not a JSON object is itself the reason.
+ *
+ * @param content The content of a file.
+ * @returns The record.
+ */
+export function parseRecord(content: string): SpoolRecord {
+  const fields = parseObject(content);
+  if (fields === undefined) return { reason: content.trim(), expiration: null, creation: null };
+  const { reason = null, expiration, creation } = fields;
+  return {
+    reason: typeof reason === "string" ? reason : reason === null ? "" : JSON.stringify(reason),
+    expiration: isTime(expiration) ? expiration : null,
+    creation: isTime(creation) ? creation : null,
+  };
+}
+
+function parseObject(content: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(content);
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+    return value as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Writes the content of a record, spaced as the other hachecks space it.
+ *
+ * @param record The record.
+ * @returns The content of its file.
+ */
+export function formatRecord({ reason, expiration, creation }: SpoolRecord): string {
+  const fields = { reason, expiration, creation };
+  return `{${
+    Object.entries(fields).map(([key, value]) => `"${key}": ${JSON.stringify(value)}`).join(", ")
+  }}`;
+}
+
+/**
+ * Tells whether a record's time is over, and it counts as up.
+ *
+ * @param record The record.
+ * @param now The time in unix seconds.
+ */
+export function isExpired({ expiration }: SpoolRecord, now: number): boolean {
+  return expiration !== null && expiration < now;
+}
+
+/**
+ * The line that tells a balancer of a downtime.
+ *
+ * @param name The name that is down: the service's, or `all`.
+ * @param record Its record.
+ * @returns One line, without its end.
+ *
+ * @example
+ * ```ts
+ * import { downLine } from "./record.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(
+ *   downLine("web", { reason: "maint", expiration: null, creation: 1435694078.778886 }),
+ *   "Service web in down state since 1435694078.778886: maint",
+ * );
+ * ```
+ */
+export function downLine(name: string, { reason, expiration, creation }: SpoolRecord): string {
+  let line = `Service ${name} in down state`;
+  if (creation !== null) line += ` since ${creation.toFixed(6)}`;
+  if (expiration !== null) line += ` until ${expiration.toFixed(6)}`;
+  if (reason !== "") line += `: ${oneLine(reason)}`;
+  return line;
+}
+
+/** A text whose line feeds, tabs and other control characters are spaces: what parses lines is not misled. */
+export function oneLine(text: string): string {
+  // deno-lint-ignore no-control-regex
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ");
+}

@@ -1,0 +1,231 @@
+/**
+ * The spool's files: reading and writing records.
+ *
+ * @module
+ */
+
+import { parseRecordName } from "./names.ts";
+import { formatRecord, isExpired, parseRecord, type SpoolRecord } from "./record.ts";
+
+/** Where the spool is unless told otherwise. */
+export const DEFAULT_SPOOL_ROOT = "/var/spool/hacheck";
+
+/** How long a record may be, in bytes; what is longer is down and not read. */
+export const MAX_RECORD_BYTES = 64 * 1024;
+
+/** How long a writer waits for the others, in milliseconds. */
+const LOCK_PATIENCE_MS = 2000;
+
+/** What stands in a record's file, and whether it could be read. */
+export interface StoredRecord {
+  /** The record; where the file could not be read, one that is down and says why. */
+  readonly record: SpoolRecord;
+  /** Whether the file said so itself. */
+  readonly readable: boolean;
+}
+
+/**
+ * Reads and writes the records of one spool.
+ *
+ * Writers lock the folder itself (`flock`), so that nobody removes as expired what another has just
+ * renewed. The lock is never worth a downtime: who does not get it in two seconds writes without it.
+ *
+ * @example
+ * ```ts
+ * import { SpoolStore } from "./store.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const store = new SpoolStore(Deno.makeTempDirSync());
+ * await store.markDown("web", "maint", null);
+ * assertEquals(store.read("web")?.record.reason, "maint");
+ * await store.markUp("web");
+ * assertEquals(store.read("web"), undefined);
+ * ```
+ */
+export class SpoolStore {
+  /** The folder. */
+  readonly root: string;
+
+  /** @param root The folder. */
+  constructor(root: string) {
+    this.root = root;
+  }
+
+  /** The path of a record's file, or of another in the spool. */
+  path(name: string): string {
+    return `${this.root}/${name}`;
+  }
+
+  /**
+   * Creates the spool, if it is missing, as a folder that only its owner and group look into.
+   *
+   * @throws {Error} What the system says.
+   */
+  create(): void {
+    try {
+      Deno.mkdirSync(this.root, { mode: 0o750 });
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+    }
+  }
+
+  /**
+   * Lists the files that are records by their names.
+   *
+   * @returns Their names, in no order.
+   * @throws {Error} What the system says, such as that there is no such folder.
+   */
+  list(): string[] {
+    const names = [];
+    for (const { name } of Deno.readDirSync(this.root)) {
+      if (parseRecordName(name) !== undefined) names.push(name);
+    }
+    return names;
+  }
+
+  /**
+   * Reads a record. It is read at once, not awaited: two readings never overtake each other.
+   *
+   * @param name The name of its file.
+   * @returns What it says, or undefined where there is none. A file that is there and cannot be read is down.
+   * @throws {Error} If the system does not tell whether there is such a file.
+   */
+  read(name: string): StoredRecord | undefined {
+    const path = this.path(name);
+    const info = lstat(path);
+    if (info === undefined) return undefined;
+    // Opening a pipe would wait for ever, and a link may lead anywhere.
+    if (!info.isFile) return unreadable("it is not a regular file");
+    if (info.size > MAX_RECORD_BYTES) {
+      return unreadable(`it is longer than ${MAX_RECORD_BYTES} bytes`);
+    }
+    try {
+      return { record: parseRecord(readStart(path)), readable: true };
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return undefined;
+      return unreadable(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  /**
+   * Marks something down. If it is down already for the same reason, it stays down since when it was.
+   *
+   * @param name The name of the record's file.
+   * @param reason Why.
+   * @param expiration When that ends, in unix seconds; null if not by itself.
+   * @param creation When that began, in unix seconds; now, if not given.
+   * @returns The record that is in force.
+   * @throws {Error} What the system says. The spool is then as it was.
+   */
+  async markDown(
+    name: string,
+    reason: string,
+    expiration: number | null,
+    creation?: number,
+  ): Promise<SpoolRecord> {
+    using lock = await this.#lock();
+    const now = Date.now() / 1000;
+    const present = this.read(name)?.record;
+    const since = present !== undefined && present.reason === reason && !isExpired(present, now)
+      ? present.creation
+      : null;
+    const record = { reason, expiration, creation: creation ?? since ?? now };
+    // One name for all serves who holds the lock, and bounds what a killed writer leaves behind.
+    const temporary = this.path(lock.held ? ".hacheck.tmp" : `.hacheck.${crypto.randomUUID()}.tmp`);
+    try {
+      await writeDurably(temporary, formatRecord(record));
+      await Deno.rename(temporary, this.path(name));
+    } catch (error) {
+      await Deno.remove(temporary).catch(() => {});
+      throw error;
+    }
+    await lock.folder.sync();
+    return record;
+  }
+
+  /**
+   * Marks something up. What is up already stays so.
+   *
+   * @param name The name of the record's file.
+   * @throws {Error} What the system says.
+   */
+  async markUp(name: string): Promise<void> {
+    try {
+      await Deno.remove(this.path(name));
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      return;
+    }
+    using folder = await Deno.open(this.root);
+    await folder.sync();
+  }
+
+  /**
+   * Removes a record if its time is over, and nobody has renewed it meanwhile.
+   *
+   * @param name The name of the record's file.
+   * @throws {Error} What the system says.
+   */
+  async removeExpired(name: string): Promise<void> {
+    using lock = await this.#lock();
+    if (!lock.held) return;
+    const present = this.read(name);
+    if (present !== undefined && isExpired(present.record, Date.now() / 1000)) {
+      await Deno.remove(this.path(name));
+    }
+  }
+
+  async #lock(): Promise<Disposable & { held: boolean; folder: Deno.FsFile }> {
+    const folder = await Deno.open(this.root);
+    try {
+      const start = performance.now();
+      let held = await folder.tryLock(true);
+      while (!held && performance.now() - start < LOCK_PATIENCE_MS) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        held = await folder.tryLock(true);
+      }
+      return { held, folder, [Symbol.dispose]: () => folder.close() };
+    } catch (error) {
+      folder.close();
+      throw error;
+    }
+  }
+}
+
+function lstat(path: string): Deno.FileInfo | undefined {
+  try {
+    return Deno.lstatSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+function unreadable(why: string): StoredRecord {
+  const reason = `the record cannot be read: ${why}`;
+  return { record: { reason, expiration: null, creation: null }, readable: false };
+}
+
+/** The file may have grown since it was measured; no more of it is read than is of use. */
+function readStart(path: string): string {
+  using file = Deno.openSync(path);
+  const buffer = new Uint8Array(MAX_RECORD_BYTES);
+  let length = 0;
+  for (;;) {
+    const read = file.readSync(buffer.subarray(length));
+    if (read === null || read === 0) break;
+    length += read;
+  }
+  return new TextDecoder().decode(buffer.subarray(0, length));
+}
+
+async function writeDurably(path: string, content: string): Promise<void> {
+  using file = await Deno.open(path, { write: true, create: true, truncate: true });
+  const bytes = new TextEncoder().encode(content);
+  for (let written = 0; written < bytes.length;) {
+    written += await file.write(bytes.subarray(written));
+  }
+  // The daemon may be another user than the operator, whose umask may be strict.
+  await Deno.chmod(path, 0o644);
+  await file.sync();
+}

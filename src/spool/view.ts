@@ -1,0 +1,331 @@
+import type { Log } from "../log.ts";
+import type { Downtime, SpoolIndex } from "./index.ts";
+import { parseRecordName } from "./names.ts";
+import type { SpoolStore } from "./store.ts";
+
+/** How often the spool is read where it cannot be watched, in milliseconds. */
+const POLL_MS = 50;
+
+/** How often a watched spool is asked whether it is still the same folder, in milliseconds. */
+const LOOK_MS = 500;
+
+/** How long it must have been quiet before vanished records are believed to be gone, in milliseconds. */
+const SETTLE_MS = 10;
+
+/** How long that may be put off, in milliseconds. */
+const MAX_SETTLE_MS = 200;
+
+/** What a {@linkcode SpoolView} works with. */
+export interface SpoolViewOptions {
+  /** The files. */
+  readonly store: SpoolStore;
+  /** Where their records go. */
+  readonly index: SpoolIndex;
+  /** Where faults are told. */
+  readonly log: Log;
+  /** Starts to watch a folder. */
+  readonly watch?: (root: string) => Deno.FsWatcher;
+}
+
+/** How well the spool is known, as `/status` tells it. */
+export interface SpoolHealth {
+  /** Whether what is known is what the files say. */
+  readonly healthy: boolean;
+  /** What keeps them from being read; null if nothing does. */
+  readonly fault: string | null;
+  /** Whether the folder is watched; it is read again and again where it is not. */
+  readonly watched: boolean;
+  /** How many records are known, expired ones included. */
+  readonly records: number;
+}
+
+/**
+ * What the daemon knows of the spool, live in memory.
+ *
+ * The folder is watched, and a file is read when it changes: no check waits for a
+ * file. A spool that vanishes or cannot be read any more leaves in force what was
+ * known last.
+ */
+export class SpoolView implements Disposable {
+  readonly #store: SpoolStore;
+  readonly #index: SpoolIndex;
+  readonly #log: Log;
+  readonly #watch: (root: string) => Deno.FsWatcher;
+  readonly #unreadable = new Set<string>();
+  readonly #vanished = new Set<string>();
+  /** How each file looked when it was read, where the folder cannot be watched. */
+  readonly #looks = new Map<string, string>();
+  #root: string;
+  #fault: string | null = null;
+  #watcher: Deno.FsWatcher | undefined;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #settling: ReturnType<typeof setTimeout> | undefined;
+  #settlingSince = 0;
+  #closed = false;
+
+  /**
+   * Reads the spool and begins to watch it.
+   *
+   * @param options What to work with.
+   * @throws {Error} If the spool cannot be read: without it nothing is known.
+   */
+  constructor(
+    { store, index, log, watch = (root) => Deno.watchFs(root, { recursive: false }) }:
+      SpoolViewOptions,
+  ) {
+    this.#store = store;
+    this.#index = index;
+    this.#log = log;
+    this.#watch = watch;
+    this.#root = this.#identity();
+    // Watched first, so that no change falls between reading and watching.
+    this.#startWatching();
+    try {
+      this.#readAll();
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** How well the spool is known. */
+  get health(): SpoolHealth {
+    return {
+      healthy: this.#fault === null,
+      fault: this.#fault,
+      watched: this.#watcher !== undefined,
+      records: this.#index.size,
+    };
+  }
+
+  /**
+   * Finds what keeps a service down, as {@linkcode SpoolIndex.find} does.
+   *
+   * @param service The service's name.
+   * @param port The port that is asked for, or 0.
+   * @param host The canonical IP address that is asked for.
+   */
+  find(service: string, port: number, host: string): Downtime | undefined {
+    return this.#index.find(service, port, host);
+  }
+
+  /**
+   * Reads one record again, at once.
+   *
+   * @param name The name of its file.
+   */
+  refresh(name: string): void {
+    if (this.#read(name) === "none" && this.#isSame()) this.#forget(name);
+  }
+
+  /** Stops watching. What is known stays known. */
+  [Symbol.dispose](): void {
+    this.#closed = true;
+    this.#stopWatching();
+    clearInterval(this.#timer);
+    clearTimeout(this.#settling);
+  }
+
+  /** Reads one record, and keeps what is known if nobody can tell whether it is there. */
+  #read(name: string): "down" | "none" | "unknown" {
+    if (parseRecordName(name) === undefined) return "none";
+    let stored;
+    try {
+      if (this.#watcher === undefined) this.#looks.set(name, this.#look(name));
+      stored = this.#store.read(name);
+    } catch (error) {
+      this.#setFault(told(error));
+      return "unknown";
+    }
+    if (stored === undefined) return "none";
+    this.#index.set(name, stored.record);
+    if (stored.readable) {
+      this.#unreadable.delete(name);
+    } else if (!this.#unreadable.has(name)) {
+      this.#unreadable.add(name);
+      this.#log.warning("{name} counts as down: {reason}", { name, reason: stored.record.reason });
+    }
+    return "down";
+  }
+
+  #forget(name: string): void {
+    this.#index.delete(name);
+    this.#unreadable.delete(name);
+    this.#looks.delete(name);
+  }
+
+  #startWatching(): void {
+    try {
+      this.#watcher = this.#watch(this.#store.root);
+      this.#follow(this.#watcher);
+    } catch (error) {
+      this.#tellPolling("cannot watch", told(error));
+    }
+    this.#schedule();
+  }
+
+  #stopWatching(): void {
+    const watcher = this.#watcher;
+    this.#watcher = undefined;
+    try {
+      watcher?.close();
+    } catch {
+      // It has ended by itself.
+    }
+  }
+
+  #schedule(): void {
+    clearInterval(this.#timer);
+    this.#timer = setInterval(() => this.#tick(), this.#watcher === undefined ? POLL_MS : LOOK_MS);
+  }
+
+  #tellPolling(what: string, why: string): void {
+    const times = 1000 / POLL_MS;
+    this.#log.warning("{what} {root}, reading it {times} times a second: {why}", {
+      what,
+      root: this.#store.root,
+      times,
+      why,
+    });
+  }
+
+  async #follow(watcher: Deno.FsWatcher): Promise<void> {
+    let why = "the watch ended";
+    try {
+      for await (const event of watcher) {
+        if (event.flag === "rescan") this.#reread();
+        for (const path of event.paths) this.#changed(path, event.kind);
+      }
+    } catch (error) {
+      why = told(error);
+    }
+    if (this.#closed || this.#watcher !== watcher) return;
+    this.#stopWatching();
+    this.#tellPolling("no longer watching", why);
+    this.#schedule();
+  }
+
+  #changed(path: string, kind: Deno.FsEvent["kind"]): void {
+    const [parent, name] = path.split("/").slice(-2);
+    if (name === undefined) return;
+    if (parent !== basename(this.#store.root)) {
+      // The folder itself. Moved away, it is watched no more, even if it comes back.
+      if (kind === "remove") this.#startAnew();
+    } else if (this.#read(name) === "none" && this.#index.has(name)) {
+      this.#vanished.add(name);
+      this.#settle();
+    }
+  }
+
+  /**
+   * Believes that records are gone once nothing more goes: who removes the whole spool takes the records
+   * first, and that is no word of an operator's on any service.
+   */
+  #settle(): void {
+    const now = performance.now();
+    if (this.#settling === undefined) this.#settlingSince = now;
+    else if (now - this.#settlingSince > MAX_SETTLE_MS) return;
+    clearTimeout(this.#settling);
+    this.#settling = setTimeout(() => {
+      this.#settling = undefined;
+      for (const name of this.#vanished) this.refresh(name);
+      this.#vanished.clear();
+    }, SETTLE_MS);
+  }
+
+  /** Looks after what no event tells of. */
+  #tick(): void {
+    if (!this.#isSame() || (this.#fault !== null && this.#watcher !== undefined)) this.#startAnew();
+    else if (this.#watcher === undefined) this.#reread();
+    else for (const name of [...this.#unreadable]) this.refresh(name);
+  }
+
+  /** Begins anew with the folder that is now at the spool's path, if there is one. */
+  #startAnew(): void {
+    let root;
+    try {
+      root = this.#identity();
+    } catch (error) {
+      this.#setFault(told(error));
+      return;
+    }
+    if (root !== this.#root) {
+      this.#log.warning("{root} is another folder than before", { root: this.#store.root });
+      this.#root = root;
+    }
+    this.#looks.clear();
+    this.#stopWatching();
+    this.#startWatching();
+    this.#reread();
+  }
+
+  /** Reads everything again, or leaves everything as it is. */
+  #reread(): void {
+    try {
+      this.#readAll();
+      this.#setFault(null);
+    } catch (error) {
+      this.#setFault(told(error));
+    }
+  }
+
+  #readAll(): void {
+    const names = new Set(this.#store.list());
+    for (const name of names) {
+      // A file that looks as it did when it was read says what it said.
+      if (this.#watcher === undefined && this.#look(name) === this.#looks.get(name)) continue;
+      if (this.#read(name) === "unknown") throw new Error(this.#fault ?? "");
+    }
+    if (this.#identity() !== this.#root) {
+      throw new Error(`${this.#store.root} was replaced meanwhile`);
+    }
+    for (const name of [...this.#index.names]) {
+      if (!names.has(name)) this.refresh(name);
+    }
+  }
+
+  /** Tells whether the spool is still the folder that is known. */
+  #isSame(): boolean {
+    try {
+      if (this.#identity() === this.#root) return true;
+      this.#setFault(`${this.#store.root} is another folder than before`);
+    } catch (error) {
+      this.#setFault(told(error));
+    }
+    return false;
+  }
+
+  #setFault(fault: string | null): void {
+    if (fault === this.#fault) return;
+    this.#fault = fault;
+    const root = this.#store.root;
+    if (fault === null) this.#log.warning("{root} can be read again", { root });
+    else {this.#log.error("{root} cannot be read, what was known of it stays in force: {fault}", {
+        root,
+        fault,
+      });}
+  }
+
+  #identity(): string {
+    const { dev, ino, isDirectory } = Deno.statSync(this.#store.root);
+    if (!isDirectory) throw new Error(`${this.#store.root} is not a folder`);
+    return `${dev}:${ino}`;
+  }
+
+  #look(name: string): string {
+    try {
+      const { ino, mtime, ctime, size } = Deno.lstatSync(this.#store.path(name));
+      return `${ino} ${mtime?.getTime()} ${ctime?.getTime()} ${size}`;
+    } catch {
+      return "";
+    }
+  }
+}
+
+function basename(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}
+
+function told(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
