@@ -1,0 +1,174 @@
+/**
+ * One check from question to verdict: the spool, the cache, the service.
+ *
+ * @module
+ */
+
+import { STATUS_TEXT } from "@std/http/status";
+import { ResultCache } from "./cache.ts";
+import type { CheckRequest, Protocol, Verdict } from "./check.ts";
+import { Limiter, QueueFullError } from "./limiter.ts";
+import type { Log } from "./log.ts";
+import type { SpoolIndex } from "./spool/index.ts";
+
+/** How many checks may wait for a place; one more is answered 503 at once. */
+export const MAX_QUEUED = 10_000;
+
+/** What a {@linkcode Pipeline} works with. */
+export interface PipelineOptions {
+  /** What is marked down. */
+  readonly spool: Pick<SpoolIndex, "find">;
+  /** How services are checked, by the protocol's name. */
+  readonly protocols: ReadonlyMap<string, Protocol>;
+  /** For how many seconds a result may be reused. */
+  readonly cacheTime: number;
+  /** How many seconds one check may take, its wait for a place included. */
+  readonly timeout: number;
+  /** How many checks may be under way at once. */
+  readonly maxClients: number;
+  /** Where a checker's own faults are told. */
+  readonly log: Log;
+}
+
+const UP: Verdict = { code: 200, message: "" };
+
+/** The protocol that asks the spool and nothing else. */
+export const SPOOL_PROTOCOL = "spool";
+
+/** Answers checks. */
+export class Pipeline {
+  readonly #options: PipelineOptions;
+  readonly #limiter: Limiter;
+  readonly #running = new Map<string, Promise<Verdict>>();
+
+  /** The results that may be reused. */
+  readonly cache: ResultCache;
+
+  /** @param options What to work with. */
+  constructor(options: PipelineOptions) {
+    this.#options = options;
+    this.#limiter = new Limiter(options.maxClients, MAX_QUEUED);
+    this.cache = new ResultCache(options.cacheTime * 1000);
+  }
+
+  /** How many checks wait for a place. */
+  get queued(): number {
+    return this.#limiter.waiting;
+  }
+
+  /**
+   * Tells whether a protocol can be checked.
+   *
+   * @param protocol The name a URL begins with.
+   */
+  knows(protocol: string): boolean {
+    return protocol === SPOOL_PROTOCOL || this.#options.protocols.has(protocol);
+  }
+
+  /**
+   * Answers one check. What is known already is answered at once, without a promise.
+   *
+   * @param request What is asked, by a protocol that {@linkcode knows} tells of.
+   * @param fresh Ask the service anew, whatever is in the cache or under way.
+   * @returns The verdict. Its code is one that an HTTP response can carry.
+   */
+  check(request: CheckRequest, fresh: boolean): Verdict | Promise<Verdict> {
+    const down = this.#options.spool.find(request.service, request.port, request.host);
+    if (down !== undefined) return down.verdict;
+    const protocol = this.#options.protocols.get(request.protocol);
+    if (protocol === undefined) return UP;
+    if (request.port === 0) return NO_PORT;
+
+    const key = keyOf(request, protocol);
+    if (!fresh) {
+      const known = this.cache.get(key, performance.now());
+      if (known !== undefined) return known;
+    }
+    return this.#checked(
+      request,
+      fresh ? this.#start(key, protocol, request) : this.#shared(key, protocol, request),
+    );
+  }
+
+  /** Whoever was marked down while the service was asked is down, whatever the service said. */
+  async #checked(request: CheckRequest, run: Promise<Verdict>): Promise<Verdict> {
+    const verdict = await run;
+    return this.#options.spool.find(request.service, request.port, request.host)?.verdict ??
+      verdict;
+  }
+
+  /** The run that is under way for the same check, or a new one. */
+  #shared(key: string, protocol: Protocol, request: CheckRequest): Promise<Verdict> {
+    const running = this.#running.get(key);
+    if (running !== undefined) return running;
+    const run = this.#start(key, protocol, request).finally(() => this.#running.delete(key));
+    this.#running.set(key, run);
+    return run;
+  }
+
+  async #start(key: string, protocol: Protocol, request: CheckRequest): Promise<Verdict> {
+    const startedAt = performance.now();
+    const verdict = servable(await this.#ask(protocol, request));
+    this.cache.set(key, verdict, startedAt, performance.now());
+    return verdict;
+  }
+
+  /** Never rejects: what goes wrong here is down, not up. */
+  async #ask(protocol: Protocol, request: CheckRequest): Promise<Verdict> {
+    const { timeout, maxClients, log } = this.#options;
+    const deadline = new AbortController();
+    const timer = setTimeout(
+      () => deadline.abort(new DOMException("the check took too long", "TimeoutError")),
+      timeout * 1000,
+    );
+    try {
+      using _place = await this.#limiter.enter(deadline.signal);
+      return await protocol.check(request, deadline.signal);
+    } catch (error) {
+      if (error instanceof QueueFullError) {
+        return { code: 503, message: `Not checked: ${error.message}` };
+      }
+      if (deadline.signal.aborted) {
+        const seconds = timeout.toFixed(2);
+        return {
+          code: 503,
+          message: `Not checked: timed out after ${seconds}s behind ${maxClients} other checks`,
+        };
+      }
+      log.error("{protocol} check of {service} failed by itself: {error}", {
+        protocol: request.protocol,
+        service: request.service,
+        error,
+      });
+      return { code: 503, message: `The ${request.protocol} check failed by itself` };
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+const NO_PORT: Verdict = {
+  code: 400,
+  message:
+    "No port to connect to: expected one from 1 to 65535 in the path or in port= of X-Haproxy-Server-State",
+};
+
+/** No part can hold a line feed: an HTTP request line and header cannot. */
+function keyOf(request: CheckRequest, { shapedBy }: Protocol): string {
+  let key = `${request.protocol}\n${request.host}\n${request.port}`;
+  for (const part of shapedBy) {
+    if (part !== "headers") {
+      key += `\n${request[part]}`;
+      continue;
+    }
+    for (const [name, value] of request.headers) key += `\n${name}: ${value}`;
+    key += "\n";
+  }
+  return key;
+}
+
+/** A balancer is told the check's own code where it is a registered one that ends an exchange, else 503. */
+function servable(verdict: Verdict): Verdict {
+  if (verdict.code >= 200 && Object.hasOwn(STATUS_TEXT, verdict.code)) return verdict;
+  return { code: 503, message: verdict.message };
+}
