@@ -1,0 +1,52 @@
+import { isServiceName } from "../spool/names.ts";
+
+/** What the path of a check says. */
+export interface CheckPath {
+  /** The first part. */
+  readonly protocol: string;
+  /** The second. */
+  readonly service: string;
+  /** The third: a number, from 0 on. It may be beyond 65535. */
+  readonly port: number;
+  /** The rest, with a `/` before it, and with the query string: what to ask the service for. */
+  readonly path: string;
+}
+
+const CHECK = /^\/([a-z][a-z-]*)\/([^/?]+)\/(\d+)([/?].*)?$/s;
+
+/**
+ * Cuts the path and query string out of a request's URL. It is cut, not parsed: what a client
+ * puts in its Host header makes no URL of it, and what it asks for is passed on to services untouched.
+ *
+ * @param url The URL as `Deno.serve` gives it.
+ * @returns The path with its query string; empty where there is none.
+ */
+export function pathOf(url: string): string {
+  const start = url.indexOf("/", url.indexOf("//") + 2);
+  return start < 0 ? "" : url.slice(start);
+}
+
+/**
+ * Reads the path of a check.
+ *
+ * @param path The path with its query string.
+ * @returns What it says, or undefined if it is no check's.
+ *
+ * @example
+ * ```ts
+ * import { parseCheckPath } from "./path.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(parseCheckPath("/http/web/8080/status?deep=1"), {
+ *   protocol: "http",
+ *   service: "web",
+ *   port: 8080,
+ *   path: "/status?deep=1",
+ * });
+ * ```
+ */
+export function parseCheckPath(path: string): CheckPath | undefined {
+  const [, protocol, service, port, rest = "/"] = CHECK.exec(path) ?? [];
+  if (protocol === undefined || service === undefined || !isServiceName(service)) return undefined;
+  return { protocol, service, port: Number(port), path: rest.startsWith("/") ? rest : `/${rest}` };
+}

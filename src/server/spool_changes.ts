@@ -1,0 +1,113 @@
+import { LOCAL_ADDRESS } from "../addresses.ts";
+import type { Log } from "../log.ts";
+import { canBeMarked, recordName } from "../spool/names.ts";
+import { isTime } from "../spool/record.ts";
+import type { SpoolStore } from "../spool/store.ts";
+import type { SpoolView } from "../spool/view.ts";
+import type { CheckPath } from "./path.ts";
+import { text } from "./responses.ts";
+
+/** How long a form may be, in bytes. */
+export const MAX_FORM_BYTES = 64 * 1024;
+
+/** What changes of the spool by POST need. */
+export interface SpoolChanges {
+  /** Where they are written. */
+  readonly store: SpoolStore;
+  /** Who must know at once. */
+  readonly view: SpoolView;
+  /** Where they are told. */
+  readonly log: Log;
+}
+
+/** A change, as the form asks for it. */
+type Change =
+  | { readonly status: "up" }
+  | {
+    readonly status: "down";
+    readonly reason: string;
+    readonly expiration: number | null;
+    readonly creation: number | undefined;
+  };
+
+/**
+ * Marks a service up or down, as a form asks for it.
+ *
+ * @param request The POST request.
+ * @param path What its path names.
+ * @param changes What to work with.
+ * @returns 200 with an empty body once the spool says so and every later answer does;
+ * 400 for a form that makes no sense, 413 for one too long, 500 if the spool cannot be written.
+ */
+export async function changeSpool(
+  request: Request,
+  { service, port }: CheckPath,
+  { store, view, log }: SpoolChanges,
+): Promise<Response> {
+  if (!canBeMarked(service)) {
+    return text(400, `Cannot mark ${service}: names beginning with a dot are reserved`);
+  }
+  if (port > 65535) {
+    return text(400, `Bad port in the path: expected a number from 0 to 65535: received ${port}`);
+  }
+  const body = await readForm(request);
+  if (body === undefined) return text(413, `The form is longer than ${MAX_FORM_BYTES} bytes`);
+  const change = parseChange(new URLSearchParams(body));
+  if (typeof change === "string") return text(400, change);
+  const name = recordName({ service, port, host: LOCAL_ADDRESS });
+  try {
+    if (change.status === "up") await store.markUp(name);
+    else await store.markDown(name, change.reason, change.expiration, change.creation);
+  } catch (error) {
+    log.error("cannot mark {name} {status}: {error}", { name, status: change.status, error });
+    return text(500, `Cannot mark ${name} ${change.status}: the spool cannot be written`);
+  } finally {
+    // Even a failed change may have changed the file.
+    view.refresh(name);
+  }
+  return text(200, "");
+}
+
+async function readForm(request: Request): Promise<string | undefined> {
+  const decoder = new TextDecoder();
+  let form = "";
+  let length = 0;
+  for await (const chunk of request.body ?? []) {
+    length += chunk.length;
+    if (length > MAX_FORM_BYTES) return undefined;
+    form += decoder.decode(chunk, { stream: true });
+  }
+  return form + decoder.decode();
+}
+
+/** The change that a form asks for, or what is wrong with it. */
+function parseChange(form: URLSearchParams): Change | string {
+  for (const name of ["status", "reason", "expiration", "creation"]) {
+    if (form.getAll(name).length > 1) {
+      return `Bad ${name}: expected it once: received it more than once`;
+    }
+  }
+  const status = form.get("status");
+  if (status === "up") return { status };
+  if (status !== "down") {
+    return `Bad status: expected up or down: received ${
+      status === null ? "none" : JSON.stringify(status)
+    }`;
+  }
+  const reason = form.get("reason");
+  if (reason === null) return "Bad reason: expected why the service is down: received none";
+  const expiration = time(form, "expiration");
+  if (typeof expiration === "string") return expiration;
+  const creation = time(form, "creation");
+  if (typeof creation === "string") return creation;
+  return { status, reason, expiration: expiration ?? null, creation };
+}
+
+/** A time that a form gives, undefined if it gives none, or what is wrong with it. */
+function time(form: URLSearchParams, name: string): number | string | undefined {
+  const given = form.get(name);
+  if (given === null) return undefined;
+  const seconds = given.trim() === "" ? NaN : Number(given);
+  if (isTime(seconds)) return seconds;
+  return `Bad ${name}: expected a time in unix seconds: received ${JSON.stringify(given)}`;
+}

@@ -1,0 +1,61 @@
+import { canonicalAddress, LOCAL_ADDRESS, type OwnAddresses } from "../addresses.ts";
+
+/** Where a check goes. */
+export interface Target {
+  /** The canonical IP address; 127.0.0.1 for all that are this machine's. */
+  readonly host: string;
+  /** The port, from 1 to 65535, or 0 for none. */
+  readonly port: number;
+}
+
+const STATE_HEADER = "x-haproxy-server-state";
+const NERVE_HEADER = "x-nerve-check-ip";
+
+/**
+ * Finds out where a check goes: what HAProxy's header says wins over Nerve's and over the URL.
+ *
+ * @param headers The headers of the request.
+ * @param urlPort The port that the URL gives.
+ * @param own Which addresses are this machine's.
+ * @returns The target, or what is wrong with what the client says.
+ */
+export function targetOf(headers: Headers, urlPort: number, own: OwnAddresses): Target | string {
+  const state = headers.get(STATE_HEADER);
+  const statedPort = state === null ? undefined : field(state, PORT);
+  const statedAddress = state === null ? undefined : field(state, ADDRESS);
+
+  let port = urlPort;
+  if (statedPort !== undefined) {
+    port = /^\d{1,5}$/.test(statedPort) ? Number(statedPort) : -1;
+    if (port < 0 || port > 65535) {
+      return `Bad port= in X-Haproxy-Server-State: expected a number from 0 to 65535: received ${
+        quoted(statedPort)
+      }`;
+    }
+  } else if (port > 65535) {
+    return `Bad port in the path: expected a number from 0 to 65535: received ${port}`;
+  }
+
+  const text = statedAddress ?? headers.get(NERVE_HEADER) ?? "";
+  if (text === "" || text === LOCAL_ADDRESS) return { host: LOCAL_ADDRESS, port };
+  const address = canonicalAddress(text);
+  if (address === undefined) {
+    const where = statedAddress === undefined
+      ? "X-Nerve-Check-IP"
+      : "address= in X-Haproxy-Server-State";
+    return `Bad ${where}: expected an IPv4 or IPv6 address: received ${quoted(text)}`;
+  }
+  return { host: own.has(address) ? LOCAL_ADDRESS : address, port };
+}
+
+const PORT = /(?:^|;)\s*port=([^;]*)/;
+const ADDRESS = /(?:^|;)\s*address=([^;]*)/;
+
+/** A field of HAProxy's header; undefined where it is missing or empty, as with a unix socket's port. */
+function field(state: string, pattern: RegExp): string | undefined {
+  return pattern.exec(state)?.[1]?.trim() || undefined;
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
+}
