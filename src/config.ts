@@ -1,0 +1,176 @@
+/**
+ * What an operator sets in the configuration file.
+ *
+ * @module
+ */
+
+import { parse as parseYamlUntyped } from "@std/yaml";
+import * as v from "valibot";
+
+const parseYaml: (content: string) => unknown = parseYamlUntyped;
+
+/** Thrown when a configuration cannot be used. Its message names the file, the key and what would be right. */
+export class ConfigError extends Error {
+  override name = "ConfigError";
+}
+
+/** The longest time that a key may give, in seconds: a day. */
+const MAX_SECONDS = 86_400;
+
+/** A header's name, as RFC 9110 has it (section 5.1). */
+const HEADER_NAME = /^[!#$%&'*+.^_`|~\w-]+$/;
+
+/** Headers that hacheck says itself, and a client must not say for it. */
+const OWN_HEADERS = new Set([
+  "connection",
+  "content-length",
+  "transfer-encoding",
+  "upgrade",
+  "user-agent",
+]);
+
+function seconds(least: number) {
+  return {
+    expected: `a number of seconds from ${least} to ${MAX_SECONDS}`,
+    schema: v.pipe(v.number(), v.minValue(least), v.maxValue(MAX_SECONDS)),
+  };
+}
+
+const headerName = v.pipe(
+  v.string(),
+  v.check((name) => HEADER_NAME.test(name) && !OWN_HEADERS.has(name.toLowerCase())),
+);
+
+const text = { expected: "a string", schema: v.pipe(v.string(), v.minLength(1)) };
+
+/** Every key: what it takes, in words and as a schema, and what it is where the file does not say. */
+const KEYS = {
+  cache_time: { ...seconds(0), fallback: 10 },
+  healthcheck_timeout: { ...seconds(0.001), fallback: 10 },
+  max_clients: {
+    expected: "a whole number from 1 to 10000",
+    schema: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(10_000)),
+    fallback: 10,
+  },
+  http_headers_to_copy: {
+    expected: "a list of header names, none of them hacheck's own (Connection, User-Agent, …)",
+    schema: v.array(headerName),
+    fallback: ["Host"],
+  },
+  service_name_header: {
+    expected: "a header name, and none of hacheck's own (Connection, User-Agent, …)",
+    schema: v.nullable(headerName),
+    fallback: null,
+  },
+  log_path: {
+    expected: "stdout, stderr or the path of a file",
+    schema: text.schema,
+    fallback: "stderr",
+  },
+  mysql_username: { ...text, schema: v.nullable(text.schema), fallback: null },
+  mysql_password: { ...text, schema: v.nullable(v.string()), fallback: null, secret: true },
+  rlimit_nofile: {
+    expected: "max or a whole number from 64 on",
+    schema: v.nullable(
+      v.union([v.literal("max"), v.pipe(v.number(), v.integer(), v.minValue(64))]),
+    ),
+    fallback: null,
+  },
+  allow_remote_spool_changes: { expected: "true or false", schema: v.boolean(), fallback: false },
+} as const;
+
+type Keys = typeof KEYS;
+
+/** The configuration in force, by the names of the file's keys. Times are in seconds; null is "not set". */
+export type Config = { readonly [Key in keyof Keys]: v.InferOutput<Keys[Key]["schema"]> };
+
+/** A configuration, and what is odd about its file. */
+export interface LoadedConfig {
+  /** The configuration. */
+  readonly config: Config;
+  /** Keys that mean nothing. */
+  readonly unknownKeys: readonly string[];
+}
+
+/**
+ * Reads a configuration.
+ *
+ * @param content The content of its file; empty for the defaults.
+ * @param path The path of the file, for messages.
+ * @returns The configuration, with defaults where the file says nothing.
+ * @throws {ConfigError} If it is not YAML, or has a key with a wrong type or value.
+ *
+ * @example
+ * ```ts
+ * import { parseConfig } from "./config.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { config, unknownKeys } = parseConfig("cache_time: 3\ncashe_time: 4\n", "hacheck.yaml");
+ * assertEquals(config.cache_time, 3);
+ * assertEquals(config.max_clients, 10);
+ * assertEquals(unknownKeys, ["cashe_time"]);
+ * ```
+ */
+export function parseConfig(content: string, path: string): LoadedConfig {
+  const given = mappingOf(content, path);
+  const config: Record<string, unknown> = {};
+  const faults: string[] = [];
+  for (const [key, { expected, schema, fallback, ...rest }] of Object.entries(KEYS)) {
+    const value = given[key] ?? fallback;
+    if (v.is(schema, value)) {
+      config[key] = value;
+    } else {
+      const found = "secret" in rest ? `a ${typeof value}` : JSON.stringify(value);
+      faults.push(`${key}: expected ${expected}: found ${found}`);
+    }
+  }
+  if (faults.length > 0) {
+    throw new ConfigError(`Cannot use configuration ${path}: ${faults.join("; ")}`);
+  }
+  return {
+    config: config as Config,
+    unknownKeys: Object.keys(given).filter((key) => !Object.hasOwn(KEYS, key)),
+  };
+}
+
+function mappingOf(content: string, path: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = parseYaml(content);
+  } catch (error) {
+    const why = (error as Error).message.split("\n")[0];
+    throw new ConfigError(`Cannot use configuration ${path}: it is not YAML: ${why}`);
+  }
+  if (value === null || value === undefined) return {};
+  if (typeof value !== "object" || Array.isArray(value)) {
+    throw new ConfigError(
+      `Cannot use configuration ${path}: expected keys and values: found ${JSON.stringify(value)}`,
+    );
+  }
+  return value as Record<string, unknown>;
+}
+
+/**
+ * Loads a configuration from its file.
+ *
+ * @param path The path of the file; null for the defaults.
+ * @returns The configuration.
+ * @throws {ConfigError} If the file cannot be read or used.
+ */
+export function loadConfig(path: string | null): LoadedConfig {
+  if (path === null) return parseConfig("", "");
+  let content;
+  try {
+    content = new TextDecoder("utf-8", { fatal: true }).decode(Deno.readFileSync(path));
+  } catch (error) {
+    throw new ConfigError(`Cannot read configuration ${path}: ${whyUnreadable(error, path)}`);
+  }
+  return parseConfig(content, path);
+}
+
+function whyUnreadable(error: unknown, path: string): string {
+  if (error instanceof Deno.errors.NotCapable) return `it needs --allow-read=${path}`;
+  if (error instanceof Deno.errors.NotFound) return "there is no such file";
+  if (error instanceof TypeError) return "it is not UTF-8";
+  return (error as Error).message;
+}
