@@ -1,0 +1,77 @@
+/**
+ * What hactl's sub-commands share.
+ *
+ * @module
+ */
+
+import { parseRecordName, recordName, type Subject } from "../src/spool/names.ts";
+import { oneLine, type SpoolRecord } from "../src/spool/record.ts";
+import type { SpoolStore } from "../src/spool/store.ts";
+
+/** What a sub-command works with. */
+export interface CommandContext {
+  /** What is spoken of. */
+  readonly subjects: readonly Subject[];
+  /** The spool. */
+  readonly store: SpoolStore;
+  /** The port of this host's daemon. */
+  readonly daemonPort: number;
+  /** Why something is marked down; undefined if nobody said. */
+  readonly reason: string | undefined;
+  /** When that ends, in unix seconds; null if not by itself. */
+  readonly expiration: number | null;
+}
+
+/** A sub-command: does its work and returns the exit code. */
+export type Command = (context: CommandContext) => Promise<number>;
+
+/** Tells an operator what scripts are not to parse. */
+export function tell(message: string): void {
+  console.error(`hactl: ${message}`);
+}
+
+/**
+ * The line of something that is not marked down.
+ *
+ * @param subject What it is.
+ */
+export function upLine(subject: Subject): string {
+  return `UP\t${shown(subject)}`;
+}
+
+/**
+ * The line of something that is marked down.
+ *
+ * @param subject What it is.
+ * @param record Its record.
+ */
+export function downLine(subject: Subject, { expiration, reason }: SpoolRecord): string {
+  const until = expiration === null ? "inf" : expiration.toFixed(6);
+  return `DOWN\t${until}\t${shown(subject)}\t${oneLine(reason)}`;
+}
+
+/** `web`, `web::8080` or `web:10.1.1.1:8080`: with a port, the host is there, if only as nothing. */
+function shown(subject: Subject): string {
+  const name = recordName(subject);
+  return subject.port !== 0 && name === `${subject.service}:${subject.port}`
+    ? `${subject.service}::${subject.port}`
+    : name;
+}
+
+/**
+ * What a file in the spool speaks of.
+ *
+ * @param name The name of a record's file.
+ */
+export function subjectOf(name: string): Subject {
+  return parseRecordName(name)!;
+}
+
+/** What went wrong, with what an operator can do about it where that is known. */
+export function explained(error: unknown): string {
+  if (error instanceof Deno.errors.NotCapable) {
+    const flag = /--allow-\w+/.exec(error.message)?.[0] ?? "a permission";
+    return `${error.message.split(",")[0]}: this hactl was installed without ${flag} for it`;
+  }
+  return error instanceof Error ? error.message : String(error);
+}

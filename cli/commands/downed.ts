@@ -1,0 +1,25 @@
+import { isExpired } from "../../src/spool/record.ts";
+import { type CommandContext, downLine, explained, subjectOf, tell } from "../command.ts";
+
+/**
+ * Tells of everything that is marked down.
+ *
+ * @returns 0, or 1 if the spool cannot be read.
+ */
+export async function downed({ store }: CommandContext): Promise<number> {
+  try {
+    const lines = [];
+    for (const name of store.list().sort()) {
+      const record = store.read(name)?.record;
+      if (record === undefined) continue;
+      if (isExpired(record, Date.now() / 1000)) await store.removeExpired(name).catch(() => {});
+      else lines.push(downLine(subjectOf(name), record));
+    }
+    if (lines.length > 0) console.log(lines.join("\n"));
+    return 0;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return 0;
+    tell(`cannot read spool ${store.root}: ${explained(error)}`);
+    return 1;
+  }
+}
