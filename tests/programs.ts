@@ -1,0 +1,219 @@
+/**
+ * The programs under test, run as operators run them.
+ *
+ * @module
+ */
+
+import { daemonGrants, flagsOf, hactlGrants } from "../src/permissions.ts";
+
+const ROOT = new URL("../", import.meta.url).pathname;
+
+/** How long a program may take to start or to stop, in milliseconds. */
+const PATIENCE_MS = 20_000;
+
+/** A folder that is gone when the test is over. */
+export class TempFolder implements Disposable {
+  /** Its path. */
+  readonly path: string = Deno.makeTempDirSync({ prefix: "hacheck-" });
+
+  /** The path of a file in it. */
+  file(name: string): string {
+    return `${this.path}/${name}`;
+  }
+
+  /** Writes a file in it, and returns the file's path. */
+  write(name: string, content: string): string {
+    Deno.writeTextFileSync(this.file(name), content);
+    return this.file(name);
+  }
+
+  /** Removes it. */
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.path, { recursive: true });
+  }
+}
+
+/** How to start a daemon. */
+export interface DaemonOptions {
+  /** Its spool; one of its own, if not given. */
+  readonly spool?: string;
+  /** The content of its configuration file; none, if not given. */
+  readonly config?: string;
+  /** Further arguments. */
+  readonly args?: readonly string[];
+  /** What it may do beyond what every daemon may. */
+  readonly grants?: readonly string[];
+  /** A program that runs it, with its arguments, such as `sh -c 'ulimit …; exec "$@"' sh`. */
+  readonly wrapper?: readonly string[];
+}
+
+/** A daemon in a process of its own, with the permissions of the README. */
+export class Daemon implements AsyncDisposable {
+  readonly #process: Deno.ChildProcess;
+  readonly #folder: TempFolder;
+  #log = "";
+  #told: () => void = () => {};
+
+  /** The port of 127.0.0.1 that it listens on. */
+  port = 0;
+  /** Its spool. */
+  readonly spool: string;
+
+  private constructor(process: Deno.ChildProcess, folder: TempFolder, spool: string) {
+    this.#process = process;
+    this.#folder = folder;
+    this.spool = spool;
+    this.#read();
+  }
+
+  /** Starts a daemon, and waits until it listens. */
+  static async start(options: DaemonOptions = {}): Promise<Daemon> {
+    const folder = new TempFolder();
+    const spool = options.spool ?? folder.file("spool");
+    if (options.spool === undefined) Deno.mkdirSync(spool);
+    const grants = [...flagsOf(daemonGrants(spool)), ...options.grants ?? []];
+    const args = ["-B", "127.0.0.1", "--spool-root", spool, ...options.args ?? []];
+    if (!args.includes("-p")) args.push("-p", "0");
+    if (options.config !== undefined) {
+      const path = folder.write("hacheck.yaml", options.config);
+      grants.push(`--allow-read=${path}`);
+      args.push("-c", path);
+    }
+    const [command, ...rest] = [
+      ...options.wrapper ?? [],
+      ...[Deno.execPath(), "run", ...grants, `${ROOT}main.ts`, ...args],
+    ];
+    const process = new Deno.Command(command!, {
+      args: rest,
+      stdin: "null",
+      stdout: "null",
+      stderr: "piped",
+    })
+      .spawn();
+    const daemon = new Daemon(process, folder, spool);
+    const [, port] = await daemon.logged(/listens on \S+ port (\d+)/);
+    daemon.port = Number(port);
+    return daemon;
+  }
+
+  /** Its process. */
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  /** What it has logged. */
+  get log(): string {
+    return this.#log;
+  }
+
+  /** The URL of one of its pages. */
+  url(path: string): string {
+    return `http://127.0.0.1:${this.port}${path}`;
+  }
+
+  /** Asks it for a page, on a connection of its own. */
+  async get(
+    path: string,
+    headers: Record<string, string> = {},
+  ): Promise<{ status: number; body: string }> {
+    const response = await fetch(this.url(path), {
+      headers: { connection: "close", ...headers },
+      redirect: "manual",
+    });
+    return { status: response.status, body: await response.text() };
+  }
+
+  /** Waits until it has logged what matches a pattern. */
+  async logged(pattern: RegExp): Promise<RegExpExecArray> {
+    const start = performance.now();
+    for (;;) {
+      const match = pattern.exec(this.#log);
+      if (match !== null) return match;
+      if (performance.now() - start > PATIENCE_MS) {
+        throw new Error(`the daemon did not log ${pattern}: ${this.#log}`);
+      }
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      await Promise.race([
+        new Promise<void>((resolve) => this.#told = resolve),
+        new Promise<void>((resolve) => timer = setTimeout(resolve, 1000)),
+      ]);
+      clearTimeout(timer);
+    }
+  }
+
+  /** Sends it a signal. */
+  kill(signal: Deno.Signal): void {
+    this.#process.kill(signal);
+  }
+
+  /** Waits until it has ended. */
+  async ended(): Promise<Deno.CommandStatus> {
+    return await this.#process.status;
+  }
+
+  /** Stops it if it still runs, and removes what it leaves. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.#process.kill("SIGKILL");
+    } catch {
+      // It has ended already.
+    }
+    await this.#process.status;
+    this.#folder[Symbol.dispose]();
+  }
+
+  async #read(): Promise<void> {
+    for await (const text of this.#process.stderr.pipeThrough(new TextDecoderStream())) {
+      this.#log += text;
+      this.#told();
+    }
+    this.#told();
+  }
+}
+
+/** What a program printed, and how it ended. */
+export interface Result {
+  /** Its exit code. */
+  readonly code: number;
+  /** What it printed. */
+  readonly stdout: string;
+  /** What it told its user. */
+  readonly stderr: string;
+}
+
+/** Runs a command to its end. */
+export async function run(
+  command: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<Result> {
+  const { code, stdout, stderr } = await new Deno.Command(command, {
+    args: [...args],
+    env,
+    stdin: "null",
+  }).output();
+  const decoder = new TextDecoder();
+  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+}
+
+/** Runs the daemon's program where it is expected to end by itself. */
+export function runDaemon(args: readonly string[], grants: readonly string[]): Promise<Result> {
+  return run(Deno.execPath(), ["run", ...grants, `${ROOT}main.ts`, ...args], { NO_COLOR: "1" });
+}
+
+/** Runs hactl on a spool, with the permissions of the README. */
+export function hactl(
+  spool: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<Result> {
+  const grants = flagsOf(hactlGrants(spool));
+  return run(Deno.execPath(), [
+    "run",
+    ...grants,
+    `${ROOT}cli/hactl.ts`,
+    ...args,
+    "--spool-root",
+    spool,
+  ], { NO_COLOR: "1", SUDO_USER: "operator", ...env });
+}

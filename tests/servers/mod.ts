@@ -1,0 +1,82 @@
+/**
+ * Tests that need real servers.
+ *
+ * @module
+ */
+
+/** Where servers are looked for. */
+const FOLDERS = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin", "/sbin", "/bin"];
+
+function isInstalled(program: string): boolean {
+  const paths = program.startsWith("/")
+    ? [program]
+    : FOLDERS.map((folder) => `${folder}/${program}`);
+  return paths.some((path) => {
+    try {
+      return Deno.statSync(path).isFile;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/**
+ * Registers a test that needs programs which are not everywhere. Where one is missing the test is
+ * reported as ignored with the reason; with `HACHECK_REQUIRE_SERVERS=1` it fails.
+ *
+ * @param name The test's name.
+ * @param programs The programs it needs.
+ * @param fn The test.
+ */
+export function serverTest(
+  name: string,
+  programs: readonly string[],
+  fn: () => Promise<void>,
+): void {
+  const missing = programs.filter((program) => !isInstalled(program));
+  if (missing.length === 0) {
+    Deno.test(name, fn);
+  } else if (Deno.env.get("HACHECK_REQUIRE_SERVERS") === "1") {
+    Deno.test(name, () => {
+      throw new Error(`needs ${missing.join(", ")}, which is not installed`);
+    });
+  } else {
+    Deno.test({ name: `${name} (needs ${missing.join(", ")})`, ignore: true, fn });
+  }
+}
+
+/**
+ * Finds a port of 127.0.0.1 that is free, for a server that cannot tell which one it took.
+ *
+ * @returns The port. Another program may take it before the server does.
+ */
+export function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return (listener.addr as Deno.NetAddr).port;
+}
+
+/**
+ * Waits until something holds.
+ *
+ * @param what What is waited for, for the message.
+ * @param holds Tells whether it holds. Where it throws, it does not.
+ * @param patience For how many milliseconds at most.
+ */
+export async function until(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  patience = 20_000,
+): Promise<void> {
+  const start = performance.now();
+  let last: unknown;
+  while (performance.now() - start < patience) {
+    try {
+      if (await holds()) return;
+      last = undefined;
+    } catch (error) {
+      last = error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new Error(`still not: ${what}`, { cause: last });
+}
