@@ -4,11 +4,12 @@
  * @module
  */
 
-import { canonicalAddress, OwnAddresses } from "./src/addresses.ts";
+import { canonicalAddress } from "./src/addresses.ts";
 import { protocols } from "./src/checkers/mod.ts";
 import { type Config, ConfigError, loadConfig } from "./src/config.ts";
 import { type CommandLine, parseFlags, UsageError, wholeNumber } from "./src/flags.ts";
 import { type Log, openLog } from "./src/log.ts";
+import { OwnAddresses } from "./src/own_addresses.ts";
 import { Pipeline } from "./src/pipeline.ts";
 import { Listener } from "./src/server/listener.ts";
 import { createRouter, type Router } from "./src/server/router.ts";

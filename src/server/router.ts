@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { OwnAddresses } from "../addresses.ts";
+import type { OwnAddresses } from "../own_addresses.ts";
 import type { CheckRequest, Header, Verdict } from "../check.ts";
 import { type Pipeline, SPOOL_PROTOCOL } from "../pipeline.ts";
 import type { Stats } from "../stats.ts";

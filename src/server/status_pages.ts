@@ -1,4 +1,4 @@
-import type { OwnAddresses } from "../addresses.ts";
+import type { OwnAddresses } from "../own_addresses.ts";
 import type { Pipeline } from "../pipeline.ts";
 import type { SpoolView } from "../spool/view.ts";
 import type { Stats } from "../stats.ts";

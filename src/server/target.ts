@@ -1,4 +1,5 @@
-import { canonicalAddress, LOCAL_ADDRESS, type OwnAddresses } from "../addresses.ts";
+import { canonicalAddress, LOCAL_ADDRESS } from "../addresses.ts";
+import type { OwnAddresses } from "../own_addresses.ts";
 
 /** Where a check goes. */
 export interface Target {
