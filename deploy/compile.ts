@@ -10,31 +10,15 @@
  * @module
  */
 
-import { daemonGrants, flagsOf, type Grant, hactlGrants } from "../src/permissions.ts";
+import { flagsOf } from "../src/permissions.ts";
+import { deno, PROGRAMS } from "./_programs.ts";
 
-/** What is built: the program's name, its first module and what it may do. */
-const PROGRAMS: readonly { name: string; entry: string; grants: readonly Grant[] }[] = [
-  { name: "hacheck", entry: "main.ts", grants: daemonGrants() },
-  { name: "hactl", entry: "cli/hactl.ts", grants: hactlGrants() },
-];
-
-const folder = Deno.args[0] ?? "dist";
+const [folder = "dist"] = Deno.args;
 for (const { name, entry, grants } of PROGRAMS) {
-  // Without --exclude-unused-npm, hactl would carry the daemon's MySQL client.
-  const args = [
-    "compile",
-    "--exclude-unused-npm",
-    ...flagsOf(grants),
-    "--output",
-    `${folder}/${name}`,
-    entry,
-  ];
-  const { code } = await new Deno.Command(Deno.execPath(), { args }).spawn().status;
-  if (code !== 0) {
-    console.error(
-      `Cannot build ${folder}/${name}: set DENORT_BIN to the denort program of this Deno's release ` +
-        "if it cannot be fetched",
-    );
-    Deno.exit(1);
-  }
+  const output = `${folder}/${name}`;
+  await deno(
+    // Without --exclude-unused-npm, hactl would carry the daemon's MySQL client.
+    ["compile", "--exclude-unused-npm", ...flagsOf(grants), "--output", output, entry],
+    `Cannot build ${output}: if Deno's base program cannot be fetched, set DENORT_BIN to the denort of this release`,
+  );
 }
