@@ -8,6 +8,7 @@
  * @module
  */
 
+import { BufferedReader, EndedError, LineTooLongError } from "./buffered_reader.ts";
 import type { Header } from "./check.ts";
 import { Connection } from "./connection.ts";
 
@@ -67,10 +68,32 @@ export async function get(
   maxBodyBytes: number = MAX_BODY_BYTES,
 ): Promise<HttpAnswer> {
   using connection = await Connection.open(hostname, port, signal);
-  await connection.write(requestHead(hostname, port, path, headers));
-  const reader = new AnswerReader(connection);
+  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
+  return await exchange(connection, `${host}:${port}`, path, headers, maxBodyBytes);
+}
+
+/**
+ * Does the same on a connection that is open already.
+ *
+ * @param connection The connection. It is of no use afterwards.
+ * @param host What to send as `Host`, if the headers have none.
+ * @param path As for {@linkcode get}.
+ * @param headers As for {@linkcode get}.
+ * @param maxBodyBytes As for {@linkcode get}.
+ * @returns As {@linkcode get}.
+ * @throws {Error} As {@linkcode get}.
+ */
+export async function exchange(
+  connection: Connection,
+  host: string,
+  path: string,
+  headers: readonly Header[],
+  maxBodyBytes: number = MAX_BODY_BYTES,
+): Promise<HttpAnswer> {
+  await connection.write(requestHead(host, path, headers));
+  const reader = new BufferedReader(connection);
   for (;;) {
-    const head = parseHead(await reader.head());
+    const head = await readHead(reader);
     if (head.status >= 200) {
       const body = await readBody(reader, head, maxBodyBytes);
       return { status: head.status, body: new TextDecoder().decode(body, { stream: true }) };
@@ -79,17 +102,9 @@ export async function get(
   }
 }
 
-function requestHead(
-  hostname: string,
-  port: number,
-  path: string,
-  headers: readonly Header[],
-): Uint8Array {
-  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
+function requestHead(host: string, path: string, headers: readonly Header[]): Uint8Array {
   let fields = "";
-  if (!headers.some(([name]) => name.toLowerCase() === "host")) {
-    fields += `Host: ${host}:${port}\r\n`;
-  }
+  if (!headers.some(([name]) => name.toLowerCase() === "host")) fields += `Host: ${host}\r\n`;
   for (const [name, value] of headers) fields += `${name}: ${value}\r\n`;
   fields += "Connection: close\r\n\r\n";
   // A path comes from Deno.serve decoded as UTF-8, header values come as Latin-1.
@@ -106,8 +121,29 @@ interface Head {
   readonly framing: number | "chunked" | "close";
 }
 
-function parseHead(text: string): Head {
-  const [statusLine = "", ...lines] = text.split(/\r?\n/);
+async function readHead(reader: BufferedReader): Promise<Head> {
+  const lines: string[] = [];
+  try {
+    for (let room = MAX_HEAD_BYTES;;) {
+      const line = await reader.line(room);
+      if (line === "") return parseHead(lines);
+      lines.push(line);
+      room -= line.length + 1;
+    }
+  } catch (error) {
+    if (error instanceof LineTooLongError) {
+      throw new HttpError(`the answer's headers are longer than ${MAX_HEAD_BYTES} bytes`);
+    }
+    if (!(error instanceof EndedError)) throw error;
+    throw new HttpError(
+      lines.length === 0 && reader.isEmpty
+        ? "the connection was closed without an answer"
+        : "the connection was closed within the answer's headers",
+    );
+  }
+}
+
+function parseHead([statusLine = "", ...lines]: readonly string[]): Head {
   const match = /^HTTP\/1\.[01] (\d{3})(?: |$)/.exec(statusLine);
   if (match === null) throw new HttpError("the answer is not HTTP/1");
   const status = Number(match[1]);
@@ -136,16 +172,26 @@ function parseHead(text: string): Head {
 }
 
 async function readBody(
-  reader: AnswerReader,
+  reader: BufferedReader,
   { framing }: Head,
   limit: number,
 ): Promise<Uint8Array> {
   if (framing === "close") return await reader.upTo(limit);
-  if (framing !== "chunked") return await reader.exactly(Math.min(framing, limit));
+  try {
+    if (framing !== "chunked") return await reader.exactly(Math.min(framing, limit));
+    return await readChunks(reader, limit);
+  } catch (error) {
+    if (error instanceof LineTooLongError) throw new HttpError(MALFORMED_CHUNKS);
+    if (!(error instanceof EndedError)) throw error;
+    throw new HttpError("the connection was closed within the answer's body");
+  }
+}
+
+async function readChunks(reader: BufferedReader, limit: number): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   for (let length = 0;;) {
-    const size = /^([0-9a-f]{1,12})\s*(?:;|$)/i.exec(await reader.line());
-    if (size === null) throw new HttpError("the answer's chunks are malformed");
+    const size = /^([0-9a-f]{1,12})\s*(?:;|$)/i.exec(await reader.line(MAX_HEAD_BYTES));
+    if (size === null) throw new HttpError(MALFORMED_CHUNKS);
     const rest = Number.parseInt(size[1]!, 16);
     // The trailer that may follow the last chunk tells a check nothing.
     if (rest === 0) return concat(chunks);
@@ -153,9 +199,11 @@ async function readBody(
     chunks.push(chunk);
     length += chunk.length;
     if (length === limit) return concat(chunks);
-    if (await reader.line() !== "") throw new HttpError("the answer's chunks are malformed");
+    if (await reader.line(MAX_HEAD_BYTES) !== "") throw new HttpError(MALFORMED_CHUNKS);
   }
 }
+
+const MALFORMED_CHUNKS = "the answer's chunks are malformed";
 
 function concat(chunks: readonly Uint8Array[]): Uint8Array {
   const whole = new Uint8Array(chunks.reduce((length, chunk) => length + chunk.length, 0));
@@ -166,99 +214,3 @@ function concat(chunks: readonly Uint8Array[]): Uint8Array {
   }
   return whole;
 }
-
-const LF = 10;
-const CR = 13;
-
-/** Reads an answer piece by piece, however it comes in. */
-class AnswerReader {
-  readonly #connection: Connection;
-  #buffer = new Uint8Array(4096);
-  #start = 0;
-  #end = 0;
-
-  constructor(connection: Connection) {
-    this.#connection = connection;
-  }
-
-  /** The status line and the headers, without the empty line that ends them. */
-  async head(): Promise<string> {
-    for (let scanned = this.#start;;) {
-      for (; scanned < this.#end; scanned++) {
-        if (this.#buffer[scanned] !== LF) continue;
-        const next = this.#buffer[scanned + 1] === CR ? scanned + 2 : scanned + 1;
-        if (next >= this.#end) break;
-        if (this.#buffer[next] !== LF) continue;
-        const head = latin1(this.#buffer.subarray(this.#start, scanned)).replace(/\r$/, "");
-        this.#start = next + 1;
-        return head;
-      }
-      if (this.#end - this.#start > MAX_HEAD_BYTES) {
-        throw new HttpError(`the answer's headers are longer than ${MAX_HEAD_BYTES} bytes`);
-      }
-      const before = this.#start;
-      const came = await this.#more();
-      scanned -= before - this.#start;
-      if (came) continue;
-      throw new HttpError(
-        this.#end === this.#start
-          ? "the connection was closed without an answer"
-          : "the connection was closed within the answer's headers",
-      );
-    }
-  }
-
-  /** One line, without its end. */
-  async line(): Promise<string> {
-    for (let from = 0;;) {
-      const waiting = this.#buffer.subarray(this.#start, this.#end);
-      const end = waiting.indexOf(LF, from);
-      if (end >= 0) {
-        this.#start += end + 1;
-        return latin1(waiting.subarray(0, end)).replace(/\r$/, "");
-      }
-      from = waiting.length;
-      if (from > MAX_HEAD_BYTES || !await this.#more()) throw new HttpError(CUT_SHORT);
-    }
-  }
-
-  /** As many bytes as asked for. */
-  async exactly(length: number): Promise<Uint8Array> {
-    const bytes = await this.upTo(length);
-    if (bytes.length < length) throw new HttpError(CUT_SHORT);
-    return bytes;
-  }
-
-  /** As many bytes as asked for, or what came before the connection was closed. */
-  async upTo(length: number): Promise<Uint8Array> {
-    while (this.#end - this.#start < length && await this.#more());
-    const bytes = this.#buffer.slice(this.#start, Math.min(this.#end, this.#start + length));
-    this.#start += bytes.length;
-    return bytes;
-  }
-
-  async #more(): Promise<boolean> {
-    if (this.#end === this.#buffer.length) {
-      const waiting = this.#buffer.subarray(this.#start, this.#end);
-      const roomier = waiting.length > this.#buffer.length / 2
-        ? new Uint8Array(2 * this.#buffer.length)
-        : this.#buffer;
-      roomier.set(waiting);
-      this.#buffer = roomier;
-      this.#end = waiting.length;
-      this.#start = 0;
-    }
-    const read = await this.#connection.read(this.#buffer.subarray(this.#end));
-    if (read === null) return false;
-    this.#end += read;
-    return true;
-  }
-}
-
-const CUT_SHORT = "the connection was closed within the answer's body";
-
-function latin1(bytes: Uint8Array): string {
-  return LATIN1.decode(bytes);
-}
-
-const LATIN1 = new TextDecoder("latin1");

@@ -1,0 +1,121 @@
+/** What can be read from: a connection. */
+export interface ByteSource {
+  /** Reads what has come into a buffer, and tells how many bytes that is; null when the peer has said its last. */
+  read(buffer: Uint8Array): Promise<number | null>;
+}
+
+/** Thrown when a peer hangs up in the middle of what is being read. */
+export class EndedError extends Error {
+  override name = "EndedError";
+}
+
+/** Thrown when a line has not ended where it should have. */
+export class LineTooLongError extends Error {
+  override name = "LineTooLongError";
+}
+
+const LF = 10;
+const LATIN1 = new TextDecoder("latin1");
+
+/**
+ * Reads lines and bytes of a stream, in whatever pieces they come.
+ *
+ * @example
+ * ```ts
+ * import { BufferedReader } from "./buffered_reader.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const pieces = ["220 he", "llo\r\n", "rest"].map((piece) => new TextEncoder().encode(piece));
+ * const reader = new BufferedReader({
+ *   read: (buffer) => {
+ *     const piece = pieces.shift();
+ *     if (piece !== undefined) buffer.set(piece);
+ *     return Promise.resolve(piece?.length ?? null);
+ *   },
+ * });
+ * assertEquals(await reader.line(100), "220 hello");
+ * assertEquals((await reader.exactly(4)).length, 4);
+ * ```
+ */
+export class BufferedReader {
+  readonly #source: ByteSource;
+  #buffer = new Uint8Array(4096);
+  #start = 0;
+  #end = 0;
+
+  /** @param source Where to read from. */
+  constructor(source: ByteSource) {
+    this.#source = source;
+  }
+
+  /** Whether nothing has been read ahead. */
+  get isEmpty(): boolean {
+    return this.#start === this.#end;
+  }
+
+  /**
+   * Reads a line.
+   *
+   * @param limit How many bytes it may have, its end included.
+   * @returns The line as Latin-1, without the CR LF or LF that ends it.
+   * @throws {LineTooLongError} If it does not end within the limit.
+   * @throws {EndedError} If the stream ends before it does.
+   */
+  async line(limit: number): Promise<string> {
+    for (let scanned = 0;;) {
+      const waiting = this.#buffer.subarray(this.#start, this.#end);
+      const end = waiting.indexOf(LF, scanned);
+      if (end < 0 ? waiting.length >= limit : end >= limit) {
+        throw new LineTooLongError(`a line is longer than ${limit} bytes`);
+      }
+      if (end >= 0) {
+        this.#start += end + 1;
+        return LATIN1.decode(waiting.subarray(0, end)).replace(/\r$/, "");
+      }
+      scanned = waiting.length;
+      if (!await this.#more()) throw new EndedError("the connection was closed within a line");
+    }
+  }
+
+  /**
+   * Reads bytes.
+   *
+   * @param length How many.
+   * @throws {EndedError} If the stream ends before.
+   */
+  async exactly(length: number): Promise<Uint8Array> {
+    const bytes = await this.upTo(length);
+    if (bytes.length === length) return bytes;
+    throw new EndedError(`the connection was closed after ${bytes.length} of ${length} bytes`);
+  }
+
+  /**
+   * Reads bytes until the stream ends.
+   *
+   * @param length How many at most.
+   */
+  async upTo(length: number): Promise<Uint8Array> {
+    while (this.#end - this.#start < length && await this.#more());
+    const bytes = this.#buffer.slice(this.#start, Math.min(this.#end, this.#start + length));
+    this.#start += bytes.length;
+    return bytes;
+  }
+
+  async #more(): Promise<boolean> {
+    if (this.#end === this.#buffer.length) this.#makeRoom();
+    const read = await this.#source.read(this.#buffer.subarray(this.#end));
+    if (read === null) return false;
+    this.#end += read;
+    return true;
+  }
+
+  #makeRoom(): void {
+    const waiting = this.#buffer.subarray(this.#start, this.#end);
+    const isHalfFull = waiting.length > this.#buffer.length / 2;
+    const buffer = isHalfFull ? new Uint8Array(2 * this.#buffer.length) : this.#buffer;
+    buffer.set(waiting);
+    this.#buffer = buffer;
+    this.#start = 0;
+    this.#end = waiting.length;
+  }
+}
