@@ -5,8 +5,8 @@
  */
 
 import { canonicalAddress } from "./src/addresses.ts";
-import { protocols } from "./src/checkers/mod.ts";
-import { type Config, ConfigError, loadConfig } from "./src/config.ts";
+import { type CheckerOptions, protocols } from "./src/checkers/mod.ts";
+import { type Config, ConfigError, loadConfig, readTrusted } from "./src/config.ts";
 import { type CommandLine, parseFlags, UsageError, wholeNumber } from "./src/flags.ts";
 import { type Log, openLog } from "./src/log.ts";
 import { OwnAddresses } from "./src/own_addresses.ts";
@@ -156,6 +156,22 @@ function surviveFaults(log: Log): void {
   });
 }
 
+function checkerOptions(config: Config): CheckerOptions {
+  const http = { serviceNameHeader: config.service_name_header };
+  return {
+    http,
+    https: { ...http, trusted: readTrusted(config) },
+    mysql: { username: config.mysql_username, password: config.mysql_password },
+    postgres: {
+      username: config.postgres_username,
+      password: config.postgres_password,
+      database: config.postgres_database,
+    },
+    redis: { username: config.redis_username, password: config.redis_password },
+    sentinel: { username: config.sentinel_username, password: config.sentinel_password },
+  };
+}
+
 function start(
   options: Options,
   config: Config,
@@ -170,10 +186,7 @@ function start(
   const { store, view } = openSpool(options.spoolRoot, own, writable, log);
   const pipeline = new Pipeline({
     spool: view,
-    protocols: protocols({
-      http: { serviceNameHeader: config.service_name_header },
-      mysql: { username: config.mysql_username, password: config.mysql_password },
-    }),
+    protocols: protocols(checkerOptions(config)),
     cacheTime: config.cache_time,
     timeout: config.healthcheck_timeout,
     maxClients: config.max_clients,

@@ -69,6 +69,15 @@ const KEYS = {
   },
   mysql_username: { ...text, schema: v.nullable(text.schema), fallback: null },
   mysql_password: { ...text, schema: v.nullable(v.string()), fallback: null, secret: true },
+  postgres_username: { ...text, schema: v.nullable(text.schema), fallback: null },
+  postgres_password: { ...text, schema: v.nullable(v.string()), fallback: null, secret: true },
+  postgres_database: { ...text, schema: v.nullable(text.schema), fallback: null },
+  redis_username: { ...text, schema: v.nullable(text.schema), fallback: null },
+  redis_password: { ...text, schema: v.nullable(v.string()), fallback: null, secret: true },
+  sentinel_username: { ...text, schema: v.nullable(text.schema), fallback: null },
+  sentinel_password: { ...text, schema: v.nullable(v.string()), fallback: null, secret: true },
+  https_verify: { expected: "true or false", schema: v.boolean(), fallback: false },
+  https_ca: { expected: "the path of a PEM file", schema: v.nullable(text.schema), fallback: null },
   rlimit_nofile: {
     expected: "max or a whole number from 64 on",
     schema: v.nullable(
@@ -120,7 +129,7 @@ export function parseConfig(content: string, path: string): LoadedConfig {
     if (v.is(schema, value)) {
       config[key] = value;
     } else {
-      const found = "secret" in rest ? `a ${typeof value}` : JSON.stringify(value);
+      const found = "secret" in rest ? kindOf(value) : shown(value);
       faults.push(`${key}: expected ${expected}: found ${found}`);
     }
   }
@@ -136,18 +145,42 @@ export function parseConfig(content: string, path: string): LoadedConfig {
 function mappingOf(content: string, path: string): Record<string, unknown> {
   let value: unknown;
   try {
+    refuseTabs(content);
     value = parseYaml(content);
   } catch (error) {
-    const why = (error as Error).message.split("\n")[0];
+    // Nothing that is quoted from the file: it may be the password.
+    const why = (error as Error).message.split("\n")[0]!
+      .replace(/"[^"]*"|!<.*>/g, "…").replace(/:$/, "");
     throw new ConfigError(`Cannot use configuration ${path}: it is not YAML: ${why}`);
   }
   if (value === null || value === undefined) return {};
   if (typeof value !== "object" || Array.isArray(value)) {
     throw new ConfigError(
-      `Cannot use configuration ${path}: expected keys and values: found ${JSON.stringify(value)}`,
+      `Cannot use configuration ${path}: expected keys and values: found ${kindOf(value)}`,
     );
   }
   return value as Record<string, unknown>;
+}
+
+/** The library would take a line for one that is not indented, and a key in it for one of the file's own. */
+function refuseTabs(content: string): void {
+  const index = content.split("\n").findIndex((line) => /^\t+[^\s#]/.test(line));
+  if (index >= 0) throw new Error(`a tab cannot indent at line ${index + 1}`);
+}
+
+/** A value as a message may show it: of what is nested, a part may be the password. */
+function shown(value: unknown): string {
+  const isPlain = (item: unknown) => typeof item !== "object" || item === null;
+  if (typeof value === "number") return String(value);
+  return isPlain(value) || (Array.isArray(value) && value.every(isPlain))
+    ? JSON.stringify(value)
+    : kindOf(value);
+}
+
+function kindOf(value: unknown): string {
+  if (Array.isArray(value)) return "a list";
+  if (value instanceof Date) return "a date";
+  return typeof value === "object" ? "keys and values" : `a ${typeof value}`;
 }
 
 /**
@@ -159,13 +192,30 @@ function mappingOf(content: string, path: string): Record<string, unknown> {
  */
 export function loadConfig(path: string | null): LoadedConfig {
   if (path === null) return parseConfig("", "");
-  let content;
+  return parseConfig(readText(path, "configuration"), path);
+}
+
+/**
+ * Reads the certificates of the authorities that are trusted.
+ *
+ * @param config The configuration that names their file.
+ * @returns The certificates in PEM; null where none are verified.
+ * @throws {ConfigError} If there is no such file, or none is named.
+ */
+export function readTrusted({ https_verify, https_ca }: Config): string | null {
+  if (!https_verify) return null;
+  if (https_ca === null) throw new ConfigError("https_verify needs https_ca: the PEM file of who is trusted");
+  const pem = readText(https_ca, "https_ca");
+  if (pem.includes("-----BEGIN CERTIFICATE-----")) return pem;
+  throw new ConfigError(`Cannot use https_ca ${https_ca}: expected certificates in PEM: found none`);
+}
+
+function readText(path: string, what: string): string {
   try {
-    content = new TextDecoder("utf-8", { fatal: true }).decode(Deno.readFileSync(path));
+    return new TextDecoder("utf-8", { fatal: true }).decode(Deno.readFileSync(path));
   } catch (error) {
-    throw new ConfigError(`Cannot read configuration ${path}: ${whyUnreadable(error, path)}`);
+    throw new ConfigError(`Cannot read ${what} ${path}: ${whyUnreadable(error, path)}`);
   }
-  return parseConfig(content, path);
 }
 
 function whyUnreadable(error: unknown, path: string): string {

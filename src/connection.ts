@@ -1,3 +1,13 @@
+/** What a {@linkcode Connection} closes at its deadline: a socket of Deno's, or one made to look like it. */
+export interface Socket {
+  /** Reads what has come, and tells how many bytes that is; null when the peer has said its last. */
+  read(buffer: Uint8Array): Promise<number | null>;
+  /** Sends some of it, and tells how many bytes that is. */
+  write(bytes: Uint8Array): Promise<number>;
+  /** Closes it. What is pending on it then fails. */
+  close(): void;
+}
+
 /**
  * A TCP connection that lives no longer than its deadline.
  *
@@ -17,12 +27,16 @@
  * ```
  */
 export class Connection implements Disposable {
-  readonly #socket: Deno.TcpConn;
+  readonly #socket: Socket;
   readonly #signal: AbortSignal;
   readonly #close: () => void;
   #closed = false;
 
-  private constructor(socket: Deno.TcpConn, signal: AbortSignal) {
+  /**
+   * @param socket An open socket.
+   * @param signal The deadline of all that is done with it.
+   */
+  constructor(socket: Socket, signal: AbortSignal) {
     this.#socket = socket;
     this.#signal = signal;
     this.#close = () => this[Symbol.dispose]();

@@ -1,0 +1,42 @@
+import type { CheckRequest, Header, Verdict } from "../check.ts";
+import type { Connection } from "../connection.ts";
+import { exchange } from "../http_client.ts";
+import { VERSION } from "../version.ts";
+import { because, stopwatch } from "./_words.ts";
+
+/** What the configuration says of checks that speak HTTP. */
+export interface HttpCheckOptions {
+  /** The header that tells a service the name it was asked for by; none if null. */
+  readonly serviceNameHeader: string | null;
+}
+
+/**
+ * Asks a service by HTTP.
+ *
+ * @param protocol The protocol's name, for messages.
+ * @param request What to ask for.
+ * @param options What to send beside the headers that are passed on.
+ * @param signal The deadline.
+ * @param open Connects.
+ * @returns The service's own status and body, or 503 and why there is none.
+ */
+export async function askHttp(
+  protocol: string,
+  request: CheckRequest,
+  { serviceNameHeader }: HttpCheckOptions,
+  signal: AbortSignal,
+  open: () => Promise<Connection>,
+): Promise<Verdict> {
+  const headers: Header[] = [["User-Agent", `hacheck/${VERSION}`], ...request.headers];
+  if (serviceNameHeader !== null) headers.push([serviceNameHeader, request.service]);
+  const host = request.host.includes(":") ? `[${request.host}]` : request.host;
+  const elapsed = stopwatch();
+  try {
+    using connection = await open();
+    const answer = await exchange(connection, `${host}:${request.port}`, request.path, headers);
+    return { code: answer.status, message: answer.body };
+  } catch (error) {
+    const why = signal.aborted ? "timed out" : because(error);
+    return { code: 503, message: `${protocol} check failed after ${elapsed()}: ${why}` };
+  }
+}

@@ -1,0 +1,16 @@
+import type { Checker } from "../check.ts";
+import { askRedis, type RedisLogin, unexpected } from "./_redis.ts";
+
+/**
+ * Makes the checker that sends `PING` to a Redis or a Sentinel.
+ *
+ * @param login Who logs in.
+ * @returns A checker: 200 `Sent PING, got back +PONG`, 500 with another reply, 503 and why there is none.
+ */
+export function redisChecker(login: RedisLogin): Checker {
+  return (request, signal) =>
+    askRedis(request, login, "PING", signal, (reply) => {
+      if (reply !== "+PONG") return unexpected("PING", reply);
+      return { code: 200, message: "Sent PING, got back +PONG" };
+    });
+}

@@ -1,0 +1,40 @@
+import type { Checker, Verdict } from "../check.ts";
+import { askRedis, type RedisLogin, unexpected } from "./_redis.ts";
+
+/**
+ * Makes the checker that sends `INFO` to a Redis or a Sentinel.
+ *
+ * With the path `/match?field=value&…` it looks for one pair that matches.
+ *
+ * @param login Who logs in.
+ * @returns A checker: 200 with the fields as a JSON object, or with the pair that matches; 500 if
+ * none matches or the reply is an error; 503 and why there is no reply.
+ */
+export function redisInfoChecker(login: RedisLogin): Checker {
+  return (request, signal) =>
+    askRedis(request, login, "INFO", signal, (reply) => {
+      if (!reply.startsWith("$")) return unexpected("INFO", reply);
+      const fields = parseInfo(reply.slice(1));
+      const [path, query = ""] = request.path.split("?", 2);
+      if (path === "/match") return match(fields, new URLSearchParams(query));
+      return { code: 200, message: JSON.stringify(Object.fromEntries(fields)) };
+    });
+}
+
+function parseInfo(info: string): Map<string, string> {
+  const fields = new Map<string, string>();
+  for (const line of info.split(/\r?\n/)) {
+    const colon = line.indexOf(":");
+    if (colon > 0 && !line.startsWith("#")) fields.set(line.slice(0, colon), line.slice(colon + 1));
+  }
+  return fields;
+}
+
+function match(fields: ReadonlyMap<string, string>, wanted: URLSearchParams): Verdict {
+  for (const [field, value] of wanted) {
+    if (fields.get(field) === value) {
+      return { code: 200, message: `Match found: field ${field}, value ${value}` };
+    }
+  }
+  return { code: 500, message: "No matching field found" };
+}

@@ -1,0 +1,50 @@
+import { BufferedReader, EndedError } from "../buffered_reader.ts";
+import type { CheckRequest, Verdict } from "../check.ts";
+import { Connection } from "../connection.ts";
+import { because, stopwatch } from "./_words.ts";
+
+/** How long a line of a reply may be, in bytes: RFC 5321 has 512, and servers with more to say. */
+const MAX_LINE_BYTES = 2048;
+
+/** How many lines a reply may have. */
+const MAX_LINES = 100;
+
+/**
+ * Reads an SMTP server's greeting, and says good-bye.
+ *
+ * @param request Where to connect.
+ * @param signal The deadline.
+ * @returns 200 `Connected in 0.00s` if the server greets with 220 and answers `QUIT` with 221, else 503 and why.
+ */
+export async function checkSmtp(request: CheckRequest, signal: AbortSignal): Promise<Verdict> {
+  const elapsed = stopwatch();
+  try {
+    using connection = await Connection.open(request.host, request.port, signal);
+    const reader = new BufferedReader(connection);
+    const greeting = await reply(reader);
+    if (!greeting.startsWith("220")) return unexpected("greeting", greeting);
+    await connection.write(new TextEncoder().encode("QUIT\r\n"));
+    const goodbye = await reply(reader);
+    if (!goodbye.startsWith("221")) return unexpected("QUIT response", goodbye);
+    return { code: 200, message: `Connected in ${elapsed()}` };
+  } catch (error) {
+    if (signal.aborted) return { code: 503, message: `Connection timed out after ${elapsed()}` };
+    if (error instanceof EndedError) {
+      return { code: 503, message: "Peer unexpectedly closed connection" };
+    }
+    return { code: 503, message: `Unexpected error ${because(error)} after ${elapsed()}` };
+  }
+}
+
+/** The last line of a reply; those before it have a hyphen behind the code. */
+async function reply(reader: BufferedReader): Promise<string> {
+  for (let lines = 0; lines < MAX_LINES; lines++) {
+    const line = await reader.line(MAX_LINE_BYTES);
+    if (!/^\d{3}-/.test(line)) return line;
+  }
+  throw new Error(`a reply of more than ${MAX_LINES} lines`);
+}
+
+function unexpected(what: string, line: string): Verdict {
+  return { code: 503, message: `Got unexpected ${what} ${JSON.stringify(line.slice(0, 200))}` };
+}

@@ -1,0 +1,112 @@
+import type { TLSSocket } from "node:tls";
+import { Connection, type Socket } from "./connection.ts";
+
+/** How to speak TLS. */
+export interface TlsOptions {
+  /** The name to ask for, and that a certificate that is verified must have; null for the IP address. */
+  readonly serverName: string | null;
+  /** The authorities that are trusted, in PEM; null for a certificate that is not verified. */
+  readonly trusted: string | null;
+}
+
+/**
+ * Connects, and speaks TLS from then on.
+ *
+ * This is node:tls, since Deno's own TLS verifies every certificate unless the whole program is told not to.
+ *
+ * @param hostname The IP address of the peer.
+ * @param port The TCP port of the peer.
+ * @param options How to speak TLS.
+ * @param signal The deadline of all that is done with the connection.
+ * @returns The open connection; dispose of it to close it.
+ * @throws {Error} The signal's reason once it has aborted, else what is wrong with the connection
+ * or with the certificate.
+ */
+export async function openTls(
+  hostname: string,
+  port: number,
+  { serverName, trusted }: TlsOptions,
+  signal: AbortSignal,
+): Promise<Connection> {
+  // Loaded by who checks https: it takes some 10 ms.
+  const { connect } = (await import("node:tls")).default;
+  signal.throwIfAborted();
+  const socket = connect({
+    host: hostname,
+    port,
+    ...serverName === null ? {} : { servername: serverName },
+    // Judged below, where it can be told what is wrong.
+    rejectUnauthorized: false,
+    // Without a list of its own, node:tls looks for the system's, which takes a permission.
+    ca: trusted === null ? [] : [trusted],
+  });
+  const connection = new Connection(new NodeSocket(socket), signal);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      socket.once("secureConnect", () => resolve());
+      socket.once("error", reject);
+      socket.once(
+        "close",
+        () => reject(new Error("the connection was closed within the TLS handshake")),
+      );
+    });
+    if (trusted !== null && !socket.authorized) {
+      throw new Error(faultOf(socket, serverName ?? hostname));
+    }
+    return connection;
+  } catch (error) {
+    connection[Symbol.dispose]();
+    signal.throwIfAborted();
+    throw error;
+  }
+}
+
+/** What is wrong with the certificate of a server that is not to be trusted. */
+function faultOf(socket: TLSSocket, name: string): string {
+  const { valid_from, valid_to, subjectaltname } = socket.getPeerCertificate();
+  if (Date.parse(valid_to) < Date.now()) return `the certificate expired on ${valid_to}`;
+  if (Date.parse(valid_from) > Date.now()) {
+    return `the certificate is not valid before ${valid_from}`;
+  }
+  const code = String(socket.authorizationError);
+  if (code !== "ERR_TLS_CERT_ALTNAME_INVALID") {
+    return `the certificate's issuer is unknown (${code})`;
+  }
+  return `the certificate is not for ${name}, but for ${subjectaltname ?? "no name"}`;
+}
+
+/** A socket of Node's that reads and writes as one of Deno's does. */
+class NodeSocket implements Socket {
+  readonly #socket: TLSSocket;
+  readonly #pieces: AsyncIterator<Uint8Array>;
+  #left = new Uint8Array();
+
+  constructor(socket: TLSSocket) {
+    this.#socket = socket;
+    this.#pieces = socket[Symbol.asyncIterator]();
+    // Who reads or writes is told; an error that nobody waits for must not end the program.
+    socket.on("error", () => {});
+  }
+
+  async read(buffer: Uint8Array): Promise<number | null> {
+    if (this.#left.length === 0) {
+      const { value, done } = await this.#pieces.next();
+      if (done) return null;
+      this.#left = new Uint8Array(value);
+    }
+    const bytes = this.#left.subarray(0, buffer.length);
+    buffer.set(bytes);
+    this.#left = this.#left.subarray(bytes.length);
+    return bytes.length;
+  }
+
+  write(bytes: Uint8Array): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#socket.write(bytes, (error) => error ? reject(error) : resolve(bytes.length));
+    });
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+}
