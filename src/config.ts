@@ -62,6 +62,11 @@ const KEYS = {
     schema: v.nullable(headerName),
     fallback: null,
   },
+  log_format: {
+    expected: "text or json",
+    schema: v.picklist(["text", "json"]),
+    fallback: "text",
+  },
   log_path: {
     expected: "stdout, stderr or the path of a file",
     schema: text.schema,
@@ -183,31 +188,44 @@ function kindOf(value: unknown): string {
   return typeof value === "object" ? "keys and values" : `a ${typeof value}`;
 }
 
-/**
- * Loads a configuration from its file.
- *
- * @param path The path of the file; null for the defaults.
- * @returns The configuration.
- * @throws {ConfigError} If the file cannot be read or used.
- */
-export function loadConfig(path: string | null): LoadedConfig {
-  if (path === null) return parseConfig("", "");
-  return parseConfig(readText(path, "configuration"), path);
+/** All that a configuration file decides. */
+export interface Settings {
+  /** What it says. */
+  readonly config: Config;
+  /** The certificates of the authorities that are trusted, in PEM; null where none are verified. */
+  readonly trusted: string | null;
+}
+
+/** Settings, and what is odd about their file. */
+export interface LoadedSettings extends Settings {
+  /** Keys that mean nothing. */
+  readonly unknownKeys: readonly string[];
 }
 
 /**
- * Reads the certificates of the authorities that are trusted.
+ * Loads a configuration from its file, and what it names.
  *
- * @param config The configuration that names their file.
- * @returns The certificates in PEM; null where none are verified.
- * @throws {ConfigError} If there is no such file, or none is named.
+ * @param path The path of the file; null for the defaults.
+ * @returns The settings.
+ * @throws {ConfigError} If a file cannot be read or used.
  */
-export function readTrusted({ https_verify, https_ca }: Config): string | null {
+export function loadSettings(path: string | null): LoadedSettings {
+  const loaded = path === null
+    ? parseConfig("", "")
+    : parseConfig(readText(path, "configuration"), path);
+  return { ...loaded, trusted: readTrusted(loaded.config) };
+}
+
+function readTrusted({ https_verify, https_ca }: Config): string | null {
   if (!https_verify) return null;
-  if (https_ca === null) throw new ConfigError("https_verify needs https_ca: the PEM file of who is trusted");
+  if (https_ca === null) {
+    throw new ConfigError("https_verify needs https_ca: the PEM file of who is trusted");
+  }
   const pem = readText(https_ca, "https_ca");
   if (pem.includes("-----BEGIN CERTIFICATE-----")) return pem;
-  throw new ConfigError(`Cannot use https_ca ${https_ca}: expected certificates in PEM: found none`);
+  throw new ConfigError(
+    `Cannot use https_ca ${https_ca}: expected certificates in PEM: found none`,
+  );
 }
 
 function readText(path: string, what: string): string {
