@@ -5,18 +5,13 @@
  */
 
 import { canonicalAddress } from "./src/addresses.ts";
-import { type CheckerOptions, protocols } from "./src/checkers/mod.ts";
-import { type Config, ConfigError, loadConfig, readTrusted } from "./src/config.ts";
+import { ConfigError, type LoadedSettings, loadSettings, type Settings } from "./src/config.ts";
+import { DescriptorsError, ensureDescriptors } from "./src/descriptors.ts";
+import { demandPermissions, EventLoop, type LoopOptions, StartError } from "./src/event_loop.ts";
 import { type CommandLine, parseFlags, UsageError, wholeNumber } from "./src/flags.ts";
-import { type Log, openLog } from "./src/log.ts";
-import { OwnAddresses } from "./src/own_addresses.ts";
-import { Pipeline } from "./src/pipeline.ts";
-import { Listener } from "./src/server/listener.ts";
-import { createRouter, type Router } from "./src/server/router.ts";
-import { SpoolIndex } from "./src/spool/index.ts";
-import { DEFAULT_SPOOL_ROOT, SpoolStore } from "./src/spool/store.ts";
-import { SpoolView } from "./src/spool/view.ts";
-import { Stats } from "./src/stats.ts";
+import { type Log, LogError, openLogOf, surviveFaults } from "./src/log.ts";
+import { DEFAULT_SPOOL_ROOT } from "./src/spool/store.ts";
+import { Supervisor } from "./src/supervisor.ts";
 import { VERSION } from "./src/version.ts";
 
 const USAGE =
@@ -45,17 +40,9 @@ const FLAGS = {
 };
 
 /** What a command line asks for. */
-interface Options {
+interface Options extends LoopOptions {
   readonly configPath: string | null;
-  readonly ports: readonly number[];
-  readonly address: string;
-  readonly spoolRoot: string;
-  readonly verbose: boolean;
-}
-
-/** Thrown when the daemon cannot start as it was told to. */
-class StartError extends Error {
-  override name = "StartError";
+  readonly processes: number;
 }
 
 function optionsOf(line: CommandLine): Options {
@@ -66,147 +53,44 @@ function optionsOf(line: CommandLine): Options {
       `Bad -B: expected an IPv4 or IPv6 address: received ${JSON.stringify(address)}`,
     );
   }
-  const processes = wholeNumber("-n", line.one("processes") ?? "1", 1, 1024);
-  if (processes > 1) {
-    throw new UsageError("Bad -n: more than one event loop is not supported yet: expected 1");
-  }
   const ports = line.all("port").map((text) => wholeNumber("-p", text, 0, 65535));
   return {
     configPath: line.one("config-file") ?? null,
+    processes: wholeNumber("-n", line.one("processes") ?? "1", 1, MAX_PROCESSES),
     ports: ports.length > 0 ? ports : [3333],
     address,
     spoolRoot: folder(line.one("spool-root") ?? DEFAULT_SPOOL_ROOT),
     verbose: line.has("verbose"),
+    startedAt: Date.now() / 1000,
+    shared: false,
   };
 }
+
+/** More event loops than any host has processors would only cost memory. */
+const MAX_PROCESSES = 256;
 
 /** A folder's path, without the slashes that may follow it. */
 function folder(path: string): string {
   return path.replace(/(?<=.)\/+$/, "");
 }
 
-/** Opens the spool, and says what is missing if it cannot be used. */
-function openSpool(
-  root: string,
-  own: OwnAddresses,
-  writable: boolean,
-  log: Log,
-): { store: SpoolStore; view: SpoolView } {
-  try {
-    const store = new SpoolStore(root);
-    if (writable) store.create();
-    const index = new SpoolIndex((address) => own.has(address));
-    return { store, view: new SpoolView({ store, index, log }) };
-  } catch (error) {
-    const why = error instanceof Deno.errors.NotFound
-      ? "there is no such folder: create it, readable for hacheck's user"
-      : error instanceof Deno.errors.NotCapable
-      ? `it needs --allow-read=${root}`
-      : (error as Error).message;
-    throw new StartError(`Cannot read spool ${root}: ${why}`);
-  }
+/** The daemon's event loops, be they one or many. */
+interface Serving {
+  readonly addresses: readonly Deno.NetAddr[];
+  configure(settings: Settings): void;
+  stop(): Promise<void>;
 }
 
-function mayWrite(root: string): boolean {
-  return Deno.permissions.querySync({ name: "write", path: root }).state === "granted";
+async function serve(options: Options, settings: Settings, log: Log): Promise<Serving> {
+  const { processes, spoolRoot } = options;
+  ensureDescriptors(settings.config.rlimit_nofile, spoolRoot);
+  if (processes > 1) return await Supervisor.start(processes, options, settings, log);
+  const loop = new EventLoop(options, settings, log);
+  const addresses = loop.listen();
+  return { addresses, configure: (settings) => loop.configure(settings), stop: () => loop.stop() };
 }
 
-/** Logs each request, beside answering it. */
-function logged(router: Router, log: Log): Router {
-  return (request, info) => {
-    const start = performance.now();
-    const tell = (response: Response) => {
-      log.debug("{status} {method} {url} ({client}) {milliseconds}ms", {
-        status: response.status,
-        method: request.method,
-        url: request.url,
-        client: info.remoteAddr.hostname,
-        milliseconds: (performance.now() - start).toFixed(2),
-      });
-      return response;
-    };
-    const response = router(request, info);
-    return response instanceof Promise ? response.then(tell) : tell(response);
-  };
-}
-
-function listen(options: Options, router: Router, log: Log): Listener[] {
-  const listeners: Listener[] = [];
-  for (const port of options.ports) {
-    try {
-      listeners.push(new Listener({ hostname: options.address, port, router, log }));
-    } catch (error) {
-      throw new StartError(
-        `Cannot listen on ${options.address} port ${port}: ${(error as Error).message}`,
-      );
-    }
-  }
-  return listeners;
-}
-
-/** A fault in a library must not end the daemon, and must not go unseen. */
-function surviveFaults(log: Log): void {
-  globalThis.addEventListener("unhandledrejection", (event) => {
-    event.preventDefault();
-    log.error("a fault of hacheck's own: {error}", { error: event.reason });
-  });
-  globalThis.addEventListener("error", (event) => {
-    event.preventDefault();
-    log.error("a fault of hacheck's own: {error}", { error: event.error });
-  });
-}
-
-function checkerOptions(config: Config): CheckerOptions {
-  const http = { serviceNameHeader: config.service_name_header };
-  return {
-    http,
-    https: { ...http, trusted: readTrusted(config) },
-    mysql: { username: config.mysql_username, password: config.mysql_password },
-    postgres: {
-      username: config.postgres_username,
-      password: config.postgres_password,
-      database: config.postgres_database,
-    },
-    redis: { username: config.redis_username, password: config.redis_password },
-    sentinel: { username: config.sentinel_username, password: config.sentinel_password },
-  };
-}
-
-function start(
-  options: Options,
-  config: Config,
-  log: Log,
-): { listeners: Listener[]; spool: SpoolView } {
-  const startedAt = Date.now() / 1000;
-  const own = new OwnAddresses();
-  const writable = mayWrite(options.spoolRoot);
-  if (config.allow_remote_spool_changes && !writable) {
-    throw new StartError(`allow_remote_spool_changes needs --allow-write=${options.spoolRoot}`);
-  }
-  const { store, view } = openSpool(options.spoolRoot, own, writable, log);
-  const pipeline = new Pipeline({
-    spool: view,
-    protocols: protocols(checkerOptions(config)),
-    cacheTime: config.cache_time,
-    timeout: config.healthcheck_timeout,
-    maxClients: config.max_clients,
-    log,
-  });
-  const router = createRouter({
-    pipeline,
-    stats: new Stats(),
-    spool: view,
-    own,
-    startedAt,
-    headersToCopy: config.http_headers_to_copy,
-    spoolChanges: config.allow_remote_spool_changes ? { store, view, log } : null,
-  });
-  return {
-    listeners: listen(options, options.verbose ? logged(router, log) : router, log),
-    spool: view,
-  };
-}
-
+/** Resolves with the signal that is to stop the daemon. */
 function stopped(): Promise<Deno.Signal> {
   const signals: Deno.Signal[] = ["SIGTERM", "SIGINT", "SIGQUIT"];
   return new Promise((resolve) => {
@@ -214,15 +98,33 @@ function stopped(): Promise<Deno.Signal> {
   });
 }
 
-function openLogOrRefuse(path: string, verbose: boolean): Log {
-  try {
-    return openLog({ path, verbose });
-  } catch (error) {
-    const why = error instanceof Deno.errors.NotCapable
-      ? `it needs --allow-read=${path} --allow-write=${path}`
-      : (error as Error).message;
-    throw new StartError(`Cannot open log_path ${path}: ${why}`);
+/** Reads the configuration again whenever it is asked to. One that cannot be used changes nothing. */
+function reloadOnHangup(options: Options, serving: Serving, log: Log): void {
+  Deno.addSignalListener("SIGHUP", () => {
+    try {
+      const settings = loadSettings(options.configPath);
+      demandPermissions(options, settings);
+      openLogOf(settings, options.verbose);
+      serving.configure(settings);
+      tellUnknownKeys(settings, options, log);
+      log.info("the configuration was read again");
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      log.error("the configuration stays as it was: {why}", { why: error.message });
+    }
+  });
+}
+
+function tellUnknownKeys({ unknownKeys }: LoadedSettings, { configPath }: Options, log: Log): void {
+  for (const key of unknownKeys) {
+    log.warning("unknown key {key} in {path}", { key, path: configPath });
   }
+}
+
+/** Tells what an operator did wrong from what went wrong in the program. */
+function isRefusal(error: unknown): error is Error {
+  return error instanceof UsageError || error instanceof ConfigError ||
+    error instanceof StartError || error instanceof LogError || error instanceof DescriptorsError;
 }
 
 /**
@@ -237,34 +139,26 @@ export async function main(args: readonly string[]): Promise<number> {
     if (line.has("help")) return say(USAGE);
     if (line.has("version")) return say(`hacheck ${VERSION}`);
     const options = optionsOf(line);
-    const { config, unknownKeys } = loadConfig(options.configPath);
-    const log = openLogOrRefuse(config.log_path, options.verbose);
-    for (const key of unknownKeys) {
-      log.warning("unknown key {key} in {path}", { key, path: options.configPath });
-    }
+    const settings = loadSettings(options.configPath);
+    const log = openLogOf(settings, options.verbose);
+    tellUnknownKeys(settings, options, log);
     surviveFaults(log);
     const stop = stopped();
-    const { listeners, spool } = start(options, config, log);
-    for (const { addr } of listeners) {
+    const serving = await serve(options, settings, log);
+    for (const address of serving.addresses) {
       log.info("hacheck {version} listens on {hostname} port {port}", {
         version: VERSION,
-        ...addr,
+        ...address,
       });
     }
+    reloadOnHangup(options, serving, log);
     log.info("stopping on {signal}", { signal: await stop });
-    await Promise.all(
-      listeners.map((listener) => listener.stop(config.healthcheck_timeout * 1000)),
-    );
-    spool[Symbol.dispose]();
+    await serving.stop();
     return 0;
   } catch (error) {
-    if (
-      error instanceof UsageError || error instanceof ConfigError || error instanceof StartError
-    ) {
-      console.error(`hacheck: ${error.message}`);
-      return error instanceof StartError ? 1 : 2;
-    }
-    throw error;
+    if (!isRefusal(error)) throw error;
+    console.error(`hacheck: ${error.message}`);
+    return error instanceof UsageError || error instanceof ConfigError ? 2 : 1;
   }
 }
 

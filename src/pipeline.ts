@@ -51,6 +51,11 @@ export class Pipeline {
     this.cache = new ResultCache(options.cacheTime * 1000);
   }
 
+  /** How many checks of services are under way. */
+  get underWay(): number {
+    return this.#limiter.taken;
+  }
+
   /** How many checks wait for a place. */
   get queued(): number {
     return this.#limiter.waiting;

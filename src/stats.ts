@@ -16,6 +16,9 @@ export interface LastAnswer {
   readonly ts: number;
 }
 
+/** A service that was asked for, and the last answer, if there was one yet. */
+export type RecentService = [service: string, last: LastAnswer | null];
+
 /** What is remembered of one service. */
 class ServiceStats {
   readonly clients = new Map<string, number>();
@@ -32,13 +35,14 @@ class ServiceStats {
  * import { assertEquals } from "@std/assert";
  *
  * const stats = new Stats();
- * stats.asked("web", "10.0.0.1", 1000);
+ * stats.asked("http", "web", "10.0.0.1", 1000);
  * stats.answered("web", { code: 200, remote_ip: "10.0.0.1", ts: 1000 });
  * assertEquals(stats.counts(), { web: { "10.0.0.1": 1 } });
  * assertEquals(stats.recent(600, 1200), [["web", { code: 200, remote_ip: "10.0.0.1", ts: 1000 }]]);
  * ```
  */
 export class Stats {
+  readonly #protocols = new Map<string, number>();
   #pairs = 0;
   readonly #services = new LRUCache<string, ServiceStats>({
     max: MAX_SERVICES,
@@ -48,11 +52,13 @@ export class Stats {
   /**
    * Counts a check.
    *
+   * @param protocol The protocol's name, one of those there are.
    * @param service The service's name.
    * @param client The address of who asks.
    * @param now The time in unix seconds.
    */
-  asked(service: string, client: string, now: number): void {
+  asked(protocol: string, service: string, client: string, now: number): void {
+    this.#protocols.set(protocol, (this.#protocols.get(protocol) ?? 0) + 1);
     let stats = this.#services.get(service);
     if (stats === undefined) {
       stats = new ServiceStats();
@@ -89,14 +95,23 @@ export class Stats {
   }
 
   /**
+   * Tells how often checks of each protocol were asked for.
+   *
+   * @returns By the protocol's name.
+   */
+  byProtocol(): Record<string, number> {
+    return Object.fromEntries(this.#protocols);
+  }
+
+  /**
    * Tells which services were asked for lately.
    *
    * @param threshold How many seconds ago at most.
    * @param now The time in unix seconds.
    * @returns Sorted by name, each with the last answer.
    */
-  recent(threshold: number, now: number): [service: string, last: LastAnswer | null][] {
-    const recent: [string, LastAnswer | null][] = [];
+  recent(threshold: number, now: number): RecentService[] {
+    const recent: RecentService[] = [];
     for (const [service, { lastAsked, lastAnswer }] of this.#services.entries()) {
       if (now - lastAsked <= threshold) recent.push([service, lastAnswer]);
     }

@@ -7,6 +7,8 @@ export interface ListenerOptions {
   readonly hostname: string;
   /** The TCP port to listen on; 0 for any that is free. */
   readonly port: number;
+  /** Whether others listen on the same port, and the system shares connections out among them. */
+  readonly shared: boolean;
   /** Answers requests. */
   readonly router: Router;
   /** Where faults are told. */
@@ -58,10 +60,11 @@ export class Listener {
   }
 
   #serve(port: number): Deno.HttpServer<Deno.NetAddr> {
-    const { hostname, router, log } = this.#options;
+    const { hostname, shared, router, log } = this.#options;
     const server = Deno.serve({
       hostname,
       port,
+      reusePort: shared,
       signal: this.#abort.signal,
       onListen: () => {},
       onError: (error) => {

@@ -4,7 +4,6 @@
  * @module
  */
 
-import type { OwnAddresses } from "../own_addresses.ts";
 import type { CheckRequest, Header, Verdict } from "../check.ts";
 import { type Pipeline, SPOOL_PROTOCOL } from "../pipeline.ts";
 import type { Stats } from "../stats.ts";
@@ -20,8 +19,6 @@ export interface RouterOptions extends StatusSources {
   readonly pipeline: Pipeline;
   /** Who asked for what. */
   readonly stats: Stats;
-  /** Which addresses are this machine's. */
-  readonly own: OwnAddresses;
   /** The names of the headers that are passed on to services. */
   readonly headersToCopy: readonly string[];
   /** How POST changes the spool; null where it may not. */
@@ -53,7 +50,7 @@ export function createRouter(options: RouterOptions): Router {
     const target = targetOf(headers, path.port, own);
     if (typeof target === "string") return text(400, target);
     const now = Date.now() / 1000;
-    stats.asked(path.service, client, now);
+    stats.asked(path.protocol, path.service, client, now);
     const verdict = pipeline.check(
       checkRequest(path, target.host, target.port, headers),
       wantsFresh(headers),
@@ -91,11 +88,12 @@ export function createRouter(options: RouterOptions): Router {
 
   return (request, info) => {
     const path = pathOf(request.url);
+    const client = info.remoteAddr.hostname;
     const checked = parseCheckPath(path);
     if (checked === undefined || !pipeline.knows(checked.protocol)) {
-      return statusPage(request, path, options) ?? text(404, NOT_FOUND);
+      return statusPage(request, path, client, options) ?? text(404, NOT_FOUND);
     }
-    if (CHECK_METHODS.has(request.method)) return check(request, checked, info.remoteAddr.hostname);
+    if (CHECK_METHODS.has(request.method)) return check(request, checked, client);
     if (checked.protocol !== SPOOL_PROTOCOL) return notAllowed("GET, HEAD, OPTIONS");
     if (request.method !== "POST") return notAllowed("GET, HEAD, OPTIONS, POST");
     if (spoolChanges === null) return text(403, "remote spool changes are not enabled");

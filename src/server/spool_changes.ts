@@ -1,9 +1,9 @@
 import { LOCAL_ADDRESS } from "../addresses.ts";
 import type { Log } from "../log.ts";
+import type { Ask } from "../peers.ts";
 import { canBeMarked, recordName } from "../spool/names.ts";
 import { isTime } from "../spool/record.ts";
 import type { SpoolStore } from "../spool/store.ts";
-import type { SpoolView } from "../spool/view.ts";
 import type { CheckPath } from "./path.ts";
 import { text } from "./responses.ts";
 
@@ -14,8 +14,8 @@ export const MAX_FORM_BYTES = 64 * 1024;
 export interface SpoolChanges {
   /** Where they are written. */
   readonly store: SpoolStore;
-  /** Who must know at once. */
-  readonly view: SpoolView;
+  /** Asks all event loops, which must know at once. */
+  readonly ask: Ask;
   /** Where they are told. */
   readonly log: Log;
 }
@@ -42,7 +42,7 @@ type Change =
 export async function changeSpool(
   request: Request,
   { service, port }: CheckPath,
-  { store, view, log }: SpoolChanges,
+  { store, ask, log }: SpoolChanges,
 ): Promise<Response> {
   if (!canBeMarked(service)) {
     return text(400, `Cannot mark ${service}: names beginning with a dot are reserved`);
@@ -63,7 +63,7 @@ export async function changeSpool(
     return text(500, `Cannot mark ${name} ${change.status}: the spool cannot be written`);
   } finally {
     // Even a failed change may have changed the file.
-    view.refresh(name);
+    await ask("refresh", name);
   }
   return text(200, "");
 }

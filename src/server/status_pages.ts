@@ -1,7 +1,9 @@
+import type { CacheCounters } from "../cache.ts";
 import type { OwnAddresses } from "../own_addresses.ts";
-import type { Pipeline } from "../pipeline.ts";
-import type { SpoolView } from "../spool/view.ts";
-import type { Stats } from "../stats.ts";
+import { type Answers, type Ask, then } from "../peers.ts";
+import { platform } from "../runtime.ts";
+import type { SpoolHealth } from "../spool/view.ts";
+import type { LastAnswer, RecentService } from "../stats.ts";
 import { VERSION } from "../version.ts";
 import { parseCheckPath } from "./path.ts";
 import { json, notAllowed, text } from "./responses.ts";
@@ -9,89 +11,143 @@ import { targetOf } from "./target.ts";
 
 /** What the status pages tell of. */
 export interface StatusSources {
-  /** For `/status`: cache and queue. */
-  readonly pipeline: Pipeline;
-  /** For `/status/count` and `/recent`. */
-  readonly stats: Stats;
-  /** For `/status` and `/status/spool`. */
-  readonly spool: SpoolView;
-  /** For `/status/spool`. */
+  /** Asks all event loops. */
+  readonly ask: Ask;
+  /** For `/status/spool`: which addresses are this machine's. */
   readonly own: OwnAddresses;
+  /** For `/debug/runtime`: the spool. */
+  readonly spoolRoot: string;
   /** When the daemon was started, in unix seconds. */
   readonly startedAt: number;
 }
 
+type Page = (
+  sources: StatusSources,
+  path: string,
+  headers: Headers,
+  client: string,
+) => Response | Promise<Response> | undefined;
+
 /** How far back `/recent` looks unless told otherwise, in seconds. */
 const DEFAULT_THRESHOLD = 600;
 
-const SPOOL_PAGE = "/status/spool";
+const SPOOL_PAGE = "/status/spool/";
 
 /**
  * Answers what is asked of the daemon itself.
  *
  * @param request The request.
  * @param path Its path and query string.
+ * @param client The address of who asks.
  * @param sources What to tell of.
  * @returns The page, or undefined where there is none of this name.
  */
 export function statusPage(
   request: Request,
   path: string,
+  client: string,
   sources: StatusSources,
-): Response | undefined {
+): Response | Promise<Response> | undefined {
   const query = path.indexOf("?");
   const name = query < 0 ? path : path.slice(0, query);
-  const page = name.startsWith(`${SPOOL_PAGE}/`) ? spoolPage : PAGES.get(name);
+  const page = name.startsWith(SPOOL_PAGE) ? spoolPage : PAGES.get(name);
   if (page === undefined) return undefined;
   if (request.method !== "GET" && request.method !== "HEAD") return notAllowed("GET, HEAD");
-  return page(sources, path, request.headers);
+  return page(sources, path, request.headers, client);
 }
 
-type Page = (sources: StatusSources, path: string, headers: Headers) => Response | undefined;
-
 const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
-  ["/status", ({ pipeline, spool, startedAt }) => {
-    const { expirations, sets, gets, hits, misses } = pipeline.cache.counters;
-    return json({
-      cache: { expirations, sets, gets, hits, misses },
-      uptime: Date.now() / 1000 - startedAt,
-      outbound_request_queue_size: pipeline.queued,
-      spool: spool.health,
-      version: VERSION,
-    });
-  }],
-  ["/status/count", ({ stats }) => json({ service_access_counts: stats.counts() })],
-  ["/recent", ({ stats }, path) => {
-    const given = new URLSearchParams(path.slice(path.indexOf("?") + 1)).get("threshold");
+  ["/status", ({ ask, startedAt }) =>
+    then(ask("status", null), (loops) =>
+      json({
+        cache: sumOf(loops.map(({ cache }) => cache)),
+        uptime: Date.now() / 1000 - startedAt,
+        outbound_request_queue_size: loops.reduce((sum, { queued }) => sum + queued, 0),
+        spool: worstOf(loops.map(({ spool }) => spool)),
+        version: VERSION,
+      }))],
+  [
+    "/status/count",
+    ({ ask }) =>
+      then(ask("counts", null), (loops) => json({ service_access_counts: mergedCounts(loops) })),
+  ],
+  ["/recent", ({ ask }, path) => {
+    const query = path.indexOf("?");
+    const given = query < 0 ? null : new URLSearchParams(path.slice(query)).get("threshold");
     const threshold = given === null ? DEFAULT_THRESHOLD : Number(given);
     if (given !== null && !/^\d{1,15}$/.test(given)) {
-      return text(
-        400,
-        `Bad threshold: expected a whole number of seconds: received ${
-          JSON.stringify(given.slice(0, 100))
-        }`,
-      );
+      const received = JSON.stringify(given.slice(0, 100));
+      return text(400, `Bad threshold: expected a whole number of seconds: received ${received}`);
     }
-    return json({
-      seen_services: stats.recent(threshold, Date.now() / 1000),
-      threshold_seconds: threshold,
-    });
+    return then(
+      ask("recent", threshold),
+      (loops) => json({ seen_services: mergedRecent(loops), threshold_seconds: threshold }),
+    );
+  }],
+  ["/debug/runtime", ({ ask, spoolRoot }, _path, _headers, client) => {
+    if (client !== "::1" && !client.startsWith("127.")) {
+      return text(403, "Only for clients on this host");
+    }
+    return then(
+      ask("runtime", null),
+      (loops) => json({ ...platform(spoolRoot), event_loops: loops }),
+    );
   }],
 ]);
 
 /**
- * `/status/spool/<service>/<port>`: what `/spool/<service>/<port>` answers, without counting as a check.
- * hactl asks it until the daemon says what the operator has just said.
+ * `/status/spool/<service>/<port>`: what `/spool/<service>/<port>` answers, without being counted as a
+ * check, and by every event loop. hactl asks it until the daemon says what the operator has just said.
  */
 function spoolPage(
-  { spool, own }: StatusSources,
+  { ask, own }: StatusSources,
   path: string,
   headers: Headers,
-): Response | undefined {
+): Response | Promise<Response> | undefined {
   const asked = parseCheckPath(path.slice("/status".length));
   if (asked === undefined) return undefined;
   const target = targetOf(headers, asked.port, own);
   if (typeof target === "string") return text(400, target);
-  const down = spool.find(asked.service, target.port, target.host);
-  return down === undefined ? text(200, "") : text(down.verdict.code, down.verdict.message);
+  return then(ask("spool", { service: asked.service, ...target }), ([first, ...others]) => {
+    const { code, message } = first!;
+    const agree = others.every((other) => other.code === code && other.message === message);
+    return agree ? text(code, message) : text(409, "The event loops do not say the same yet");
+  });
+}
+
+function sumOf(counters: readonly CacheCounters[]): CacheCounters {
+  const sum = { expirations: 0, sets: 0, gets: 0, hits: 0, misses: 0 };
+  for (const one of counters) {
+    for (const name of Object.keys(sum) as (keyof CacheCounters)[]) sum[name] += one[name];
+  }
+  return sum;
+}
+
+/** The health of the event loop that knows the spool least. */
+function worstOf(healths: readonly SpoolHealth[]): SpoolHealth {
+  return healths.find(({ healthy }) => !healthy) ?? healths.find(({ watched }) => !watched) ??
+    healths[0]!;
+}
+
+function mergedCounts(loops: readonly Answers["counts"][]): Answers["counts"] {
+  const merged: Answers["counts"] = Object.create(null);
+  for (const counts of loops) {
+    for (const [service, clients] of Object.entries(counts)) {
+      const sums = merged[service] ??= Object.create(null) as Record<string, number>;
+      for (const [client, count] of Object.entries(clients)) {
+        sums[client] = (sums[client] ?? 0) + count;
+      }
+    }
+  }
+  return merged;
+}
+
+function mergedRecent(loops: readonly RecentService[][]): RecentService[] {
+  const merged = new Map<string, LastAnswer | null>();
+  for (const [service, last] of loops.flat()) {
+    const known = merged.get(service) ?? null;
+    const isNewer = known === null || (last !== null && last.ts > known.ts);
+    merged.set(service, isNewer ? last : known);
+  }
+  return [...merged].sort(([a], [b]) => a < b ? -1 : 1);
 }

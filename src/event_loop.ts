@@ -1,0 +1,242 @@
+import { type CheckerOptions, protocols } from "./checkers/mod.ts";
+import type { Settings } from "./config.ts";
+import type { Log } from "./log.ts";
+import { OwnAddresses } from "./own_addresses.ts";
+import { alone, type Ask, type Respondent } from "./peers.ts";
+import { Pipeline } from "./pipeline.ts";
+import { EventLoopDelay } from "./runtime.ts";
+import { Listener } from "./server/listener.ts";
+import { createRouter, type Router } from "./server/router.ts";
+import { SpoolIndex } from "./spool/index.ts";
+import { SpoolStore } from "./spool/store.ts";
+import { SpoolView } from "./spool/view.ts";
+import { Stats } from "./stats.ts";
+
+/** What an event loop serves, for as long as it lives. */
+export interface LoopOptions {
+  /** The ports to listen on; 0 for any that is free. */
+  readonly ports: readonly number[];
+  /** The address to listen on. */
+  readonly address: string;
+  /** The spool. */
+  readonly spoolRoot: string;
+  /** Whether to log every request. */
+  readonly verbose: boolean;
+  /** When the daemon was started, in unix seconds. */
+  readonly startedAt: number;
+  /** Whether others listen on the same ports. */
+  readonly shared: boolean;
+}
+
+/** Thrown when the daemon cannot start as it was told to. */
+export class StartError extends Error {
+  override name = "StartError";
+}
+
+/** One event loop of the daemon, with all that it needs to answer: its own view of the spool, cache and statistics. */
+export class EventLoop {
+  readonly #options: LoopOptions;
+  readonly #log: Log;
+  readonly #ask: Ask;
+  readonly #own = new OwnAddresses();
+  readonly #stats = new Stats();
+  readonly #delay = new EventLoopDelay();
+  readonly #store: SpoolStore;
+  readonly #view: SpoolView;
+  #listeners: Listener[] = [];
+  #patience = 0;
+  #pipeline!: Pipeline;
+  #answer!: Router;
+
+  /**
+   * Reads the spool, and makes ready to answer.
+   *
+   * @param options What to serve.
+   * @param settings How to serve it.
+   * @param log Where faults are told.
+   * @param peers Makes of what this event loop answers a way to ask all of them.
+   * @throws {StartError} If the spool cannot be read, or the settings need a permission that is missing.
+   */
+  constructor(
+    options: LoopOptions,
+    settings: Settings,
+    log: Log,
+    peers: (respondent: Respondent) => Ask = alone,
+  ) {
+    const { spoolRoot } = options;
+    this.#options = options;
+    this.#log = log;
+    this.#store = new SpoolStore(spoolRoot);
+    this.#ask = peers(this.#respondent());
+    this.#view = this.#openSpool();
+    try {
+      this.configure(settings);
+    } catch (error) {
+      this.#view[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Answers a request, at once where nothing is waited for. */
+  readonly router: Router = (request, info) => this.#answer(request, info);
+
+  /**
+   * Takes other settings. What is under way is answered by the old ones.
+   *
+   * @param settings How to serve from now on.
+   * @throws {StartError} If they need a permission that is missing. The old ones then stay in force.
+   */
+  configure(settings: Settings): void {
+    demandPermissions(this.#options, settings);
+    const { config } = settings;
+    const { spoolRoot, startedAt, verbose } = this.#options;
+    const log = this.#log;
+    this.#patience = config.healthcheck_timeout * 1000;
+    this.#pipeline = new Pipeline({
+      spool: this.#view,
+      protocols: protocols(checkerOptions(settings)),
+      cacheTime: config.cache_time,
+      timeout: config.healthcheck_timeout,
+      maxClients: config.max_clients,
+      log,
+    });
+    const router = createRouter({
+      pipeline: this.#pipeline,
+      stats: this.#stats,
+      own: this.#own,
+      ask: this.#ask,
+      startedAt,
+      spoolRoot,
+      headersToCopy: config.http_headers_to_copy,
+      spoolChanges: config.allow_remote_spool_changes
+        ? { store: this.#store, ask: this.#ask, log }
+        : null,
+    });
+    this.#answer = verbose ? logged(router, log) : router;
+  }
+
+  /**
+   * Begins to listen.
+   *
+   * @returns The address and port of each listener.
+   * @throws {StartError} If a port cannot be had.
+   */
+  listen(): Deno.NetAddr[] {
+    const { address: hostname, ports, shared } = this.#options;
+    for (const port of ports) {
+      try {
+        const { router } = this;
+        this.#listeners.push(new Listener({ hostname, port, shared, router, log: this.#log }));
+      } catch (error) {
+        throw new StartError(
+          `Cannot listen on ${hostname} port ${port}: ${(error as Error).message}`,
+        );
+      }
+    }
+    return this.#listeners.map(({ addr }) => addr);
+  }
+
+  /** Accepts nothing more, finishes what is under way, and lets go of everything. */
+  async stop(): Promise<void> {
+    await Promise.all(this.#listeners.map((listener) => listener.stop(this.#patience)));
+    this.#listeners = [];
+    this.#view[Symbol.dispose]();
+    this.#delay[Symbol.dispose]();
+  }
+
+  #respondent(): Respondent {
+    return {
+      status: () => ({
+        cache: { ...this.#pipeline.cache.counters },
+        queued: this.#pipeline.queued,
+        spool: this.#view.health,
+      }),
+      counts: () => this.#stats.counts(),
+      recent: (threshold) => this.#stats.recent(threshold, Date.now() / 1000),
+      spool: ({ service, port, host }) =>
+        this.#view.find(service, port, host)?.verdict ?? { code: 200, message: "" },
+      refresh: (name) => {
+        this.#view.refresh(name);
+        return null;
+      },
+      runtime: () => ({
+        memory: Deno.memoryUsage(),
+        event_loop_delay: this.#delay.report,
+        checks_under_way: this.#pipeline.underWay,
+        checks_queued: this.#pipeline.queued,
+        checks: this.#stats.byProtocol(),
+      }),
+    };
+  }
+
+  #openSpool(): SpoolView {
+    const root = this.#options.spoolRoot;
+    try {
+      if (mayWrite(root)) this.#store.create();
+      const index = new SpoolIndex((address) => this.#own.has(address));
+      return new SpoolView({ store: this.#store, index, log: this.#log });
+    } catch (error) {
+      throw new StartError(`Cannot read spool ${root}: ${whyNot(error, root)}`);
+    }
+  }
+}
+
+/**
+ * Makes sure that settings can be put in force.
+ *
+ * @param options What is served.
+ * @param settings The settings.
+ * @throws {StartError} If they need a permission that is missing.
+ */
+export function demandPermissions({ spoolRoot }: LoopOptions, { config }: Settings): void {
+  if (config.allow_remote_spool_changes && !mayWrite(spoolRoot)) {
+    throw new StartError(`allow_remote_spool_changes needs --allow-write=${spoolRoot}`);
+  }
+}
+
+function whyNot(error: unknown, root: string): string {
+  if (error instanceof Deno.errors.NotCapable) return `it needs --allow-read=${root}`;
+  if (error instanceof Deno.errors.NotFound) {
+    return "there is no such folder: create it, readable for hacheck's user";
+  }
+  return (error as Error).message;
+}
+
+function mayWrite(root: string): boolean {
+  return Deno.permissions.querySync({ name: "write", path: root }).state === "granted";
+}
+
+function checkerOptions({ config, trusted }: Settings): CheckerOptions {
+  const http = { serviceNameHeader: config.service_name_header };
+  return {
+    http,
+    https: { ...http, trusted },
+    mysql: { username: config.mysql_username, password: config.mysql_password },
+    postgres: {
+      username: config.postgres_username,
+      password: config.postgres_password,
+      database: config.postgres_database,
+    },
+    redis: { username: config.redis_username, password: config.redis_password },
+    sentinel: { username: config.sentinel_username, password: config.sentinel_password },
+  };
+}
+
+/** Logs each request, beside answering it. */
+function logged(router: Router, log: Log): Router {
+  return (request, info) => {
+    const start = performance.now();
+    const tell = (response: Response) => {
+      log.debug("{status} {method} {url} ({client}) {milliseconds}ms", {
+        status: response.status,
+        method: request.method,
+        url: request.url,
+        client: info.remoteAddr.hostname,
+        milliseconds: (performance.now() - start).toFixed(2),
+      });
+      return response;
+    };
+    const response = router(request, info);
+    return response instanceof Promise ? response.then(tell) : tell(response);
+  };
+}

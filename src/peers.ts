@@ -1,0 +1,84 @@
+/**
+ * What the event loops of one daemon ask each other, so that any of them can speak for all.
+ *
+ * @module
+ */
+
+import type { CacheCounters } from "./cache.ts";
+import type { Verdict } from "./check.ts";
+import type { RuntimeReport } from "./runtime.ts";
+import type { Subject } from "./spool/names.ts";
+import type { SpoolHealth } from "./spool/view.ts";
+import type { RecentService } from "./stats.ts";
+
+/** What can be asked of an event loop, and what goes with the question. */
+export interface Questions {
+  /** How are you? */
+  status: null;
+  /** Who asked you for what? */
+  counts: null;
+  /** What were you asked for in the last so many seconds? */
+  recent: number;
+  /** What do you say of this? */
+  spool: Subject;
+  /** Read this record again. */
+  refresh: string;
+  /** How is your runtime? */
+  runtime: null;
+}
+
+/** What an event loop answers. */
+export interface Answers {
+  /** To `status`. */
+  status: LoopStatus;
+  /** To `counts`: how often, by service and client. */
+  counts: Record<string, Record<string, number>>;
+  /** To `recent`. */
+  recent: RecentService[];
+  /** To `spool`. */
+  spool: Verdict;
+  /** To `refresh`: it is done. */
+  refresh: null;
+  /** To `runtime`. */
+  runtime: RuntimeReport;
+}
+
+/** How an event loop is. */
+export interface LoopStatus {
+  /** What its cache has done. */
+  readonly cache: CacheCounters;
+  /** How many checks wait for a place. */
+  readonly queued: number;
+  /** How well it knows the spool. */
+  readonly spool: SpoolHealth;
+}
+
+/** One event loop's answers. */
+export type Respondent = {
+  readonly [Kind in keyof Questions]: (detail: Questions[Kind]) => Answers[Kind];
+};
+
+/** Asks all event loops, and gathers what they answer: at once, if there is only one. */
+export type Ask = <Kind extends keyof Questions>(
+  kind: Kind,
+  detail: Questions[Kind],
+) => Answers[Kind][] | Promise<Answers[Kind][]>;
+
+/**
+ * For an event loop without peers.
+ *
+ * @param respondent The event loop.
+ */
+export function alone(respondent: Respondent): Ask {
+  return (kind, detail) => [respondent[kind](detail)];
+}
+
+/**
+ * Goes on with a value, at once if it is there already.
+ *
+ * @param value The value, or the promise of one.
+ * @param next What to do with it.
+ */
+export function then<T, U>(value: T | Promise<T>, next: (value: T) => U): U | Promise<U> {
+  return value instanceof Promise ? value.then(next) : next(value);
+}

@@ -1,0 +1,196 @@
+import type { Settings } from "./config.ts";
+import { type LoopOptions, StartError } from "./event_loop.ts";
+import type { Log } from "./log.ts";
+import type { Answers, Questions } from "./peers.ts";
+
+/** What a supervisor tells an event loop. */
+export type Order =
+  | { readonly kind: "start"; readonly options: LoopOptions; readonly settings: Settings }
+  | { readonly kind: "configure"; readonly settings: Settings }
+  | { readonly kind: "question"; readonly id: number; readonly question: Question }
+  | { readonly kind: "answers"; readonly id: number; readonly answers: readonly unknown[] }
+  | { readonly kind: "stop" };
+
+/** What an event loop tells its supervisor. */
+export type Report =
+  | { readonly kind: "listening"; readonly addresses: readonly Deno.NetAddr[] }
+  | { readonly kind: "failed"; readonly message: string }
+  | { readonly kind: "ask"; readonly id: number; readonly question: Question }
+  | { readonly kind: "answer"; readonly id: number; readonly answer: unknown }
+  | { readonly kind: "stopped" };
+
+/** A question for every event loop, with what goes with it. */
+export type Question = {
+  [Kind in keyof Questions]: { readonly kind: Kind; readonly detail: Questions[Kind] };
+}[keyof Questions];
+
+/** How long an event loop may take to answer another, in milliseconds. Who takes longer is left out. */
+const PATIENCE_MS = 1000;
+
+/** How long to wait before an event loop is replaced that could not even start, in milliseconds. */
+const RETRY_MS = 1000;
+
+/** Answers that are being gathered. */
+interface Gathering {
+  readonly answers: Answers[keyof Answers][];
+  readonly expected: Set<Worker>;
+  readonly finish: () => void;
+}
+
+/** Runs event loops side by side, each in a worker, and replaces those that die. */
+export class Supervisor {
+  readonly #log: Log;
+  readonly #workers = new Set<Worker>();
+  readonly #gatherings = new Map<number, Gathering>();
+  #options: LoopOptions;
+  #settings: Settings;
+  #questions = 0;
+  #stopping = false;
+  #addresses: readonly Deno.NetAddr[] = [];
+
+  private constructor(options: LoopOptions, settings: Settings, log: Log) {
+    this.#options = options;
+    this.#settings = settings;
+    this.#log = log;
+  }
+
+  /**
+   * Starts event loops.
+   *
+   * @param count How many.
+   * @param options What each of them serves.
+   * @param settings How.
+   * @param log Where deaths are told.
+   * @returns Their supervisor, once all of them listen.
+   * @throws {StartError} If they cannot start.
+   */
+  static async start(
+    count: number,
+    options: LoopOptions,
+    settings: Settings,
+    log: Log,
+  ): Promise<Supervisor> {
+    demandCode();
+    const supervisor = new Supervisor({ ...options, shared: true }, settings, log);
+    try {
+      // The first one finds out which ports are free, where any will do.
+      supervisor.#addresses = await supervisor.#spawn();
+      const ports = supervisor.#addresses.map(({ port }) => port);
+      supervisor.#options = { ...supervisor.#options, ports };
+      await Promise.all(Array.from({ length: count - 1 }, () => supervisor.#spawn()));
+      return supervisor;
+    } catch (error) {
+      for (const worker of supervisor.#workers) worker.terminate();
+      throw error;
+    }
+  }
+
+  /** The address and port of each listener. */
+  get addresses(): readonly Deno.NetAddr[] {
+    return this.#addresses;
+  }
+
+  /**
+   * Gives all event loops other settings.
+   *
+   * @param settings How to serve from now on.
+   */
+  configure(settings: Settings): void {
+    this.#settings = settings;
+    for (const worker of this.#workers) tell(worker, { kind: "configure", settings });
+  }
+
+  /** Stops all event loops gracefully. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await Promise.all([...this.#workers].map((worker) =>
+      new Promise<void>((resolve) => {
+        worker.addEventListener("message", ({ data }: MessageEvent<Report>) => {
+          if (data.kind === "stopped") resolve();
+        });
+        worker.addEventListener("error", () => resolve());
+        tell(worker, { kind: "stop" });
+      })
+    ));
+    for (const worker of this.#workers) worker.terminate();
+  }
+
+  #spawn(): Promise<readonly Deno.NetAddr[]> {
+    const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+    this.#workers.add(worker);
+    return new Promise((resolve, reject) => {
+      worker.addEventListener("message", ({ data }: MessageEvent<Report>) => {
+        if (data.kind === "listening") resolve(data.addresses);
+        else if (data.kind === "failed") reject(new StartError(data.message));
+        else this.#heed(worker, data);
+      });
+      worker.addEventListener("error", (event) => {
+        event.preventDefault();
+        reject(new StartError(event.message));
+        this.#replace(worker, event.message);
+      });
+      tell(worker, { kind: "start", options: this.#options, settings: this.#settings });
+    });
+  }
+
+  #heed(worker: Worker, report: Report): void {
+    if (report.kind === "ask") this.#gather(worker, report.id, report.question);
+    else if (report.kind === "answer") this.#take(worker, report.id, report.answer);
+  }
+
+  /** Passes a question on to all, and their answers back to the one that asks. */
+  #gather(asker: Worker, askersId: number, question: Question): void {
+    const id = this.#questions++;
+    const gathering: Gathering = {
+      answers: [],
+      expected: new Set(this.#workers),
+      finish: () => {
+        clearTimeout(timer);
+        this.#gatherings.delete(id);
+        tell(asker, { kind: "answers", id: askersId, answers: gathering.answers });
+      },
+    };
+    const timer = setTimeout(gathering.finish, PATIENCE_MS);
+    this.#gatherings.set(id, gathering);
+    for (const worker of this.#workers) tell(worker, { kind: "question", id, question });
+  }
+
+  #take(worker: Worker, id: number, answer: unknown): void {
+    const gathering = this.#gatherings.get(id);
+    if (gathering === undefined || !gathering.expected.delete(worker)) return;
+    gathering.answers.push(answer as Answers[keyof Answers]);
+    if (gathering.expected.size === 0) gathering.finish();
+  }
+
+  #replace(worker: Worker, why: string): void {
+    worker.terminate();
+    if (!this.#workers.delete(worker)) return;
+    for (const gathering of [...this.#gatherings.values()]) {
+      if (gathering.expected.delete(worker) && gathering.expected.size === 0) gathering.finish();
+    }
+    // The first ones that fail are told to who starts the daemon.
+    if (this.#stopping || this.#addresses.length === 0) return;
+    this.#log.error("an event loop died and is replaced: {why}", { why });
+    this.#respawn();
+  }
+
+  #respawn(): void {
+    this.#spawn().catch((error) => {
+      if (this.#stopping) return;
+      this.#log.error("an event loop cannot be replaced yet: {error}", { error: String(error) });
+      setTimeout(() => this.#respawn(), RETRY_MS);
+    });
+  }
+}
+
+function tell(worker: Worker, order: Order): void {
+  worker.postMessage(order);
+}
+
+/** A worker loads its modules by the program's own permissions; what is compiled carries them inside. */
+function demandCode(): void {
+  if (Deno.build.standalone) return;
+  const path = new URL("../", import.meta.url).pathname.replace(/\/$/, "");
+  if (Deno.permissions.querySync({ name: "read", path }).state === "granted") return;
+  throw new StartError(`-n above 1 needs --allow-read=${path}: event loops read their own code`);
+}
