@@ -27,6 +27,27 @@ export function daemonGrants(spoolRoot: string = DEFAULT_SPOOL_ROOT): Grant[] {
   ];
 }
 
+/** What the daemon needs beyond that, by the feature that needs it. Capitals stand for a path. */
+export const FEATURE_GRANTS: readonly (Grant & { readonly feature: string })[] = [
+  { feature: "`-c FILE`", flag: "--allow-read=FILE", why: "read the configuration" },
+  { feature: "`https_ca: FILE`", flag: "--allow-read=FILE", why: "read who is trusted" },
+  {
+    feature: "`log_path: FILE`",
+    flag: "--allow-read=FILE --allow-write=FILE",
+    why: "write the log, and see whether the file was moved away",
+  },
+  {
+    feature: "`allow_remote_spool_changes`",
+    flag: "--allow-write=SPOOL",
+    why: "mark up and down for who asks by POST",
+  },
+  {
+    feature: "`-n` above 1",
+    flag: "--allow-read=CODE",
+    why: "each further event loop reads hacheck's own code, in the folder it is installed in",
+  },
+];
+
 /**
  * What hactl needs.
  *

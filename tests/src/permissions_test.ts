@@ -1,5 +1,5 @@
 import config from "../../deno.json" with { type: "json" };
-import { daemonGrants, flagsOf, hactlGrants } from "../../src/permissions.ts";
+import { daemonGrants, FEATURE_GRANTS, flagsOf, hactlGrants } from "../../src/permissions.ts";
 import { assertEquals, assertStringIncludes } from "../assert.ts";
 
 /** The flags that a task gives to `deno run`. */
@@ -19,5 +19,8 @@ Deno.test("the README names every permission, with its reason", () => {
   const rows = readme.replaceAll(/ +/g, " ");
   for (const { flag, why } of [...daemonGrants(), ...hactlGrants()]) {
     assertStringIncludes(rows, `| \`${flag}\` | ${why} |`);
+  }
+  for (const { feature, flag, why } of FEATURE_GRANTS) {
+    assertStringIncludes(rows, `| ${feature} | \`${flag}\` | ${why} |`);
   }
 });
