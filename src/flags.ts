@@ -26,6 +26,9 @@ export interface Flag {
   readonly mayBeEmpty?: boolean;
 }
 
+/** What a command line may say, by the flags' long names. */
+export type Flags = Readonly<Record<string, Flag>>;
+
 /** A command line, taken apart. */
 export interface CommandLine {
   /** What is not a flag, in order. */
@@ -62,31 +65,16 @@ export interface CommandLine {
  */
 export function parseFlags(
   args: readonly string[],
-  flags: Readonly<Record<string, Flag>>,
+  flags: Flags,
 ): CommandLine {
-  const withValue = Object.keys(flags).filter((name) => flags[name]!.takesValue);
-  const short = Object.entries(flags).flatMap(([name, flag]) =>
-    flag.short === undefined ? [] : [[flag.short, name]]
-  );
-  const parsed = parseArgs(args, {
+  const names = Object.keys(flags);
+  const withValue = names.filter((name) => flags[name]!.takesValue);
+  const parsed = parseArgs(spelledOut(args, flags), {
     string: [...withValue, "_"],
-    boolean: Object.keys(flags).filter((name) => !flags[name]!.takesValue),
+    boolean: names.filter((name) => !flags[name]!.takesValue),
     collect: withValue,
-    alias: Object.fromEntries(short),
-    unknown: (arg: string, key?: string) => {
-      if (key !== undefined) throw new UsageError(`Unknown flag: ${arg}`);
-      return true;
-    },
   });
   const all = (name: string) => (parsed[name] ?? []) as string[];
-  for (const name of withValue) {
-    if (!all(name).includes("")) continue;
-    // An empty value and a missing one look the same by now.
-    const given = args.includes("") || args.includes(`--${name}=`);
-    if (!given || !flags[name]!.mayBeEmpty) {
-      throw new UsageError(`Flag ${nameOf(name, flags)} needs a value`);
-    }
-  }
   return {
     operands: parsed._.map(String),
     has: (name) => parsed[name] === true,
@@ -101,7 +89,70 @@ export function parseFlags(
   };
 }
 
-function nameOf(name: string, flags: Readonly<Record<string, Flag>>): string {
+/**
+ * Spells every flag out as `--name=value`, and refuses what is none. By itself the library passes over
+ * what it does not understand, and takes a missing value for an empty one.
+ */
+function spelledOut(args: readonly string[], flags: Flags): string[] {
+  const rest = [...args];
+  const spelled: string[] = [];
+  for (let arg = rest.shift(); arg !== undefined; arg = rest.shift()) {
+    if (arg === "--") return [...spelled, arg, ...rest];
+    if (!looksLikeFlag(arg)) {
+      spelled.push(arg);
+      continue;
+    }
+    for (const { name, attached } of flagsIn(arg, flags)) {
+      const { takesValue, mayBeEmpty } = flags[name]!;
+      if (!takesValue && attached !== undefined) {
+        throw new UsageError(`Flag --${name} takes no value: received ${arg}`);
+      }
+      const follows = rest[0] !== undefined && !looksLikeFlag(rest[0]);
+      const value = attached ?? (!takesValue ? "true" : follows ? rest.shift() : undefined);
+      if (value === undefined || (value === "" && !mayBeEmpty)) {
+        throw new UsageError(`Flag ${nameOf(name, flags)} needs a value`);
+      }
+      spelled.push(`--${name}=${value}`);
+    }
+  }
+  return spelled;
+}
+
+function looksLikeFlag(arg: string): boolean {
+  return arg.startsWith("-") && arg !== "-";
+}
+
+/** A flag of an argument, and the value that is written on to it. */
+interface WrittenFlag {
+  readonly name: string;
+  readonly attached: string | undefined;
+}
+
+/** The flags in one argument: `--name`, `--name=value`, `-n`, `-nvalue`, `-n=value`, or letters such as `-vh`. */
+function flagsIn(arg: string, flags: Flags): WrittenFlag[] {
+  const [, long, value] = /^--([^=]+)(?:=(.*))?$/s.exec(arg) ?? [];
+  if (long !== undefined && Object.hasOwn(flags, long)) return [{ name: long, attached: value }];
+
+  const names = Object.keys(flags);
+  // A long name with one hyphen would be a letter with the rest as its value.
+  const isSlip = names.includes(arg.slice(1).split("=")[0]!);
+  const letters = isSlip
+    ? [undefined]
+    : [...arg.slice(1)].map((letter) => names.find((name) => flags[name]!.short === letter));
+  const [first] = letters;
+  if (first !== undefined && flags[first]!.takesValue && letters.length > 1) {
+    return [{ name: first, attached: arg.slice(2).replace(/^=/, "") }];
+  }
+  return letters.map((name, i) => {
+    const isLast = i === letters.length - 1;
+    if (name !== undefined && (isLast || !flags[name]!.takesValue)) {
+      return { name, attached: undefined };
+    }
+    throw new UsageError(`Unknown flag: ${arg}`);
+  });
+}
+
+function nameOf(name: string, flags: Flags): string {
   const { short } = flags[name]!;
   return short === undefined ? `--${name}` : `-${short}`;
 }

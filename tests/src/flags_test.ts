@@ -1,0 +1,135 @@
+import { type CommandLine, parseFlags, UsageError, wholeNumber } from "../../src/flags.ts";
+import { assertEquals, assertThrows } from "../assert.ts";
+
+const FLAGS = {
+  port: { short: "p", takesValue: true },
+  reason: { short: "r", takesValue: true, mayBeEmpty: true },
+  "spool-root": { takesValue: true },
+  verbose: { short: "v", takesValue: false },
+  help: { short: "h", takesValue: false },
+};
+
+/** What a command line says, without what it does not. */
+function said(line: CommandLine): Record<string, readonly string[] | true> {
+  const said: Record<string, readonly string[] | true> = {};
+  for (const [name, { takesValue }] of Object.entries(FLAGS)) {
+    if (takesValue && line.all(name).length > 0) said[name] = line.all(name);
+    if (!takesValue && line.has(name)) said[name] = true;
+  }
+  if (line.operands.length > 0) said.operands = line.operands;
+  return said;
+}
+
+const UNDERSTOOD: readonly [args: string[], said: Record<string, readonly string[] | true>][] = [
+  [[], {}],
+  [["-p", "1"], { port: ["1"] }],
+  [["-p1"], { port: ["1"] }],
+  [["-p=1"], { port: ["1"] }],
+  [["--port", "1"], { port: ["1"] }],
+  [["--port=1"], { port: ["1"] }],
+  [["-p", "1", "-p", "2", "--port=3"], { port: ["1", "2", "3"] }],
+  [["-p", "0x1F"], { port: ["0x1F"] }],
+  [["-v"], { verbose: true }],
+  [["-v", "--verbose"], { verbose: true }],
+  [["-vh"], { verbose: true, help: true }],
+  [["-vp", "1"], { verbose: true, port: ["1"] }],
+  [["--spool-root", "/var/spool/x y"], { "spool-root": ["/var/spool/x y"] }],
+  [["-r", ""], { reason: [""] }],
+  [["-r", "", "web"], { reason: [""], operands: ["web"] }],
+  [["--reason", ""], { reason: [""] }],
+  [["--reason="], { reason: [""] }],
+  [["-r", "a=b -c"], { reason: ["a=b -c"] }],
+  [["--reason=-a=b"], { reason: ["-a=b"] }],
+  [["-r", "true"], { reason: ["true"] }],
+  [["-r", "-"], { reason: ["-"] }],
+  [["web", "-p", "1", "db"], { port: ["1"], operands: ["web", "db"] }],
+  [["1", "1.0", "0x10", "-"], { operands: ["1", "1.0", "0x10", "-"] }],
+  [["-v", "true"], { verbose: true, operands: ["true"] }],
+  [["true", "", " "], { operands: ["true", "", " "] }],
+  [["-v", "--", "-p", "--nope", "--", ""], {
+    verbose: true,
+    operands: ["-p", "--nope", "--", ""],
+  }],
+];
+
+Deno.test("parseFlags() takes a command line apart", () => {
+  for (const [args, expected] of UNDERSTOOD) {
+    assertEquals(said(parseFlags(args, FLAGS)), expected, args.join(" "));
+  }
+});
+
+const REFUSED: readonly [args: string[], message: string][] = [
+  [["-x"], "Unknown flag: -x"],
+  [["--nope"], "Unknown flag: --nope"],
+  [["--nope=1"], "Unknown flag: --nope=1"],
+  [["--no-verbose"], "Unknown flag: --no-verbose"],
+  [["--verb"], "Unknown flag: --verb"],
+  [["--v"], "Unknown flag: --v"],
+  [["--p", "1"], "Unknown flag: --p"],
+  [["---port", "1"], "Unknown flag: ---port"],
+  [["-port", "1"], "Unknown flag: -port"],
+  [["-spool-root", "x"], "Unknown flag: -spool-root"],
+  [["-vx"], "Unknown flag: -vx"],
+  [["-v1"], "Unknown flag: -v1"],
+  [["-v=1"], "Unknown flag: -v=1"],
+  [["-vp1"], "Unknown flag: -vp1"],
+  [["-9"], "Unknown flag: -9"],
+  [["-p", "-1"], "Flag -p needs a value"],
+  [["--=1"], "Unknown flag: --=1"],
+  [["--_", "x"], "Unknown flag: --_"],
+  [["--__proto__=x"], "Unknown flag: --__proto__=x"],
+  [["--toString"], "Unknown flag: --toString"],
+  [["-p"], "Flag -p needs a value"],
+  [["--port"], "Flag -p needs a value"],
+  [["--port="], "Flag -p needs a value"],
+  [["-p", ""], "Flag -p needs a value"],
+  [["--port", ""], "Flag -p needs a value"],
+  [["-p", "-v"], "Flag -p needs a value"],
+  [["-p", "--", "1"], "Flag -p needs a value"],
+  [["-p", "1", "-p"], "Flag -p needs a value"],
+  [["--spool-root"], "Flag --spool-root needs a value"],
+  [["-r"], "Flag -r needs a value"],
+  [["", "-r"], "Flag -r needs a value"],
+  [["-r", "", "-p", ""], "Flag -p needs a value"],
+  [["--verbose=true"], "Flag --verbose takes no value: received --verbose=true"],
+  [["--verbose=no"], "Flag --verbose takes no value: received --verbose=no"],
+  [["--verbose="], "Flag --verbose takes no value: received --verbose="],
+];
+
+Deno.test("parseFlags() refuses what it does not understand", () => {
+  for (const [args, message] of REFUSED) {
+    assertEquals(assertThrows(() => parseFlags(args, FLAGS), UsageError).message, message);
+  }
+});
+
+Deno.test("a command line has one value of a flag, or none, and refuses to choose", () => {
+  const line = parseFlags(["-p", "1", "-p", "2", "--spool-root", "a", "--spool-root=b"], FLAGS);
+  assertEquals(line.one("reason"), undefined);
+  for (
+    const [name, message] of [
+      ["port", "Flag -p was given more than once"],
+      ["spool-root", "Flag --spool-root was given more than once"],
+    ] as const
+  ) {
+    assertEquals(assertThrows(() => line.one(name), UsageError).message, message);
+  }
+});
+
+Deno.test("wholeNumber() takes the numbers within its bounds", () => {
+  for (const [text, number] of [["0", 0], ["65535", 65_535], ["0080", 80]] as const) {
+    assertEquals(wholeNumber("-p", text, 0, 65_535), number);
+  }
+});
+
+Deno.test("wholeNumber() refuses all else, and says what would be right", () => {
+  const texts = ["", " 1", "1.0", "1e3", "0x50", "-1", "+1", "65536", "٣", "9".repeat(16), 'a"b'];
+  for (const text of texts) {
+    const error = assertThrows(() => wholeNumber("-p", text, 0, 65_535), UsageError);
+    const received = JSON.stringify(text);
+    assertEquals(
+      error.message,
+      `Bad -p: expected a number from 0 to 65535: received ${received}`,
+    );
+  }
+  assertThrows(() => wholeNumber("-n", "0", 1, 2), UsageError, "from 1 to 2");
+});
