@@ -1,0 +1,293 @@
+import { type Config, ConfigError, loadSettings, parseConfig } from "../../src/config.ts";
+import { assertEquals, assertThrows } from "../assert.ts";
+import { TempFolder } from "../programs.ts";
+
+const DEFAULTS: Config = {
+  cache_time: 10,
+  healthcheck_timeout: 10,
+  max_clients: 10,
+  http_headers_to_copy: ["Host"],
+  service_name_header: null,
+  log_format: "text",
+  log_path: "stderr",
+  mysql_username: null,
+  mysql_password: null,
+  postgres_username: null,
+  postgres_password: null,
+  postgres_database: null,
+  redis_username: null,
+  redis_password: null,
+  sentinel_username: null,
+  sentinel_password: null,
+  https_verify: false,
+  https_ca: null,
+  rlimit_nofile: null,
+  allow_remote_spool_changes: false,
+};
+
+Deno.test("parseConfig() knows the defaults of a file that says nothing", () => {
+  for (const content of ["", "\n", "# nothing\n", "---\n", "\uFEFF"]) {
+    assertEquals(parseConfig(content, "x.yaml"), { config: DEFAULTS, unknownKeys: [] });
+  }
+});
+
+Deno.test("parseConfig() takes a key without a value as one that is not there", () => {
+  for (const [key, fallback] of Object.entries(DEFAULTS)) {
+    for (const nothing of ["", " null", " ~"]) {
+      assertEquals(
+        parseConfig(`${key}:${nothing}\n`, "x.yaml").config[key as keyof Config],
+        fallback,
+      );
+    }
+  }
+});
+
+const ACCEPTED: readonly [line: string, part: Partial<Config>][] = [
+  ["cache_time: 0", { cache_time: 0 }],
+  ["cache_time: 0.5", { cache_time: 0.5 }],
+  ["cache_time: 86400", { cache_time: 86_400 }],
+  ["healthcheck_timeout: 0.001", { healthcheck_timeout: 0.001 }],
+  ["healthcheck_timeout: 86400", { healthcheck_timeout: 86_400 }],
+  ["max_clients: 1", { max_clients: 1 }],
+  ["max_clients: 10000", { max_clients: 10_000 }],
+  ["http_headers_to_copy: []", { http_headers_to_copy: [] }],
+  ["http_headers_to_copy: [Host, X-Site]", { http_headers_to_copy: ["Host", "X-Site"] }],
+  ["http_headers_to_copy:\n- Host\n- X_1~", { http_headers_to_copy: ["Host", "X_1~"] }],
+  ["service_name_header: X-Service", { service_name_header: "X-Service" }],
+  ["log_path: stdout", { log_path: "stdout" }],
+  ["log_path: /var/log/hacheck.log", { log_path: "/var/log/hacheck.log" }],
+  ["mysql_username: nagios", { mysql_username: "nagios" }],
+  ['mysql_password: ""', { mysql_password: "" }],
+  ["mysql_password: 'it''s # secret'", { mysql_password: "it's # secret" }],
+  ["postgres_username: nagios", { postgres_username: "nagios" }],
+  ["postgres_password: '1'", { postgres_password: "1" }],
+  ["postgres_database: web", { postgres_database: "web" }],
+  ["redis_username: nagios", { redis_username: "nagios" }],
+  ["redis_password: a:b", { redis_password: "a:b" }],
+  ["sentinel_username: nagios", { sentinel_username: "nagios" }],
+  ['sentinel_password: ""', { sentinel_password: "" }],
+  ["https_verify: true", { https_verify: true }],
+  ["https_ca: /etc/ssl/ca.pem", { https_ca: "/etc/ssl/ca.pem" }],
+  ["log_format: json", { log_format: "json" }],
+  ["rlimit_nofile: max", { rlimit_nofile: "max" }],
+  ["rlimit_nofile: 64", { rlimit_nofile: 64 }],
+  ["allow_remote_spool_changes: true", { allow_remote_spool_changes: true }],
+  ["\t# a comment\ncache_time: 1\n\t\n", { cache_time: 1 }],
+];
+
+Deno.test("parseConfig() takes every key, and leaves the others as they are", () => {
+  for (const [line, part] of ACCEPTED) {
+    assertEquals(
+      parseConfig(line, "x.yaml"),
+      { config: { ...DEFAULTS, ...part }, unknownKeys: [] },
+      line,
+    );
+  }
+});
+
+Deno.test("parseConfig() tells which keys mean nothing, in their order", () => {
+  const { config, unknownKeys } = parseConfig(
+    "cashe_time: 3\ncache_time: 4\nMAX_CLIENTS: [1]\ntoString: 1\n__proto__: {cache_time: 5}\n",
+    "x.yaml",
+  );
+  assertEquals(config, { ...DEFAULTS, cache_time: 4 });
+  assertEquals(unknownKeys, ["cashe_time", "MAX_CLIENTS", "toString", "__proto__"]);
+});
+
+function notYaml(why: string, line: number, column: number): string {
+  return `it is not YAML: ${why} at line ${line}, column ${column}`;
+}
+
+const HEADERS = "a list of header names, none of them hacheck's own (Connection, User-Agent, …)";
+const HEADER = "a header name, and none of hacheck's own (Connection, User-Agent, …)";
+
+const REFUSED: readonly [line: string, message: string][] = [
+  ["cache_time: -1", "cache_time: expected a number of seconds from 0 to 86400: found -1"],
+  ["cache_time: 86401", "cache_time: expected a number of seconds from 0 to 86400: found 86401"],
+  ["cache_time: .inf", "cache_time: expected a number of seconds from 0 to 86400: found Infinity"],
+  ["cache_time: .nan", "cache_time: expected a number of seconds from 0 to 86400: found NaN"],
+  ["cache_time: '3'", 'cache_time: expected a number of seconds from 0 to 86400: found "3"'],
+  ["cache_time: 3s", 'cache_time: expected a number of seconds from 0 to 86400: found "3s"'],
+  ["cache_time: true", "cache_time: expected a number of seconds from 0 to 86400: found true"],
+  ["cache_time: [3]", "cache_time: expected a number of seconds from 0 to 86400: found [3]"],
+  [
+    "cache_time: &a [*a]",
+    "cache_time: expected a number of seconds from 0 to 86400: found a list",
+  ],
+  [
+    "cache_time: 2026-01-01",
+    "cache_time: expected a number of seconds from 0 to 86400: found a date",
+  ],
+  [
+    "healthcheck_timeout: 0",
+    "healthcheck_timeout: expected a number of seconds from 0.001 to 86400: found 0",
+  ],
+  ["max_clients: 0", "max_clients: expected a whole number from 1 to 10000: found 0"],
+  ["max_clients: 1.5", "max_clients: expected a whole number from 1 to 10000: found 1.5"],
+  ["max_clients: 10001", "max_clients: expected a whole number from 1 to 10000: found 10001"],
+  ["max_clients: many", 'max_clients: expected a whole number from 1 to 10000: found "many"'],
+  ["http_headers_to_copy: Host", `http_headers_to_copy: expected ${HEADERS}: found "Host"`],
+  ["http_headers_to_copy: [1]", `http_headers_to_copy: expected ${HEADERS}: found [1]`],
+  [
+    "http_headers_to_copy: [Host, 'X Y']",
+    `http_headers_to_copy: expected ${HEADERS}: found ["Host","X Y"]`,
+  ],
+  [
+    "http_headers_to_copy: [connection]",
+    `http_headers_to_copy: expected ${HEADERS}: found ["connection"]`,
+  ],
+  [
+    "http_headers_to_copy: [User-Agent]",
+    `http_headers_to_copy: expected ${HEADERS}: found ["User-Agent"]`,
+  ],
+  [
+    'http_headers_to_copy: ["X\\r\\nY"]',
+    `http_headers_to_copy: expected ${HEADERS}: found ["X\\r\\nY"]`,
+  ],
+  [
+    "http_headers_to_copy: {Host: 1}",
+    `http_headers_to_copy: expected ${HEADERS}: found keys and values`,
+  ],
+  ["service_name_header: ''", `service_name_header: expected ${HEADER}: found ""`],
+  ["service_name_header: 'X:'", `service_name_header: expected ${HEADER}: found "X:"`],
+  [
+    "service_name_header: Content-Length",
+    `service_name_header: expected ${HEADER}: found "Content-Length"`,
+  ],
+  ["log_path: ''", 'log_path: expected stdout, stderr or the path of a file: found ""'],
+  ["log_path: 1", "log_path: expected stdout, stderr or the path of a file: found 1"],
+  ["log_format: JSON", 'log_format: expected text or json: found "JSON"'],
+  ["https_verify: 1", "https_verify: expected true or false: found 1"],
+  ["https_ca: ''", 'https_ca: expected the path of a PEM file: found ""'],
+  ["postgres_database: 1", "postgres_database: expected a string: found 1"],
+  ["mysql_username: ''", 'mysql_username: expected a string: found ""'],
+  ["mysql_username: 5", "mysql_username: expected a string: found 5"],
+  [
+    "rlimit_nofile: MAX",
+    'rlimit_nofile: expected max or a whole number from 64 on: found "MAX"',
+  ],
+  ["rlimit_nofile: 63", "rlimit_nofile: expected max or a whole number from 64 on: found 63"],
+  ["rlimit_nofile: 64.5", "rlimit_nofile: expected max or a whole number from 64 on: found 64.5"],
+  [
+    "allow_remote_spool_changes: yes",
+    'allow_remote_spool_changes: expected true or false: found "yes"',
+  ],
+  [
+    "allow_remote_spool_changes: 1",
+    "allow_remote_spool_changes: expected true or false: found 1",
+  ],
+  [
+    "max_clients: 0\ncache_time: x\n",
+    'cache_time: expected a number of seconds from 0 to 86400: found "x"; ' +
+    "max_clients: expected a whole number from 1 to 10000: found 0",
+  ],
+  ["cache_time: 1\ncache_time: 2\n", notYaml("Cannot store mapping pair: duplicated key", 2, 1)],
+  ["cache_time: 1\n\tmax_clients: 2\n", "it is not YAML: a tab cannot indent at line 2"],
+  [
+    "cache_time: [1\n",
+    notYaml(
+      "Cannot read flow collection: unexpected end of the stream within a flow collection",
+      2,
+      1,
+    ),
+  ],
+  ["- cache_time\n- 10\n", "expected keys and values: found a list"],
+  ["cache_time", "expected keys and values: found a string"],
+  ["10", "expected keys and values: found a number"],
+];
+
+Deno.test("parseConfig() refuses a wrong type or value, and says what would be right", () => {
+  for (const [content, message] of REFUSED) {
+    const error = assertThrows(() => parseConfig(content, "x.yaml"), ConfigError);
+    assertEquals(error.message, `Cannot use configuration x.yaml: ${message}`);
+  }
+});
+
+const LEAKY = [
+  "KEY: [hunter2]",
+  "KEY: {hunter2: 1}",
+  "KEY: 2026-02-02",
+  "KEY: 2222222",
+  "KEY: *hunter2",
+  "KEY: !hunter2 x",
+  "KEY: !<tag:hunter2> x",
+  "KEY: !a!hunter2 x",
+  "KEY: !!binary hunter2",
+  "KEY: @hunter2",
+  "KEY: {hunter2",
+  'KEY: "hunter2',
+  "KEY: hunter2: x",
+  "KEY:hunter2",
+  "- KEY: hunter2",
+  "mysql_username:\n  KEY: hunter2",
+  "http_headers_to_copy:\n- KEY: hunter2",
+];
+
+Deno.test("parseConfig() never shows a password", () => {
+  for (const key of Object.keys(DEFAULTS).filter((key) => key.endsWith("_password"))) {
+    for (const content of LEAKY) {
+      const refused = () => parseConfig(content.replace("KEY", key), "x.yaml");
+      const { message } = assertThrows(refused, ConfigError);
+      assertEquals(/hunter2|2222222|2026/.test(message), false, message);
+    }
+  }
+});
+
+Deno.test("loadSettings() knows the defaults where there is no file to read", () => {
+  assertEquals(loadSettings(null), { config: DEFAULTS, unknownKeys: [], trusted: null });
+});
+
+Deno.test("loadSettings() reads a file", () => {
+  using folder = new TempFolder();
+  const path = folder.write("hacheck.yaml", "\uFEFFlog_path: /var/log/häcke.log\nx: 1\n");
+  const { config, unknownKeys } = loadSettings(path);
+  assertEquals([config.log_path, unknownKeys], ["/var/log/häcke.log", ["x"]]);
+});
+
+Deno.test("loadSettings() reads whom https trusts, and only if that is verified", () => {
+  using folder = new TempFolder();
+  const pem = "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n";
+  const ca = folder.write("ca.pem", pem);
+  const other = folder.write("other.pem", "-----BEGIN PRIVATE KEY-----\n");
+  const load = (config: string) => loadSettings(folder.write("hacheck.yaml", config)).trusted;
+  assertEquals(load(`https_verify: true\nhttps_ca: ${ca}\n`), pem);
+  assertEquals(load(`https_ca: ${folder.file("none.pem")}\n`), null);
+  for (
+    const [config, message] of [
+      ["https_verify: true\n", "https_verify needs https_ca: the PEM file of who is trusted"],
+      [
+        `https_verify: true\nhttps_ca: ${folder.file("none.pem")}\n`,
+        `Cannot read https_ca ${folder.file("none.pem")}: there is no such file`,
+      ],
+      [
+        `https_verify: true\nhttps_ca: ${other}\n`,
+        `Cannot use https_ca ${other}: expected certificates in PEM: found none`,
+      ],
+    ] as const
+  ) {
+    assertEquals(assertThrows(() => load(config), ConfigError).message, message);
+  }
+});
+
+Deno.test("loadSettings() says why a file cannot be read", () => {
+  using folder = new TempFolder();
+  Deno.writeFileSync(folder.file("latin1.yaml"), Uint8Array.of(0x61, 0x3a, 0x20, 0xe9));
+  folder.write("x.yaml", "cache_time: x\n");
+  const cases: [path: string, message: string][] = [
+    [folder.file("none.yaml"), "Cannot read configuration PATH: there is no such file"],
+    [folder.path, "Cannot read configuration PATH: Is a directory (os error 21): readfile 'PATH'"],
+    [
+      folder.file("x.yaml/x"),
+      "Cannot read configuration PATH: Not a directory (os error 20)",
+    ],
+    [folder.file("latin1.yaml"), "Cannot read configuration PATH: it is not UTF-8"],
+    [
+      folder.file("x.yaml"),
+      'Cannot use configuration PATH: cache_time: expected a number of seconds from 0 to 86400: found "x"',
+    ],
+  ];
+  for (const [path, message] of cases) {
+    const error = assertThrows(() => loadSettings(path), ConfigError);
+    assertEquals(error.message.replaceAll(path, "PATH"), message);
+  }
+});
