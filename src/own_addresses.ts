@@ -4,9 +4,17 @@ import { LOCAL_ADDRESS } from "./addresses.ts";
 /** How long, in milliseconds, what has been found out of an address is believed. */
 const BELIEVED_MS = 30_000;
 
+/** Multicast and broadcast, on which the system lets everybody listen. */
+const NOBODYS = /^(?:22[4-9]|2[3-5]\d)\./;
+
 /** Tells this machine's own addresses from others'. */
 export class OwnAddresses {
-  readonly #known = new LRUCache<string, boolean>({ max: 1000, ttl: BELIEVED_MS });
+  readonly #known = new LRUCache<string, boolean>({
+    max: 1000,
+    ttl: BELIEVED_MS,
+    // Without a timer of its own: the time is looked at each time.
+    ttlResolution: 0,
+  });
 
   /**
    * Tells whether an address is one of this machine's interfaces.
@@ -19,7 +27,7 @@ export class OwnAddresses {
    */
   has(address: string): boolean {
     if (address === LOCAL_ADDRESS) return true;
-    if (address === "::1" || address.startsWith("127.")) return false;
+    if (address === "::1" || address.startsWith("127.") || NOBODYS.test(address)) return false;
     const known = this.#known.get(address);
     if (known !== undefined) return known;
     try {

@@ -26,7 +26,6 @@ const RETRY_MS = 50;
  */
 export class Listener {
   readonly #options: ListenerOptions;
-  readonly #abort = new AbortController();
   #server: Deno.HttpServer<Deno.NetAddr>;
   #stopping = false;
   #retry: ReturnType<typeof setTimeout> | undefined;
@@ -47,15 +46,19 @@ export class Listener {
   }
 
   /**
-   * Accepts nothing more, and finishes what is under way.
+   * Accepts nothing more, and finishes what is under way. A client that takes longer is cut off by the
+   * end of the program: after `shutdown`, Deno has no other way to do it.
    *
    * @param patience For how many milliseconds at most.
    */
   async stop(patience: number): Promise<void> {
     this.#stopping = true;
     clearTimeout(this.#retry);
-    const timer = setTimeout(() => this.#abort.abort(), patience);
-    await this.#server.shutdown().catch(() => {});
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await Promise.race([
+      this.#server.shutdown().catch(() => {}),
+      new Promise<void>((resolve) => timer = setTimeout(resolve, patience)),
+    ]);
     clearTimeout(timer);
   }
 
@@ -65,7 +68,6 @@ export class Listener {
       hostname,
       port,
       reusePort: shared,
-      signal: this.#abort.signal,
       onListen: () => {},
       onError: (error) => {
         log.error("cannot answer a request: {error}", { error });

@@ -22,8 +22,10 @@ const CHECK = /^\/([a-z][a-z-]*)\/([^/?]+)\/(\d+)([/?].*)?$/s;
  * @returns The path with its query string; empty where there is none.
  */
 export function pathOf(url: string): string {
-  const start = url.indexOf("/", url.indexOf("//") + 2);
-  return start < 0 ? "" : url.slice(start);
+  const host = url.indexOf("//") + 2;
+  const start = url.indexOf("/", host);
+  const query = url.indexOf("?", host);
+  return start < 0 || (query >= 0 && query < start) ? "" : url.slice(start);
 }
 
 /**

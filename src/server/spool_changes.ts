@@ -50,7 +50,13 @@ export async function changeSpool(
   if (port > 65535) {
     return text(400, `Bad port in the path: expected a number from 0 to 65535: received ${port}`);
   }
-  const body = await readForm(request);
+  let body;
+  try {
+    body = await readForm(request);
+  } catch {
+    // The client has gone, or the daemon is to stop.
+    return text(400, "The form was not sent to its end");
+  }
   if (body === undefined) return text(413, `The form is longer than ${MAX_FORM_BYTES} bytes`);
   const change = parseChange(new URLSearchParams(body));
   if (typeof change === "string") return text(400, change);

@@ -12,6 +12,9 @@ export interface Target {
 const STATE_HEADER = "x-haproxy-server-state";
 const NERVE_HEADER = "x-nerve-check-ip";
 
+/** What HAProxy says, beside an empty `port=`, of a server that it reaches by a Unix socket of this machine. */
+const UNIX_SOCKET = "unix";
+
 /**
  * Finds out where a check goes: what HAProxy's header says wins over Nerve's and over the URL.
  *
@@ -38,7 +41,9 @@ export function targetOf(headers: Headers, urlPort: number, own: OwnAddresses): 
   }
 
   const text = statedAddress ?? headers.get(NERVE_HEADER) ?? "";
-  if (text === "" || text === LOCAL_ADDRESS) return { host: LOCAL_ADDRESS, port };
+  if (text === "" || text === LOCAL_ADDRESS || statedAddress === UNIX_SOCKET) {
+    return { host: LOCAL_ADDRESS, port };
+  }
   const address = canonicalAddress(text);
   if (address === undefined) {
     const where = statedAddress === undefined
@@ -52,7 +57,7 @@ export function targetOf(headers: Headers, urlPort: number, own: OwnAddresses): 
 const PORT = /(?:^|;)\s*port=([^;]*)/;
 const ADDRESS = /(?:^|;)\s*address=([^;]*)/;
 
-/** A field of HAProxy's header; undefined where it is missing or empty, as with a unix socket's port. */
+/** A field of HAProxy's header; undefined where it is missing or empty. */
 function field(state: string, pattern: RegExp): string | undefined {
   return pattern.exec(state)?.[1]?.trim() || undefined;
 }
