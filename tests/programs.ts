@@ -5,11 +5,29 @@
  */
 
 import { daemonGrants, flagsOf, hactlGrants } from "../src/permissions.ts";
+import { until } from "./servers/mod.ts";
 
 const ROOT = new URL("../", import.meta.url).pathname;
 
 /** How long a program may take to start or to stop, in milliseconds. */
 const PATIENCE_MS = 20_000;
+
+/** What a daemon may do, beyond others, that has several event loops. */
+export const FOR_EVENT_LOOPS: readonly string[] = [`--allow-read=${ROOT.replace(/\/$/, "")}`];
+
+/** Runs a program so that the modes of files bind it even if it is root's. Needs setpriv. */
+export const BOUND_BY_MODES: readonly string[] = Deno.uid() === 0
+  ? ["bounding-set", "inh-caps"].reduce(
+    (args, set) => [...args, `--${set}=-dac_override,-dac_read_search,-fowner`],
+    ["setpriv"],
+  )
+  : [];
+
+/** Runs a program where no folder can be watched. Needs unshare. */
+export const WITHOUT_WATCHES: readonly string[] = [
+  ...["unshare", "--map-root-user"],
+  ...["sh", "-c", 'echo 0 > /proc/sys/user/max_inotify_instances && exec "$@"', "sh"],
+];
 
 /** A folder that is gone when the test is over. */
 export class TempFolder implements Disposable {
@@ -43,6 +61,8 @@ export interface DaemonOptions {
   readonly args?: readonly string[];
   /** What it may do beyond what every daemon may. */
   readonly grants?: readonly string[];
+  /** The port it listens on, for one that does not log on stderr that it listens. */
+  readonly port?: number;
   /** A program that runs it, with its arguments, such as `sh -c 'ulimit …; exec "$@"' sh`. */
   readonly wrapper?: readonly string[];
 }
@@ -72,8 +92,9 @@ export class Daemon implements AsyncDisposable {
     const spool = options.spool ?? folder.file("spool");
     if (options.spool === undefined) Deno.mkdirSync(spool);
     const grants = [...flagsOf(daemonGrants(spool)), ...options.grants ?? []];
-    const args = ["-B", "127.0.0.1", "--spool-root", spool, ...options.args ?? []];
-    if (!args.includes("-p")) args.push("-p", "0");
+    const args = ["--spool-root", spool, ...options.args ?? []];
+    if (!args.includes("-B")) args.push("-B", "127.0.0.1");
+    if (!args.includes("-p")) args.push("-p", String(options.port ?? 0));
     if (options.config !== undefined) {
       const path = folder.write("hacheck.yaml", options.config);
       grants.push(`--allow-read=${path}`);
@@ -91,8 +112,13 @@ export class Daemon implements AsyncDisposable {
     })
       .spawn();
     const daemon = new Daemon(process, folder, spool);
-    const [, port] = await daemon.logged(/listens on \S+ port (\d+)/);
-    daemon.port = Number(port);
+    if (options.port === undefined) {
+      const [, port] = await daemon.logged(/listens on \S+ port (\d+)/);
+      daemon.port = Number(port);
+    } else {
+      daemon.port = options.port;
+      await until("it answers", async () => (await daemon.get("/status")).status === 200);
+    }
     return daemon;
   }
 

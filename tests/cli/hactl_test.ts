@@ -1,0 +1,657 @@
+import { main } from "../../cli/hactl.ts";
+import { flagsOf, hactlGrants } from "../../src/permissions.ts";
+import { VERSION } from "../../src/version.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
+import { BOUND_BY_MODES, Daemon, hactl, type Result, run, TempFolder } from "../programs.ts";
+import { asked, ClosedPort, FaultyServer, saying, silent } from "../servers/faulty.ts";
+import { serverTest, until } from "../servers/mod.ts";
+
+/** Runs hactl within this process, and keeps what it prints. */
+async function inProcess(args: readonly string[], calledAs?: string): Promise<Result> {
+  const { log, error } = console;
+  let stdout = "";
+  let stderr = "";
+  console.log = (text: string) => stdout += `${text}\n`;
+  console.error = (text: string) => stderr += `${text}\n`;
+  try {
+    return { code: await main(args, calledAs), stdout, stderr };
+  } finally {
+    Object.assign(console, { log, error });
+  }
+}
+
+/** Runs hactl as it is installed by another program, such as `env -u SUDO_USER`. */
+function under(
+  wrapper: readonly string[],
+  spool: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+  grants: readonly string[] = flagsOf(hactlGrants(spool)),
+): Promise<Result> {
+  const program = new URL("../../cli/hactl.ts", import.meta.url).pathname;
+  const [command, ...rest] = [
+    ...wrapper,
+    ...[Deno.execPath(), "run", ...grants, program, ...args, "--spool-root", spool],
+  ];
+  return run(command!, rest, { NO_COLOR: "1", ...env });
+}
+
+/** A spool of its own on a host where no daemon listens. */
+class Host implements Disposable {
+  readonly #folder = new TempFolder();
+  readonly #closed: ClosedPort;
+
+  private constructor(closed: ClosedPort) {
+    this.#closed = closed;
+  }
+
+  static async make(): Promise<Host> {
+    return new Host(await ClosedPort.open());
+  }
+
+  /** The spool's path. It is there from the start. */
+  get spool(): string {
+    return this.#folder.path;
+  }
+
+  /** A port where nobody listens. */
+  get port(): string {
+    return String(this.#closed.port);
+  }
+
+  /** Runs the installed hactl. */
+  hactl(...args: string[]): Promise<Result> {
+    return hactl(this.spool, [...args, "-p", this.port]);
+  }
+
+  /** Runs hactl by one of its names, within this process. */
+  called(name: string, ...args: string[]): Promise<Result> {
+    return inProcess([...args, "-p", this.port, "--spool-root", this.spool], name);
+  }
+
+  /** Writes a record by hand. */
+  write(name: string, content: string): void {
+    this.#folder.write(name, content);
+  }
+
+  /** Reads a record; undefined where there is none. */
+  read(name: string): string | undefined {
+    try {
+      return Deno.readTextFileSync(this.#folder.file(name));
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** The names of all files in the spool. */
+  get names(): string[] {
+    return [...Deno.readDirSync(this.spool)].map(({ name }) => name).sort();
+  }
+
+  [Symbol.dispose](): void {
+    this.#closed[Symbol.dispose]();
+    this.#folder[Symbol.dispose]();
+  }
+}
+
+const SILENT: Result = { code: 0, stdout: "", stderr: "" };
+
+Deno.test("hactl status tells of each service on a line, to the byte", async () => {
+  using host = await Host.make();
+  host.write("all-but", "by hand\n");
+  host.write("web", '{"reason": "maint", "expiration": null, "creation": 1}');
+  host.write("web:8080", '{"reason": "why", "expiration": 4000000000}');
+  host.write("web:10.1.1.1:8080", '{"reason": "why"}');
+  host.write("db", '{"reason": "a\\tb\\r\\nc\\u001bd", "expiration": 4000000000.125}');
+  host.write("old", '{"reason": "over", "expiration": 1}');
+  const cases: [args: string[], stdout: string, code: 0 | 1][] = [
+    [["api"], "UP\tapi\n", 0],
+    [["all"], "UP\tall\n", 0],
+    [["api", "-P", "8080"], "UP\tapi::8080\n", 0],
+    [["api", "-P", "8080", "-H", "127.0.0.1"], "UP\tapi::8080\n", 0],
+    [["api", "-P", "8080", "-H", "10.1.1.1"], "UP\tapi:10.1.1.1:8080\n", 0],
+    [["api", "-P", "8080", "-H", "2001:DB8::0:1"], "UP\tapi:2001:db8::1:8080\n", 0],
+    [["web"], "DOWN\tinf\tweb\tmaint\n", 1],
+    [["web", "-P", "8080"], "DOWN\t4000000000.000000\tweb::8080\twhy\n", 1],
+    [["web", "-P", "8080", "-H", "10.1.1.1"], "DOWN\tinf\tweb:10.1.1.1:8080\twhy\n", 1],
+    [["db"], "DOWN\t4000000000.125000\tdb\ta b c d\n", 1],
+    [["all-but"], "DOWN\tinf\tall-but\tby hand\n", 1],
+    [["old"], "UP\told\n", 0],
+    [["api", "web", "api"], "UP\tapi\nDOWN\tinf\tweb\tmaint\nUP\tapi\n", 1],
+  ];
+  for (const [args, stdout, code] of cases) {
+    assertEquals(await host.hactl("status", ...args), { code, stdout, stderr: "" }, args.join(" "));
+  }
+});
+
+Deno.test("hactl status tells an operator, and no script, what else keeps a service down", async () => {
+  using host = await Host.make();
+  host.write("web", "maint");
+  assertEquals(await host.called("hastatus", "web", "-P", "8080"), {
+    code: 0,
+    stdout: "UP\tweb::8080\n",
+    stderr: "hactl: web is not in service all the same: web is marked down\n",
+  });
+  host.write("all", "maint");
+  assertEquals(await host.called("hastatus", "db"), {
+    code: 0,
+    stdout: "UP\tdb\n",
+    stderr: "hactl: db is not in service all the same: all is marked down\n",
+  });
+});
+
+Deno.test("hactl downed tells of all that is marked down, sorted, to the byte", async () => {
+  using host = await Host.make();
+  assertEquals(await host.hactl("downed"), SILENT);
+  host.write("web:8080", '{"reason": "why", "expiration": 4000000000}');
+  host.write("web", '{"reason": "maint"}');
+  host.write("all", "");
+  host.write("db:10.1.1.1:8080", '{"reason": "a\\tb"}');
+  host.write("old", '{"reason": "over", "expiration": 1}');
+  host.write(".web", "nobody's");
+  host.write("web:x", "no record's name");
+  assertEquals(await host.hactl("downed"), {
+    code: 0,
+    stdout: "DOWN\tinf\tall\t\n" +
+      "DOWN\tinf\tdb:10.1.1.1:8080\ta b\n" +
+      "DOWN\tinf\tweb\tmaint\n" +
+      "DOWN\t4000000000.000000\tweb::8080\twhy\n",
+    stderr: "",
+  });
+});
+
+Deno.test("hactl list tells what the daemon was asked lately", async () => {
+  await using hanging = await FaultyServer.start(silent);
+  await using daemon = await Daemon.start({ config: "healthcheck_timeout: 60\n" });
+  const port = String(daemon.port);
+  assertEquals(await hactl(daemon.spool, ["list", "-p", port]), SILENT);
+  await daemon.get("/spool/web/0");
+  await daemon.get("/http/db/0");
+  const abort = new AbortController();
+  const underWay = fetch(daemon.url(`/http/api/${hanging.port}`), { signal: abort.signal })
+    .catch(() => {});
+  await until("the service is asked", () => hanging.accepted === 1);
+  const { code, stdout, stderr } = await hactl(daemon.spool, ["list", "-p", port]);
+  abort.abort();
+  await underWay;
+  assertEquals([code, stderr], [0, ""]);
+  const last = (code: number) =>
+    String.raw`\{"code": ${code}, "remote_ip": "127\.0\.0\.1", "ts": \d+(?:\.\d+)?\}`;
+  assertMatch(
+    stdout,
+    new RegExp(
+      `^api last_response=null\ndb last_response=${last(400)}\nweb last_response=${last(200)}\n$`,
+    ),
+  );
+});
+
+Deno.test("hactl list says if the daemon does not tell", async () => {
+  using host = await Host.make();
+  assertEquals(await host.hactl("list"), {
+    code: 1,
+    stdout: "",
+    stderr:
+      `hactl: cannot ask the daemon on port ${host.port}: Connection refused (os error 111)\n`,
+  });
+  for (
+    const [response, why] of [
+      ["SSH-2.0-OpenSSH_9.2\r\n\r\n", "the answer is not HTTP/1"],
+      ["HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "expected status 200: received 404"],
+    ] as const
+  ) {
+    await using other = await FaultyServer.start(asked(saying(response, (socket) => socket.end())));
+    assertEquals(await inProcess(["list", "-p", String(other.port)]), {
+      code: 1,
+      stdout: "",
+      stderr: `hactl: cannot ask the daemon on port ${other.port}: ${why}\n`,
+    });
+  }
+  for (const body of ["", "<html>", "null", "{}", '{"seen_services": 5}']) {
+    await using other = await FaultyServer.start(
+      asked(saying(`HTTP/1.1 200 OK\r\n\r\n${body}`, (socket) => socket.end())),
+    );
+    const { code, stdout, stderr } = await inProcess(["list", "-p", String(other.port)]);
+    assertEquals([code, stdout], [1, ""], body);
+    assertMatch(stderr, /^hactl: cannot ask the daemon on port \d+: .+\n$/);
+  }
+});
+
+Deno.test("hactl down writes a record as the other hachecks do, and up removes it", async () => {
+  using host = await Host.make();
+  const cases: [args: string[], name: string, record: RegExp][] = [
+    [["web"], "web", /^{"reason": "maint", "expiration": null, "creation": \d+(?:\.\d+)?}$/],
+    [["web", "-e", "4000000000.5"], "web", /^{"reason": "maint", "expiration": 4000000000\.5, /],
+    [["web", "-e", "inf"], "web", /^{"reason": "maint", "expiration": null, /],
+    [["web", "-P", "8080"], "web:8080", /^{"reason": "maint", /],
+    [["web", "-P", "8080", "-H", "127.0.0.1"], "web:8080", /^{"reason": "maint", /],
+    [["web", "-P", "8080", "-H", "10.1.1.1"], "web:10.1.1.1:8080", /^{"reason": "maint", /],
+    [["web", "-P", "80", "-H", "2001:DB8::0:1"], "web:2001:db8::1:80", /^{"reason": "maint", /],
+    [["all"], "all", /^{"reason": "maint", /],
+    [["w".repeat(200)], "w".repeat(200), /^{"reason": "maint", /],
+  ];
+  for (const [args, name, record] of cases) {
+    assertEquals(await host.called("hadown", ...args, "-r", "maint"), SILENT);
+    assertEquals(host.names, [name]);
+    assertMatch(host.read(name)!, record);
+    // Who marks up what is up has what they want.
+    for (let times = 1; times <= 2; times++) {
+      const where = args.filter((arg, i) => arg !== "-e" && args[i - 1] !== "-e");
+      assertEquals(await host.called("haup", ...where), SILENT);
+      assertEquals(host.names, []);
+    }
+  }
+  assertEquals(
+    await host.hactl("down", "web", "db", "-r", 'a reason with ünicode\nand "quotes"'),
+    SILENT,
+  );
+  assertEquals(host.names, ["db", "web"]);
+  assertEquals(JSON.parse(host.read("db")!).reason, 'a reason with ünicode\nand "quotes"');
+  assertEquals(await host.hactl("up", "web", "db"), SILENT);
+  assertEquals(host.names, []);
+});
+
+Deno.test("hactl down again for the same reason keeps the creation time and sets the new expiration", async () => {
+  using host = await Host.make();
+  const record = () => JSON.parse(host.read("web")!);
+  host.write("web", '{"reason": "maint", "expiration": 4000000000, "creation": 1000.5}');
+  assertEquals(await host.called("hadown", "web", "-r", "maint", "-e", "4000000001"), SILENT);
+  assertEquals(record(), { reason: "maint", expiration: 4000000001, creation: 1000.5 });
+  assertEquals(await host.called("hadown", "web", "-r", "maint"), SILENT);
+  assertEquals(record(), { reason: "maint", expiration: null, creation: 1000.5 });
+
+  const start = Date.now() / 1000;
+  assertEquals(await host.called("hadown", "web", "-r", "other"), SILENT);
+  assert(record().creation >= start);
+  host.write("web", '{"reason": "maint", "expiration": 1, "creation": 0}');
+  assertEquals(await host.called("hadown", "web", "-r", "maint"), SILENT);
+  assert(record().creation >= start);
+});
+
+Deno.test("hactl down until a time that is over says that this is no downtime", async () => {
+  using host = await Host.make();
+  assertEquals(await host.called("hadown", "web", "-r", "maint", "-e", "1"), {
+    code: 0,
+    stdout: "",
+    stderr: "hactl: web counts as up: its expiration 1 is in the past\n",
+  });
+  assertEquals((await host.called("hastatus", "web")).stdout, "UP\tweb\n");
+});
+
+Deno.test("hactl down without a reason takes the name of who asks", async () => {
+  using host = await Host.make();
+  const reason = () => JSON.parse(host.read("web")!).reason;
+  const down = ["down", "web", "-p", host.port];
+  const cases: [env: Record<string, string>, args: string[], reason: string][] = [
+    [{ SUDO_USER: "alice", SSH_USER: "bob" }, [], "alice"],
+    [{ SUDO_USER: "", SSH_USER: "bob" }, [], "bob"],
+    [{ SUDO_USER: "alice" }, ["-r", ""], "alice"],
+    [{ SUDO_USER: "alice" }, ["--reason="], "alice"],
+    [{ SUDO_USER: "alice" }, ["-r", "maint"], "maint"],
+  ];
+  for (const [env, args, expected] of cases) {
+    assertEquals(await hactl(host.spool, [...down, ...args], env), SILENT);
+    assertEquals(reason(), expected);
+  }
+  const nobody = ["env", "-u", "SUDO_USER", "-u", "SSH_USER"];
+  assertEquals(await under(nobody, host.spool, down), SILENT);
+  assertEquals(reason(), (await run("id", ["-un"])).stdout.trim());
+});
+
+/** Runs a program where another folder is `/etc`. */
+const WITH_ETC = [
+  ...["unshare", "--map-root-user", "--mount"],
+  ...["sh", "-c", 'mount --bind "$1" /etc && shift && exec "$@"', "sh"],
+];
+
+/** Not every container lets its programs mount. */
+const UNSHARE = (await run("sh", ["-c", "unshare --map-root-user --mount mount --bind /tmp /etc"]))
+    .code === 0
+  ? "unshare"
+  : "unshare with the right to mount";
+
+serverTest(
+  "hactl down refuses to take a shared account's name for a reason",
+  [UNSHARE],
+  async () => {
+    using host = await Host.make();
+    using etc = new TempFolder();
+    for (const name of ["passwd", "group", "nsswitch.conf"]) {
+      await Deno.copyFile(`/etc/${name}`, etc.file(name)).catch(() => {});
+    }
+    const wrapper = [...WITH_ETC, etc.path];
+    const down = (env: Record<string, string>, ...args: string[]) =>
+      under(wrapper, host.spool, ["down", "web", "-p", host.port, ...args], {
+        SSH_USER: "",
+        ...env,
+      });
+    etc.write(
+      "nonhumans",
+      "# accounts that many people share\ndeploy # the bot\n\n  jenkins\t\nroot\n#alice\n",
+    );
+    for (
+      const [env, name] of [
+        [{ SUDO_USER: "deploy", SSH_USER: "alice" }, "deploy"],
+        [{ SUDO_USER: "", SSH_USER: "jenkins" }, "jenkins"],
+        // Whoever runs this is root in there.
+        [{ SUDO_USER: "" }, "root"],
+      ] as const
+    ) {
+      assertEquals(await down(env), {
+        code: 1,
+        stdout: "",
+        stderr: `hactl: ${name} is a shared account: say with -r why, or who you are\n`,
+      });
+      assertEquals(host.names, []);
+    }
+    for (
+      const [env, args, reason] of [
+        [{ SUDO_USER: "alice" }, [], "alice"],
+        [{ SUDO_USER: "deploy" }, ["-r", "maint"], "maint"],
+        [{ SUDO_USER: "deploy" }, ["-r", "deploy"], "deploy"],
+      ] as const
+    ) {
+      assertEquals(await down(env, ...args), SILENT);
+      assertEquals(JSON.parse(host.read("web")!).reason, reason);
+    }
+  },
+);
+
+Deno.test("hactl does without a spool until something is to be marked down", async () => {
+  using folder = new TempFolder();
+  using closed = await ClosedPort.open();
+  const spool = folder.file("spool");
+  const hactlThere = (...args: string[]) => hactl(spool, [...args, "-p", String(closed.port)]);
+  assertEquals(await hactlThere("status", "web"), { ...SILENT, stdout: "UP\tweb\n" });
+  assertEquals(await hactlThere("downed"), SILENT);
+  assertEquals(await hactlThere("up", "web"), SILENT);
+  assertEquals([...Deno.readDirSync(folder.path)], []);
+  assertEquals(await hactlThere("down", "web", "-r", "maint"), SILENT);
+  assertEquals((Deno.statSync(spool).mode! & 0o777).toString(8), "750");
+  assertEquals((await hactlThere("status", "web")).stdout, "DOWN\tinf\tweb\tmaint\n");
+});
+
+Deno.test("hactl says which permission it was installed without", async () => {
+  using host = await Host.make();
+  host.write("web", "maint");
+  const grants = flagsOf(hactlGrants(host.spool)).filter((flag) =>
+    !flag.startsWith("--allow-write")
+  );
+  for (const [command, args] of [["down", ["-r", "x"]], ["up", []]] as const) {
+    const { code, stdout, stderr } = await under(
+      [],
+      host.spool,
+      [command, "web", ...args, "-p", host.port],
+      {},
+      grants,
+    );
+    assertEquals([code, stdout], [1, ""]);
+    assertMatch(
+      stderr,
+      new RegExp(
+        `^hactl: cannot mark web ${command}: .*: this hactl was installed without --allow-write for it\n$`,
+      ),
+    );
+  }
+  for (
+    const [command, message] of [
+      [["status", "web"], "cannot tell of web"],
+      [["downed"], `cannot read spool ${host.spool}`],
+    ] as const
+  ) {
+    const { code, stdout, stderr } = await under([], host.spool, command, {}, ["--no-prompt"]);
+    assertEquals([code, stdout], [1, ""]);
+    assertMatch(
+      stderr,
+      new RegExp(`^hactl: ${message}: .*: this hactl was installed without --allow-read for it\n$`),
+    );
+  }
+  assertEquals(host.read("web"), "maint");
+});
+
+serverTest("hactl says that the spool cannot be read or written, and leaves it as it was", [
+  "setpriv",
+], async () => {
+  using host = await Host.make();
+  host.write("web", "maint");
+  const there = (...args: string[]) =>
+    under(BOUND_BY_MODES, host.spool, [...args, "-p", host.port], { SUDO_USER: "alice" });
+  try {
+    for (
+      const [mode, args, message] of [
+        [0o500, ["down", "web"], "cannot mark web down: Permission denied"],
+        [0o500, ["down", "db"], "cannot mark db down: Permission denied"],
+        [0o500, ["up", "web"], "cannot mark web up: Permission denied"],
+        [0o000, ["status", "web"], "cannot tell of web: Permission denied"],
+        [0o000, ["downed"], `cannot read spool ${host.spool}: Permission denied`],
+      ] as const
+    ) {
+      Deno.chmodSync(host.spool, mode);
+      const { code, stdout, stderr } = await there(...args);
+      assertEquals([code, stdout], [1, ""], args.join(" "));
+      assert(stderr.startsWith(`hactl: ${message} (os error 13)`), stderr);
+      assertEquals(stderr.split("\n").length, 2, stderr);
+    }
+  } finally {
+    Deno.chmodSync(host.spool, 0o700);
+  }
+  assertEquals([host.names, host.read("web")], [["web"], "maint"]);
+});
+
+Deno.test("hactl tells a daemon that looks at another spool from one that follows", async () => {
+  using host = await Host.make();
+  await using daemon = await Daemon.start();
+  const port = String(daemon.port);
+  const contradiction = (expected: string, received: string) =>
+    new RegExp(
+      `^hactl: the daemon on port ${port} does not say so: web: expected ${expected}: received ${received}\n$`,
+    );
+  const downed = await hactl(host.spool, ["down", "web", "-r", "maint", "-p", port]);
+  assertEquals([downed.code, downed.stdout], [1, ""]);
+  assertMatch(
+    downed.stderr,
+    contradiction(String.raw`503 "Service web in down state since \d+\.\d{6}: maint"`, '200 ""'),
+  );
+  // The service is marked down all the same.
+  assertEquals(host.names, ["web"]);
+
+  assertEquals(await hactl(daemon.spool, ["down", "web", "-r", "there", "-p", port]), SILENT);
+  const upped = await hactl(host.spool, ["up", "web", "-p", port]);
+  assertEquals([upped.code, upped.stdout], [1, ""]);
+  assertMatch(
+    upped.stderr,
+    contradiction('200 ""', String.raw`503 "Service web in down state since \d+\.\d{6}: there"`),
+  );
+});
+
+Deno.test("hactl says so where something else listens on the daemon's port", async () => {
+  for (
+    const [behaviour, why] of [
+      [
+        saying("SSH-2.0-OpenSSH_9.2\r\n\r\n", (socket) => socket.end()),
+        /: the answer is not HTTP\/1\n$/,
+      ],
+      [
+        asked(saying("HTTP/1.1 404 Not Found\r\n\r\nno such page", (socket) => socket.end())),
+        /: expected 503 "Service web in down state since [0-9.]+: maint": received 404 "no such page"\n$/,
+      ],
+      [silent, /: it did not answer within 1000 ms\n$/],
+    ] as const
+  ) {
+    using folder = new TempFolder();
+    await using other = await FaultyServer.start(behaviour);
+    const { code, stdout, stderr } = await inProcess(
+      ["down", "web", "-r", "maint", "-p", String(other.port), "--spool-root", folder.path],
+    );
+    assertEquals([code, stdout], [1, ""]);
+    assertMatch(stderr, /^hactl: the daemon on port \d+ does not say so: web: /);
+    assertMatch(stderr, why);
+  }
+});
+
+Deno.test("once hactl has returned, the daemon agrees on every kind of record", async () => {
+  await using daemon = await Daemon.start();
+  const port = String(daemon.port);
+  const cases: [where: string[], path: string, headers: Record<string, string>][] = [
+    [[], "/spool/web/0", {}],
+    [["-P", "8080"], "/spool/web/8080", {}],
+    [["-P", "8080", "-H", "127.0.0.2"], "/spool/web/8080", { "x-nerve-check-ip": "127.0.0.2" }],
+    [["-P", "8080", "-H", "2001:db8::1"], "/spool/web/8080", { "x-nerve-check-ip": "2001:db8::1" }],
+  ];
+  for (const [where, path, headers] of cases) {
+    for (let times = 1; times <= 3; times++) {
+      const args = ["web", ...where, "-p", port, "--spool-root", daemon.spool];
+      assertEquals(await inProcess(["down", ...args, "-r", `for the ${times}. time`]), SILENT);
+      const down = await daemon.get(path, headers);
+      assertEquals(down.status, 503);
+      assertStringIncludes(down.body, `: for the ${times}. time`);
+      assertEquals(await inProcess(["up", ...args]), SILENT);
+      assertEquals(await daemon.get(path, headers), { status: 200, body: "" });
+    }
+  }
+});
+
+Deno.test("the old tools' names do what the sub-commands do", async () => {
+  using host = await Host.make();
+  await using daemon = await Daemon.start();
+  assertEquals(await host.called("hadown", "web", "-r", "maint"), SILENT);
+  const down = { code: 1, stdout: "DOWN\tinf\tweb\tmaint\n", stderr: "" };
+  assertEquals(await host.called("hastatus", "web"), down);
+  assertEquals(await host.called("hashowdowned"), { ...down, code: 0 });
+  assertEquals(await host.called("haup", "web"), SILENT);
+  assertEquals(await host.called("hastatus", "web"), { ...SILENT, stdout: "UP\tweb\n" });
+  await daemon.get("/spool/web/0");
+  const { code, stdout } = await inProcess(["-p", String(daemon.port)], "halist");
+  assertEquals([code, stdout.split("=")[0]], [0, "web last_response"]);
+  // What is not one of their names is hactl, and what would be a sub-command is a service.
+  assertEquals((await host.called("hactl-1.0", "status", "web")).stdout, "UP\tweb\n");
+  assertEquals((await host.called("hastatus", "down")).stdout, "UP\tdown\n");
+});
+
+Deno.test("the old tools' -a does what the sub-commands do, whatever the name", async () => {
+  using host = await Host.make();
+  await using daemon = await Daemon.start();
+  await daemon.get("/spool/web/0");
+  for (const name of ["hactl", "haup"]) {
+    assertEquals(await host.called(name, "-a", "down", "web", "-r", "maint"), SILENT);
+    const down = { code: 1, stdout: "DOWN\tinf\tweb\tmaint\n", stderr: "" };
+    assertEquals(await host.called(name, "web", "-a", "status"), down);
+    assertEquals(await host.called(name, "--action=status_downed"), { ...down, code: 0 });
+    assertEquals(await host.called(name, "-a", "up", "web"), SILENT);
+    assertEquals(host.names, []);
+    const list = await inProcess(["-a", "list", "-p", String(daemon.port)], name);
+    assertEquals([list.code, list.stdout.split("=")[0]], [0, "web last_response"]);
+  }
+});
+
+const SERVICE = 'expected at most 200 letters, digits, ".", "_" and "-", not beginning with a dot';
+const PORT = "expected a number from 1 to 65535";
+const COMMANDS = "expected one of up, down, status, downed, list";
+const ACTIONS = "expected one of up, down, status, list, status_downed";
+
+const WRONG_USAGE: readonly [args: string[], message: string][] = [
+  [[], `Bad sub-command: ${COMMANDS}: received ""`],
+  [["web"], `Bad sub-command: ${COMMANDS}: received "web"`],
+  [["Down", "web"], `Bad sub-command: ${COMMANDS}: received "Down"`],
+  [["constructor"], `Bad sub-command: ${COMMANDS}: received "constructor"`],
+  [["down"], "down needs the name of a service"],
+  [["up"], "up needs the name of a service"],
+  [["status"], "status needs the name of a service"],
+  [["down", "-r", "maint"], "down needs the name of a service"],
+  [["downed", "web"], "downed takes no service: web"],
+  [["list", "web"], "list takes no service: web"],
+  [["-a", "remove", "web"], `Bad -a: ${ACTIONS}: received "remove"`],
+  [["-a", "downed"], `Bad -a: ${ACTIONS}: received "downed"`],
+  [["-a", "status"], "status needs the name of a service"],
+  [["-a", "up", "-a", "down", "web"], "Flag -a was given more than once"],
+  [["down", "web", "-H", "10.1.1.1"], "-H needs -P: which port of that host"],
+  [
+    ["down", "web", "-P", "80", "-H", "localhost"],
+    'Bad -H: expected an IPv4 or IPv6 address: received "localhost"',
+  ],
+  [
+    ["down", "web", "-P", "80", "-H", "0x7f.1"],
+    'Bad -H: expected an IPv4 or IPv6 address: received "0x7f.1"',
+  ],
+  [
+    ["down", "web", "-P", "80", "-H", "../x"],
+    'Bad -H: expected an IPv4 or IPv6 address: received "../x"',
+  ],
+  [["down", "web", "-P", "0"], `Bad -P: ${PORT}: received "0"`],
+  [["down", "web", "-P", "65536"], `Bad -P: ${PORT}: received "65536"`],
+  [["down", "web", "-P", "http"], `Bad -P: ${PORT}: received "http"`],
+  [["down", "web", "-P", "80/../x"], `Bad -P: ${PORT}: received "80/../x"`],
+  [["down", "web", "-P", "80", "-P", "81"], "Flag -P was given more than once"],
+  [["status", "web", "-p", "0"], `Bad -p: ${PORT}: received "0"`],
+  [["list", "-p", "x"], `Bad -p: ${PORT}: received "x"`],
+  [
+    ["down", "web", "-e", "tomorrow"],
+    'Bad -e: expected a time in unix seconds: received "tomorrow"',
+  ],
+  [["down", "web", "-e", " "], 'Bad -e: expected a time in unix seconds: received " "'],
+  [["down", "web", "-e", "NaN"], 'Bad -e: expected a time in unix seconds: received "NaN"'],
+  [["down", "web", "--expiration=-1"], 'Bad -e: expected a time in unix seconds: received "-1"'],
+  [["down", "web", "-e"], "Flag -e needs a value"],
+  [["down", "web", "-r"], "Flag -r needs a value"],
+  [["down", "web", "-r", "a", "-r", "b"], "Flag -r was given more than once"],
+  [["down", "web", "--spool-root"], "Flag --spool-root needs a value"],
+  [["down", "web", "--force"], "Unknown flag: --force"],
+  [["down", "web", "-x"], "Unknown flag: -x"],
+  ...[
+    "../etc/passwd",
+    "a/b",
+    ".x",
+    ".",
+    "..",
+    "",
+    "a b",
+    "web:8080",
+    "wéb",
+    "a\nb",
+    "w".repeat(201),
+  ]
+    .map((name): [string[], string] => [
+      ["down", "web", name],
+      `Bad service: ${SERVICE}: received ${JSON.stringify(name)}`,
+    ]),
+];
+
+Deno.test("hactl that is told wrongly says so in one line, and does nothing", async () => {
+  using host = await Host.make();
+  for (const [args, message] of WRONG_USAGE) {
+    const root = args.includes("--spool-root") ? [] : ["--spool-root", host.spool];
+    assertEquals(await inProcess([...root, ...args]), {
+      code: 2,
+      stdout: "",
+      stderr: `hactl: ${message} (hactl --help tells more)\n`,
+    }, args.join(" "));
+  }
+  assertEquals(host.names, []);
+});
+
+Deno.test("hactl that is told wrongly ends with 2 before it looks at anything", async () => {
+  using host = await Host.make();
+  for (const args of [[], ["down", "../x"], ["down", "web", "-H", "10.1.1.1"], ["--nope"]]) {
+    const { code, stdout, stderr } = await under([], host.spool, args, {}, ["--no-prompt"]);
+    assertEquals([code, stdout], [2, ""]);
+    assertMatch(stderr, /^hactl: .+ \(hactl --help tells more\)\n$/);
+  }
+});
+
+Deno.test("hactl --help and --version are all that is asked for", async () => {
+  assertEquals(await inProcess(["--version", "down"]), { ...SILENT, stdout: `hactl ${VERSION}\n` });
+  for (
+    const [args, calledAs] of [[["--help"], "hactl"], [["-h", "down", "web"], "hadown"]] as const
+  ) {
+    const { code, stdout, stderr } = await inProcess(args, calledAs);
+    assertEquals([code, stderr], [0, ""]);
+    for (
+      const line of [
+        "hactl up|down|status SERVICE...",
+        "hactl downed\n",
+        "hactl list [-p DAEMON_PORT]\n",
+      ]
+    ) {
+      assertStringIncludes(stdout, line);
+    }
+  }
+});

@@ -1,0 +1,419 @@
+import type { CheckRequest, Protocol, Shape, Verdict } from "../../src/check.ts";
+import { MAX_QUEUED, Pipeline } from "../../src/pipeline.ts";
+import { SpoolIndex } from "../../src/spool/index.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { RecordedLog } from "../log.ts";
+import { until } from "../servers/mod.ts";
+
+/** One run of a checker: it ends when the test says so. */
+interface Run {
+  readonly request: CheckRequest;
+  readonly signal: AbortSignal;
+  readonly end: (verdict: Verdict) => void;
+  readonly fail: (error: unknown) => void;
+}
+
+/** A protocol whose services answer when the test says so. */
+class Service implements Protocol {
+  readonly runs: Run[] = [];
+  readonly shapedBy: readonly Shape[];
+
+  constructor(...shapedBy: Shape[]) {
+    this.shapedBy = shapedBy;
+  }
+
+  readonly check = (request: CheckRequest, signal: AbortSignal): Promise<Verdict> => {
+    const { promise, resolve, reject } = Promise.withResolvers<Verdict>();
+    this.runs.push({ request, signal, end: resolve, fail: reject });
+    return promise;
+  };
+}
+
+interface BenchOptions {
+  readonly protocols?: Record<string, Protocol>;
+  readonly cacheTime?: number;
+  readonly timeout?: number;
+  readonly maxClients?: number;
+}
+
+/** A pipeline, and all that it works with. */
+class Bench {
+  readonly service = new Service("path");
+  readonly spool = new SpoolIndex();
+  readonly recorded = new RecordedLog();
+  readonly pipeline: Pipeline;
+
+  constructor(options: BenchOptions = {}) {
+    this.pipeline = new Pipeline({
+      spool: this.spool,
+      protocols: new Map(Object.entries(options.protocols ?? { test: this.service })),
+      cacheTime: options.cacheTime ?? 60,
+      timeout: options.timeout ?? 60,
+      maxClients: options.maxClients ?? 10,
+      log: this.recorded.log,
+    });
+  }
+
+  /** Asks, by default for what may be in the cache. */
+  ask(request: Partial<CheckRequest> = {}, fresh = false): Verdict | Promise<Verdict> {
+    return this.pipeline.check({ ...REQUEST, ...request }, fresh);
+  }
+
+  /** Asks, and ends the run that this must start. */
+  async answered(verdict: Verdict, request: Partial<CheckRequest> = {}): Promise<Verdict> {
+    const count = this.service.runs.length;
+    const answer = this.ask(request);
+    await this.run(count);
+    this.service.runs[count]!.end(verdict);
+    return await answer;
+  }
+
+  /** Waits for a run to begin. */
+  async run(index: number): Promise<Run> {
+    await until(`run ${index} begins`, () => this.service.runs.length > index);
+    return this.service.runs[index]!;
+  }
+}
+
+const REQUEST: CheckRequest = {
+  protocol: "test",
+  service: "web",
+  host: "127.0.0.1",
+  port: 8080,
+  path: "/status",
+  headers: [],
+};
+
+const GOOD: Verdict = { code: 200, message: "fine" };
+const BAD: Verdict = { code: 503, message: "ill" };
+const DOWN: Verdict = { code: 503, message: "Service web in down state: maint" };
+
+function markDown({ spool }: Bench, name = "web"): void {
+  spool.set(name, { reason: "maint", expiration: null, creation: null });
+}
+
+Deno.test("the pipeline knows the spool's protocol and those it was given", () => {
+  const { pipeline } = new Bench();
+  assertEquals(
+    ["spool", "test", "gopher", "", "constructor"].map((name) => pipeline.knows(name)),
+    [true, true, false, false, false],
+  );
+});
+
+Deno.test("a check of the spool asks nobody else, with a port or without", () => {
+  const bench = new Bench();
+  for (const port of [0, 8080]) {
+    assertEquals(bench.ask({ protocol: "spool", port }), { code: 200, message: "" });
+  }
+  markDown(bench);
+  for (const port of [0, 8080]) assertEquals(bench.ask({ protocol: "spool", port }), DOWN);
+});
+
+Deno.test("a service that is marked down is not asked, whatever the cache says and with a port or without", async () => {
+  const bench = new Bench();
+  assertEquals(await bench.answered(GOOD), GOOD);
+  markDown(bench);
+  for (const fresh of [false, true]) {
+    assertEquals(bench.ask({}, fresh), DOWN);
+    assertEquals(bench.ask({ port: 0 }, fresh), DOWN);
+  }
+  bench.spool.delete("web");
+  assertEquals(bench.ask(), GOOD);
+  assertEquals(bench.service.runs.length, 1);
+});
+
+Deno.test("a service that is marked down while it is asked is down, whatever it says", async () => {
+  const bench = new Bench();
+  const [shared, alone] = [bench.ask(), bench.ask({}, true)];
+  await bench.run(1);
+  markDown(bench, "web:8080");
+  for (const run of bench.service.runs) run.end(GOOD);
+  assertEquals(await Promise.all([shared, alone]), [DOWN, DOWN]);
+  bench.spool.delete("web:8080");
+  assertEquals(bench.ask(), GOOD);
+});
+
+Deno.test("a service that must be connected to needs a port", () => {
+  const bench = new Bench();
+  assertEquals(bench.ask({ port: 0 }), {
+    code: 400,
+    message:
+      "No port to connect to: expected one from 1 to 65535 in the path or in port= of X-Haproxy-Server-State",
+  });
+  assertEquals(bench.service.runs.length, 0);
+});
+
+Deno.test("a result is reused, good or bad, and given at once", async () => {
+  for (const verdict of [GOOD, BAD, { code: 404, message: "" }, { code: 204, message: "" }]) {
+    const bench = new Bench();
+    assertEquals(await bench.answered(verdict), verdict);
+    assertEquals(bench.ask(), verdict);
+    assertEquals(bench.service.runs.length, 1);
+  }
+});
+
+Deno.test("a result is reused for as long as the configuration says, and no longer", async () => {
+  const bench = new Bench({ cacheTime: 0.2 });
+  await bench.answered(GOOD);
+  assertEquals(bench.ask(), GOOD);
+  let answer: Verdict | Promise<Verdict> = GOOD;
+  await until("the result is too old", () => (answer = bench.ask()) instanceof Promise);
+  (await bench.run(1)).end(BAD);
+  assertEquals([await answer, bench.ask()], [BAD, BAD]);
+});
+
+Deno.test("no result is reused where the configuration says so", async () => {
+  const bench = new Bench({ cacheTime: 0 });
+  for (const verdict of [GOOD, BAD, GOOD]) assertEquals(await bench.answered(verdict), verdict);
+});
+
+Deno.test("a thousand who ask the same at once are answered by one run", async () => {
+  for (const cacheTime of [0, 60]) {
+    const bench = new Bench({ cacheTime });
+    const answers = Array.from({ length: 1000 }, () => bench.ask());
+    (await bench.run(0)).end(GOOD);
+    assertEquals(new Set(await Promise.all(answers)), new Set([GOOD]));
+    assertEquals(bench.service.runs.length, 1);
+  }
+});
+
+/** Parts of two requests, and whether they may share an answer. */
+type Pair = readonly [first: Partial<CheckRequest>, second: Partial<CheckRequest>, share: boolean];
+
+const HOST_A = { headers: [["Host", "a"]] } as const;
+const TWO = { headers: [["Host", "a"], ["X-Site", "b"]] } as const;
+
+const ALWAYS: readonly Pair[] = [
+  [{}, {}, true],
+  [{}, { host: "127.0.0.2" }, false],
+  [{}, { port: 8081 }, false],
+  [{ host: "127.0.0.1", port: 18 }, { host: "127.0.0.11", port: 8 }, false],
+];
+
+const SHAPED: readonly [shapedBy: Shape[], pairs: readonly Pair[]][] = [
+  [[], [...ALWAYS, [{}, { path: "/x", service: "db", ...HOST_A }, true]]],
+  [["path"], [
+    ...ALWAYS,
+    [{}, { path: "/other" }, false],
+    [{ path: "/a" }, { path: "/a?" }, false],
+    [{ path: "/a?x=1" }, { path: "/a?x=2" }, false],
+    [{ path: "/a" }, { path: "/A" }, false],
+    [{ path: "/a" }, { path: "/%61" }, false],
+    [{}, { service: "db", ...HOST_A }, true],
+  ]],
+  [["path", "headers"], [
+    ...ALWAYS,
+    [{}, HOST_A, false],
+    [HOST_A, { headers: [["Host", "A"]] }, false],
+    [HOST_A, TWO, false],
+    [{ headers: [["X", "a"]] }, { headers: [["Y", "a"]] }, false],
+    [TWO, TWO, true],
+    [{}, { service: "db" }, true],
+  ]],
+  [["path", "headers", "service"], [
+    ...ALWAYS,
+    [{}, { service: "db" }, false],
+    [{ headers: [["X", ""]], service: "a" }, { headers: [], service: "a" }, false],
+  ]],
+];
+
+Deno.test("two checks share an answer where they agree in all that shapes it", async () => {
+  for (const [shapedBy, pairs] of SHAPED) {
+    for (const [first, second, share] of pairs) {
+      const what = JSON.stringify([shapedBy, first, second]);
+      const service = new Service(...shapedBy);
+      const bench = new Bench({ protocols: { test: service } });
+      const answers = [bench.ask(first), bench.ask(second)];
+      await until(`${what} begin`, () => service.runs.length === (share ? 1 : 2));
+      for (const [i, run] of service.runs.entries()) run.end({ code: 200, message: `${i}` });
+      const verdicts = await Promise.all(answers);
+      assertEquals(verdicts.map(({ message }) => message), share ? ["0", "0"] : ["0", "1"], what);
+      assertEquals([bench.ask(first), bench.ask(second)], verdicts, what);
+    }
+  }
+});
+
+Deno.test("two protocols never share an answer", async () => {
+  const [a, b] = [new Service(), new Service()];
+  const bench = new Bench({ protocols: { a, b } });
+  const answers = [bench.ask({ protocol: "a" }), bench.ask({ protocol: "b" })];
+  await until("both begin", () => a.runs.length === 1 && b.runs.length === 1);
+  a.runs[0]!.end(GOOD);
+  b.runs[0]!.end(BAD);
+  assertEquals(await Promise.all(answers), [GOOD, BAD]);
+});
+
+Deno.test("who wants no cached result has the service asked anew, for all who come later", async () => {
+  const bench = new Bench();
+  await bench.answered(GOOD);
+  const anew = bench.ask({}, true);
+  const run = await bench.run(1);
+  assertEquals(bench.ask(), GOOD, "neighbours still have the cached result meanwhile");
+  run.end(BAD);
+  assertEquals([await anew, bench.ask()], [BAD, BAD]);
+  assertEquals(bench.service.runs.length, 2);
+});
+
+Deno.test("who wants no cached result has a run of its own, and does not disturb the one under way", async () => {
+  const bench = new Bench();
+  const shared = [bench.ask()];
+  await bench.run(0);
+  const anew = bench.ask({}, true);
+  await bench.run(1);
+  shared.push(bench.ask());
+  bench.service.runs[1]!.end(BAD);
+  assertEquals(await anew, BAD);
+  assertEquals(bench.service.runs.length, 2);
+  bench.service.runs[0]!.end(GOOD);
+  assertEquals(await Promise.all(shared), [GOOD, GOOD]);
+});
+
+Deno.test("a run that began earlier and ends later does not overwrite the newer result", async () => {
+  const bench = new Bench();
+  const older = bench.ask();
+  await bench.run(0);
+  const begun = performance.now();
+  await until("time goes on", () => performance.now() > begun);
+  const newer = bench.ask({}, true);
+  (await bench.run(1)).end(BAD);
+  assertEquals(await newer, BAD);
+  bench.service.runs[0]!.end(GOOD);
+  assertEquals(await older, GOOD);
+  assertEquals(bench.ask(), BAD);
+});
+
+Deno.test("so many checks are under way at once, and the others wait their turn", async () => {
+  const bench = new Bench({ maxClients: 2 });
+  const answers = ["/0", "/1", "/2", "/3"].map((path) => bench.ask({ path }));
+  await bench.run(1);
+  assertEquals([bench.service.runs.length, bench.pipeline.queued], [2, 2]);
+  bench.service.runs[1]!.end(BAD);
+  assertEquals(await answers[1], BAD);
+  await bench.run(2);
+  assertEquals([bench.service.runs.length, bench.pipeline.queued], [3, 1]);
+  for (const i of [0, 2, 3]) {
+    const run = await bench.run(i);
+    assertEquals(run.request.path, `/${i}`);
+    run.end(GOOD);
+  }
+  assertEquals(await Promise.all(answers), [GOOD, BAD, GOOD, GOOD]);
+  assertEquals(bench.pipeline.queued, 0);
+});
+
+Deno.test("who has waited out the whole time is not asked", async () => {
+  const bench = new Bench({ maxClients: 1, timeout: 0.1 });
+  // A service that does not even let go when it should.
+  const first = bench.ask({ path: "/0" });
+  const run = await bench.run(0);
+  assertEquals(await bench.ask({ path: "/1" }), {
+    code: 503,
+    message: "Not checked: timed out after 0.10s behind 1 other checks",
+  });
+  assert(run.signal.aborted);
+  run.end(BAD);
+  assertEquals(await first, BAD);
+  assertEquals(bench.service.runs.length, 1);
+  assertEquals(bench.recorded.lines, []);
+});
+
+Deno.test("the wait for one's turn counts towards the time that a check has", async () => {
+  const bench = new Bench({ maxClients: 1, timeout: 60 });
+  const first = bench.ask({ path: "/0" });
+  await bench.run(0);
+  const second = bench.ask({ path: "/1" });
+  const waited = performance.now();
+  await until("the second has waited", () => performance.now() - waited > 50);
+  bench.service.runs[0]!.end(GOOD);
+  (await bench.run(1)).end(GOOD);
+  assertEquals([await first, await second], [GOOD, GOOD]);
+
+  const hasty = new Bench({ maxClients: 1, timeout: 0.5 });
+  const start = performance.now();
+  const answers = Array.from({ length: 20 }, (_, i) => hasty.ask({ path: `/${i}` }));
+  const letGo = setInterval(() => {
+    for (const { signal, end } of hasty.service.runs) if (signal.aborted) end(BAD);
+  }, 1);
+  const codes = (await Promise.all(answers)).map(({ code }) => code);
+  clearInterval(letGo);
+  assertEquals(new Set(codes), new Set([503]));
+  // One after the other, twenty take ten seconds.
+  assert(performance.now() - start < 8000);
+});
+
+Deno.test("who would wait behind too many is answered at once", async () => {
+  const bench = new Bench({ maxClients: 1, cacheTime: 0 });
+  const answers = [];
+  for (let i = 0; i <= MAX_QUEUED; i++) answers.push(bench.ask({ path: `/${i}` }));
+  assertEquals(bench.pipeline.queued, MAX_QUEUED);
+  assertEquals(await bench.ask({ path: "/one more" }), {
+    code: 503,
+    message: "Not checked: 10000 are waiting already",
+  });
+  for (let i = 0; i < answers.length; i++) {
+    bench.service.runs[i]!.end(GOOD);
+    await answers[i];
+    if (i < MAX_QUEUED) await bench.run(i + 1);
+  }
+  assertEquals(bench.pipeline.queued, 0);
+});
+
+Deno.test("a checker that fails by itself is down, and told of", async () => {
+  for (
+    const fail of [
+      (run: Run) => run.fail(new Error("a slip")),
+      (run: Run) => run.fail(undefined),
+    ]
+  ) {
+    const bench = new Bench({ maxClients: 1 });
+    const answer = bench.ask();
+    fail(await bench.run(0));
+    const failed = { code: 503, message: "The test check failed by itself" };
+    assertEquals(await answer, failed);
+    assertEquals(bench.ask(), failed);
+    assertEquals(bench.recorded.lines.length, 1);
+    assert(bench.recorded.lines[0]!.startsWith("ERROR test check of web failed by itself: "));
+    assertEquals(await bench.answered(GOOD, { path: "/next" }), GOOD);
+  }
+});
+
+Deno.test("a checker that throws instead of answering is down, and told of", async () => {
+  const protocol: Protocol = {
+    shapedBy: [],
+    check: () => {
+      throw new Error("a slip");
+    },
+  };
+  const bench = new Bench({ protocols: { test: protocol } });
+  assertEquals(await bench.ask(), { code: 503, message: "The test check failed by itself" });
+  assertEquals(bench.recorded.lines, ["ERROR test check of web failed by itself: Error: a slip"]);
+});
+
+Deno.test("a code is passed on where it is a registered one that ends an exchange, else it is 503", async () => {
+  for (
+    const code of [200, 201, 204, 205, 206, 226, 301, 302, 304, 308, 400, 404, 418, 451, 500, 511]
+  ) {
+    assertEquals(await new Bench().answered({ code, message: "m" }), { code, message: "m" });
+  }
+  for (
+    const code of [
+      299,
+      399,
+      499,
+      599,
+      600,
+      999,
+      1000,
+      100,
+      101,
+      103,
+      199,
+      0,
+      -1,
+      200.5,
+      NaN,
+      Infinity,
+    ]
+  ) {
+    assertEquals(await new Bench().answered({ code, message: "m" }), { code: 503, message: "m" });
+  }
+});

@@ -1,0 +1,884 @@
+import { parseConfig } from "../../../src/config.ts";
+import { EventLoop } from "../../../src/event_loop.ts";
+import { OwnAddresses } from "../../../src/own_addresses.ts";
+import { MAX_FORM_BYTES } from "../../../src/server/spool_changes.ts";
+import { VERSION } from "../../../src/version.ts";
+import { assert, assertEquals, assertMatch } from "../../assert.ts";
+import { RecordedLog } from "../../log.ts";
+import { Daemon, TempFolder } from "../../programs.ts";
+import { RawConnection, speak } from "../../raw.ts";
+import { asked, ClosedPort, FaultyServer, FullPort, saying, silent } from "../../servers/faulty.ts";
+import { until } from "../../servers/mod.ts";
+
+/** What a request says, beside its path. */
+interface Asked {
+  readonly method?: string;
+  readonly headers?: Record<string, string>;
+  readonly body?: BodyInit;
+  readonly client?: string;
+}
+
+/** What is answered. */
+interface Answered {
+  readonly status: number;
+  readonly body: string;
+  readonly headers: Headers;
+}
+
+/** A router on a spool of its own, asked without a port. */
+class Bench implements AsyncDisposable {
+  readonly folder = new TempFolder();
+  readonly recorded = new RecordedLog();
+  readonly #loop: EventLoop;
+
+  /** @param config The content of the configuration file. */
+  constructor(config = "") {
+    this.#loop = new EventLoop(
+      {
+        ports: [],
+        address: "127.0.0.1",
+        spoolRoot: this.folder.path,
+        verbose: false,
+        startedAt: Date.now() / 1000,
+        shared: false,
+      },
+      { config: parseConfig(config, "").config, trusted: null },
+      this.recorded.log,
+    );
+  }
+
+  /** Asks, and waits for the answer. */
+  async ask(path: string, { client = "192.0.2.1", ...init }: Asked = {}): Promise<Answered> {
+    const response = await this.#loop.router(new Request(`http://127.0.0.1:3333${path}`, init), {
+      remoteAddr: { hostname: client },
+    });
+    return { status: response.status, body: await response.text(), headers: response.headers };
+  }
+
+  /** Asks, where only status and body are of interest. */
+  async told(path: string, more?: Asked): Promise<[status: number, body: string]> {
+    const { status, body } = await this.ask(path, more);
+    return [status, body];
+  }
+
+  /** Asks for a page, and reads it. */
+  async page(path: string): Promise<Record<string, unknown>> {
+    const { status, body, headers } = await this.ask(path);
+    assertEquals([status, headers.get("content-type")], [200, "application/json; charset=UTF-8"]);
+    return JSON.parse(body);
+  }
+
+  /** Marks something down as an operator does who writes the file, and waits until it is known. */
+  async mark(name: string, content: string): Promise<void> {
+    // As every writer does: a file that was only half written would be seen so.
+    await Deno.rename(this.folder.write(".tmp", content), this.folder.file(name));
+    const [service, port = 0] = name.split(":");
+    await until(`${name} is down`, async () => {
+      return (await this.ask(`/status/spool/${service}/${port}`)).status === 503;
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#loop.stop();
+    this.folder[Symbol.dispose]();
+  }
+}
+
+/** A service that answers every request alike. */
+function answering(response: string): Promise<FaultyServer> {
+  return FaultyServer.start(asked(saying(response, (socket) => socket.end())));
+}
+
+/** A service that is well. */
+function well(): Promise<FaultyServer> {
+  return answering("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine");
+}
+
+/** Asks an http check of a service that answers so. */
+async function passedOn(response: string): Promise<[status: number, body: string]> {
+  await using bench = new Bench();
+  await using service = await answering(response);
+  return await bench.told(`/http/web/${service.port}/status`);
+}
+
+/** The configuration under which POST may change the spool. */
+const CHANGING = "allow_remote_spool_changes: true\n";
+
+const NOT_FOUND =
+  "Not found: expected /<protocol>/<service>/<port>/<query>, /status, /status/count or /recent";
+
+Deno.test("what is no check and no page is not found, whatever the method", async () => {
+  await using bench = new Bench();
+  for (
+    const path of [
+      ...["/", "/favicon.ico", "/spool", "/spool/web", "/spool/web/", "/spool/web/x/0"],
+      ...["/gopher/web/80", "/spool/w:b/0", "/spool/w%65b/0", `/spool/${"w".repeat(201)}/0`],
+      ...["/http/web/80x", "/http/web/-1", "/http/web/http/status", "//spool/web/0"],
+      ...["/status/", "/status/counts", "/status/spool", "/recent/x"],
+      ...["/status/http/web/80", "/constructor/web/0"],
+    ]
+  ) {
+    for (const method of ["GET", "HEAD", "OPTIONS", "POST", "DELETE"]) {
+      assertEquals(await bench.told(path, { method }), [404, NOT_FOUND], `${method} ${path}`);
+    }
+  }
+  for (const path of ["/status/spool/", "/status/spool/web", "/status/spool/web/x"]) {
+    assertEquals(await bench.told(path), [404, NOT_FOUND], path);
+  }
+});
+
+Deno.test("a method that a path does not know is refused, and those it does know are named", async () => {
+  await using bench = new Bench(CHANGING);
+  const cases: [paths: string[], methods: string[], allow: string][] = [
+    [
+      ["/http/web/80/x", "/tcp/web/0", "/mysql/web/3306"],
+      ["POST", "PUT", "DELETE", "PATCH"],
+      "GET, HEAD, OPTIONS",
+    ],
+    [
+      ["/spool/web/0", "/spool/web/80/x"],
+      ["PUT", "DELETE", "PATCH", "post-it"],
+      "GET, HEAD, OPTIONS, POST",
+    ],
+    [
+      ["/status", "/status/count", "/recent?threshold=1", "/status/spool/web/0"],
+      ["POST", "PUT", "DELETE", "OPTIONS"],
+      "GET, HEAD",
+    ],
+  ];
+  for (const [paths, methods, allow] of cases) {
+    for (const path of paths) {
+      for (const method of methods) {
+        const { status, body, headers } = await bench.ask(path, { method });
+        assertEquals(
+          [status, body, headers.get("allow")],
+          [405, `Method not allowed: expected ${allow}`, allow],
+          `${method} ${path}`,
+        );
+      }
+    }
+  }
+});
+
+Deno.test("a spool check of what nobody marked down is up, with an empty body", async () => {
+  await using bench = new Bench();
+  for (
+    const path of ["/spool/web/0", "/spool/web/8080", "/spool/web/0/status?x", "/spool/.x/65535"]
+  ) {
+    for (const method of ["GET", "HEAD", "OPTIONS"]) {
+      assertEquals(await bench.told(path, { method }), [200, ""]);
+    }
+  }
+});
+
+Deno.test("a spool check of what is marked down says so in one line, to the byte", async () => {
+  const cases: [name: string, content: string, path: string, line: string][] = [
+    ["web", '{"reason": "maint"}', "/spool/web/0", "Service web in down state: maint"],
+    ["web", '{"reason": "maint"}', "/spool/web/8080/x", "Service web in down state: maint"],
+    ["web", '{"reason": "", "expiration": null}', "/spool/web/0", "Service web in down state"],
+    ["web", "", "/spool/web/0", "Service web in down state"],
+    ["web", "by hand\n", "/spool/web/0", "Service web in down state: by hand"],
+    [
+      "web:8080",
+      '{"reason": "a: b", "expiration": 4000000000.125, "creation": 1435694078.778886}',
+      "/spool/web/8080",
+      "Service web in down state since 1435694078.778886 until 4000000000.125000: a: b",
+    ],
+    [
+      "web:198.51.100.7:8080",
+      '{"reason": "far", "expiration": 4000000000}',
+      "/spool/web/8080",
+      "Service web in down state until 4000000000.000000: far",
+    ],
+    [
+      "all",
+      '{"reason": "x", "creation": 1}',
+      "/spool/web/0",
+      "Service all in down state since 1.000000: x",
+    ],
+  ];
+  const headers = { "X-Nerve-Check-IP": "198.51.100.7" };
+  for (const [name, content, path, line] of cases) {
+    await using bench = new Bench();
+    await Deno.rename(bench.folder.write(".tmp", content), bench.folder.file(name));
+    await until(`${name} is down`, async () => (await bench.ask(path, { headers })).status !== 200);
+    for (const method of ["GET", "HEAD", "OPTIONS"]) {
+      assertEquals(await bench.told(path, { method, headers }), [503, line]);
+    }
+  }
+});
+
+Deno.test("a service that is marked down is not asked by any protocol", async () => {
+  await using bench = new Bench();
+  await using service = await well();
+  await bench.mark(`web:${service.port}`, "maint");
+  for (const protocol of ["spool", "http", "tcp", "mysql"]) {
+    assertEquals(
+      await bench.told(`/${protocol}/web/${service.port}/status`),
+      [503, "Service web in down state: maint"],
+    );
+  }
+  await bench.mark("web", "all of it");
+  // That no port is given is no matter then.
+  assertEquals(await bench.told("/http/web/0"), [503, "Service web in down state: all of it"]);
+  assertEquals(service.accepted, 0);
+});
+
+Deno.test("an http check asks what it is told to, as itself, and as whom it is told", async () => {
+  await using bench = new Bench(
+    "http_headers_to_copy: [Host, X-Site, X-Empty, X-Missing]\nservice_name_header: X-Service\n",
+  );
+  await using service = await well();
+  const headers = { Host: "www.example.org", "X-Site": "a", "X-Other": "b", "X-Empty": "" };
+  assertEquals(
+    await bench.told(`/http/web-1/${service.port}/a%2Fb//c?x=%20&y=%zz;+`, { headers }),
+    [200, "fine"],
+  );
+  assertEquals(
+    service.received,
+    `GET /a%2Fb//c?x=%20&y=%zz;+ HTTP/1.1\r\nUser-Agent: hacheck/${VERSION}\r\n` +
+      "Host: www.example.org\r\nX-Site: a\r\nX-Service: web-1\r\nConnection: close\r\n\r\n",
+  );
+});
+
+Deno.test("an http check asks for / where it is told nothing, with GET whatever it was asked with", async () => {
+  for (const method of ["GET", "HEAD", "OPTIONS"]) {
+    await using bench = new Bench("http_headers_to_copy: []\n");
+    await using service = await well();
+    assertEquals(await bench.told(`/http/web/${service.port}`, { method }), [200, "fine"]);
+    assertEquals(
+      service.received,
+      `GET / HTTP/1.1\r\nHost: 127.0.0.1:${service.port}\r\n` +
+        `User-Agent: hacheck/${VERSION}\r\nConnection: close\r\n\r\n`,
+    );
+  }
+});
+
+Deno.test("an http check answers with the service's status and body", async () => {
+  for (
+    const [status, passed] of [
+      ...[200, 201, 206, 300, 301, 302, 303, 307, 308, 400, 401, 404, 418, 429, 500, 502, 503, 511]
+        .map((status) => [status, status] as const),
+      ...[299, 399, 499, 599, 600, 999].map((status) => [status, 503] as const),
+    ]
+  ) {
+    assertEquals(
+      await passedOn(
+        `HTTP/1.1 ${status} Whatever\r\nLocation: /elsewhere\r\nContent-Length: 6\r\n\r\nGr\xc3\xbc\xc3\x9f`,
+      ),
+      [passed, "Grüß"],
+      String(status),
+    );
+  }
+});
+
+Deno.test("a status that has no body is passed on without one", async () => {
+  for (const status of [204, 205, 304]) {
+    assertEquals(await passedOn(`HTTP/1.1 ${status} x\r\nContent-Length: 4\r\n\r\nbody`), [
+      status,
+      "",
+    ]);
+  }
+});
+
+Deno.test("what a service says before its answer is not the answer", async () => {
+  assertEquals(
+    await passedOn(
+      "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" +
+        "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno",
+    ),
+    [404, "no"],
+  );
+});
+
+Deno.test("an http check of a service that gives no answer is down, and says why", async () => {
+  const cases: [response: string, why: RegExp][] = [
+    [
+      "SSH-2.0-OpenSSH_9.2\r\n\r\n",
+      /^HTTP check failed after \d+\.\d\ds: the answer is not HTTP\/1$/,
+    ],
+    ["", /^HTTP check failed after \d+\.\d\ds: the connection was closed without an answer$/],
+    [
+      "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
+      /^HTTP check failed after \d+\.\d\ds: .*closed within/,
+    ],
+  ];
+  for (const [response, why] of cases) {
+    const [status, body] = await passedOn(response);
+    assertEquals(status, 503);
+    assertMatch(body, why);
+  }
+  await using bench = new Bench("healthcheck_timeout: 0.2\n");
+  using closed = await ClosedPort.open();
+  await using hanging = await FaultyServer.start(silent);
+  const refused = await bench.ask(`/http/web/${closed.port}`);
+  assertEquals(refused.status, 503);
+  assertMatch(refused.body, /^HTTP check failed after \d+\.\d\ds: Connection refused/);
+  const late = await bench.ask(`/http/web/${hanging.port}`);
+  assertEquals(late.status, 503);
+  assertMatch(late.body, /^HTTP check failed after \d+\.\d\ds: timed out$/);
+});
+
+Deno.test("a tcp check says how long it took to connect, or what went wrong", async () => {
+  await using bench = new Bench("healthcheck_timeout: 0.2\n");
+  await using service = await FaultyServer.start(silent);
+  using closed = await ClosedPort.open();
+  using full = await FullPort.open();
+  for (
+    const [port, status, body] of [
+      [service.port, 200, /^Connected in \d+\.\d\ds$/],
+      [closed.port, 503, /^Unexpected error Connection refused .* after \d+\.\d\ds$/],
+      [full.port, 503, /^Connection timed out after \d+\.\d\ds$/],
+    ] as const
+  ) {
+    const answer = await bench.ask(`/tcp/web/${port}/any/thing?at=all`);
+    assertEquals(answer.status, status);
+    assertMatch(answer.body, body);
+  }
+});
+
+Deno.test("a mysql check that nobody has configured says so", async () => {
+  await using bench = new Bench();
+  assertEquals(await bench.told("/mysql/web/3306"), [
+    500,
+    "No MySQL username/password in config file",
+  ]);
+});
+
+Deno.test("HAProxy's header says which port and which address to check", async () => {
+  await using bench = new Bench();
+  await using service = await well();
+  await using other = await answering("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+  const state = (fields: string) => ({
+    "X-Haproxy-Server-State": `UP 1/3; ${fields}name=web/a; node=lb1; weight=1/1; scur=0/0; qcur=0`,
+  });
+  const full = state(`address=127.0.0.1; port=${service.port}; `);
+  for (
+    const [what, port, headers, status] of [
+      ["port 0", 0, full, 200],
+      ["another port", other.port, full, 200],
+      ["an older HAProxy", service.port, state(""), 200],
+      ["a Unix socket", service.port, state("address=unix; port=; "), 200],
+      ["HAProxy's address beside Nerve's", 0, { ...full, "X-Nerve-Check-IP": "198.51.100.7" }, 200],
+      ["port 0 in the end", service.port, state("port=0; "), 400],
+      ["an older HAProxy and port 0", 0, state(""), 400],
+      ["no header and port 0", 0, {}, 400],
+      ["a bad port", service.port, state("port=abc; "), 400],
+      ["a bad address", service.port, state("address=localhost; "), 400],
+      ["an address with a path", service.port, state("address=127.0.0.1/x; "), 400],
+      ["a bad address of Nerve's", service.port, { "X-Nerve-Check-IP": "0x7f.1" }, 400],
+      ["a port beyond all", 99_999, {}, 400],
+    ] as const
+  ) {
+    assertEquals((await bench.ask(`/http/web/${port}/x`, { headers })).status, status, what);
+  }
+});
+
+Deno.test("what is wrong with a target is said, by spool checks too", async () => {
+  await using bench = new Bench();
+  const state = (fields: string) => ({ headers: { "X-Haproxy-Server-State": fields } });
+  const noPort =
+    "No port to connect to: expected one from 1 to 65535 in the path or in port= of X-Haproxy-Server-State";
+  const cases: [path: string, asked: Asked, body: string][] = [
+    ["/http/web/0", {}, noPort],
+    ["/tcp/web/0/x", {}, noPort],
+    ["/mysql/web/3306", state("port=0"), noPort],
+    ...["/spool/web", "/http/web", "/status/spool/web"].map((path): [string, Asked, string] => [
+      `${path}/65536`,
+      {},
+      "Bad port in the path: expected a number from 0 to 65535: received 65536",
+    ]),
+    [
+      "/spool/web/0",
+      state("port=abc"),
+      'Bad port= in X-Haproxy-Server-State: expected a number from 0 to 65535: received "abc"',
+    ],
+    [
+      "/spool/web/0",
+      state("address=web"),
+      'Bad address= in X-Haproxy-Server-State: expected an IPv4 or IPv6 address: received "web"',
+    ],
+    [
+      "/status/spool/web/0",
+      { headers: { "X-Nerve-Check-IP": "0x7f.1" } },
+      'Bad X-Nerve-Check-IP: expected an IPv4 or IPv6 address: received "0x7f.1"',
+    ],
+  ];
+  for (const [path, more, body] of cases) assertEquals(await bench.told(path, more), [400, body]);
+});
+
+Deno.test("another loopback address is not this machine's 127.0.0.1, for services and for the spool", async () => {
+  await using bench = new Bench();
+  using listener = Deno.listen({ hostname: "127.0.0.2", port: 0 });
+  const { port } = listener.addr as Deno.NetAddr;
+  const at = (address: string) => ({ headers: { "X-Nerve-Check-IP": address } });
+  assertEquals((await bench.ask(`/tcp/web/${port}`, at("127.0.0.2"))).status, 200);
+  assertEquals((await bench.ask(`/tcp/web/${port}`)).status, 503);
+  await bench.mark(`web:${port}`, "here");
+  await Deno.rename(bench.folder.write(".tmp", "there"), bench.folder.file(`db:127.0.0.2:${port}`));
+  await until("db is down there", async () => {
+    return (await bench.ask(`/spool/db/${port}`, at("127.0.0.2"))).status === 503;
+  });
+  assertEquals((await bench.ask(`/spool/db/${port}`)).status, 200);
+  assertEquals((await bench.ask(`/spool/db/${port}`, at("127.0.0.3"))).status, 200);
+});
+
+Deno.test("this machine's addresses are all one, for the spool", async () => {
+  await using bench = new Bench();
+  const own = new OwnAddresses();
+  const others = Deno.networkInterfaces().map(({ address }) => address)
+    .filter((address) => address !== "127.0.0.1" && own.has(address));
+  await bench.mark("web:8080", "maint");
+  for (const address of ["127.0.0.1", ...others]) {
+    for (
+      const headers of [
+        { "X-Nerve-Check-IP": address },
+        { "X-Haproxy-Server-State": `UP; address=${address}; port=8080` },
+      ]
+    ) {
+      assertEquals((await bench.ask("/spool/web/8080", { headers })).status, 503, address);
+    }
+  }
+});
+
+Deno.test("who says no-cache has the service asked anew, and nobody else", async () => {
+  await using bench = new Bench();
+  await using service = await well();
+  let accepted = 0;
+  for (
+    const [headers, asks] of [
+      [{}, true],
+      [{}, false],
+      [{ Pragma: "no-cache" }, true],
+      [{ "Cache-Control": "no-cache" }, true],
+      [{ "Cache-Control": "max-age=0, No-Cache , x" }, true],
+      [{ "Cache-Control": "max-age=0" }, false],
+      [{ "Cache-Control": "x-no-cache, no-cached, no-store" }, false],
+      [{ Pragma: "x" }, false],
+      [{}, false],
+    ] as const
+  ) {
+    assertEquals(await bench.told(`/http/web/${service.port}`, { headers }), [200, "fine"]);
+    if (asks) accepted++;
+    assertEquals(service.accepted, accepted, JSON.stringify(headers));
+  }
+});
+
+Deno.test("/status tells of cache, uptime, queue and spool", async () => {
+  await using bench = new Bench("healthcheck_timeout: 0.3\nmax_clients: 1\n");
+  await using service = await well();
+  await bench.ask(`/http/web/${service.port}`);
+  await bench.ask(`/http/web/${service.port}`);
+  await bench.ask("/spool/web/0");
+  const { uptime, ...status } = await bench.page("/status");
+  assertEquals(status, {
+    cache: { expirations: 0, sets: 1, gets: 2, hits: 1, misses: 1 },
+    outbound_request_queue_size: 0,
+    spool: { healthy: true, fault: null, watched: true, records: 0 },
+    version: VERSION,
+  });
+  assert(typeof uptime === "number" && uptime > 0 && uptime < 600, String(uptime));
+
+  await using hanging = await FaultyServer.start(silent);
+  const waiting = ["/a", "/b", "/c"].map((path) => bench.ask(`/http/web/${hanging.port}${path}`));
+  assertEquals((await bench.page("/status")).outbound_request_queue_size, 2);
+  await Promise.all(waiting);
+  assertEquals((await bench.page("/status")).outbound_request_queue_size, 0);
+});
+
+Deno.test("/status/count tells who asked for what, and how often", async () => {
+  await using bench = new Bench();
+  assertEquals(await bench.page("/status/count"), { service_access_counts: {} });
+  await using service = await well();
+  await bench.ask("/spool/web/0");
+  await bench.ask(`/http/web/${service.port}`, { method: "HEAD" });
+  await bench.ask("/spool/web/0", { client: "2001:db8::1" });
+  await bench.ask("/http/db/0");
+  // None of these is a check.
+  for (const path of ["/status", "/recent", "/status/spool/x/0", "/gopher/x/0", "/spool/x/99999"]) {
+    await bench.ask(path);
+  }
+  await bench.ask("/spool/x/0", { method: "POST" });
+  assertEquals(await bench.page("/status/count"), {
+    service_access_counts: {
+      web: { "192.0.2.1": 2, "2001:db8::1": 1 },
+      db: { "192.0.2.1": 1 },
+    },
+  });
+});
+
+Deno.test("/recent tells what was asked lately, sorted, each with the last answer", async () => {
+  await using bench = new Bench();
+  assertEquals(await bench.page("/recent"), { seen_services: [], threshold_seconds: 600 });
+  await using service = await well();
+  const start = Date.now() / 1000;
+  await bench.mark("web", "maint");
+  await bench.ask("/spool/web/0");
+  await bench.ask("/http/db/0", { client: "192.0.2.2" });
+  await bench.ask(`/http/Api/${service.port}`);
+  await bench.ask("/spool/Api/0", { client: "2001:db8::1" });
+  const { seen_services, threshold_seconds } = await bench.page("/recent");
+  assertEquals(threshold_seconds, 600);
+  const seen = seen_services as [string, { code: number; remote_ip: string; ts: number }][];
+  assertEquals(seen.map(([service, { code, remote_ip }]) => [service, code, remote_ip]), [
+    ["Api", 200, "2001:db8::1"],
+    ["db", 400, "192.0.2.2"],
+    ["web", 503, "192.0.2.1"],
+  ]);
+  for (const [, last] of seen) {
+    assertEquals(Object.keys(last), ["code", "remote_ip", "ts"]);
+    assert(last.ts >= start && last.ts <= Date.now() / 1000);
+  }
+});
+
+Deno.test("/recent knows a service whose first check is still under way, without an answer", async () => {
+  await using bench = new Bench("healthcheck_timeout: 0.3\n");
+  await using hanging = await FaultyServer.start(silent);
+  const connecting = bench.ask(`/tcp/db/${hanging.port}`);
+  const late = bench.ask(`/http/web/${hanging.port}`);
+  assertEquals(await bench.page("/recent"), {
+    seen_services: [["db", null], ["web", null]],
+    threshold_seconds: 600,
+  });
+  await Promise.all([connecting, late]);
+  const { seen_services } = await bench.page("/recent");
+  assertEquals(
+    (seen_services as [string, { code: number }][]).map(([service, { code }]) => [service, code]),
+    [["db", 200], ["web", 503]],
+  );
+});
+
+Deno.test("/recent looks back as far as it is told", async () => {
+  await using bench = new Bench();
+  await bench.ask("/spool/web/0");
+  const start = Date.now();
+  await until("that was a while ago", () => Date.now() > start + 20);
+  const cases: [query: string, threshold: number, seen: number][] = [
+    ["", 600, 1],
+    ["?", 600, 1],
+    ["?x=1", 600, 1],
+    ["?threshold=86400", 86_400, 1],
+    ["?x=1&threshold=0", 0, 0],
+  ];
+  for (const [query, threshold, seen] of cases) {
+    const page = await bench.page(`/recent${query}`);
+    assertEquals(page.threshold_seconds, threshold);
+    assertEquals((page.seen_services as unknown[]).length, seen, query);
+  }
+  for (const bad of ["", "-1", "1.5", "1e3", "abc", " 1", "9".repeat(16), "Infinity", "<b>"]) {
+    assertEquals(await bench.told(`/recent?threshold=${encodeURIComponent(bad)}`), [
+      400,
+      `Bad threshold: expected a whole number of seconds: received ${JSON.stringify(bad)}`,
+    ]);
+  }
+});
+
+Deno.test("/status/spool answers as a spool check does, and counts as none", async () => {
+  await using bench = new Bench();
+  await bench.mark("web:8080", '{"reason": "maint", "creation": 1}');
+  const headers = { "X-Haproxy-Server-State": "UP; port=8080" };
+  for (const prefix of ["/status/spool", "/spool"]) {
+    assertEquals(await bench.told(`${prefix}/web/0`), [200, ""]);
+    assertEquals(
+      await bench.told(`${prefix}/web/0`, { headers }),
+      [503, "Service web in down state since 1.000000: maint"],
+    );
+    if (prefix === "/status/spool") {
+      assertEquals(await bench.page("/status/count"), { service_access_counts: {} });
+    }
+  }
+});
+
+const FORM = { "Content-Type": "application/x-www-form-urlencoded" };
+
+function form(body: string): Asked {
+  return { method: "POST", headers: FORM, body };
+}
+
+Deno.test("POST changes nothing unless that is enabled", async () => {
+  await using bench = new Bench();
+  for (const body of ["status=up", "status=down&reason=x", "nonsense"]) {
+    assertEquals(
+      await bench.told("/spool/web/0/status", form(body)),
+      [403, "remote spool changes are not enabled"],
+    );
+  }
+  assertEquals(await bench.told("/spool/web/0"), [200, ""]);
+});
+
+Deno.test("POST marks services down and up, and no later answer contradicts it", async () => {
+  await using bench = new Bench(CHANGING);
+  const NOW = "NOW";
+  const cases: [path: string, body: string, name: string, record: string][] = [
+    [
+      "/spool/web/0/status",
+      "status=down&reason=maint",
+      "web",
+      '{"reason": "maint", "expiration": null, "creation": NOW}',
+    ],
+    [
+      "/spool/web/8080/status",
+      "status=down&reason=a+b%26%C3%BC%22&expiration=4000000000.125&creation=1435694078.778886",
+      "web:8080",
+      '{"reason": "a b&ü\\"", "expiration": 4000000000.125, "creation": 1435694078.778886}',
+    ],
+    [
+      "/spool/db/0",
+      "creation=0&reason=&status=down&ignored=1&ignored=2",
+      "db",
+      '{"reason": "", "expiration": null, "creation": 0}',
+    ],
+    [
+      "/spool/all/0/any/thing?status=up",
+      "status=down&reason=x&expiration=4000000000",
+      "all",
+      '{"reason": "x", "expiration": 4000000000, "creation": NOW}',
+    ],
+  ];
+  for (const [path, body, name, record] of cases) {
+    const start = Date.now() / 1000;
+    const [, protocol, service, port] = path.split("/");
+    assertEquals(await bench.told(path, form(body)), [200, ""]);
+    assertEquals((await bench.ask(`/${protocol}/${service}/${port}`)).status, 503, path);
+    const content = Deno.readTextFileSync(bench.folder.file(name));
+    const { creation } = JSON.parse(content);
+    assertEquals(record.includes(NOW) ? content.replace(String(creation), NOW) : content, record);
+    if (record.includes(NOW)) assert(creation >= start && creation <= Date.now() / 1000);
+    // Who marks up what is up already has what they want.
+    for (let times = 1; times <= 2; times++) {
+      assertEquals(await bench.told(path, form("status=up&reason=ignored&expiration=x")), [
+        200,
+        "",
+      ]);
+      assertEquals(await bench.told(`/${protocol}/${service}/${port}`), [200, ""]);
+    }
+    assertEquals([...Deno.readDirSync(bench.folder.path)].length, 0);
+  }
+});
+
+Deno.test("POST for a port speaks of that port of this machine, whatever the headers say", async () => {
+  await using bench = new Bench(CHANGING);
+  const headers = {
+    ...FORM,
+    "X-Haproxy-Server-State": "UP; address=198.51.100.7; port=9090",
+    "X-Nerve-Check-IP": "198.51.100.8",
+  };
+  const body = "status=down&reason=x";
+  assertEquals(await bench.told("/spool/web/8080", { method: "POST", headers, body }), [200, ""]);
+  assertEquals([...Deno.readDirSync(bench.folder.path)].map(({ name }) => name), ["web:8080"]);
+});
+
+Deno.test("POST refuses a form that makes no sense, and changes nothing", async () => {
+  await using bench = new Bench(CHANGING);
+  const time = (name: string, given: string) =>
+    `Bad ${name}: expected a time in unix seconds: received ${JSON.stringify(given)}`;
+  const cases: [body: string, message: string][] = [
+    ["", "Bad status: expected up or down: received none"],
+    ["reason=x", "Bad status: expected up or down: received none"],
+    ["status=", 'Bad status: expected up or down: received ""'],
+    ["status=DOWN&reason=x", 'Bad status: expected up or down: received "DOWN"'],
+    ["status=%22%0A", 'Bad status: expected up or down: received "\\"\\n"'],
+    ['{"status": "up"}', "Bad status: expected up or down: received none"],
+    ["status=down", "Bad reason: expected why the service is down: received none"],
+    ["status=down&reason=x&expiration=", time("expiration", "")],
+    ["status=down&reason=x&expiration=+", time("expiration", " ")],
+    ["status=down&reason=x&expiration=soon", time("expiration", "soon")],
+    ["status=down&reason=x&expiration=-1", time("expiration", "-1")],
+    ["status=down&reason=x&expiration=NaN", time("expiration", "NaN")],
+    ["status=down&reason=x&expiration=Infinity", time("expiration", "Infinity")],
+    ["status=down&reason=x&expiration=1e999", time("expiration", "1e999")],
+    ["status=down&reason=x&expiration=None", time("expiration", "None")],
+    ["status=down&reason=x&creation=yesterday", time("creation", "yesterday")],
+    ...["status", "reason", "expiration", "creation"].map((name): [string, string] => [
+      `status=down&reason=x&expiration=1&creation=1&${name}=1`,
+      `Bad ${name}: expected it once: received it more than once`,
+    ]),
+    ["status=up&status=up", "Bad status: expected it once: received it more than once"],
+  ];
+  for (const [body, message] of cases) {
+    assertEquals(await bench.told("/spool/web/0/status", form(body)), [400, message], body);
+  }
+  assertEquals([...Deno.readDirSync(bench.folder.path)], []);
+});
+
+Deno.test("POST refuses what cannot be marked", async () => {
+  await using bench = new Bench(CHANGING);
+  const down = form("status=down&reason=x");
+  assertEquals(await bench.told("/spool/.web/0", down), [
+    400,
+    "Cannot mark .web: names beginning with a dot are reserved",
+  ]);
+  assertEquals(await bench.told("/spool/web/65536", down), [
+    400,
+    "Bad port in the path: expected a number from 0 to 65535: received 65536",
+  ]);
+  assertEquals([...Deno.readDirSync(bench.folder.path)], []);
+});
+
+Deno.test("POST takes a form as long as can make sense, and none that is longer", async () => {
+  await using bench = new Bench(CHANGING);
+  const start = "status=down&reason=x&padding=";
+  const padded = (length: number) => start + "x".repeat(length - start.length);
+  assertEquals(await bench.told("/spool/a/0", form(padded(MAX_FORM_BYTES))), [200, ""]);
+  assertEquals(
+    await bench.told("/spool/b/0", form(padded(MAX_FORM_BYTES + 1))),
+    [413, `The form is longer than ${MAX_FORM_BYTES} bytes`],
+  );
+  assertEquals([...Deno.readDirSync(bench.folder.path)].map(({ name }) => name), ["a"]);
+});
+
+Deno.test("POST says if the spool cannot be written, and logs why", async () => {
+  await using bench = new Bench(CHANGING);
+  // What is not a file can be neither replaced by one nor removed as one.
+  Deno.mkdirSync(bench.folder.file("web:80/x"), { recursive: true });
+  for (const [status, body] of [["down", "status=down&reason=x"], ["up", "status=up"]] as const) {
+    assertEquals(await bench.told("/spool/web/80/status", form(body)), [
+      500,
+      `Cannot mark web:80 ${status}: the spool cannot be written`,
+    ]);
+    assertMatch(bench.recorded.lines.at(-1)!, new RegExp(`^ERROR cannot mark web:80 ${status}: `));
+    assertEquals((await bench.ask("/spool/web/80")).status, 503);
+  }
+});
+
+/** A request of HTTP/1.1 that is the last on its connection. */
+function last(line: string, ...headers: string[]): string {
+  return `${[line, "Connection: close", ...headers].join("\r\n")}\r\n\r\n`;
+}
+
+Deno.test("HEAD and OPTIONS are answered as GET is, HEAD without the body", async () => {
+  await using service = await well();
+  await using daemon = await Daemon.start();
+  Deno.writeTextFileSync(`${daemon.spool}/db`, "maint");
+  await until("db is down", async () => (await daemon.get("/spool/db/0")).status === 503);
+  const line = "Service db in down state: maint";
+  for (
+    const [path, status, body] of [
+      [`/http/web/${service.port}/status`, 200, "fine"],
+      ["/spool/db/0", 503, line],
+      ["/http/db/0", 503, line],
+      ["/spool/web/0", 200, ""],
+      ["/gopher/web/0", 404, NOT_FOUND],
+    ] as const
+  ) {
+    for (const method of ["GET", "OPTIONS", "HEAD"]) {
+      // As HAProxy's bare `option httpchk` sends it: no header at all.
+      for (
+        const request of [
+          `${method} ${path} HTTP/1.0\r\n\r\n`,
+          last(`${method} ${path} HTTP/1.1`, "Host: x"),
+        ]
+      ) {
+        const answer = await speak(daemon.port, request);
+        assertEquals(
+          [answer.status, answer.body],
+          [status, method === "HEAD" ? "" : body],
+          request,
+        );
+        assertEquals(answer.headers.get("content-length"), String(body.length));
+      }
+    }
+  }
+});
+
+Deno.test("what is asked for is passed on to the service byte for byte", async () => {
+  await using daemon = await Daemon.start({ config: "cache_time: 0\n" });
+  for (
+    const [given, passed = given] of [
+      ["/"],
+      ["//a///b/"],
+      ["/a/../b/./c/../../../d"],
+      ["/%2e%2e/%2F%00%zz%"],
+      ["/a?b=%20&c=../d?e&&=+"],
+      ["/a'\"<>\\^`{|}~[]@!$()*,;:"],
+      ["/a#b"],
+      ["/gr\xc3\xbc\xc3\x9f?\xe2\x82\xac"],
+      ["?a=1", "/?a=1"],
+      ["?", "/?"],
+    ] as const
+  ) {
+    await using service = await well();
+    const line = `GET /http/web/${service.port}${given} HTTP/1.1`;
+    const { status, body } = await speak(daemon.port, last(line, "Host: h\xe9"));
+    assertEquals([status, body], [200, "fine"], given);
+    assertMatch(service.received, /^GET [^ ]* HTTP\/1\.1\r\n(?:.*\r\n)*Host: h\xe9\r\n/);
+    assertEquals(service.received.split(" ")[1], passed);
+  }
+});
+
+Deno.test("odd requests are answered, and harm nobody", async () => {
+  await using service = await well();
+  await using daemon = await Daemon.start();
+  const check = `/http/web/${service.port}`;
+  for (
+    const [request, status] of [
+      [last(`GET ${check} HTTP/1.1`), 200],
+      [last(`GET ${check} HTTP/1.1`, "Host:"), 200],
+      [last(`GET ${check} HTTP/1.1`, "Host: ev il"), 200],
+      [last(`GET http://elsewhere${check} HTTP/1.1`, "Host: x"), 200],
+      [last("GET http://elsewhere HTTP/1.1", "Host: x"), 404],
+      [last("GET http://elsewhere?x=/status HTTP/1.1", "Host: x"), 404],
+      [last("OPTIONS * HTTP/1.1", "Host: x"), 404],
+      [last(`CONNECT 127.0.0.1:${service.port} HTTP/1.1`, "Host: x"), 404],
+      [last(`TRACE ${check} HTTP/1.1`, "Host: x"), 405],
+      [last(`get ${check} HTTP/1.1`, "Host: x"), 405],
+      [last(`GET /${check} HTTP/1.1`, "Host: x"), 404],
+      [last(`GET /x/..${check} HTTP/1.1`, "Host: x"), 404],
+      [last("GET /spool/../0 HTTP/1.1", "Host: x"), 404],
+      [last(`GET /http/../${service.port}/x HTTP/1.1`, "Host: x"), 404],
+      [last("GET /spool/w\xc3\xa9b/0 HTTP/1.1", "Host: x"), 404],
+      [last("GET /spool/web/0 HTTP/1.1", "Host: x", "X-Haproxy-Server-State: \xff\xfe"), 200],
+      [
+        last("GET /spool/web/0 HTTP/1.1", "X-Nerve-Check-IP: 127.0.0.1", "X-Nerve-Check-IP: x"),
+        400,
+      ],
+      [last(`GET ${check}/a b HTTP/1.1`, "Host: x"), 400],
+      [last(`GET ${check}/\xff HTTP/1.1`, "Host: x"), 400],
+      ["nonsense\r\n\r\n", 400],
+      ["\0\0\0\0\r\n\r\n", 400],
+    ] as const
+  ) {
+    assertEquals((await speak(daemon.port, request)).status, status, request);
+  }
+  assertEquals(await daemon.get("/spool/web/0"), { status: 200, body: "" });
+});
+
+Deno.test("several requests on one connection are answered in their order", async () => {
+  await using service = await well();
+  await using daemon = await Daemon.start();
+  const { status, body } = await speak(
+    daemon.port,
+    `GET /http/web/${service.port} HTTP/1.1\r\nHost: x\r\n\r\n` +
+      "GET /spool/web/0 HTTP/1.1\r\nHost: x\r\n\r\n" +
+      last("GET /gopher/web/0 HTTP/1.1", "Host: x"),
+  );
+  assertEquals(status, 200);
+  assertMatch(body, /^fineHTTP\/1\.1 200 OK\r\n(?:.+\r\n)+\r\nHTTP\/1\.1 404 Not Found\r\n/);
+});
+
+Deno.test("a form that comes in pieces is read to its end, and one that ends too early changes nothing", async () => {
+  using spool = new TempFolder();
+  await using daemon = await Daemon.start({
+    spool: spool.path,
+    config: CHANGING,
+    grants: [`--allow-write=${spool.path}`],
+  });
+  const { status, body } = await speak(
+    daemon.port,
+    last("POST /spool/web/0/status HTTP/1.1", "Host: x", "Transfer-Encoding: chunked") +
+      "c\r\nstatus=down&\r\na\r\nreason=%C3\r\n4\r\n%BC!\r\n0\r\n\r\n",
+  );
+  assertEquals([status, body], [200, ""]);
+  const downed = await daemon.get("/spool/web/0");
+  assertMatch(downed.body, /^Service web in down state since \d+\.\d{6}: ü!$/);
+
+  const log = daemon.log;
+  for (let times = 1; times <= 20; times++) {
+    using gone = await RawConnection.open(daemon.port);
+    await gone.send(
+      "POST /spool/web/0 HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nstatus=up",
+    );
+  }
+  assertEquals(await daemon.get("/spool/web/0"), downed);
+  assertEquals(daemon.log, log);
+});
