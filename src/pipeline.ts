@@ -127,8 +127,11 @@ export class Pipeline {
       timeout * 1000,
     );
     try {
+      const startedAt = performance.now();
       using _place = await this.#limiter.enter(deadline.signal);
-      return await protocol.check(request, deadline.signal);
+      const waited = performance.now() - startedAt;
+      const verdict = await protocol.check(request, deadline.signal);
+      return deadline.signal.aborted && waited > TOLD_WAIT_MS ? late(verdict, waited) : verdict;
     } catch (error) {
       if (error instanceof QueueFullError) {
         return { code: 503, message: `Not checked: ${error.message}` };
@@ -157,6 +160,14 @@ const NO_PORT: Verdict = {
   message:
     "No port to connect to: expected one from 1 to 65535 in the path or in port= of X-Haproxy-Server-State",
 };
+
+/** From which wait on, in milliseconds, who looks for why a check was late is told of it. */
+const TOLD_WAIT_MS = 10;
+
+/** A check that was late for want of a place must not be taken for a slow service. */
+function late({ code, message }: Verdict, waited: number): Verdict {
+  return { code, message: `${message}, and ${(waited / 1000).toFixed(2)}s waiting for a place` };
+}
 
 /** No part can hold a line feed: an HTTP request line and header cannot. */
 function keyOf(request: CheckRequest, { shapedBy }: Protocol): string {

@@ -1,7 +1,7 @@
 import type { CheckRequest, Protocol, Shape, Verdict } from "../../src/check.ts";
 import { MAX_QUEUED, Pipeline } from "../../src/pipeline.ts";
 import { SpoolIndex } from "../../src/spool/index.ts";
-import { assert, assertEquals } from "../assert.ts";
+import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { RecordedLog } from "../log.ts";
 import { until } from "../servers/mod.ts";
 
@@ -338,6 +338,23 @@ Deno.test("the wait for one's turn counts towards the time that a check has", as
   assertEquals(new Set(codes), new Set([503]));
   // One after the other, twenty take ten seconds.
   assert(performance.now() - start < 8000);
+});
+
+Deno.test("a check that was late for want of a place says so", async () => {
+  const bench = new Bench({ maxClients: 1, timeout: 0.3 });
+  const first = bench.ask({ path: "/0" });
+  await bench.run(0);
+  const second = bench.ask({ path: "/1" });
+  const waited = performance.now();
+  await until("the second has waited", () => performance.now() - waited > 50);
+  bench.service.runs[0]!.end(GOOD);
+  const { signal, end } = await bench.run(1);
+  await until("its time is over", () => signal.aborted);
+  end({ code: 503, message: "timed out" });
+  assertEquals(await first, GOOD);
+  const { code, message } = await second;
+  assertEquals(code, 503);
+  assertMatch(message, /^timed out, and \d+\.\d\ds waiting for a place$/);
 });
 
 Deno.test("who would wait behind too many is answered at once", async () => {
