@@ -14,13 +14,16 @@ export interface SpoolRecord {
   readonly creation: number | null;
 }
 
+/** From here on numbers are not spelled in digits alone, and who parses the line expects digits. */
+const END_OF_TIME = 1e21;
+
 /**
  * Tells whether a number can be a time in unix seconds.
  *
  * @param value What should be one.
  */
 export function isTime(value: unknown): value is number {
-  return typeof value === "number" && Number.isFinite(value) && value >= 0;
+  return typeof value === "number" && value >= 0 && value < END_OF_TIME;
 }
 
 /**

@@ -65,8 +65,11 @@ export class SpoolStore {
     try {
       Deno.mkdirSync(this.root, { mode: 0o750 });
     } catch (error) {
-      if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+      if (error instanceof Deno.errors.AlreadyExists) return;
+      throw error;
     }
+    // The daemon's user is let in by the group, even if the operator's umask would not let it.
+    Deno.chmodSync(this.root, 0o750);
   }
 
   /**
@@ -133,6 +136,7 @@ export class SpoolStore {
     // One name for all serves who holds the lock, and bounds what a killed writer leaves behind.
     const temporary = this.path(lock.held ? ".hacheck.tmp" : `.hacheck.${crypto.randomUUID()}.tmp`);
     try {
+      await remove(temporary);
       await writeDurably(temporary, formatRecord(record));
       await Deno.rename(temporary, this.path(name));
     } catch (error) {
@@ -150,12 +154,7 @@ export class SpoolStore {
    * @throws {Error} What the system says.
    */
   async markUp(name: string): Promise<void> {
-    try {
-      await Deno.remove(this.path(name));
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-      return;
-    }
+    if (!await remove(this.path(name))) return;
     using folder = await Deno.open(this.root);
     await folder.sync();
   }
@@ -219,8 +218,20 @@ function readStart(path: string): string {
   return new TextDecoder().decode(buffer.subarray(0, length));
 }
 
+/** Removes a file, and tells whether it was there. */
+async function remove(path: string): Promise<boolean> {
+  try {
+    await Deno.remove(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/** Writes a new file: one that is there may be another user's, or a link to elsewhere. */
 async function writeDurably(path: string, content: string): Promise<void> {
-  using file = await Deno.open(path, { write: true, create: true, truncate: true });
+  using file = await Deno.open(path, { write: true, createNew: true });
   const bytes = new TextEncoder().encode(content);
   for (let written = 0; written < bytes.length;) {
     written += await file.write(bytes.subarray(written));

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import type { Log } from "../log.ts";
 import type { Downtime, SpoolIndex } from "./index.ts";
 import { parseRecordName } from "./names.ts";
@@ -55,9 +56,13 @@ export class SpoolView implements Disposable {
   readonly #vanished = new Set<string>();
   /** How each file looked when it was read, where the folder cannot be watched. */
   readonly #looks = new Map<string, string>();
+  /** The folder's path, as events tell it. */
+  readonly #folder: string;
   #root: string;
   #fault: string | null = null;
   #watcher: Deno.FsWatcher | undefined;
+  /** Resolves when the last watcher has let go of the folder. */
+  #following: Promise<void> = Promise.resolve();
   #timer: ReturnType<typeof setInterval> | undefined;
   #settling: ReturnType<typeof setTimeout> | undefined;
   #settlingSince = 0;
@@ -77,6 +82,7 @@ export class SpoolView implements Disposable {
     this.#index = index;
     this.#log = log;
     this.#watch = watch;
+    this.#folder = resolve(store.root);
     this.#root = this.#identity();
     // Watched first, so that no change falls between reading and watching.
     this.#startWatching();
@@ -157,7 +163,7 @@ export class SpoolView implements Disposable {
   #startWatching(): void {
     try {
       this.#watcher = this.#watch(this.#store.root);
-      this.#follow(this.#watcher);
+      this.#following = this.#follow(this.#watcher);
     } catch (error) {
       this.#tellPolling("cannot watch", told(error));
     }
@@ -206,12 +212,13 @@ export class SpoolView implements Disposable {
   }
 
   #changed(path: string, kind: Deno.FsEvent["kind"]): void {
-    const [parent, name] = path.split("/").slice(-2);
-    if (name === undefined) return;
-    if (parent !== basename(this.#store.root)) {
-      // The folder itself. Moved away, it is watched no more, even if it comes back.
-      if (kind === "remove") this.#startAnew();
-    } else if (this.#read(name) === "none" && this.#index.has(name)) {
+    if (resolve(path) === this.#folder) {
+      // Moved away or not to be looked into for a while, it was watched no more.
+      if (kind !== "access") void this.#startAnew();
+      return;
+    }
+    const name = path.slice(path.lastIndexOf("/") + 1);
+    if (this.#read(name) === "none" && this.#index.has(name)) {
       this.#vanished.add(name);
       this.#settle();
     }
@@ -235,13 +242,14 @@ export class SpoolView implements Disposable {
 
   /** Looks after what no event tells of. */
   #tick(): void {
-    if (!this.#isSame() || (this.#fault !== null && this.#watcher !== undefined)) this.#startAnew();
-    else if (this.#watcher === undefined) this.#reread();
+    if (!this.#isSame() || (this.#fault !== null && this.#watcher !== undefined)) {
+      void this.#startAnew();
+    } else if (this.#watcher === undefined) this.#reread();
     else for (const name of [...this.#unreadable]) this.refresh(name);
   }
 
   /** Begins anew with the folder that is now at the spool's path, if there is one. */
-  #startAnew(): void {
+  async #startAnew(): Promise<void> {
     let root;
     try {
       root = this.#identity();
@@ -255,6 +263,10 @@ export class SpoolView implements Disposable {
     }
     this.#looks.clear();
     this.#stopWatching();
+    this.#reread();
+    // Deno has a new watcher share what the last one of that path still holds: the folder that is gone.
+    await this.#following;
+    if (this.#closed || this.#watcher !== undefined) return;
     this.#startWatching();
     this.#reread();
   }
@@ -306,9 +318,13 @@ export class SpoolView implements Disposable {
       });}
   }
 
+  /** Tells one folder from another, and fails where records cannot be listed or looked at. */
   #identity(): string {
-    const { dev, ino, isDirectory } = Deno.statSync(this.#store.root);
-    if (!isDirectory) throw new Error(`${this.#store.root} is not a folder`);
+    const { root } = this.#store;
+    const { dev, ino, isDirectory } = Deno.statSync(root);
+    if (!isDirectory) throw new Error(`${root} is not a folder`);
+    Deno.openSync(root).close();
+    this.#store.read(".nobody");
     return `${dev}:${ino}`;
   }
 
@@ -320,10 +336,6 @@ export class SpoolView implements Disposable {
       return "";
     }
   }
-}
-
-function basename(path: string): string {
-  return path.slice(path.lastIndexOf("/") + 1);
 }
 
 function told(error: unknown): string {

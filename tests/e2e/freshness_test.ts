@@ -1,0 +1,103 @@
+import { main } from "../../cli/hactl.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { Daemon, type DaemonOptions, WITHOUT_WATCHES } from "../programs.ts";
+import { serverTest, until } from "../servers/mod.ts";
+
+/** Marks up or down by hactl's own code, which starts no process for it. */
+async function mark(daemon: Daemon, how: "up" | "down", args: readonly string[]): Promise<void> {
+  const rest = ["-p", String(daemon.port), "--spool-root", daemon.spool];
+  assertEquals(await main([how, ...args, ...rest]), 0, `hactl ${how} ${args.join(" ")}`);
+}
+
+/** A service that is alive, for checks that ask one. */
+function alive(): Deno.HttpServer<Deno.NetAddr> {
+  return Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, () => new Response("alive"));
+}
+
+/** Marks a service down and up again and again, and asks the daemon at once each time. */
+async function rounds(times: number, options: DaemonOptions): Promise<void> {
+  await using service = alive();
+  const { port } = service.addr;
+  await using daemon = await Daemon.start(options);
+  const subjects = [
+    { args: ["web"], name: "web" },
+    { args: ["web", "-P", String(port)], name: "web" },
+    { args: ["all"], name: "all" },
+  ];
+  const paths = [`/spool/web/${port}`, `/tcp/web/${port}`, `/http/web/${port}/status`];
+  const stale = [];
+  for (let i = 0; i < times; i++) {
+    const { args, name } = subjects[i % subjects.length]!;
+    const path = paths[Math.floor(i / subjects.length) % paths.length]!;
+    await mark(daemon, "down", [...args, "-r", `round ${i}`]);
+    const down = await daemon.get(path);
+    if (
+      down.status !== 503 ||
+      !down.body.startsWith(`Service ${name} in down state since `) ||
+      !down.body.endsWith(`: round ${i}`)
+    ) stale.push({ path, down });
+    await mark(daemon, "up", args);
+    const up = await daemon.get(path);
+    if (up.status !== 200) stale.push({ path, up });
+  }
+  assertEquals(stale, []);
+}
+
+Deno.test("500 times hactl down and up: no answer after it contradicts it", async () => {
+  await rounds(500, {});
+});
+
+Deno.test("Nor does that of any of several event loops", async () => {
+  const code = new URL("../../", import.meta.url).pathname.replace(/\/$/, "");
+  await rounds(100, { args: ["-n", "2"], grants: [`--allow-read=${code}`] });
+});
+
+serverTest("Nor that of a daemon that cannot watch its spool", ["unshare"], async () => {
+  await rounds(20, { wrapper: WITHOUT_WATCHES });
+});
+
+Deno.test("Several operators at once: what each has marked is so when their hactl returns", async () => {
+  await using daemon = await Daemon.start();
+  const operators = Array.from({ length: 8 }, async (_, i) => {
+    const path = `/spool/service-${i}/0`;
+    for (let round = 0; round < 10; round++) {
+      await mark(daemon, "down", [`service-${i}`, "-r", `round ${round}`]);
+      const { status, body } = await daemon.get(path);
+      assert(status === 503 && body.endsWith(`: round ${round}`), `${status} ${body}`);
+      await mark(daemon, "up", [`service-${i}`]);
+      assertEquals(await daemon.get(path), { status: 200, body: "" });
+    }
+  });
+  for (const settled of await Promise.allSettled(operators)) {
+    if (settled.status === "rejected") throw settled.reason;
+  }
+});
+
+Deno.test("A check that waits for its service while it is marked down comes back down", async () => {
+  const asked: (() => void)[] = [];
+  await using service = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    () => new Promise<Response>((resolve) => asked.push(() => resolve(new Response("alive")))),
+  );
+  const { port } = service.addr;
+  await using daemon = await Daemon.start();
+  for (const [i, args] of [["web"], ["web", "-P", String(port)], ["all"]].entries()) {
+    const name = args[0]!;
+    // The first two share a run, the last has one of its own.
+    const checks = [
+      daemon.get(`/http/web/${port}/${i}`),
+      daemon.get(`/http/web/${port}/${i}`),
+      daemon.get(`/http/web/${port}/${i}`, { pragma: "no-cache" }),
+    ];
+    await until("the service is asked", () => asked.length === 2);
+    await mark(daemon, "down", [...args, "-r", "maint"]);
+    for (const answer of asked.splice(0)) answer();
+    for (const { status, body } of await Promise.all(checks)) {
+      assert(
+        status === 503 && body.startsWith(`Service ${name} in down state since `),
+        `${status} ${body}`,
+      );
+    }
+    await mark(daemon, "up", args);
+  }
+});

@@ -1,0 +1,384 @@
+import { formatRecord, type SpoolRecord } from "../../../src/spool/record.ts";
+import { MAX_RECORD_BYTES, SpoolStore } from "../../../src/spool/store.ts";
+import { flagsOf, hactlGrants } from "../../../src/permissions.ts";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../assert.ts";
+import { BOUND_BY_MODES, type Result, run, TempFolder } from "../../programs.ts";
+import { serverTest } from "../../servers/mod.ts";
+
+const HACTL = new URL("../../../cli/hactl.ts", import.meta.url).pathname;
+
+/** Of 1 January 2100: a test that sees it expire is an old one. */
+const FAR = 4102444800;
+
+/** A spool of a test's own. */
+class TestSpool extends TempFolder {
+  readonly store = new SpoolStore(this.path);
+
+  /** All that is in the folder, records or not. */
+  get files(): string[] {
+    return [...Deno.readDirSync(this.path)].map(({ name }) => name).sort();
+  }
+}
+
+/** Runs hactl's `down` from a shell that does something else first. */
+function downAfter(first: string, spool: string, wrapper: readonly string[] = []): Promise<Result> {
+  const hactl = [Deno.execPath(), "run", ...flagsOf(hactlGrants(spool)), HACTL];
+  // Nothing listens on port 1, so that no daemon is waited for.
+  const args = ["down", "web", "-r", "maint", "-p", "1", "--spool-root", spool];
+  return run("sh", ["-c", `${first} && exec "$@"`, "sh", ...wrapper, ...hactl, ...args]);
+}
+
+/** Has another program hold the lock until it is disposed of. */
+async function locked(root: string): Promise<AsyncDisposable> {
+  const holder = new Deno.Command("flock", {
+    args: [root, "sh", "-c", "echo held; exec cat"],
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const output = holder.stdout.getReader();
+  const { value } = await output.read();
+  assertEquals(new TextDecoder().decode(value), "held\n");
+  return {
+    async [Symbol.asyncDispose]() {
+      await holder.stdin.close();
+      await output.cancel();
+      await holder.status;
+    },
+  };
+}
+
+function nowInSeconds(): number {
+  return Date.now() / 1000;
+}
+
+const CONTENTS: readonly [what: string, content: string | Uint8Array<ArrayBuffer>, SpoolRecord][] =
+  [
+    ["a record", '{"reason": "a", "expiration": 2, "creation": 1}\n', {
+      reason: "a",
+      expiration: 2,
+      creation: 1,
+    }],
+    ["a byte order mark before the JSON", '\ufeff{"reason": "a"}', {
+      reason: "a",
+      expiration: null,
+      creation: null,
+    }],
+    ["an empty file", "", { reason: "", expiration: null, creation: null }],
+    ["text", "being\nmoved\n", { reason: "being\nmoved", expiration: null, creation: null }],
+    ["Latin-1", Uint8Array.of(0x63, 0x61, 0x66, 0xe9), {
+      reason: "caf\ufffd",
+      expiration: null,
+      creation: null,
+    }],
+    ["bytes", Uint8Array.of(0, 0xff, 0xfe, 0x80, 0xc3), {
+      reason: "\u0000\ufffd\ufffd\ufffd\ufffd",
+      expiration: null,
+      creation: null,
+    }],
+    ["as much as is read", "x".repeat(MAX_RECORD_BYTES), {
+      reason: "x".repeat(MAX_RECORD_BYTES),
+      expiration: null,
+      creation: null,
+    }],
+  ];
+
+for (const [what, content, record] of CONTENTS) {
+  Deno.test(`SpoolStore.read() gives what a file says: ${what}`, () => {
+    using spool = new TestSpool();
+    Deno.writeFileSync(
+      spool.file("web"),
+      typeof content === "string" ? new TextEncoder().encode(content) : content,
+    );
+    assertEquals(spool.store.read("web"), { record, readable: true });
+  });
+}
+
+const UNREADABLE: readonly [what: string, why: string, (path: string) => unknown][] = [
+  ["a folder", "it is not a regular file", (path) => Deno.mkdirSync(path)],
+  ["a link to itself", "it is not a regular file", (path) => Deno.symlinkSync(path, path)],
+  ["a link to nothing", "it is not a regular file", (path) => Deno.symlinkSync("nothing", path)],
+  ["a link to a file", "it is not a regular file", (path) => Deno.symlinkSync("/etc/passwd", path)],
+  ["a pipe", "it is not a regular file", async (path) => {
+    assertEquals(await run("mkfifo", [path]), { code: 0, stdout: "", stderr: "" });
+  }],
+  [
+    "a byte too many",
+    `it is longer than ${MAX_RECORD_BYTES} bytes`,
+    (path) => Deno.writeFileSync(path, new Uint8Array(MAX_RECORD_BYTES + 1)),
+  ],
+  [
+    "ten megabytes",
+    `it is longer than ${MAX_RECORD_BYTES} bytes`,
+    (path) => Deno.writeFileSync(path, new Uint8Array(10 * 1024 * 1024)),
+  ],
+];
+
+for (const [what, why, make] of UNREADABLE) {
+  Deno.test(`SpoolStore.read() says of ${what} that it is down and cannot be read`, async () => {
+    using spool = new TestSpool();
+    await make(spool.file("web"));
+    assertEquals(spool.store.read("web"), {
+      record: { reason: `the record cannot be read: ${why}`, expiration: null, creation: null },
+      readable: false,
+    });
+    assertEquals(spool.store.list(), ["web"]);
+  });
+}
+
+Deno.test("SpoolStore.read() tells no record from one that nobody can tell of", async () => {
+  using spool = new TestSpool();
+  assertEquals(spool.store.read("web"), undefined);
+  const file = new SpoolStore(spool.write("file", ""));
+  await assertRejects(() => Promise.try(() => file.read("web")), Error, "Not a directory");
+});
+
+Deno.test("SpoolStore.list() gives the names of records alone", () => {
+  using spool = new TestSpool();
+  for (const name of ["web", "web:8080", "all", ".hacheck.tmp", ".web", "web:", "a:b", "web~"]) {
+    spool.write(name, "");
+  }
+  assertEquals(spool.store.list().sort(), ["all", "web", "web:8080"]);
+});
+
+Deno.test("SpoolStore.markDown() writes the bytes, the mode and nothing else", async () => {
+  using spool = new TestSpool();
+  const before = nowInSeconds();
+  const record = await spool.store.markDown("web:8080", "maint", FAR);
+  assert(record.creation !== null);
+  assert(record.creation >= before && record.creation <= nowInSeconds());
+  assertEquals(
+    Deno.readTextFileSync(spool.file("web:8080")),
+    `{"reason": "maint", "expiration": ${FAR}, "creation": ${record.creation}}`,
+  );
+  assertEquals(Deno.statSync(spool.file("web:8080")).mode! & 0o7777, 0o644);
+  assertEquals(spool.files, ["web:8080"]);
+});
+
+const REMARKED: readonly {
+  when: string;
+  /** The record there is. */
+  present: SpoolRecord;
+  /** The arguments of the next markDown. */
+  reason: string;
+  expiration: number | null;
+  creation?: number;
+  /** The creation that then is in force, undefined for now. */
+  since: number | undefined;
+}[] = [
+  {
+    when: "for the same reason keeps the creation and sets the new expiration",
+    present: { reason: "maint", expiration: null, creation: 5.25 },
+    reason: "maint",
+    expiration: FAR,
+    since: 5.25,
+  },
+  {
+    when: "for the same reason takes an expiration away",
+    present: { reason: "maint", expiration: FAR, creation: 5.25 },
+    reason: "maint",
+    expiration: null,
+    since: 5.25,
+  },
+  {
+    when: "for another reason begins anew",
+    present: { reason: "maint", expiration: null, creation: 5.25 },
+    reason: "drain",
+    expiration: null,
+    since: undefined,
+  },
+  {
+    when: "after the expiration begins anew",
+    present: { reason: "maint", expiration: 6, creation: 5.25 },
+    reason: "maint",
+    expiration: null,
+    since: undefined,
+  },
+  {
+    when: "where nobody knows since when begins now",
+    present: { reason: "maint", expiration: null, creation: null },
+    reason: "maint",
+    expiration: null,
+    since: undefined,
+  },
+  {
+    when: "with a creation takes that one",
+    present: { reason: "maint", expiration: null, creation: 5.25 },
+    reason: "maint",
+    expiration: null,
+    creation: 7.5,
+    since: 7.5,
+  },
+  {
+    when: "with a creation takes that one for another reason, too",
+    present: { reason: "maint", expiration: null, creation: 5.25 },
+    reason: "drain",
+    expiration: null,
+    creation: 0,
+    since: 0,
+  },
+];
+
+for (const { when, present, reason, expiration, creation, since } of REMARKED) {
+  Deno.test(`Marking down again ${when}`, async () => {
+    using spool = new TestSpool();
+    spool.write("web", formatRecord(present));
+    const before = nowInSeconds();
+    const record = await spool.store.markDown("web", reason, expiration, creation);
+    assertEquals(record, { reason, expiration, creation: since ?? record.creation });
+    if (since === undefined) assert(record.creation !== null && record.creation >= before);
+    assertEquals(spool.store.read("web"), { record, readable: true });
+  });
+}
+
+Deno.test("SpoolStore.markDown() replaces a link and leaves alone where it led", async () => {
+  using spool = new TestSpool();
+  using elsewhere = new TempFolder();
+  const path = elsewhere.write("precious", "content");
+  for (const name of ["web", ".hacheck.tmp"]) Deno.symlinkSync(path, spool.file(name));
+  await spool.store.markDown("web", "maint", null);
+  assertEquals(Deno.readTextFileSync(path), "content");
+  assertEquals(spool.store.read("web")?.record.reason, "maint");
+});
+
+Deno.test("A markDown() that fails leaves the spool as it was", async () => {
+  using spool = new TestSpool();
+  Deno.mkdirSync(spool.file("web"));
+  await assertRejects(() => spool.store.markDown("web", "maint", null), Error);
+  assertEquals(spool.files, ["web"]);
+  await assertRejects(
+    () => new SpoolStore(spool.file("none")).markDown("web", "maint", null),
+    Deno.errors.NotFound,
+  );
+});
+
+Deno.test("SpoolStore.markUp() removes the record, and what is up already stays so", async () => {
+  using spool = new TestSpool();
+  await spool.store.markDown("web", "maint", null);
+  await spool.store.markDown("web:8080", "maint", null);
+  await spool.store.markUp("web");
+  await spool.store.markUp("web");
+  assertEquals(spool.files, ["web:8080"]);
+  await new SpoolStore(spool.file("none")).markUp("web");
+});
+
+Deno.test("SpoolStore.removeExpired() removes what has expired and nothing else", async () => {
+  using spool = new TestSpool();
+  const contents = {
+    expired: formatRecord({ reason: "", expiration: nowInSeconds() - 1, creation: null }),
+    lasting: formatRecord({ reason: "", expiration: FAR, creation: null }),
+    endless: formatRecord({ reason: "", expiration: null, creation: null }),
+    text: "maint",
+  };
+  for (const [name, content] of Object.entries(contents)) spool.write(name, content);
+  Deno.mkdirSync(spool.file("folder"));
+  for (const name of [...spool.files, "none"]) await spool.store.removeExpired(name);
+  assertEquals(spool.files, ["endless", "folder", "lasting", "text"]);
+});
+
+Deno.test("A record is readable for everybody and the spool for its group, whatever the umask", async () => {
+  using folder = new TempFolder();
+  const spool = folder.file("spool");
+  assertEquals(await downAfter("umask 077", spool), { code: 0, stdout: "", stderr: "" });
+  assertEquals(Deno.statSync(spool).mode! & 0o7777, 0o750);
+  assertEquals(Deno.statSync(`${spool}/web`).mode! & 0o7777, 0o644);
+  // Where it exists, its mode is its owner's business.
+  Deno.chmodSync(spool, 0o705);
+  assertEquals((await downAfter("umask 022", spool)).code, 0);
+  assertEquals(Deno.statSync(spool).mode! & 0o7777, 0o705);
+});
+
+serverTest(
+  "What another user's killed writer left behind is no hindrance",
+  BOUND_BY_MODES.slice(0, 1),
+  async () => {
+    using spool = new TestSpool();
+    // Only root can leave something in another's name; for others the file's mode has to do.
+    spool.write(".hacheck.tmp", '{"reas');
+    if (Deno.uid() === 0) Deno.chownSync(spool.file(".hacheck.tmp"), 65534, 65534);
+    Deno.chmodSync(spool.file(".hacheck.tmp"), 0o444);
+    const result = await downAfter("true", spool.path, BOUND_BY_MODES);
+    assertEquals(result, { code: 0, stdout: "", stderr: "" });
+    assertEquals(spool.store.read("web")?.record.reason, "maint");
+    assertEquals(spool.files, ["web"]);
+  },
+);
+
+Deno.test("Writers at once leave one whole record", async () => {
+  using spool = new TestSpool();
+  const reasons = Array.from({ length: 20 }, (_, i) => `${i} `.repeat(1000 + i));
+  const records = await Promise.all(
+    // A store for each: they know of each other by the folder alone.
+    reasons.map((reason) => new SpoolStore(spool.path).markDown("web", reason, null)),
+  );
+  const { record } = spool.store.read("web")!;
+  assert(records.some(({ reason }) => reason === record.reason));
+  assertEquals(spool.files, ["web"]);
+});
+
+serverTest("A writer waits for another", ["flock"], async () => {
+  using spool = new TestSpool();
+  let written: Promise<SpoolRecord>;
+  {
+    await using _lock = await locked(spool.path);
+    written = spool.store.markDown("web", "maint", null);
+    // The lock is free long before the writer's patience is at an end.
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assertEquals(spool.files, []);
+  }
+  assertEquals((await written).reason, "maint");
+  assertEquals(spool.files, ["web"]);
+});
+
+serverTest(
+  "A lock that is never given back keeps nobody from marking down",
+  ["flock"],
+  async () => {
+    using spool = new TestSpool();
+    await using _lock = await locked(spool.path);
+    const stores = [new SpoolStore(spool.path), new SpoolStore(spool.path)];
+    const records = await Promise.all(
+      stores.map((store, i) => store.markDown("web", `maint ${i}`, null)),
+    );
+    assert(records.some(({ reason }) => reason === spool.store.read("web")?.record.reason));
+    await spool.store.markDown("web:8080", "maint", null);
+    assertEquals(spool.files, ["web", "web:8080"]);
+    // Up needs no lock.
+    await spool.store.markUp("web");
+    assertEquals(spool.files, ["web:8080"]);
+  },
+);
+
+serverTest("Without the lock nothing is removed as expired", ["flock"], async () => {
+  using spool = new TestSpool();
+  spool.write("web", formatRecord({ reason: "maint", expiration: 5, creation: null }));
+  {
+    await using _lock = await locked(spool.path);
+    await spool.store.removeExpired("web");
+    assertEquals(spool.files, ["web"]);
+  }
+  await spool.store.removeExpired("web");
+  assertEquals(spool.files, []);
+});
+
+serverTest("A record renewed while its removal waits for the lock stays", ["flock"], async () => {
+  using spool = new TestSpool();
+  spool.write("web", formatRecord({ reason: "maint", expiration: 5, creation: null }));
+  const renewed = formatRecord({ reason: "maint", expiration: FAR, creation: null });
+  let removal: Promise<void>;
+  {
+    await using _lock = await locked(spool.path);
+    removal = spool.store.removeExpired("web");
+    spool.write(".renewed", renewed);
+    Deno.renameSync(spool.file(".renewed"), spool.file("web"));
+  }
+  await removal;
+  assertEquals(Deno.readTextFileSync(spool.file("web")), renewed);
+});
+
+Deno.test("A reason too long to be read back is still down", async () => {
+  using spool = new TestSpool();
+  await spool.store.markDown("web", "x".repeat(MAX_RECORD_BYTES), null);
+  const stored = spool.store.read("web");
+  assertEquals(stored?.readable, false);
+  assertStringIncludes(stored!.record.reason, "longer than");
+});
