@@ -1,0 +1,122 @@
+import { assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
+import { Daemon, run } from "../programs.ts";
+import { ClosedPort, connectionsTo, FAULTS, FaultyServer, saying } from "../servers/faulty.ts";
+import { MariaDb, MARIADB_PROGRAMS, USER } from "../servers/mariadb.ts";
+import { serverTest, until } from "../servers/mod.ts";
+
+/** A configuration that names the user of every MariaDB here. */
+function configWith(timeout: number): string {
+  return [
+    `mysql_username: ${USER.username}`,
+    `mysql_password: ${JSON.stringify(USER.password)}`,
+    "cache_time: 0",
+    `healthcheck_timeout: ${timeout}`,
+  ].join("\n");
+}
+
+/** How many files, sockets among them, a program has open. */
+async function openFiles(pid: number): Promise<number> {
+  const { stdout } = await run("ls", [`/proc/${pid}/fd`]);
+  return stdout.trim().split("\n").length;
+}
+
+/** Fails if a daemon has logged a fault of its own, or a library has printed something beside the log. */
+function assertCalm(daemon: Daemon): void {
+  for (const line of daemon.log.trim().split("\n")) assertMatch(line, /^[\d-]+T[\d:.]+Z INFO /);
+}
+
+Deno.test("a MySQL check is down where the configuration names no user", async () => {
+  await using daemon = await Daemon.start();
+  assertEquals(await daemon.get("/mysql/db/3306"), {
+    status: 500,
+    body: "No MySQL username/password in config file",
+  });
+});
+
+serverTest("a MySQL check says what MariaDB says", MARIADB_PROGRAMS, async () => {
+  await using db = await MariaDb.start();
+  await using daemon = await Daemon.start({ config: configWith(30) });
+  const path = `/mysql/db/${db.port}/whatever`;
+
+  const { status, body } = await daemon.get(path);
+  assertEquals(status, 200, body);
+  assertMatch(body, /^MySQL connect response: /);
+
+  const denied = {
+    status: 500,
+    body: `MySQL sez Access denied for user '${USER.username}'@'127.0.0.1' (using password: YES)`,
+  };
+  await db.query(`ALTER USER ${USER.username} IDENTIFIED BY 'another'`);
+  assertEquals(await daemon.get(path), denied);
+  await db.query(`DROP USER ${USER.username}`);
+  assertEquals(await daemon.get(path), denied);
+  assertCalm(daemon);
+});
+
+serverTest("MySQL checks leave nothing open, in MariaDB and here", MARIADB_PROGRAMS, async () => {
+  await using db = await MariaDb.start();
+  await using daemon = await Daemon.start({ config: configWith(30) });
+  const path = `/mysql/db/${db.port}`;
+  assertEquals((await daemon.get(path)).status, 200);
+  const filesBefore = await openFiles(daemon.pid);
+  const abortedBefore = await db.status("Aborted_connects");
+
+  for (let turn = 0; turn < 50; turn++) {
+    // Each with a fresh answer of its own: the same check at the same time would be done once.
+    const answers = await Promise.all(
+      Array.from({ length: 10 }, () => daemon.get(path, { pragma: "no-cache" })),
+    );
+    for (const { status, body } of answers) assertEquals(status, 200, body);
+  }
+
+  await until("all is closed", async () => {
+    return await openFiles(daemon.pid) <= filesBefore && await connectionsTo(db.port) === 0;
+  });
+  // One is the administrator's, who asks.
+  await until("MariaDB has nobody in", async () => await db.status("Threads_connected") === 1);
+  assertEquals(await db.status("Aborted_clients"), 0);
+  assertEquals(await db.status("Aborted_connects"), abortedBefore);
+  assertCalm(daemon);
+});
+
+serverTest("MySQL checks of what is no MySQL do the daemon no harm", MARIADB_PROGRAMS, async () => {
+  await using db = await MariaDb.start();
+  await using daemon = await Daemon.start({ config: configWith(1) });
+  const path = `/mysql/db/${db.port}`;
+  const up = async () => (await daemon.get(path)).status === 200;
+  await until("MariaDB is up", up);
+
+  for (const [fault, behaviour] of Object.entries(FAULTS)) {
+    await using server = await FaultyServer.start(behaviour);
+    const answers = await Promise.all(
+      Array.from(
+        { length: 10 },
+        () => daemon.get(`/mysql/db/${server.port}`, { pragma: "no-cache" }),
+      ),
+    );
+    for (const { status, body } of answers) {
+      assertEquals(status, 503, `${fault}: ${body}`);
+      assertMatch(body, /^MySQL (check failed|timed out) after \d+\.\d\ds/);
+    }
+    await until(`nothing is open to a server that ${fault}`, async () => {
+      return await server.connected() === 0;
+    });
+  }
+
+  // Numbered as some servers do, but not as mysql2 expects it, who would print that beside the log.
+  await using full = await FaultyServer.start(
+    saying("\x17\0\0\x01\xff\x10\x04Too many connections"),
+  );
+  assertEquals(await daemon.get(`/mysql/db/${full.port}`), {
+    status: 500,
+    body: "MySQL sez Too many connections",
+  });
+
+  using closed = await ClosedPort.open();
+  const { status, body } = await daemon.get(`/mysql/db/${closed.port}`);
+  assertEquals(status, 503);
+  assertStringIncludes(body, "refused");
+
+  await until("MariaDB is still up", up);
+  assertCalm(daemon);
+});

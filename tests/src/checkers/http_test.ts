@@ -1,0 +1,162 @@
+import { httpChecker } from "../../../src/checkers/http.ts";
+import type { Header } from "../../../src/check.ts";
+import { VERSION } from "../../../src/version.ts";
+import { assertEquals, assertMatch, assertStringIncludes } from "../../assert.ts";
+import {
+  asked,
+  type Behaviour,
+  ClosedPort,
+  closing,
+  dripping,
+  FaultyServer,
+  FullPort,
+  resetting,
+  saying,
+  silent,
+} from "../../servers/faulty.ts";
+import { farOff, requestTo, testFaults } from "./checking.ts";
+
+const check = httpChecker({ serviceNameHeader: null });
+
+/** What a service is told when it is checked with some headers. */
+async function toldTo(
+  headers: readonly Header[],
+  serviceNameHeader: string | null = null,
+): Promise<string[]> {
+  await using server = await FaultyServer.start(asked(saying("HTTP/1.1 204 Fine\r\n\r\n")));
+  const request = requestTo(server.port, { service: "web-1", path: "/status?deep=1", headers });
+  assertEquals(await httpChecker({ serviceNameHeader })(request, farOff()), {
+    code: 204,
+    message: "",
+  });
+  const lines = server.received.replaceAll(`:${server.port}`, ":PORT").split("\r\n");
+  assertEquals(lines.splice(-2), ["", ""]);
+  return lines;
+}
+
+Deno.test("httpChecker() asks for the path, and says who it is", async () => {
+  assertEquals(await toldTo([]), [
+    "GET /status?deep=1 HTTP/1.1",
+    "Host: 127.0.0.1:PORT",
+    `User-Agent: hacheck/${VERSION}`,
+    "Connection: close",
+  ]);
+});
+
+Deno.test("httpChecker() passes headers on as they are, the name of the host among them", async () => {
+  assertEquals(await toldTo([["Host", "web.example"], ["X-Token", "caf\xe9 = 1;2"]]), [
+    "GET /status?deep=1 HTTP/1.1",
+    `User-Agent: hacheck/${VERSION}`,
+    "Host: web.example",
+    "X-Token: caf\xe9 = 1;2",
+    "Connection: close",
+  ]);
+});
+
+Deno.test("httpChecker() tells a service its name where a header for it is set", async () => {
+  assertEquals(await toldTo([["Host", "web.example"]], "X-Service-Name"), [
+    "GET /status?deep=1 HTTP/1.1",
+    `User-Agent: hacheck/${VERSION}`,
+    "Host: web.example",
+    "X-Service-Name: web-1",
+    "Connection: close",
+  ]);
+});
+
+for (const status of [200, 201, 204, 301, 302, 304, 404, 418, 500, 503, 599, 999]) {
+  Deno.test(`httpChecker() answers ${status} as the service does, with its body`, async () => {
+    // The redirect leads to the same server, which would be asked twice if it were followed.
+    const answer =
+      `HTTP/1.1 ${status} Whatever\r\nLocation: /elsewhere\r\nContent-Length: 4\r\n\r\n`;
+    await using server = await FaultyServer.start(asked(saying(`${answer}so so`)));
+    assertEquals(await check(requestTo(server.port), farOff()), {
+      code: status,
+      message: status === 204 || status === 304 ? "" : "so s",
+    });
+    assertEquals(server.accepted, 1);
+  });
+}
+
+const silences: readonly { name: string; behaviour: Behaviour; why: RegExp }[] = [
+  { name: "closes at once", behaviour: closing, why: /without an answer|reset|[Bb]roken pipe/ },
+  {
+    name: "resets the connection",
+    behaviour: resetting,
+    why: /reset|not connected|[Bb]roken pipe/,
+  },
+  {
+    name: "hears and closes",
+    behaviour: asked(closing),
+    why: /^the connection was closed without/,
+  },
+  { name: "hears and resets", behaviour: asked(resetting), why: /reset/ },
+  {
+    name: "speaks another protocol",
+    behaviour: saying("SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n\r\n"),
+    why: /^the answer is not HTTP\/1$/,
+  },
+  {
+    name: "stops within its answer",
+    behaviour: asked(saying("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", closing)),
+    why: /^the connection was closed within the answer's body$/,
+  },
+];
+
+for (const { name, behaviour, why } of silences) {
+  Deno.test(`httpChecker() says why a service is down that ${name}`, async () => {
+    await using server = await FaultyServer.start(behaviour);
+    const { code, message } = await check(requestTo(server.port), farOff());
+    assertEquals(code, 503);
+    const [, words] = /^HTTP check failed after \d+\.\d\ds: (.+)$/.exec(message) ?? [, message];
+    assertMatch(words!, why);
+  });
+}
+
+Deno.test("httpChecker() says why a service is down where nobody listens", async () => {
+  using closed = await ClosedPort.open();
+  const { code, message } = await check(requestTo(closed.port), farOff());
+  assertEquals(code, 503);
+  assertStringIncludes(message, "refused");
+});
+
+/** The deadlines here are far shorter than ten seconds. */
+const TIMED_OUT = /^HTTP check failed after \d\.\d\ds: timed out$/;
+
+const delays: readonly { name: string; behaviour: Behaviour }[] = [
+  { name: "never speaks", behaviour: silent },
+  { name: "hears and never speaks", behaviour: asked(silent) },
+  {
+    name: "says a byte a second",
+    behaviour: asked(dripping("HTTP/1.1 200 OK\r\n\r\nhi", 1000, closing)),
+  },
+  {
+    name: "stops speaking within its headers",
+    behaviour: asked(saying("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n")),
+  },
+  {
+    name: "stops speaking within its body",
+    behaviour: asked(saying("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell")),
+  },
+  {
+    name: "does not say that its body is over",
+    behaviour: asked(saying("HTTP/1.1 200 OK\r\n\r\nhello")),
+  },
+];
+
+for (const { name, behaviour } of delays) {
+  Deno.test(`httpChecker() gives up when its time is over on a service that ${name}`, async () => {
+    await using server = await FaultyServer.start(behaviour);
+    const { code, message } = await check(requestTo(server.port), AbortSignal.timeout(300));
+    assertEquals(code, 503);
+    assertMatch(message, TIMED_OUT);
+  });
+}
+
+Deno.test("httpChecker() gives up when its time is over while it connects", async () => {
+  using full = await FullPort.open();
+  const { code, message } = await check(requestTo(full.port), AbortSignal.timeout(300));
+  assertEquals(code, 503);
+  assertMatch(message, TIMED_OUT);
+});
+
+testFaults("httpChecker()", check, () => [503]);

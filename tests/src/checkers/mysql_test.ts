@@ -1,0 +1,365 @@
+import { mysqlChecker } from "../../../src/checkers/mysql.ts";
+import { assert, assertEquals, assertMatch } from "../../assert.ts";
+import { chance } from "../../chance.ts";
+import {
+  type Behaviour,
+  ClosedPort,
+  closing,
+  connectionsTo,
+  dripping,
+  FaultyServer,
+  flooding,
+  FullPort,
+  resetting,
+  saying,
+  silent,
+  told,
+} from "../../servers/faulty.ts";
+import { MariaDb, MARIADB_PROGRAMS, USER } from "../../servers/mariadb.ts";
+import { serverTest, until } from "../../servers/mod.ts";
+import { farOff, requestTo, testFaults } from "./checking.ts";
+
+const check = mysqlChecker(USER);
+
+const OUT_OF_REACH = /^MySQL check failed after \d+\.\d\ds: .+$/;
+const NOT_MYSQL = /^MySQL check failed after \d+\.\d\ds: the server does not speak MySQL$/;
+/** The deadlines here are far shorter than ten seconds. */
+const TIMED_OUT = /^MySQL timed out after \d\.\d\ds$/;
+const CLOSED = /^MySQL check failed after \d+\.\d\ds: the server closed the connection$/;
+
+/** A packet of MySQL, a character a byte. */
+function packet(sequence: number, payload: string): string {
+  const { length } = payload;
+  return String.fromCharCode(length & 255, length >> 8 & 255, length >> 16, sequence) + payload;
+}
+
+/** What a server says first. */
+function greeting(plugin = "mysql_native_password"): string {
+  return "\x0a8.0.0\0\x01\0\0\0abcdefgh\0\xff\xf7\x21\x02\0\xff\x81\x15" + "\0".repeat(10) +
+    `ijklmnopqrst\0${plugin}\0`;
+}
+
+const OK = "\0\0\0\x02\0\0\0";
+
+/** A server that greets, and does something once it has been told who wants to log in. */
+function greeted(then: Behaviour, plugin?: string): Behaviour {
+  return saying(packet(0, greeting(plugin)), told(then));
+}
+
+Deno.test("mysqlChecker() asks nobody without a user and a password", async () => {
+  await using server = await FaultyServer.start(greeted(saying(packet(2, OK))));
+  for (
+    const options of [
+      { username: null, password: null },
+      { username: null, password: "secret" },
+      { username: "checker", password: null },
+    ]
+  ) {
+    assertEquals(await mysqlChecker(options)(requestTo(server.port), farOff()), {
+      code: 500,
+      message: "No MySQL username/password in config file",
+    });
+  }
+  assertEquals(server.accepted, 0);
+});
+
+/** What a server may say, and what is then said of it. Whoever closes nothing must be judged without. */
+const servers: readonly {
+  name: string;
+  behaviour: Behaviour;
+  code?: number;
+  message?: RegExp;
+}[] = [
+  { name: "closes at once", behaviour: closing, message: CLOSED },
+  { name: "resets the connection", behaviour: resetting },
+  { name: "is an SSH server", behaviour: saying("SSH-2.0-OpenSSH_9.2\r\n"), message: NOT_MYSQL },
+  {
+    name: "is an HTTP server",
+    behaviour: saying("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
+    message: NOT_MYSQL,
+  },
+  { name: "sends an empty packet", behaviour: saying("\0\0\0\0"), message: NOT_MYSQL },
+  { name: "sends zeros", behaviour: saying("\0".repeat(5000)), message: NOT_MYSQL },
+  { name: "sends zeros without an end", behaviour: flooding("\0"), message: NOT_MYSQL },
+  { name: "sends ones without an end", behaviour: flooding("\xff"), message: NOT_MYSQL },
+  { name: "sends text without an end", behaviour: flooding("Hello! "), message: NOT_MYSQL },
+  { name: "sends a byte only", behaviour: saying("\x0a", closing), message: CLOSED },
+  {
+    name: "speaks an older protocol",
+    behaviour: saying(packet(0, `\x09${greeting().slice(1)}`)),
+    message: NOT_MYSQL,
+  },
+  {
+    name: "speaks a newer protocol",
+    behaviour: saying(packet(0, `\x0b${greeting().slice(1)}`)),
+    message: NOT_MYSQL,
+  },
+  { name: "greets with one byte", behaviour: saying(packet(0, "\x0a")), message: NOT_MYSQL },
+  {
+    name: "greets with less than it should",
+    behaviour: saying(packet(0, greeting().slice(0, 10))),
+    message: NOT_MYSQL,
+  },
+  {
+    name: "closes within its greeting",
+    behaviour: saying(packet(0, greeting()).slice(0, 30), closing),
+  },
+  {
+    name: "greets with nonsense",
+    behaviour: saying(packet(0, "\x0a" + "\xfe\x01".repeat(40)), told(closing)),
+  },
+  { name: "greets and closes", behaviour: saying(packet(0, greeting()), closing) },
+  { name: "greets and resets", behaviour: saying(packet(0, greeting()), resetting) },
+  { name: "hears the user and closes", behaviour: greeted(closing), message: CLOSED },
+  { name: "greets without an end", behaviour: flooding(packet(0, greeting())) },
+  {
+    name: "wants a login that nobody knows",
+    behaviour: saying(packet(0, greeting("dialog")), told(saying(packet(2, "\xfedialog\0salt\0")))),
+  },
+  {
+    name: "wants another login without an end",
+    behaviour: greeted(flooding(packet(2, "\xfesha256_password\0salt\0"))),
+    message: NOT_MYSQL,
+  },
+  { name: "wants another login without a name", behaviour: greeted(saying(packet(2, "\xfe"))) },
+  {
+    name: "wants the password in the clear",
+    behaviour: greeted(saying(packet(2, "\xfemysql_clear_password\0"))),
+  },
+  {
+    name: "gives a key that is none",
+    behaviour: greeted(
+      saying(packet(2, "\x01\x04"), told(saying(packet(4, "\x01no key")))),
+      "caching_sha2_password",
+    ),
+  },
+  {
+    name: "wants more of a login than there is",
+    behaviour: greeted(saying(packet(2, "\x01more")), "caching_sha2_password"),
+  },
+  { name: "wants more of a login that has no more", behaviour: greeted(saying(packet(2, "\x01"))) },
+  { name: "wants a second factor", behaviour: greeted(saying(packet(2, "\x02"))) },
+  { name: "answers a login with nonsense", behaviour: greeted(saying(packet(2, "\x33abc"))) },
+  { name: "answers a login with nothing", behaviour: greeted(saying(packet(2, ""))) },
+  {
+    name: "refuses with too few words",
+    behaviour: greeted(saying(packet(2, "\xff"))),
+    message: NOT_MYSQL,
+  },
+  {
+    name: "refuses before it greets with too few words",
+    behaviour: saying(packet(0, "\xff")),
+    message: NOT_MYSQL,
+  },
+  {
+    name: "refuses before it greets",
+    behaviour: saying(packet(0, "\xff\x10\x04Too many connections")),
+    code: 500,
+    message: /^MySQL sez Too many connections$/,
+  },
+  {
+    name: "refuses before it greets and counts from one",
+    behaviour: saying(packet(1, "\xff\x69\x04#HY000Host '10.0.0.1' is blocked"), closing),
+    code: 500,
+    message: /^MySQL sez Host '10\.0\.0\.1' is blocked$/,
+  },
+  {
+    name: "refuses",
+    behaviour: greeted(saying(packet(2, "\xff\x15\x04#28000Access denied"))),
+    code: 500,
+    message: /^MySQL sez Access denied$/,
+  },
+  ...([
+    ["stays silent after the login", silent],
+    ["closes after the login", closing],
+    ["resets after the login", resetting],
+    ["closes on the good-bye", told(closing)],
+    ["resets on the good-bye", told(resetting)],
+    ["stays silent on the good-bye", told(silent)],
+    ["answers a good-bye", told(saying(packet(1, OK)))],
+    ["answers a good-bye with nonsense", told(saying(packet(0, "\xff")))],
+    ["sends zeros after the login", flooding("\0")],
+  ] as const).map(([name, then]) => ({
+    name,
+    behaviour: greeted(saying(packet(2, OK), then)),
+    code: 200,
+    message: /^MySQL connect response: /,
+  })),
+  ...[packet(3, OK), packet(3, "\xff"), packet(0, "\xff\x45\x04"), packet(3, "")].map((more) => ({
+    name: `accepts and sends ${JSON.stringify(more)} with it`,
+    behaviour: greeted(saying(packet(2, OK) + more)),
+    code: 200,
+    message: /^MySQL connect response: /,
+  })),
+  {
+    name: "speaks a byte at a time",
+    behaviour: dripping(packet(0, greeting()), 0, told(dripping(packet(2, OK), 0))),
+    code: 200,
+    message: /^MySQL connect response: /,
+  },
+];
+
+for (const { name, behaviour, code = 503, message = OUT_OF_REACH } of servers) {
+  Deno.test(`mysqlChecker() answers ${code} of a server that ${name}`, async () => {
+    await using server = await FaultyServer.start(behaviour);
+    const verdict = await check(requestTo(server.port), farOff());
+    assertEquals(verdict.code, code, verdict.message);
+    assertMatch(verdict.message, message);
+    await until("no connection is open", async () => await server.connected() === 0);
+  });
+}
+
+Deno.test("mysqlChecker() says why a server is down where nobody listens", async () => {
+  using closed = await ClosedPort.open();
+  const { code, message } = await check(requestTo(closed.port), farOff());
+  assertEquals(code, 503);
+  assertMatch(message, /^MySQL check failed after \d+\.\d\ds: .*refused/);
+});
+
+for (
+  const [name, behaviour] of [
+    ["never speaks", silent],
+    ["stops within its greeting", saying(packet(0, greeting()).slice(0, 30))],
+    ["never answers a login", greeted(silent)],
+    ["sends a byte a second", dripping(packet(0, greeting()), 1000)],
+  ] as const
+) {
+  Deno.test(`mysqlChecker() gives up when its time is over on a server that ${name}`, async () => {
+    await using server = await FaultyServer.start(behaviour);
+    const { code, message } = await check(requestTo(server.port), AbortSignal.timeout(300));
+    assertEquals(code, 503);
+    assertMatch(message, TIMED_OUT);
+    await until("no connection is open", async () => await server.connected() === 0);
+  });
+}
+
+Deno.test("mysqlChecker() gives up when its time is over while it connects", async () => {
+  using full = await FullPort.open();
+  const { code, message } = await check(requestTo(full.port), AbortSignal.timeout(300));
+  assertEquals(code, 503);
+  assertMatch(message, TIMED_OUT);
+});
+
+Deno.test("mysqlChecker() does not connect when its time is over before", async () => {
+  await using server = await FaultyServer.start(silent);
+  const { code, message } = await check(requestTo(server.port), AbortSignal.abort());
+  assertEquals(code, 503);
+  assertMatch(message, TIMED_OUT);
+  assertEquals(server.accepted, 0);
+});
+
+/** Where chance begins: from the first byte on, after what makes it look like MySQL, after the greeting. */
+const payloads: readonly [name: string, (bytes: string) => Behaviour][] = [
+  ["nonsense", (bytes) => saying(bytes, closing)],
+  ["a packet of nonsense", (bytes) => saying(packet(0, bytes), closing)],
+  ["a greeting of nonsense", (bytes) => saying(packet(0, `\x0a${bytes}`), told(closing))],
+  ["nonsense for a refusal", (bytes) => saying(packet(0, `\xff${bytes}`), closing)],
+  ["nonsense after the greeting", (bytes) => greeted(saying(bytes, closing))],
+  ["a packet of nonsense after the greeting", (bytes) => {
+    return greeted(saying(packet(2, bytes), closing), "caching_sha2_password");
+  }],
+];
+
+for (const [name, behaviourFor] of payloads) {
+  Deno.test(`mysqlChecker() survives ${name}, a hundred times another`, async () => {
+    const some = chance(20_150_706);
+    for (let turn = 0; turn < 100; turn++) {
+      const bytes = some(1 + some(1).charCodeAt(0) * (turn % 10));
+      await using server = await FaultyServer.start(behaviourFor(bytes));
+      const verdict = await check(requestTo(server.port), farOff());
+      // Chance may say what a server would say: no, or yes to a login.
+      const expected = name.includes("refusal") ? [500, 503] : [503];
+      if (name.startsWith("a packet") && bytes.startsWith("\xff")) expected.push(500);
+      if (name.endsWith("after the greeting")) expected.push(200, 500);
+      assert(expected.includes(verdict.code), `${turn}: ${JSON.stringify({ verdict, bytes })}`);
+      await until("no connection is open", async () => await server.connected() === 0);
+    }
+  });
+}
+
+serverTest("mysqlChecker() logs in to MariaDB, or hears why not", MARIADB_PROGRAMS, async () => {
+  await using db = await MariaDb.start();
+  await db.query(`
+    CREATE USER open;
+    CREATE USER safe REQUIRE SSL;
+    CREATE USER gone ACCOUNT LOCK;
+    CREATE USER 'jérôme' IDENTIFIED BY 'x';
+    CREATE USER one IDENTIFIED BY 'x' WITH MAX_CONNECTIONS_PER_HOUR 1;
+  `);
+  const denied = (user: string, withPassword: string) =>
+    `MySQL sez Access denied for user '${user}'@'127.0.0.1' (using password: ${withPassword})`;
+  const ok = "MySQL connect response: OK";
+  for (
+    const [username, password, code, message] of [
+      [USER.username, USER.password, 200, ok],
+      [USER.username, "wrong", 500, denied(USER.username, "YES")],
+      [USER.username, "", 500, denied(USER.username, "NO")],
+      ["nobody", "x", 500, denied("nobody", "YES")],
+      ["open", "", 200, ok],
+      ["open", "x", 500, denied("open", "YES")],
+      ["jérôme", "x", 200, ok],
+      ["jérôme", "y", 500, denied("jérôme", "YES")],
+      ["safe", "", 500, denied("safe", "NO")],
+      ["gone", "", 500, "MySQL sez Access denied, this account is locked"],
+      ["one", "x", 200, ok],
+      [
+        "one",
+        "x",
+        500,
+        "MySQL sez User 'one' has exceeded the 'max_connections_per_hour' resource (current value: 1)",
+      ],
+    ] as const
+  ) {
+    assertEquals(await mysqlChecker({ username, password })(requestTo(db.port), farOff()), {
+      code,
+      message,
+    });
+  }
+});
+
+serverTest("mysqlChecker() leaves nothing behind in MariaDB", MARIADB_PROGRAMS, async () => {
+  await using db = await MariaDb.start();
+  const before = await db.status("Aborted_connects");
+  for (let turn = 0; turn < 50; turn++) {
+    const verdicts = await Promise.all(
+      Array.from({ length: 10 }, () => check(requestTo(db.port), farOff())),
+    );
+    for (const { code, message } of verdicts) assertEquals(code, 200, message);
+  }
+  assertEquals(await connectionsTo(db.port), 0);
+  // One is the administrator's, who asks.
+  await until("MariaDB has nobody in", async () => await db.status("Threads_connected") === 1);
+  assertEquals(await db.status("Aborted_clients"), 0);
+  assertEquals(await db.status("Aborted_connects"), before);
+});
+
+serverTest("mysqlChecker() hears that MariaDB is full", MARIADB_PROGRAMS, async () => {
+  await using db = await MariaDb.start("--max-connections=10", "--connect-timeout=600");
+  const guests: Deno.TcpConn[] = [];
+  const enter = async () => {
+    const guest = await Deno.connect({ hostname: "127.0.0.1", port: db.port });
+    const greeting = new Uint8Array(5);
+    await guest.read(greeting);
+    if (greeting[4] === 10) guests.push(guest);
+    else guest.close();
+    return greeting[4] === 10;
+  };
+  try {
+    // Beyond the tenth place there is one for an administrator: who comes then is told after the
+    // login, and who comes when that is taken too, instead of a greeting.
+    for (const places of [10, 11]) {
+      while (guests.length < places) await until("who left before has left a place", enter);
+      assertEquals(await check(requestTo(db.port), farOff()), {
+        code: 500,
+        message: "MySQL sez Too many connections",
+      });
+    }
+  } finally {
+    for (const guest of guests) guest.close();
+  }
+  await until("there is room again", async () => {
+    return (await check(requestTo(db.port), farOff())).code === 200;
+  });
+});
+
+testFaults("mysqlChecker()", check, () => [503]);
