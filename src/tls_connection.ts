@@ -1,4 +1,4 @@
-import type { TLSSocket } from "node:tls";
+import type { ConnectionOptions, TLSSocket } from "node:tls";
 import { Connection, type Socket } from "./connection.ts";
 
 /** How to speak TLS. */
@@ -8,6 +8,12 @@ export interface TlsOptions {
   /** The authorities that are trusted, in PEM; null for a certificate that is not verified. */
   readonly trusted: string | null;
 }
+
+/**
+ * How many bytes may wait to be read: more than a check reads. With so many node:tls stops listening to
+ * the peer, and overlooks that it has said its last.
+ */
+const MAX_WAITING_BYTES = 1024 * 1024;
 
 /**
  * Connects, and speaks TLS from then on.
@@ -31,7 +37,7 @@ export async function openTls(
   // Loaded by who checks https: it takes some 10 ms.
   const { connect } = (await import("node:tls")).default;
   signal.throwIfAborted();
-  const socket = connect({
+  const options: ConnectionOptions & { highWaterMark: number } = {
     host: hostname,
     port,
     ...serverName === null ? {} : { servername: serverName },
@@ -39,7 +45,9 @@ export async function openTls(
     rejectUnauthorized: false,
     // Without a list of its own, node:tls looks for the system's, which takes a permission.
     ca: trusted === null ? [] : [trusted],
-  });
+    highWaterMark: MAX_WAITING_BYTES,
+  };
+  const socket = connect(options);
   const connection = new Connection(new NodeSocket(socket), signal);
   try {
     await new Promise<void>((resolve, reject) => {

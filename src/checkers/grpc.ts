@@ -35,15 +35,18 @@ export async function checkGrpc(request: CheckRequest, signal: AbortSignal): Pro
   const { connect } = (await import("node:http2")).default;
   const elapsed = stopwatch();
   const host = request.host.includes(":") ? `[${request.host}]` : request.host;
+  const failed = (why: string) => ({
+    code: 503,
+    message: `gRPC check failed after ${elapsed()}: ${why}`,
+  });
+  if (signal.aborted) return failed("timed out");
   const session = connect(`http://${host}:${request.port}`);
   const abort = () => session.destroy();
   try {
-    signal.throwIfAborted();
     signal.addEventListener("abort", abort, { once: true });
     return judge(await call(session, nameOf(request.path)));
   } catch (error) {
-    const why = signal.aborted ? "timed out" : because(error);
-    return { code: 503, message: `gRPC check failed after ${elapsed()}: ${why}` };
+    return failed(signal.aborted ? "timed out" : because(error));
   } finally {
     signal.removeEventListener("abort", abort);
     session.destroy();
@@ -52,18 +55,24 @@ export async function checkGrpc(request: CheckRequest, signal: AbortSignal): Pro
 
 /** The gRPC service that a path names; names have dots and slashes, not query strings. */
 function nameOf(path: string): string {
-  const name = path.slice(1).split("?")[0]!;
+  return decoded(path.slice(1).split("?")[0]!);
+}
+
+/** What has no escapes in it, or wrong ones, stays as it is. */
+function decoded(text: string): string {
   try {
-    return decodeURIComponent(name);
+    return decodeURIComponent(text);
   } catch {
-    return name;
+    return text;
   }
 }
 
 function call(session: ClientHttp2Session, service: string): Promise<Reply> {
   return new Promise((resolve, reject) => {
-    session.once("error", reject);
-    session.once("close", () => reject(new Error("the connection was closed without an answer")));
+    const closed = () => reject(new Error("the connection was closed without an answer"));
+    // Not `once`: a second error without a listener would end the program.
+    session.on("error", reject);
+    session.once("close", closed);
     const stream: ClientHttp2Stream = session.request({
       ":method": "POST",
       ":path": METHOD,
@@ -81,8 +90,10 @@ function call(session: ClientHttp2Session, service: string): Promise<Reply> {
       if (length > MAX_ANSWER_BYTES) reject(new Error("the answer is too long"));
       else pieces.push(piece);
     });
-    stream.once("error", reject);
+    // What happens to the connection is told in words about the stream.
+    stream.on("error", (error) => reject(error.cause ?? error));
     stream.once("end", () => {
+      if (headers[":status"] === undefined) return closed();
       if (headers[":status"] !== 200) return reject(new Error(`HTTP status ${headers[":status"]}`));
       const body = new Uint8Array(length);
       let at = 0;
@@ -92,7 +103,7 @@ function call(session: ClientHttp2Session, service: string): Promise<Reply> {
       }
       resolve({
         status: headers["grpc-status"]?.toString(),
-        detail: headers["grpc-message"]?.toString() ?? "",
+        detail: decoded(headers["grpc-message"]?.toString() ?? ""),
         body,
       });
     });

@@ -11,6 +11,9 @@ const parseCsv: (
 /** How much of the statistics is read, in bytes: some 500 a line, a line for each server. */
 const MAX_STATISTICS_BYTES = 16 * 1024 * 1024;
 
+/** What the statistics begin with, in every version of HAProxy. */
+const COLUMNS = "# pxname,svname,";
+
 /**
  * Asks an HAProxy's statistics page how the backend is that has the service's name.
  *
@@ -24,7 +27,8 @@ export async function checkHaproxy(request: CheckRequest, signal: AbortSignal): 
   try {
     const page = await get(host, port, "/;csv", request.headers, signal, MAX_STATISTICS_BYTES);
     if (page.status !== 200) throw new Error(`the statistics page answers ${page.status}`);
-    const rows = parseCsv(page.body.replace(/^# /, ""), { skipFirstRow: true });
+    if (!page.body.startsWith(COLUMNS)) throw new Error("the page is not HAProxy's statistics");
+    const rows = parseCsv(page.body.slice("# ".length), { skipFirstRow: true });
     const backend = rows.find((row) => row["pxname"] === service && row["svname"] === "BACKEND");
     const status = backend === undefined ? "not found" : backend["status"];
     return { code: status === "UP" ? 200 : 500, message: `${service} is ${status}` };

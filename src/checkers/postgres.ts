@@ -1,5 +1,8 @@
-import type { Client, ClientConfig } from "pg";
+import { Duplex } from "node:stream";
+import type { ClientConfig } from "pg";
+import { BufferedReader, EndedError } from "../buffered_reader.ts";
 import type { Checker, CheckRequest, Verdict } from "../check.ts";
+import { Connection } from "../connection.ts";
 import { because, stopwatch } from "./_words.ts";
 
 /** Who logs in to PostgreSQL, and to what. */
@@ -17,6 +20,14 @@ interface PostgresFailure extends Error {
   readonly severity?: string;
 }
 
+/** What pg's types leave out: what it says when it connects. */
+interface PostgresClient {
+  readonly connectionParameters: Record<string, unknown>;
+}
+
+/** No message of a login is longer; what claims to be is not PostgreSQL. */
+const MAX_MESSAGE_BYTES = 64 * 1024;
+
 /**
  * Makes the checker that logs in to PostgreSQL, and quits.
  *
@@ -27,21 +38,10 @@ interface PostgresFailure extends Error {
 export function postgresChecker({ username, password, database }: PostgresCheckOptions): Checker {
   return async (request: CheckRequest, signal: AbortSignal): Promise<Verdict> => {
     if (username === null) return { code: 500, message: "No PostgreSQL username in config file" };
-    // 40 ms that only a host with PostgreSQL checks has to pay, and only once.
-    const { Client } = (await import("pg")).default;
     const elapsed = stopwatch();
-    if (signal.aborted) return { code: 503, message: `PostgreSQL timed out after ${elapsed()}` };
-    const client = new Client(
-      settings(request, username, password ?? "", database ?? username),
-    );
-    const expired = new Promise<never>((_, reject) => {
-      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-    });
-    // An error after the first has nobody else to go to, and would end the program.
-    client.on("error", () => {});
     try {
-      await Promise.race([client.connect(), expired]);
-      await Promise.race([client.end(), expired.catch(() => {})]);
+      using connection = await Connection.open(request.host, request.port, signal);
+      await logIn(connection, settings(request, username, password ?? "", database ?? username));
       return { code: 200, message: "PostgreSQL connect response: OK" };
     } catch (error) {
       if (signal.aborted) return { code: 503, message: `PostgreSQL timed out after ${elapsed()}` };
@@ -50,12 +50,97 @@ export function postgresChecker({ username, password, database }: PostgresCheckO
       }
       return {
         code: 503,
-        message: `PostgreSQL check failed after ${elapsed()}: ${because(error)}`,
+        message: `PostgreSQL check failed after ${elapsed()}: ${whyNot(error)}`,
       };
-    } finally {
-      destroy(client);
     }
   };
+}
+
+/**
+ * Logs in and says good-bye.
+ *
+ * pg gets one whole message at a time, and none after the login. On a socket of its own it takes
+ * whatever comes, and as much as comes, from what is no PostgreSQL at all; and a message that it
+ * does not expect may throw out of it, or be read without an end.
+ */
+async function logIn(connection: Connection, config: ClientConfig): Promise<void> {
+  // 28 ms that only a host with PostgreSQL checks has to pay, and only once.
+  const { Client } = (await import("pg")).default;
+  const reader = new BufferedReader(connection);
+  let last: number | undefined;
+  const stream = new Duplex({
+    read() {
+      if (last === READY) return;
+      readMessage(reader, last === undefined ? FIRST_TYPES : TYPES).then((message) => {
+        last = message[0];
+        this.push(message);
+      }).catch((error) => this.destroy(error));
+    },
+    write(message, _encoding, done) {
+      connection.write(message).then(() => done(), done);
+    },
+  });
+  Object.assign(stream, {
+    // What pg does with a socket that is not connected yet.
+    setNoDelay() {},
+    connect: () => queueMicrotask(() => stream.emit("connect")),
+  });
+  const client = new Client({ ...config, stream: () => stream });
+  // Said to PgBouncer, which knows neither, they are reason enough to refuse.
+  Object.assign((client as unknown as PostgresClient).connectionParameters, {
+    options: "",
+    replication: "",
+  });
+  await new Promise<void>((resolve, reject) => {
+    // An error after the first has nobody else to go to, and would end the program.
+    client.on("error", reject);
+    client.connect().then(() => resolve(), reject);
+  });
+  // Cut off without a word, the server would log it.
+  client.end();
+  await new Promise<void>((resolve) => stream.end(() => resolve()));
+}
+
+const NOT_POSTGRES = "the server does not speak PostgreSQL";
+
+const HEADER_BYTES = 5;
+
+/** The types of messages, by their first byte. */
+const [AUTHENTICATION, SETTING, KEY, READY, REFUSAL, NOTICE] = new TextEncoder().encode("RSKZEN");
+
+/** What a server may say first, and what until the login is over. */
+const FIRST_TYPES: ReadonlySet<number | undefined> = new Set([AUTHENTICATION, REFUSAL, NOTICE]);
+const TYPES: typeof FIRST_TYPES = new Set([...FIRST_TYPES, SETTING, KEY, READY]);
+
+async function readMessage(
+  reader: BufferedReader,
+  types: typeof FIRST_TYPES,
+): Promise<Uint8Array> {
+  const header = await reader.exactly(HEADER_BYTES);
+  const [type] = header;
+  // The length counts itself, but not the type.
+  const length = new DataView(header.buffer).getUint32(1) + 1 - HEADER_BYTES;
+  if (!types.has(type) || length < 0 || length > MAX_MESSAGE_BYTES) throw new Error(NOT_POSTGRES);
+  const content = await reader.exactly(length);
+  const isListOfFields = type === REFUSAL || type === NOTICE;
+  if (isListOfFields && !isTerminated(content)) throw new Error(NOT_POSTGRES);
+  const message = new Uint8Array(HEADER_BYTES + length);
+  message.set(header);
+  message.set(content, HEADER_BYTES);
+  return message;
+}
+
+/** Whether a list of fields ends: a zero ends each field, and another one the list. pg looks for it for ever. */
+function isTerminated(content: Uint8Array): boolean {
+  return content.at(-1) === 0 && (content.length === 1 || content.at(-2) === 0);
+}
+
+/** What went wrong, in words that say whose fault it is. */
+function whyNot(error: unknown): string {
+  if (error instanceof EndedError) return "the server closed the connection";
+  // A message shorter than it should be, one that does not fit those before it, or a refusal without a word.
+  const isNonsense = error instanceof RangeError || error instanceof TypeError;
+  return isNonsense || because(error) === "" ? NOT_POSTGRES : because(error);
 }
 
 /** What pg is not told, it looks for in the environment, which takes a permission: so it is told everything. */
@@ -82,12 +167,4 @@ function settings(
     // The signal is the only deadline.
     connectionTimeoutMillis: 0,
   };
-}
-
-/** Closes a connection that may not have come about. */
-function destroy(client: Client): void {
-  // pg's types leave out the only way to end a connection that does not answer.
-  const { stream } =
-    (client as unknown as { connection: { stream: { destroy(): void } } }).connection;
-  stream.destroy();
 }

@@ -1,0 +1,228 @@
+import { get } from "../../src/http_client.ts";
+import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { Daemon, TempFolder } from "../programs.ts";
+import { Authority, CERTIFICATE_PROGRAMS } from "../servers/certificates.ts";
+import { connectionsTo, FAULTS, FaultyServer, silent } from "../servers/faulty.ts";
+import { Grpc } from "../servers/grpc.ts";
+import { HAProxy } from "../servers/haproxy.ts";
+import { MariaDb, MARIADB_PROGRAMS, USER } from "../servers/mariadb.ts";
+import { serverTest, until } from "../servers/mod.ts";
+import { Nginx, NGINX_PROGRAMS } from "../servers/nginx.ts";
+import { Postfix, POSTFIX_PROGRAMS } from "../servers/postfix.ts";
+import { Postgres, POSTGRES_PROGRAMS } from "../servers/postgres.ts";
+import { Redis, REDIS_PROGRAMS, Sentinel, SENTINEL_PROGRAMS } from "../servers/redis.ts";
+
+/** A server that runs. */
+interface Running extends AsyncDisposable {
+  readonly port: number;
+}
+
+/** A real server, and how it is checked. */
+interface Service {
+  /** The protocol, and the path behind the port. */
+  readonly check: readonly [protocol: string, path?: string];
+  /** What it takes. */
+  readonly programs?: readonly string[];
+  /** What the configuration says of it. */
+  readonly config?: string;
+  /** What is said of it while it runs. */
+  readonly up: RegExp;
+  /** Starts it. */
+  start(): Promise<Running>;
+}
+
+const CONNECTED = /^Connected in \d+\.\d\ds$/;
+const PONG = /^Sent PING, got back \+PONG$/;
+
+async function startSentinel(own: string, master: string): Promise<Running> {
+  await using stack = new AsyncDisposableStack();
+  const redis = stack.use(await Redis.start(`requirepass ${master}`));
+  const sentinel = stack.use(await Sentinel.start(redis, { own, master }));
+  return Object.assign(stack.move(), { port: sentinel.port });
+}
+
+const SENTINEL = {
+  programs: SENTINEL_PROGRAMS,
+  // A Sentinel has a password of its own.
+  config: "redis_password: another\nsentinel_password: secret",
+  start: () => startSentinel("secret", "another"),
+};
+
+const REDIS = {
+  programs: REDIS_PROGRAMS,
+  config: "redis_username: checker\nredis_password: secret\nsentinel_password: another",
+  start: () => Redis.start("user checker on >secret +ping +info"),
+};
+
+const SERVICES: readonly Service[] = [
+  { check: ["tcp"], up: CONNECTED, start: () => FaultyServer.start(silent) },
+  {
+    check: ["http", "/health?deep=1"],
+    programs: NGINX_PROGRAMS,
+    up: /^GET \/health\?deep=1 HTTP\/1\.1$/,
+    start: () => Nginx.start((address) => `server { listen ${address}; return 200 "$request"; }`),
+  },
+  {
+    check: ["mysql"],
+    programs: MARIADB_PROGRAMS,
+    config: `mysql_username: ${USER.username}\nmysql_password: ${JSON.stringify(USER.password)}`,
+    up: /^MySQL connect response: /,
+    start: () => MariaDb.start(),
+  },
+  {
+    check: ["postgres"],
+    programs: POSTGRES_PROGRAMS,
+    config: "postgres_username: postgres\npostgres_database: template1",
+    up: /^PostgreSQL connect response: OK$/,
+    start: () => Postgres.start("host template1 postgres all trust"),
+  },
+  { check: ["smtp"], programs: POSTFIX_PROGRAMS, up: CONNECTED, start: () => Postfix.start() },
+  { check: ["redis"], up: PONG, ...REDIS },
+  { check: ["redis-info"], up: /^\{.*"role":"master".*\}$/, ...REDIS },
+  {
+    check: ["redis-info", "/match?role=slave&role=master"],
+    up: /^Match found: field role, value master$/,
+    ...REDIS,
+  },
+  { check: ["sentinel"], up: PONG, ...SENTINEL },
+  { check: ["sentinel-info"], up: /^\{.*"redis_mode":"sentinel".*\}$/, ...SENTINEL },
+  {
+    check: ["sentinel-info", "/match?sentinel_masters=1"],
+    up: /^Match found: field sentinel_masters, value 1$/,
+    ...SENTINEL,
+  },
+  {
+    check: ["haproxy"],
+    programs: ["haproxy"],
+    up: /^web is UP$/,
+    start: () =>
+      HAProxy.start((port) => `
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+
+frontend page
+    bind 127.0.0.1:${port}
+    stats enable
+    stats uri /
+
+backend web
+    server a 127.0.0.1:1
+`),
+  },
+  { check: ["grpc"], up: /^SERVING$/, start: () => Grpc.start({ "": "SERVING" }) },
+  {
+    check: ["grpc", "/shop.v1.Cart"],
+    up: /^SERVING$/,
+    start: () => Grpc.start({ "": "NOT_SERVING", "shop.v1.Cart": "SERVING" }),
+  },
+];
+
+/** What a daemon has logged that is more than the story of its life. */
+function complaints({ log }: Daemon): string[] {
+  return log.split("\n").filter((line) => line !== "" && !/^\S+Z INFO /.test(line));
+}
+
+for (const { check: [protocol, path = ""], programs = [], config = "", up, start } of SERVICES) {
+  serverTest(`/${protocol}${path} follows a real server up and down`, programs, async () => {
+    await using daemon = await Daemon.start({
+      config: `cache_time: 0\nhealthcheck_timeout: 30\n${config}\n`,
+    });
+    const running = await start();
+    const url = `/${protocol}/web/${running.port}${path}`;
+    {
+      await using _server = running;
+      for (let turn = 0; turn < 5; turn++) {
+        const { status, body } = await daemon.get(url);
+        assertEquals(status, 200, body);
+        assertMatch(body, up);
+      }
+      await until("it keeps no connection", async () => await connectionsTo(running.port) === 0);
+    }
+    const { status, body } = await daemon.get(url);
+    assertEquals(status, 503, body);
+    assertMatch(body, /refused/i);
+    assertEquals(complaints(daemon), []);
+  });
+}
+
+const HTTPS_PROGRAMS = [...NGINX_PROGRAMS, ...CERTIFICATE_PROGRAMS];
+
+serverTest("/https follows a real server up and down", HTTPS_PROGRAMS, async () => {
+  using folder = new TempFolder();
+  const authority = await Authority.create(folder, "authority");
+  const stranger = await Authority.create(folder, "stranger");
+  const certificates = {
+    "good.example": await authority.issue("good", { for: "DNS:good.example" }),
+    "strange.example": await stranger.issue("strange", { for: "DNS:strange.example" }),
+  };
+  const trusted = `https_verify: true\nhttps_ca: ${authority.certificate}`;
+  const start = (config: string) =>
+    Daemon.start({
+      config: `cache_time: 0\n${config}\n`,
+      grants: [`--allow-read=${authority.certificate}`],
+    });
+  await using verifying = await start(trusted);
+  await using trustful = await start("");
+  const nginx = await Nginx.start((address) =>
+    Object.entries(certificates).map(([name, { certificate, key }]) => `
+server {
+  listen ${address} ssl;
+  server_name ${name};
+  ssl_certificate ${certificate};
+  ssl_certificate_key ${key};
+  return 200 "${name} $request_uri";
+}`).join("")
+  );
+  const ask = ({ port }: Daemon, host: string) => {
+    const path = `/https/web/${nginx.port}/health`;
+    return get("127.0.0.1", port, path, [["Host", host]], AbortSignal.timeout(60_000));
+  };
+  {
+    await using _server = nginx;
+    const good = { status: 200, body: "good.example /health" };
+    const strange = { status: 200, body: "strange.example /health" };
+    assertEquals(await ask(verifying, "good.example"), good);
+    assertEquals(await ask(trustful, "good.example"), good);
+    assertEquals(await ask(trustful, "strange.example"), strange);
+    const refused = await ask(verifying, "strange.example");
+    assertEquals(refused.status, 503);
+    assertMatch(refused.body, /the certificate's issuer is unknown/);
+  }
+  for (const daemon of [verifying, trustful]) {
+    const { status, body } = await ask(daemon, "good.example");
+    assertEquals(status, 503);
+    assertMatch(body, /^HTTPS check failed after \d+\.\d\ds: .*refused/i);
+    assertEquals(complaints(daemon), []);
+  }
+});
+
+/** Every protocol that connects. */
+const NAMES = [...new Set(SERVICES.map(({ check: [protocol] }) => protocol)), "https"];
+
+Deno.test("no server can hurt the daemon, whatever it is checked as", async () => {
+  await using daemon = await Daemon.start({
+    config: `cache_time: 0
+healthcheck_timeout: 0.7
+max_clients: 200
+mysql_username: checker
+mysql_password: secret
+postgres_username: checker
+postgres_password: secret
+redis_password: secret
+`,
+  });
+  for (const [fault, behaviour] of Object.entries(FAULTS)) {
+    await using server = await FaultyServer.start(behaviour);
+    await Promise.all(NAMES.map(async (name) => {
+      const { status, body } = await daemon.get(`/${name}/web/${server.port}/`);
+      const expected = name === "tcp" ? [200, 503] : [503];
+      assert(expected.includes(status), `${name} of one that ${fault}: ${status} ${body}`);
+    }));
+    await until(`no connection to one that ${fault}`, async () => await server.connected() === 0);
+  }
+  assertEquals((await daemon.get("/spool/web/1")).status, 200);
+  assertEquals(complaints(daemon), []);
+});

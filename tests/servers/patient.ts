@@ -1,0 +1,55 @@
+import type { Socket } from "node:net";
+import { asked, FaultyServer, saying } from "./faulty.ts";
+
+/** A web service that answers what it is asked when the test says so. */
+export class PatientService implements AsyncDisposable {
+  readonly #server: FaultyServer;
+  readonly #waiting: Socket[];
+
+  private constructor(server: FaultyServer, waiting: Socket[]) {
+    this.#server = server;
+    this.#waiting = waiting;
+  }
+
+  /** Starts it. */
+  static async start(): Promise<PatientService> {
+    const waiting: Socket[] = [];
+    return new PatientService(
+      await FaultyServer.start(asked((socket) => waiting.push(socket))),
+      waiting,
+    );
+  }
+
+  /** Its port. */
+  get port(): number {
+    return this.#server.port;
+  }
+
+  /** How many wait for an answer. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  /** How often it was asked. */
+  get accepted(): number {
+    return this.#server.accepted;
+  }
+
+  /**
+   * Answers everybody who waits.
+   *
+   * @param body What to say.
+   */
+  answer(body: string): void {
+    const say = saying(
+      `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+      (socket) => socket.end(),
+    );
+    for (const socket of this.#waiting.splice(0)) say(socket);
+  }
+
+  /** Stops it. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#server[Symbol.asyncDispose]();
+  }
+}

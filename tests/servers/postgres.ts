@@ -1,0 +1,117 @@
+/**
+ * A real PostgreSQL.
+ *
+ * @module
+ */
+
+import { ServerProcess } from "./process.ts";
+
+/** The programs are apart for each major version, and in nobody's path. */
+const PROGRAMS = newestFolder("/usr/lib/postgresql");
+
+function newestFolder(root: string): string {
+  try {
+    const versions = [...Deno.readDirSync(root)].map(({ name }) => Number(name));
+    return `${root}/${Math.max(...versions.filter((version) => version > 0))}/bin`;
+  } catch {
+    return `${root}/bin`;
+  }
+}
+
+/** The programs that it takes. */
+export const POSTGRES_PROGRAMS: readonly string[] = [
+  ...["initdb", "postgres", "psql"].map((name) => `${PROGRAMS}/${name}`),
+  "setpriv",
+];
+
+/** It does not run as root. */
+const NOT_AS_ROOT: readonly string[] = Deno.uid() === 0
+  ? ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+  : [];
+
+/** A PostgreSQL of 127.0.0.1 with data of its own. */
+export class Postgres extends ServerProcess {
+  readonly #access: string;
+  readonly #settings: readonly string[];
+  readonly #data = this.folder.file("data");
+
+  private constructor(access: string, settings: readonly string[]) {
+    super();
+    this.#access = access;
+    this.#settings = settings;
+  }
+
+  /**
+   * Starts one, and waits until it answers.
+   *
+   * @param access The lines of pg_hba.conf for who comes by TCP.
+   * @param settings Further settings: `name=value`.
+   */
+  static start(access: string, settings: readonly string[] = []): Promise<Postgres> {
+    return new Postgres(access, settings).launch();
+  }
+
+  /**
+   * Asks it as its administrator, who needs no port.
+   *
+   * @param sql What to ask.
+   * @returns The rows, a line each, their columns separated by `|`.
+   */
+  query(sql: string): Promise<string> {
+    return this.run(
+      ...NOT_AS_ROOT,
+      `${PROGRAMS}/psql`,
+      "--no-psqlrc",
+      "--tuples-only",
+      "--no-align",
+      "--quiet",
+      `--host=${this.folder.path}`,
+      `--port=${this.port}`,
+      "--username=postgres",
+      "--dbname=postgres",
+      `--command=${sql}`,
+    );
+  }
+
+  protected override async prepare(): Promise<void> {
+    if (Deno.uid() === 0) await this.run("chown", "postgres:", this.folder.path);
+    this.folder.write("pg_hba.conf", `local all all trust\n${this.#access}\n`);
+    await this.run(
+      ...NOT_AS_ROOT,
+      `${PROGRAMS}/initdb`,
+      "--no-sync",
+      "--auth=trust",
+      "--username=postgres",
+      "--encoding=UTF8",
+      "--locale=C",
+      `--pgdata=${this.#data}`,
+    );
+  }
+
+  protected override commandOn(port: number): readonly string[] {
+    const settings = [
+      `port=${port}`,
+      "listen_addresses=127.0.0.1",
+      `unix_socket_directories=${this.folder.path}`,
+      `hba_file=${this.folder.file("pg_hba.conf")}`,
+      "fsync=off",
+      ...this.#settings,
+    ];
+    return [
+      ...NOT_AS_ROOT,
+      `${PROGRAMS}/postgres`,
+      "-D",
+      this.#data,
+      ...settings.flatMap((setting) => ["-c", setting]),
+    ];
+  }
+
+  protected override async answers(): Promise<boolean> {
+    return await this.query("SELECT 1") === "1";
+  }
+
+  /** Told so, it ends its sessions and itself at once. */
+  protected override get stopSignal(): Deno.Signal {
+    return "SIGQUIT";
+  }
+}

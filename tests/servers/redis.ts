@@ -1,0 +1,107 @@
+/**
+ * A real Redis, and a real Sentinel.
+ *
+ * @module
+ */
+
+import { ServerProcess } from "./process.ts";
+
+/** The programs that a {@linkcode Redis} takes. */
+export const REDIS_PROGRAMS: readonly string[] = ["redis-server", "redis-cli"];
+
+/** The programs that a {@linkcode Sentinel} and what it watches take. */
+export const SENTINEL_PROGRAMS: readonly string[] = [...REDIS_PROGRAMS, "redis-sentinel"];
+
+/** A Redis of 127.0.0.1 that keeps nothing. */
+export class Redis extends ServerProcess {
+  readonly #configuration: string;
+
+  private constructor(configuration: string) {
+    super();
+    this.#configuration = configuration;
+  }
+
+  /**
+   * Starts one, and waits until it accepts connections.
+   *
+   * @param configuration Further lines of its configuration.
+   */
+  static start(configuration = ""): Promise<Redis> {
+    return new Redis(configuration).launch();
+  }
+
+  /**
+   * Gives it a command.
+   *
+   * @param words Options of `redis-cli`, and the command.
+   * @returns What it answers.
+   */
+  command(...words: readonly string[]): Promise<string> {
+    return this.run("redis-cli", "-p", String(this.port), ...words);
+  }
+
+  protected override commandOn(port: number): readonly string[] {
+    return [
+      "redis-server",
+      this.folder.write(
+        "redis.conf",
+        `bind 127.0.0.1\nport ${port}\nsave ""\nappendonly no\n${this.#configuration}\n`,
+      ),
+    ];
+  }
+}
+
+/** Who asks for which password; none, if not given. */
+export interface SentinelPasswords {
+  /** The Sentinel's. */
+  readonly own?: string;
+  /** That of the Redis which it watches. */
+  readonly master?: string;
+}
+
+/** A Sentinel of 127.0.0.1, which watches a Redis by the name `main`. */
+export class Sentinel extends ServerProcess {
+  readonly #master: Redis;
+  readonly #passwords: SentinelPasswords;
+
+  private constructor(master: Redis, passwords: SentinelPasswords) {
+    super();
+    this.#master = master;
+    this.#passwords = passwords;
+  }
+
+  /**
+   * Starts one, and waits until it knows that what it watches is up.
+   *
+   * @param master What it watches.
+   * @param passwords The passwords.
+   */
+  static start(master: Redis, passwords: SentinelPasswords = {}): Promise<Sentinel> {
+    return new Sentinel(master, passwords).launch();
+  }
+
+  protected override commandOn(port: number): readonly string[] {
+    const { own, master } = this.#passwords;
+    return [
+      "redis-sentinel",
+      this.folder.write(
+        "sentinel.conf",
+        `bind 127.0.0.1
+port ${port}
+sentinel monitor main 127.0.0.1 ${this.#master.port} 1
+sentinel down-after-milliseconds main 500
+${master === undefined ? "" : `sentinel auth-pass main ${master}`}
+${own === undefined ? "" : `requirepass ${own}`}
+`,
+      ),
+    ];
+  }
+
+  protected override async answers(): Promise<boolean> {
+    const { own } = this.#passwords;
+    const login = own === undefined ? [] : ["--no-auth-warning", "-a", own];
+    const port = String(this.port);
+    return (await this.run("redis-cli", "-p", port, ...login, "info", "sentinel"))
+      .includes("status=ok");
+  }
+}

@@ -1,0 +1,299 @@
+import { checkHaproxy } from "../../../src/checkers/haproxy.ts";
+import { assertEquals, assertMatch } from "../../assert.ts";
+import {
+  asked,
+  type Behaviour,
+  ClosedPort,
+  closing,
+  connectionsTo,
+  dripping,
+  FaultyServer,
+  flooding,
+  FullPort,
+  resetting,
+  saying,
+  silent,
+} from "../../servers/faulty.ts";
+import { HAProxy } from "../../servers/haproxy.ts";
+import { serverTest, until } from "../../servers/mod.ts";
+import { Nginx, NGINX_PROGRAMS } from "../../servers/nginx.ts";
+import { farOff, requestTo, testFaults } from "./checking.ts";
+
+const PROGRAMS = ["haproxy"];
+const WHY = /^HAProxy check failed after \d+\.\d\ds: (.+)$/;
+const TIMED_OUT = /^HAProxy check failed after \d+\.\d\ds: timed out$/;
+
+const DEFAULTS = `
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+    default-server inter 50ms fall 1 rise 1
+`;
+
+/** A frontend with nothing but the statistics. */
+function statistics(port: number, more = ""): string {
+  return `${DEFAULTS}
+frontend page
+    bind 127.0.0.1:${port}
+    stats enable
+    stats uri /
+    ${more}
+`;
+}
+
+serverTest("checkHaproxy() tells how a backend is", PROGRAMS, async () => {
+  await using server = await FaultyServer.start(silent);
+  using closed = await ClosedPort.open();
+  await using haproxy = await HAProxy.start((port) =>
+    `${statistics(port)}
+backend web
+    server a 127.0.0.1:${server.port} check
+    server b 127.0.0.1:${closed.port} check
+
+backend sick
+    server a 127.0.0.1:${closed.port} check
+    server b 127.0.0.1:${closed.port} check
+
+backend away
+    server a 127.0.0.1:${server.port} disabled
+
+backend unchecked-1.example_org
+    server a 127.0.0.1:${closed.port}
+
+backend empty
+
+listen both
+    server a 127.0.0.1:${server.port} check
+
+# Only its server has the name.
+backend other
+    server hidden 127.0.0.1:${server.port}
+`
+  );
+  await until("HAProxy has checked its servers", async () => {
+    const rows = await haproxy.stat();
+    return rows.every(({ pxname, svname, status }) => {
+      const isSick = pxname === "sick" || (pxname === "web" && svname === "b");
+      return !isSick || status === "DOWN";
+    });
+  });
+  for (
+    const [service, code, status] of [
+      ["web", 200, "UP"],
+      ["sick", 500, "DOWN"],
+      ["away", 500, "DOWN"],
+      ["unchecked-1.example_org", 200, "UP"],
+      ["empty", 200, "UP"],
+      ["both", 200, "UP"],
+      // A frontend is no backend.
+      ["page", 500, "not found"],
+      ["hidden", 500, "not found"],
+      ["Web", 500, "not found"],
+      ["we", 500, "not found"],
+      ["BACKEND", 500, "not found"],
+      ["none", 500, "not found"],
+    ] as const
+  ) {
+    const request = requestTo(haproxy.port, { service });
+    assertEquals(await checkHaproxy(request, farOff()), {
+      code,
+      message: `${service} is ${status}`,
+    });
+  }
+  await until("no connection is open", async () => await connectionsTo(haproxy.port) === 0);
+  await server[Symbol.asyncDispose]();
+  await until("the backend is down", async () => {
+    const { code, message } = await checkHaproxy(requestTo(haproxy.port), farOff());
+    return code === 500 && message === "web is DOWN";
+  });
+});
+
+serverTest("checkHaproxy() finds a backend among a thousand", PROGRAMS, async () => {
+  await using haproxy = await HAProxy.start((port) =>
+    statistics(port) +
+    Array.from({ length: 1000 }, (_, i) => `
+backend web-${i}
+    server a 127.0.0.1:1${i % 2 === 0 ? "" : " disabled"}
+`).join("")
+  );
+  for (
+    const [service, code, status] of [["web-998", 200, "UP"], ["web-999", 500, "DOWN"]] as const
+  ) {
+    assertEquals(await checkHaproxy(requestTo(haproxy.port, { service }), farOff()), {
+      code,
+      message: `${service} is ${status}`,
+    });
+  }
+});
+
+serverTest("checkHaproxy() says why there are no statistics", PROGRAMS, async () => {
+  const web = "\nbackend web\n    server a 127.0.0.1:1\n";
+  for (
+    const [configurationOn, why] of [
+      [(port) => statistics(port, "stats auth admin:secret"), "the statistics page answers 401"],
+      [(port) => statistics(port, "http-request deny if TRUE"), "the statistics page answers 403"],
+      [
+        (port) => `${DEFAULTS}\nfrontend page\n    bind 127.0.0.1:${port}\n`,
+        "the statistics page answers 503",
+      ],
+    ] as readonly [configurationOn: (port: number) => string, why: string][]
+  ) {
+    await using haproxy = await HAProxy.start((port) => configurationOn(port) + web);
+    const { code, message } = await checkHaproxy(requestTo(haproxy.port), farOff());
+    assertEquals(code, 503);
+    assertEquals(WHY.exec(message)?.[1], why);
+  }
+});
+
+serverTest("checkHaproxy() passes headers on", PROGRAMS, async () => {
+  await using haproxy = await HAProxy.start((port) =>
+    statistics(port, "http-request deny unless { req.hdr(host) -i stats.example }") +
+    "\nbackend web\n    server a 127.0.0.1:1\n"
+  );
+  const ask = (host: string) =>
+    checkHaproxy(requestTo(haproxy.port, { headers: [["Host", host]] }), farOff());
+  assertEquals(await ask("stats.example"), { code: 200, message: "web is UP" });
+  assertEquals((await ask("other.example")).code, 503);
+});
+
+serverTest("checkHaproxy() says that a web server is no HAProxy", NGINX_PROGRAMS, async () => {
+  await using nginx = await Nginx.start((address) =>
+    `server { listen ${address}; location / { return 200 "<h1>web,BACKEND,UP</h1>"; } }`
+  );
+  const { code, message } = await checkHaproxy(requestTo(nginx.port), farOff());
+  assertEquals(code, 503);
+  assertMatch(message, /: the page is not HAProxy's statistics$/);
+});
+
+/** An answer with a page. */
+function page(content: string, status = "200 OK"): Behaviour {
+  return asked(saying(`HTTP/1.1 ${status}\r\nContent-Length: ${content.length}\r\n\r\n${content}`));
+}
+
+const HEADER = "# pxname,svname,status,last_chk,\n";
+
+/** What a server may say, and what is then said of it. */
+const servers: readonly {
+  name: string;
+  behaviour: Behaviour;
+  code?: number;
+  message?: RegExp;
+}[] = [
+  {
+    name: "has commas, quotes and lines within its values",
+    behaviour: page(`${HEADER}web,a,UP,"a ""b"", c\nweb,BACKEND,DOWN,",\nweb,BACKEND,UP,,\n`),
+    code: 200,
+    message: /^web is UP$/,
+  },
+  {
+    name: "ends its lines with CR",
+    behaviour: page(`${HEADER}web,BACKEND,UP,,\n`.replaceAll("\n", "\r\n")),
+    code: 200,
+    message: /^web is UP$/,
+  },
+  {
+    name: "sends its page in chunks",
+    behaviour: asked(saying(
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" +
+        [HEADER, "web,BACK", "END,UP,,\n", ""].map((chunk) =>
+          `${chunk.length.toString(16)}\r\n${chunk}\r\n`
+        ).join(""),
+    )),
+    code: 200,
+    message: /^web is UP$/,
+  },
+  {
+    name: "is on its way down",
+    behaviour: page(`${HEADER}web,BACKEND,UP 1/3,,\n`),
+    code: 500,
+    message: /^web is UP 1\/3$/,
+  },
+  {
+    name: "has no backend at all",
+    behaviour: page(HEADER),
+    code: 500,
+    message: /^web is not found$/,
+  },
+  { name: "says nothing", behaviour: page(""), message: /: the page is not HAProxy's statistics$/ },
+  {
+    name: "says something else",
+    behaviour: page("web,BACKEND,UP"),
+    message: /: the page is not HAProxy's statistics$/,
+  },
+  { name: "has quotes that do not end", behaviour: page(`${HEADER}web,BACKEND,"UP,,\n`) },
+  { name: "has lines too short", behaviour: page(`${HEADER}web,BACKEND\n`) },
+  {
+    name: "redirects",
+    behaviour: page("", "302 Found\r\nLocation: /"),
+    message: /: the statistics page answers 302$/,
+  },
+  {
+    name: "has no content",
+    behaviour: asked(saying("HTTP/1.1 204 No Content\r\n\r\n")),
+    message: /: the statistics page answers 204$/,
+  },
+  { name: "closes at once", behaviour: closing },
+  { name: "resets the connection", behaviour: resetting },
+  {
+    name: "closes within its page",
+    behaviour: asked(saying(`HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n${HEADER}`, closing)),
+    message: /: the connection was closed within the answer's body$/,
+  },
+  { name: "sends zeros without an end", behaviour: flooding("\0") },
+  {
+    name: "sends a page without an end",
+    behaviour: asked(saying(`HTTP/1.1 200 OK\r\n\r\n${HEADER}`, flooding("web,a,UP,,\n"))),
+  },
+];
+
+for (const { name, behaviour, code = 503, message = WHY } of servers) {
+  Deno.test(`checkHaproxy() answers ${code} of a server that ${name}`, async () => {
+    await using server = await FaultyServer.start(behaviour);
+    const verdict = await checkHaproxy(requestTo(server.port), farOff());
+    assertEquals(verdict.code, code, verdict.message);
+    assertMatch(verdict.message, message);
+    await until("no connection is open", async () => await server.connected() === 0);
+  });
+}
+
+Deno.test("checkHaproxy() asks for the statistics as CSV", async () => {
+  await using server = await FaultyServer.start(page(`${HEADER}web,BACKEND,UP,,\n`));
+  const request = requestTo(server.port, { path: "/elsewhere" });
+  assertEquals(await checkHaproxy(request, farOff()), { code: 200, message: "web is UP" });
+  assertEquals(server.received.split("\r\n")[0], "GET /;csv HTTP/1.1");
+});
+
+Deno.test("checkHaproxy() says why a server is down where nobody listens", async () => {
+  using closed = await ClosedPort.open();
+  const { code, message } = await checkHaproxy(requestTo(closed.port), farOff());
+  assertEquals(code, 503);
+  assertMatch(message, /^HAProxy check failed after \d+\.\d\ds: .*refused/);
+});
+
+for (
+  const [name, behaviour] of [
+    ["never speaks", silent],
+    ["hears and never speaks", asked(silent)],
+    ["stops within its page", asked(saying(`HTTP/1.1 200 OK\r\n\r\n${HEADER}`))],
+    ["sends a byte a second", dripping("HTTP/1.1 200 OK\r\n\r\n", 1000)],
+  ] as const
+) {
+  Deno.test(`checkHaproxy() gives up when its time is over on a server that ${name}`, async () => {
+    await using server = await FaultyServer.start(behaviour);
+    const { code, message } = await checkHaproxy(requestTo(server.port), AbortSignal.timeout(300));
+    assertEquals(code, 503);
+    assertMatch(message, TIMED_OUT);
+    await until("no connection is open", async () => await server.connected() === 0);
+  });
+}
+
+Deno.test("checkHaproxy() gives up when its time is over while it connects", async () => {
+  using full = await FullPort.open();
+  const { code, message } = await checkHaproxy(requestTo(full.port), AbortSignal.timeout(300));
+  assertEquals(code, 503);
+  assertMatch(message, TIMED_OUT);
+});
+
+testFaults("checkHaproxy()", checkHaproxy, () => [503]);

@@ -1,0 +1,283 @@
+import type { Header } from "../../../src/check.ts";
+import { httpsChecker } from "../../../src/checkers/https.ts";
+import { assert, assertEquals, assertMatch } from "../../assert.ts";
+import { TempFolder } from "../../programs.ts";
+import {
+  Authority,
+  type Certificate,
+  CERTIFICATE_PROGRAMS,
+  issueToItself,
+} from "../../servers/certificates.ts";
+import {
+  type Behaviour,
+  ClosedPort,
+  closing,
+  connectionsTo,
+  dripping,
+  FaultyServer,
+  flooding,
+  FullPort,
+  resetting,
+  saying,
+  silent,
+  told,
+} from "../../servers/faulty.ts";
+import { serverTest, until } from "../../servers/mod.ts";
+import { Nginx, NGINX_PROGRAMS } from "../../servers/nginx.ts";
+import { farOff, requestTo, testFaults } from "./checking.ts";
+
+const PROGRAMS = [...NGINX_PROGRAMS, ...CERTIFICATE_PROGRAMS];
+
+/** Asks whoever it is. */
+const check = httpsChecker({ serviceNameHeader: null, trusted: null });
+
+/** Certificates by the name of the server that has it; the one of `default` is for its address. */
+async function issueAll(folder: TempFolder): Promise<{
+  trusted: string;
+  certificates: Readonly<Record<string, Certificate>>;
+}> {
+  const authority = await Authority.create(folder, "authority");
+  const stranger = await Authority.create(folder, "stranger");
+  const subordinate = await authority.createSubordinate("subordinate");
+  const retired = await authority.createSubordinate("retired", { from: -10, until: -1 });
+  const chained = await subordinate.issue("chained", {
+    for: "DNS:chained.example,DNS:broken.example",
+  });
+  const [leaf] = Deno.readTextFileSync(chained.certificate).split(/(?=-----BEGIN)/);
+  return {
+    trusted: Deno.readTextFileSync(authority.certificate),
+    certificates: {
+      default: await authority.issue("default", { for: "IP:127.0.0.1" }),
+      "good.example": await authority.issue("good", { for: "DNS:good.example" }),
+      "chained.example": chained,
+      "*.wild.example": await authority.issue("wild", { for: "DNS:*.wild.example" }),
+      "past.example": await authority.issue("past", {
+        for: "DNS:past.example",
+        from: -10,
+        until: -1,
+      }),
+      "future.example": await authority.issue("future", { for: "DNS:future.example", from: 1 }),
+      "other.example": await authority.issue("other", { for: "DNS:a.example,DNS:b.example" }),
+      "strange.example": await stranger.issue("strange", { for: "DNS:strange.example" }),
+      "itself.example": await issueToItself(folder, "itself", "DNS:itself.example"),
+      "broken.example": { certificate: folder.write("broken.pem", leaf!), key: chained.key },
+      "retired.example": await retired.issue("late", { for: "DNS:retired.example" }),
+    },
+  };
+}
+
+/** An nginx that has them all, and says which of its servers it is. */
+function serveAll(certificates: Readonly<Record<string, Certificate>>): Promise<Nginx> {
+  return Nginx.start((address) =>
+    Object.entries(certificates).map(([name, { certificate, key }]) => `
+server {
+  listen ${address} ssl${name === "default" ? " default_server" : ""};
+  server_name ${name};
+  ssl_certificate ${certificate};
+  ssl_certificate_key ${key};
+  return 200 ${name};
+}`).join("")
+  );
+}
+
+/** What is forwarded as `Host`, the server that answers then, and what is wrong with its certificate. */
+const hosts: readonly [host: string | null, server: string, fault?: RegExp][] = [
+  [null, "default"],
+  ["127.0.0.1", "default"],
+  ["127.0.0.1:8443", "default"],
+  ["[::1]:8443", "default"],
+  ["good.example", "good.example"],
+  ["GOOD.example", "good.example"],
+  ["good.example:8443", "good.example"],
+  ["chained.example", "chained.example"],
+  ["a.wild.example", "*.wild.example"],
+  ["past.example", "past.example", /: the certificate expired on \w{3} .*\d GMT$/],
+  ["future.example", "future.example", /: the certificate is not valid before \w{3} .*\d GMT$/],
+  [
+    "other.example",
+    "other.example",
+    /: the certificate is not for other\.example, but for DNS:a\.example, DNS:b\.example$/,
+  ],
+  [
+    "unknown.example",
+    "default",
+    /: the certificate is not for unknown\.example, but for IP Address:127\.0\.0\.1$/,
+  ],
+  ["strange.example", "strange.example", /: the certificate's issuer is unknown \(\w+\)$/],
+  [
+    "itself.example",
+    "itself.example",
+    /: the certificate's issuer is unknown \(\w+SELF_SIGNED\w+\)$/,
+  ],
+  ["broken.example", "broken.example", /: the certificate's issuer is unknown \(\w+\)$/],
+  ["retired.example", "retired.example", /: the certificate's issuer is unknown \(\w+\)$/],
+];
+
+serverTest("httpsChecker() lets the forwarded Host decide who is asked for", PROGRAMS, async () => {
+  using folder = new TempFolder();
+  const { certificates, trusted } = await issueAll(folder);
+  await using nginx = await serveAll(certificates);
+  const verified = httpsChecker({ serviceNameHeader: null, trusted });
+  for (const [host, server, fault] of hosts) {
+    const headers: Header[] = host === null ? [] : [["Host", host]];
+    const request = requestTo(nginx.port, { headers });
+    const up = { code: 200, message: server };
+    // Not verified: whatever is wrong with the certificate.
+    assertEquals(await check(request, farOff()), up, `not verified: ${host}`);
+    const verdict = await verified(request, farOff());
+    if (fault === undefined) {
+      assertEquals(verdict, up, `verified: ${host}`);
+    } else {
+      assertEquals(verdict.code, 503, `verified: ${host}`);
+      assertMatch(verdict.message, /^HTTPS check failed after \d+\.\d\ds: /);
+      assertMatch(verdict.message, fault);
+    }
+  }
+  await until("no connection is open", async () => await connectionsTo(nginx.port) === 0);
+});
+
+serverTest("httpsChecker() trusts whoever it is told to, and nobody else", PROGRAMS, async () => {
+  using folder = new TempFolder();
+  const itself = await issueToItself(folder, "itself", "DNS:itself.example");
+  const authorities = [
+    await Authority.create(folder, "first"),
+    await Authority.create(folder, "second"),
+  ];
+  const certificates = {
+    default: itself,
+    "itself.example": itself,
+    "first.example": await authorities[0]!.issue("one", { for: "DNS:first.example" }),
+    "second.example": await authorities[1]!.issue("two", { for: "DNS:second.example" }),
+  };
+  await using nginx = await serveAll(certificates);
+  const [first, second] = authorities.map(({ certificate }) => Deno.readTextFileSync(certificate));
+  for (
+    const [trusted, hosts] of [
+      [first!, ["first.example"]],
+      [second!, ["second.example"]],
+      [first! + second!, ["first.example", "second.example"]],
+      [`# The first\n${first}\n# The second\n${second}`, ["first.example", "second.example"]],
+      [Deno.readTextFileSync(itself.certificate), ["itself.example"]],
+    ] as const
+  ) {
+    const checker = httpsChecker({ serviceNameHeader: null, trusted });
+    for (const host of ["first.example", "second.example", "itself.example"]) {
+      const request = requestTo(nginx.port, { headers: [["Host", host]] });
+      const { code, message } = await checker(request, farOff());
+      assertEquals(code, hosts.some((name) => name === host) ? 200 : 503, `${host}: ${message}`);
+    }
+  }
+});
+
+serverTest("httpsChecker() asks as httpChecker() does", PROGRAMS, async () => {
+  using folder = new TempFolder();
+  const { certificate, key } = await issueToItself(folder, "itself", "DNS:itself.example");
+  await using nginx = await Nginx.start((address) => `
+server {
+  listen ${address} ssl;
+  ssl_certificate ${certificate};
+  ssl_certificate_key ${key};
+  location / { return 200 "$request|$http_host|$http_user_agent|$http_x_name|$http_x_token"; }
+  location /bad { return 503 "not well"; }
+  location /gone { return 301 https://elsewhere.example/; }
+  location /none { return 204; }
+  location /more { root ${folder.path}; }
+}`);
+  folder.write("more", "x".repeat(200_000));
+  const checker = httpsChecker({ serviceNameHeader: "X-Name", trusted: null });
+  const ask = (path: string) => {
+    const headers: Header[] = [["Host", "itself.example"], ["X-Token", "a b"]];
+    return checker(requestTo(nginx.port, { service: "web-1", path, headers }), farOff());
+  };
+  const { code, message } = await ask("/a%20b?c=%2F");
+  assertEquals(code, 200);
+  assertMatch(
+    message,
+    /^GET \/a%20b\?c=%2F HTTP\/1\.1\|itself\.example\|hacheck\/\S+\|web-1\|a b$/,
+  );
+  assertEquals(await ask("/bad"), { code: 503, message: "not well" });
+  assertEquals((await ask("/gone")).code, 301);
+  assertEquals(await ask("/none"), { code: 204, message: "" });
+  const more = await ask("/more");
+  assertEquals(more.code, 200);
+  assert(more.message === "x".repeat(64 * 1024), `${more.message.length} characters`);
+});
+
+/** What a service says that speaks no TLS, and what is said of it. */
+const strangers: readonly [name: string, behaviour: Behaviour, why: RegExp][] = [
+  ["closes at once", closing, /disconnected before secure TLS connection|reset/],
+  ["hears and closes", told(closing), /disconnected before secure TLS connection/],
+  ["hears and resets", told(resetting), /disconnected before secure TLS connection|reset/i],
+  ["speaks HTTP", told(saying("HTTP/1.1 400 Bad Request\r\n\r\n")), /wrong version number/],
+  ["sends zeros without an end", flooding("\0"), /wrong version number/],
+];
+
+for (const [name, behaviour, why] of strangers) {
+  Deno.test(`httpsChecker() says why a service is down that ${name}`, async () => {
+    await using server = await FaultyServer.start(behaviour);
+    const { code, message } = await check(requestTo(server.port), farOff());
+    assertEquals(code, 503);
+    assertMatch(message, /^HTTPS check failed after \d+\.\d\ds: /);
+    assertMatch(message, why);
+    await until("no connection is open", async () => await server.connected() === 0);
+  });
+}
+
+serverTest("httpsChecker() says why a web server without TLS is down", NGINX_PROGRAMS, async () => {
+  await using nginx = await Nginx.start((address) => `server { listen ${address}; return 200; }`);
+  const { code, message } = await check(requestTo(nginx.port), farOff());
+  assertEquals(code, 503);
+  assertMatch(message, /^HTTPS check failed after \d+\.\d\ds: .*wrong version number/);
+});
+
+Deno.test("httpsChecker() says why a service is down where nobody listens", async () => {
+  using closed = await ClosedPort.open();
+  const { code, message } = await check(requestTo(closed.port), farOff());
+  assertEquals(code, 503);
+  assertMatch(message, /^HTTPS check failed after \d+\.\d\ds: .*ECONNREFUSED/);
+});
+
+for (
+  const [name, behaviour] of [
+    ["never speaks", silent],
+    ["stops within its greeting", told(saying("\x16\x03\x03\0\x7a\x02"))],
+    ["sends a byte a second", told(dripping("\x16\x03\x03\0\x7a\x02\0\0\x76", 1000))],
+  ] as const
+) {
+  Deno.test(`httpsChecker() gives up when its time is over on a service that ${name}`, async () => {
+    await using server = await FaultyServer.start(behaviour);
+    const { code, message } = await check(requestTo(server.port), AbortSignal.timeout(300));
+    assertEquals(code, 503);
+    assertMatch(message, /^HTTPS check failed after \d+\.\d\ds: timed out$/);
+  });
+}
+
+serverTest(
+  "httpsChecker() gives up when its time is over on a slow service",
+  PROGRAMS,
+  async () => {
+    using folder = new TempFolder();
+    const { certificate, key } = await issueToItself(folder, "itself", "DNS:itself.example");
+    await using behind = await FaultyServer.start(silent);
+    await using nginx = await Nginx.start((address) => `
+server {
+  listen ${address} ssl;
+  ssl_certificate ${certificate};
+  ssl_certificate_key ${key};
+  location / { proxy_pass http://127.0.0.1:${behind.port}; }
+}`);
+    const { code, message } = await check(requestTo(nginx.port), AbortSignal.timeout(700));
+    assertEquals(code, 503);
+    assertMatch(message, /^HTTPS check failed after \d+\.\d\ds: timed out$/);
+    await until("no connection is open", async () => await connectionsTo(nginx.port) === 0);
+  },
+);
+
+Deno.test("httpsChecker() gives up when its time is over while it connects", async () => {
+  using full = await FullPort.open();
+  const { code, message } = await check(requestTo(full.port), AbortSignal.timeout(300));
+  assertEquals(code, 503);
+  assertMatch(message, /^HTTPS check failed after \d+\.\d\ds: timed out$/);
+});
+
+testFaults("httpsChecker()", check, () => [503]);

@@ -1,0 +1,440 @@
+import { postgresChecker, type PostgresCheckOptions } from "../../../src/checkers/postgres.ts";
+import { assert, assertEquals, assertMatch } from "../../assert.ts";
+import { chance } from "../../chance.ts";
+import {
+  type Behaviour,
+  ClosedPort,
+  closing,
+  connectionsTo,
+  dripping,
+  FaultyServer,
+  flooding,
+  FullPort,
+  resetting,
+  saying,
+  silent,
+  told,
+} from "../../servers/faulty.ts";
+import { serverTest, until } from "../../servers/mod.ts";
+import { Postgres, POSTGRES_PROGRAMS } from "../../servers/postgres.ts";
+import { farOff, requestTo, testFaults } from "./checking.ts";
+
+const USER = { username: "checker", password: "pass w\xf6rd", database: null };
+const check = postgresChecker(USER);
+
+const UP = { code: 200, message: "PostgreSQL connect response: OK" };
+const OUT_OF_REACH = /^PostgreSQL check failed after \d+\.\d\ds: .+$/;
+const NOT_POSTGRES =
+  /^PostgreSQL check failed after \d+\.\d\ds: the server does not speak PostgreSQL$/;
+const CLOSED = /^PostgreSQL check failed after \d+\.\d\ds: the server closed the connection$/;
+const TIMED_OUT = /^PostgreSQL timed out after \d+\.\d\ds$/;
+
+/** A number as four bytes. */
+function int32(value: number): string {
+  return String.fromCharCode(value >>> 24, value >> 16 & 255, value >> 8 & 255, value & 255);
+}
+
+/** A message of PostgreSQL, a character a byte. */
+function message(type: string, content: string): string {
+  return type + int32(content.length + 4) + content;
+}
+
+const LET_IN = message("R", int32(0));
+const READY = message("Z", "I");
+const LOGIN = LET_IN + message("S", "server_version\x0015.1\0") + message("K", "\0\0\0\x01abcd") +
+  READY;
+const SCRAM = message("R", int32(10) + "SCRAM-SHA-256\0\0");
+const REFUSAL = message("E", "SFATAL\0VFATAL\0C28P01\0Mwho are you?\0\0");
+
+/** A server that hears who wants to log in, and says something then. */
+function answering(content: string, then?: Behaviour): Behaviour {
+  return told(saying(content, then));
+}
+
+Deno.test("postgresChecker() asks nobody without a user", async () => {
+  await using server = await FaultyServer.start(answering(LOGIN));
+  const nobody = postgresChecker({ username: null, password: "x", database: "x" });
+  assertEquals(await nobody(requestTo(server.port), farOff()), {
+    code: 500,
+    message: "No PostgreSQL username in config file",
+  });
+  assertEquals(server.accepted, 0);
+});
+
+for (const database of [null, "shop"]) {
+  Deno.test(`postgresChecker() says no more than it must of the database ${database}`, async () => {
+    await using server = await FaultyServer.start(answering(LOGIN));
+    const checker = postgresChecker({ username: "checker", password: null, database });
+    assertEquals(await checker(requestTo(server.port), farOff()), UP);
+    const goodbye = message("X", "");
+    await until("it has said good-bye", () => server.received.endsWith(goodbye));
+    // PgBouncer refuses whoever says what it does not know, such as options.
+    const settings = Object.entries({
+      user: "checker",
+      database: database ?? "checker",
+      application_name: "hacheck",
+      client_encoding: "UTF8",
+    }).flat().join("\0");
+    const hello = `\0\x03\0\0${settings}\0\0`;
+    assertEquals(server.received, int32(hello.length + 4) + hello + goodbye);
+  });
+}
+
+/** What a server may say, and what is then said of it. Whoever closes nothing must be judged without. */
+const servers: readonly {
+  name: string;
+  behaviour: Behaviour;
+  code?: number;
+  message?: RegExp;
+}[] = [
+  { name: "closes at once", behaviour: closing, message: CLOSED },
+  { name: "resets the connection", behaviour: resetting },
+  { name: "is an SSH server", behaviour: saying("SSH-2.0-OpenSSH_9.2\r\n"), message: NOT_POSTGRES },
+  { name: "is an SMTP server", behaviour: saying("220 mail ESMTP\r\n"), message: NOT_POSTGRES },
+  {
+    name: "is an HTTP server",
+    behaviour: answering("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
+    message: NOT_POSTGRES,
+  },
+  { name: "is a Redis", behaviour: answering("-ERR unknown command\r\n"), message: NOT_POSTGRES },
+  { name: "is a MySQL", behaviour: saying("I\0\0\0\x0a8.0.0\0"), message: NOT_POSTGRES },
+  { name: "greets by TLS", behaviour: saying("\x16\x03\x01\x02\0"), message: NOT_POSTGRES },
+  { name: "sends zeros without an end", behaviour: flooding("\0"), message: NOT_POSTGRES },
+  { name: "sends ones without an end", behaviour: flooding("\xff"), message: NOT_POSTGRES },
+  { name: "sends text without an end", behaviour: flooding("Refuse! "), message: NOT_POSTGRES },
+  { name: "sends a byte only", behaviour: saying("R", closing), message: CLOSED },
+  {
+    name: "closes within a message",
+    behaviour: answering(LET_IN.slice(0, 7), closing),
+    message: CLOSED,
+  },
+  {
+    name: "announces a message of 4 GiB",
+    behaviour: answering("R\xff\xff\xff\xff"),
+    message: NOT_POSTGRES,
+  },
+  {
+    name: "announces a message that is too long",
+    behaviour: answering("R" + int32(64 * 1024 + 5)),
+    message: NOT_POSTGRES,
+  },
+  {
+    name: "announces a message that is too short",
+    behaviour: answering("R\0\0\0\x03"),
+    message: NOT_POSTGRES,
+  },
+  {
+    name: "says nothing of the login",
+    behaviour: answering(message("R", "")),
+    message: NOT_POSTGRES,
+  },
+  { name: "is ready before a login", behaviour: answering(READY), message: NOT_POSTGRES },
+  { name: "sends rows", behaviour: answering(message("D", "\x7f\xff")), message: NOT_POSTGRES },
+  {
+    name: "sends rows after a login",
+    behaviour: answering(LET_IN + message("D", "\x7f\xff")),
+    message: NOT_POSTGRES,
+  },
+  {
+    name: "sends a message that does not exist",
+    behaviour: answering(LET_IN + message("?", "what")),
+    message: NOT_POSTGRES,
+  },
+  {
+    name: "gives no whole key",
+    behaviour: answering(LET_IN + message("K", "\0\0")),
+    message: NOT_POSTGRES,
+  },
+  {
+    name: "wants Kerberos",
+    behaviour: answering(message("R", int32(7))),
+    message: /Unknown authenticationOk message type 7$/,
+  },
+  {
+    name: "wants a login that nobody knows",
+    behaviour: answering(message("R", int32(10) + "MAGIC-1\0\0")),
+    message: /SCRAM-SHA-256 are supported$/,
+  },
+  { name: "wants a login without a name", behaviour: answering(message("R", int32(10))) },
+  {
+    name: "goes on with a login that it has not begun",
+    behaviour: answering(message("R", int32(11) + "r=a,s=Yg==,i=1")),
+    message: NOT_POSTGRES,
+  },
+  {
+    name: "ends a login that it has not begun",
+    behaviour: answering(message("R", int32(12) + "v=a")),
+    message: NOT_POSTGRES,
+  },
+  ...["", "nonsense", "r=x,s=Yg==,i=4096", "r=x,s=Yg==,i=99999999999"].map((content) => ({
+    name: `goes on with a login by ${JSON.stringify(content)}`,
+    behaviour: answering(SCRAM, answering(message("R", int32(11) + content))),
+    message: /: SASL: /,
+  })),
+  {
+    name: "wants no more of a password than it heard",
+    behaviour: answering(message("R", int32(3)), answering(REFUSAL, closing)),
+    code: 500,
+    message: /^PostgreSQL says who are you\?$/,
+  },
+  {
+    name: "wants a hash with too little salt",
+    behaviour: answering(message("R", int32(5) + "ab"), closing),
+    message: OUT_OF_REACH,
+  },
+  {
+    name: "refuses at once",
+    behaviour: saying(message("E", "SFATAL\0C53300\0Mtoo many clients\0\0"), closing),
+    code: 500,
+    message: /^PostgreSQL says too many clients$/,
+  },
+  {
+    name: "refuses after the login",
+    behaviour: answering(LET_IN + message("E", "SFATAL\0C3D000\0Mno such database\0\0"), closing),
+    code: 500,
+    message: /^PostgreSQL says no such database$/,
+  },
+  {
+    name: "refuses and stays",
+    behaviour: answering(REFUSAL),
+    code: 500,
+    message: /^PostgreSQL says who are you\?$/,
+  },
+  {
+    name: "refuses twice",
+    behaviour: answering(REFUSAL + REFUSAL, resetting),
+    code: 500,
+    message: /^PostgreSQL says who are you\?$/,
+  },
+  {
+    name: "refuses without a word",
+    behaviour: answering(message("E", "\0")),
+    message: NOT_POSTGRES,
+  },
+  // Each of these was read for ever, with the whole daemon.
+  ...["", "SFATAL\0Mno end\0", "SFATAL\0Mno end", "S", "S\0"].map((content) => ({
+    name: `refuses by ${JSON.stringify(content)} and nothing after it`,
+    behaviour: answering(message("E", content)),
+    message: NOT_POSTGRES,
+  })),
+  {
+    name: "warns without an end of its words",
+    behaviour: answering(message("N", "SWARNING\0Mhm\0")),
+    message: NOT_POSTGRES,
+  },
+  {
+    name: "warns and lets in",
+    behaviour: answering(message("N", "SWARNING\0Mold hash\0\0") + LOGIN),
+    code: 200,
+    message: /^PostgreSQL connect response: OK$/,
+  },
+  {
+    name: "speaks a byte at a time",
+    behaviour: told(dripping(LOGIN, 0)),
+    code: 200,
+    message: /^PostgreSQL connect response: OK$/,
+  },
+  ...([
+    ["stays silent after the login", silent],
+    ["closes after the login", closing],
+    ["resets after the login", resetting],
+    ["closes on the good-bye", told(closing)],
+    ["resets on the good-bye", told(resetting)],
+    ["refuses on the good-bye", answering(REFUSAL)],
+    ["sends zeros after the login", flooding("\0")],
+  ] as const).map(([name, then]) => ({
+    name,
+    behaviour: answering(LOGIN, then),
+    code: 200,
+    message: /^PostgreSQL connect response: OK$/,
+  })),
+  ...[READY, REFUSAL, message("D", "\x7f\xff"), "E\0\0\0\x04"].map((more) => ({
+    name: `lets in and sends ${JSON.stringify(more)} with it`,
+    behaviour: answering(LOGIN + more),
+    code: 200,
+    message: /^PostgreSQL connect response: OK$/,
+  })),
+];
+
+for (const { name, behaviour, code = 503, message = OUT_OF_REACH } of servers) {
+  Deno.test(`postgresChecker() answers ${code} of a server that ${name}`, async () => {
+    await using server = await FaultyServer.start(behaviour);
+    const verdict = await check(requestTo(server.port), farOff());
+    assertEquals(verdict.code, code, verdict.message);
+    assertMatch(verdict.message, message);
+    await until("no connection is open", async () => await server.connected() === 0);
+  });
+}
+
+Deno.test("postgresChecker() says why a server is down where nobody listens", async () => {
+  using closed = await ClosedPort.open();
+  const { code, message } = await check(requestTo(closed.port), farOff());
+  assertEquals(code, 503);
+  assertMatch(message, /^PostgreSQL check failed after \d+\.\d\ds: .*refused/);
+});
+
+for (
+  const [name, behaviour] of [
+    ["never speaks", silent],
+    ["stops within a message", answering(LET_IN.slice(0, 7))],
+    ["never lets in", answering(LET_IN)],
+    ["never answers a password", answering(message("R", int32(3)))],
+    ["sends a byte a second", told(dripping(LOGIN, 1000))],
+    ["tells of settings without an end", saying(LET_IN, flooding(message("S", "a\0b\0")))],
+  ] as const
+) {
+  Deno.test(`postgresChecker() gives up when its time is over on a server that ${name}`, async () => {
+    await using server = await FaultyServer.start(behaviour);
+    const { code, message } = await check(requestTo(server.port), AbortSignal.timeout(300));
+    assertEquals(code, 503);
+    assertMatch(message, TIMED_OUT);
+    await until("no connection is open", async () => await server.connected() === 0);
+  });
+}
+
+Deno.test("postgresChecker() gives up when its time is over while it connects", async () => {
+  using full = await FullPort.open();
+  const { code, message } = await check(requestTo(full.port), AbortSignal.timeout(300));
+  assertEquals(code, 503);
+  assertMatch(message, TIMED_OUT);
+});
+
+Deno.test("postgresChecker() does not connect when its time is over before", async () => {
+  await using server = await FaultyServer.start(silent);
+  const { code, message } = await check(requestTo(server.port), AbortSignal.abort());
+  assertEquals(code, 503);
+  assertMatch(message, TIMED_OUT);
+  assertEquals(server.accepted, 0);
+});
+
+/** Where chance begins, and which verdicts it may bring about. */
+const payloads: readonly [
+  name: string,
+  codes: readonly number[],
+  behaviourFor: (bytes: string) => Behaviour,
+][] = [
+  ["nonsense", [503], (bytes) => saying(bytes, closing)],
+  ["a login of nonsense", [503], (bytes) => answering(message("R", "\0\0\0" + bytes), closing)],
+  ["a refusal of nonsense", [500, 503], (bytes) => {
+    return answering(message("E", bytes.replaceAll("\x01", "\0")), closing);
+  }],
+  ["a refusal of nonsense that ends", [500, 503], (bytes) => {
+    return answering(message("E", `${bytes}\0\0`), closing);
+  }],
+  ["settings of nonsense", [503], (bytes) => answering(LET_IN + message("S", bytes), closing)],
+  ["a key of nonsense", [503], (bytes) => answering(LET_IN + message("K", bytes), closing)],
+  ["nonsense after the login", [503], (bytes) => answering(LET_IN + bytes, closing)],
+  ["a challenge of nonsense", [503], (bytes) => {
+    return answering(SCRAM, answering(message("R", int32(11) + bytes), closing));
+  }],
+];
+
+for (const [name, codes, behaviourFor] of payloads) {
+  Deno.test(`postgresChecker() survives ${name}, a hundred times another`, async () => {
+    const next = chance(20_150_706);
+    for (let turn = 0; turn < 100; turn++) {
+      const bytes = next(1 + next(1).charCodeAt(0) * (turn % 10));
+      await using server = await FaultyServer.start(behaviourFor(bytes));
+      const { code, message } = await check(requestTo(server.port), farOff());
+      assert(codes.includes(code), `${turn}: ${code} ${message} of ${JSON.stringify(bytes)}`);
+      await until("no connection is open", async () => await server.connected() === 0);
+    }
+  });
+}
+
+serverTest("postgresChecker() logs in, or hears why not", POSTGRES_PROGRAMS, async () => {
+  await using db = await Postgres.start(`
+    host all      open  all trust
+    host all      plain all password
+    host all      old   all md5
+    host all      gone  all reject
+    host all      all   all scram-sha-256
+  `);
+  await db.query(`
+    CREATE ROLE checker LOGIN PASSWORD '${USER.password}';
+    CREATE ROLE open LOGIN;
+    CREATE ROLE plain LOGIN PASSWORD 'secret';
+    CREATE ROLE gone LOGIN;
+    CREATE ROLE nologin;
+    SET password_encryption = md5;
+    CREATE ROLE old LOGIN PASSWORD 'secret';
+  `);
+  for (const name of ["checker", "shop", "plain", "old", "gone", "nologin"]) {
+    await db.query(`CREATE DATABASE ${name}`);
+  }
+  const denied = (user: string) => `password authentication failed for user "${user}"`;
+  const { password } = USER;
+  const cases: readonly [
+    options: Partial<PostgresCheckOptions>,
+    refusal: string | RegExp | null,
+  ][] = [
+    [{}, null],
+    [{ database: "shop" }, null],
+    [{ database: "none" }, 'database "none" does not exist'],
+    [{ password: "wrong" }, denied("checker")],
+    [{ username: "nobody" }, denied("nobody")],
+    [{ username: "nologin" }, denied("nologin")],
+    [{ username: "open", password: null, database: "shop" }, null],
+    [{ username: "open", password: null }, 'database "open" does not exist'],
+    [{ username: "open", password, database: "shop" }, null],
+    [{ username: "plain", password: "secret" }, null],
+    [{ username: "plain", password: "wrong" }, denied("plain")],
+    [{ username: "plain", password: null }, "empty password returned by client"],
+    [{ username: "old", password: "secret" }, null],
+    [{ username: "old", password: "wrong" }, denied("old")],
+    [{ username: "gone" }, /^pg_hba.conf rejects connection for host "127.0.0.1", user "gone"/],
+  ];
+  for (const [options, refusal] of cases) {
+    const { code, message } = await postgresChecker({ ...USER, ...options })(
+      requestTo(db.port),
+      farOff(),
+    );
+    assertEquals(code, refusal === null ? 200 : 500, message);
+    if (refusal === null) assertEquals(message, UP.message);
+    else if (typeof refusal === "string") assertEquals(message, `PostgreSQL says ${refusal}`);
+    else assertMatch(message.replace("PostgreSQL says ", ""), refusal);
+  }
+  const { code, message } = await postgresChecker({ ...USER, password: null })(
+    requestTo(db.port),
+    farOff(),
+  );
+  assertEquals(code, 503);
+  assertMatch(message, /password must be a non-empty string$/);
+});
+
+serverTest("postgresChecker() leaves nothing behind", POSTGRES_PROGRAMS, async () => {
+  await using db = await Postgres.start("host all all all trust", ["log_disconnections=on"]);
+  const checker = postgresChecker({ username: "postgres", password: null, database: null });
+  for (let turn = 0; turn < 20; turn++) {
+    const verdicts = await Promise.all(
+      Array.from({ length: 10 }, () => checker(requestTo(db.port), farOff())),
+    );
+    for (const verdict of verdicts) assertEquals(verdict, UP);
+  }
+  assertEquals(await connectionsTo(db.port), 0);
+  await until("PostgreSQL has nobody in but who asks", async () => {
+    const count = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'";
+    return await db.query(count) === "1";
+  });
+  await until("PostgreSQL has logged them all", () => db.log.split("host=127.0.0.1").length > 200);
+  assert(!db.log.includes("unexpected EOF"), db.log);
+  assert(!db.log.includes("could not receive data"), db.log);
+});
+
+serverTest("postgresChecker() hears that PostgreSQL is full", POSTGRES_PROGRAMS, async () => {
+  await using db = await Postgres.start("host all all all trust", [
+    "max_connections=4",
+    "superuser_reserved_connections=3",
+  ]);
+  await db.query("CREATE ROLE checker LOGIN");
+  await db.query("CREATE DATABASE checker");
+  const session = db.query("SELECT pg_sleep(600)").catch(() => {});
+  await until("there is no room", async () => {
+    const { code, message } = await check(requestTo(db.port), farOff());
+    return code === 500 && /^PostgreSQL says .*(reserved|too many clients)/.test(message);
+  });
+  await db.stop();
+  await session;
+});
+
+testFaults("postgresChecker()", check, () => [503]);

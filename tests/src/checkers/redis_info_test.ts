@@ -1,0 +1,218 @@
+import { redisInfoChecker } from "../../../src/checkers/redis_info.ts";
+import type { Verdict } from "../../../src/check.ts";
+import { assert, assertEquals, assertMatch } from "../../assert.ts";
+import {
+  ClosedPort,
+  closing,
+  connectionsTo,
+  dripping,
+  FaultyServer,
+  flooding,
+  saying,
+  told,
+} from "../../servers/faulty.ts";
+import { serverTest, until } from "../../servers/mod.ts";
+import { Redis, REDIS_PROGRAMS, Sentinel, SENTINEL_PROGRAMS } from "../../servers/redis.ts";
+import { farOff, requestTo, testFaults } from "./checking.ts";
+
+const NOBODY = { username: null, password: null };
+const check = redisInfoChecker(NOBODY);
+
+const NO_MATCH = { code: 500, message: "No matching field found" };
+
+function matching(field: string, value: string): Verdict {
+  return { code: 200, message: `Match found: field ${field}, value ${value}` };
+}
+
+/** Asks for the fields of a server that is up. */
+async function fieldsOf(port: number, path = "/"): Promise<Record<string, unknown>> {
+  const { code, message } = await check(requestTo(port, { path }), farOff());
+  assertEquals(code, 200, message);
+  return JSON.parse(message);
+}
+
+serverTest("redisInfoChecker() tells what Redis says of itself", REDIS_PROGRAMS, async () => {
+  await using redis = await Redis.start();
+  await redis.command("set", "a", "b");
+  for (
+    const path of ["/", "/anything", "/?role=slave", "/matches?role=slave", "/match/?role=slave"]
+  ) {
+    const fields = await fieldsOf(redis.port, path);
+    assertEquals(fields["role"], "master");
+    assertEquals(fields["tcp_port"], String(redis.port));
+    // A value may have colons, and may be empty.
+    assertMatch(String(fields["executable"]), /^\/.*redis/);
+    assertEquals(fields["db0"], "keys=1,expires=0,avg_ttl=0");
+    assert(Object.keys(fields).every((name) => /^\w+$/.test(name)), JSON.stringify(fields));
+  }
+  for (
+    const [query, verdict] of [
+      ["role=master", matching("role", "master")],
+      ["role=slave&role=master", matching("role", "master")],
+      ["role=slave&redis_mode=standalone", matching("redis_mode", "standalone")],
+      // The first that matches is told.
+      ["redis_mode=standalone&role=master", matching("redis_mode", "standalone")],
+      ["db0=keys%3D1%2Cexpires%3D0%2Cavg_ttl%3D0", matching("db0", "keys=1,expires=0,avg_ttl=0")],
+      ["role=slave", NO_MATCH],
+      ["role=Master", NO_MATCH],
+      ["role=mast", NO_MATCH],
+      ["role=", NO_MATCH],
+      ["role", NO_MATCH],
+      ["Role=master", NO_MATCH],
+      ["nothing=", NO_MATCH],
+      ["master=role", NO_MATCH],
+      ["", NO_MATCH],
+    ] as const
+  ) {
+    const request = requestTo(redis.port, { path: `/match?${query}` });
+    assertEquals(await check(request, farOff()), verdict, query);
+  }
+  assertEquals(await check(requestTo(redis.port, { path: "/match" }), farOff()), NO_MATCH);
+  assertEquals(await connectionsTo(redis.port), 0);
+});
+
+serverTest("redisInfoChecker() tells a replica from its master", REDIS_PROGRAMS, async () => {
+  await using master = await Redis.start();
+  await using replica = await Redis.start(`replicaof 127.0.0.1 ${master.port}`);
+  const ask = (query: string) =>
+    check(requestTo(replica.port, { path: `/match?${query}` }), farOff());
+  await until("the replica is up to date", async () => {
+    return (await ask("master_link_status=up")).code === 200;
+  });
+  assertEquals(await ask("role=master"), NO_MATCH);
+  assertEquals(await ask("role=slave"), matching("role", "slave"));
+  assertEquals(await ask("role=master&role=slave"), matching("role", "slave"));
+  await replica.command("replicaof", "no", "one");
+  assertEquals(await ask("role=master"), matching("role", "master"));
+});
+
+serverTest("redisInfoChecker() logs in to Redis, or hears why not", REDIS_PROGRAMS, async () => {
+  await using redis = await Redis.start("requirepass secret\nuser checker on >other +info");
+  const noAuth = "Sent INFO, got back -NOAUTH Authentication required.";
+  const wrong =
+    "Sent AUTH, got back -WRONGPASS invalid username-password pair or user is disabled.";
+  for (const path of ["/", "/match?role=master"]) {
+    for (
+      const [username, password, message] of [
+        [null, "secret", null],
+        ["checker", "other", null],
+        [null, null, noAuth],
+        [null, "wrong", wrong],
+        ["checker", "secret", wrong],
+      ] as const
+    ) {
+      const checker = redisInfoChecker({ username, password });
+      const verdict = await checker(requestTo(redis.port, { path }), farOff());
+      assertEquals(verdict.code, message === null ? 200 : 500, verdict.message);
+      if (message !== null) assertEquals(verdict.message, message);
+    }
+  }
+});
+
+serverTest("redisInfoChecker() tells what a Sentinel watches", SENTINEL_PROGRAMS, async () => {
+  await using redis = await Redis.start();
+  await using sentinel = await Sentinel.start(redis, { own: "secret" });
+  const checker = redisInfoChecker({ username: null, password: "secret" });
+  const ask = (path: string) => checker(requestTo(sentinel.port, { path }), farOff());
+  const { code, message } = await ask("/");
+  assertEquals(code, 200);
+  const fields = JSON.parse(message);
+  assertEquals(fields["redis_mode"], "sentinel");
+  const watched = `name=main,status=ok,address=127.0.0.1:${redis.port},slaves=0,sentinels=1`;
+  assertEquals(fields["master0"], watched);
+  assertEquals(await ask("/match?sentinel_masters=1"), matching("sentinel_masters", "1"));
+  assertEquals(await ask("/match?sentinel_masters=2"), NO_MATCH);
+  assertEquals(
+    await ask(`/match?${new URLSearchParams({ master0: watched })}`),
+    matching("master0", watched),
+  );
+  assertEquals((await check(requestTo(sentinel.port), farOff())).code, 500);
+  await redis.stop();
+  await until("the Sentinel knows that the master is down", async () => {
+    return JSON.parse((await ask("/")).message)["master0"].includes("status=odown");
+  });
+});
+
+/** A bulk string of Redis. */
+function bulk(content: string): string {
+  return `$${new TextEncoder().encode(content).length}\r\n${content}\r\n`;
+}
+
+/** What a server may say of itself, and the fields that this is. */
+const infos: readonly [info: string, fields: Record<string, string>][] = [
+  ["", {}],
+  ["# Server\r\na:1\r\n\r\n# Other\r\nb:2\r\n", { a: "1", b: "2" }],
+  ["a:1\nb:2", { a: "1", b: "2" }],
+  ["a:\r\nb:x:y:z\r\n", { a: "", b: "x:y:z" }],
+  ["no colon\r\n:no name\r\n#a:1\r\na: 1 \r\n", { a: " 1 " }],
+  ["a:1\r\na:2\r\n", { a: "2" }],
+  ['a:"quoted" \\ \t\r\n', { a: '"quoted" \\ \t' }],
+  ["__proto__:1\r\nconstructor:2\r\n", JSON.parse('{"__proto__":"1","constructor":"2"}')],
+];
+
+for (const [info, fields] of infos) {
+  Deno.test(`redisInfoChecker() reads ${JSON.stringify(info)}`, async () => {
+    await using server = await FaultyServer.start(told(saying(bulk(info))));
+    assertEquals(await fieldsOf(server.port), fields);
+  });
+}
+
+Deno.test("redisInfoChecker() finds nothing that is not there", async () => {
+  await using server = await FaultyServer.start(told(saying(bulk("a:1\r\n"))));
+  for (const query of ["toString=function", "__proto__=", "constructor=", "length=1", "=", "&&"]) {
+    const request = requestTo(server.port, { path: `/match?${query}` });
+    assertEquals(await check(request, farOff()), NO_MATCH, query);
+  }
+});
+
+Deno.test("redisInfoChecker() reads what comes a byte at a time", async () => {
+  await using server = await FaultyServer.start(told(dripping(bulk("role:master\r\nb:2\r\n"), 0)));
+  assertEquals(await fieldsOf(server.port), { role: "master", b: "2" });
+  assertEquals(server.received, "*1\r\n$4\r\nINFO\r\n");
+});
+
+Deno.test("redisInfoChecker() reads a MiB", async () => {
+  const info = `long:${"x".repeat(1024 * 1024)}\r\nrole:master\r\n`;
+  await using server = await FaultyServer.start(told(saying(bulk(info))));
+  const { role, long } = await fieldsOf(server.port);
+  assertEquals(role, "master");
+  assertEquals(String(long).length, 1024 * 1024);
+});
+
+for (
+  const [reply, code, message] of [
+    ["+OK\r\n", 500, /^Sent INFO, got back \+OK$/],
+    ["-ERR unknown command\r\n", 500, /^Sent INFO, got back -ERR unknown command$/],
+    ["$-1\r\n", 503, /: the reply is not one of Redis$/],
+    ["$4194305\r\nx", 503, /: the reply is not one of Redis$/],
+    ["*0\r\n", 503, /: the reply is not one of Redis$/],
+    ["HTTP/1.1 400 Bad Request\r\n\r\n", 503, /: the reply is not one of Redis$/],
+    ["$100\r\nrole:master\r\n", 503, /: the connection was closed after 13 of 100 bytes$/],
+  ] as const
+) {
+  Deno.test(`redisInfoChecker() answers ${code} of a server that says ${JSON.stringify(reply)}`, async () => {
+    await using server = await FaultyServer.start(told(saying(reply, closing)));
+    for (const path of ["/", "/match?role=master"]) {
+      const verdict = await check(requestTo(server.port, { path }), farOff());
+      assertEquals(verdict.code, code, verdict.message);
+      assertMatch(verdict.message, message);
+    }
+    await until("no connection is open", async () => await server.connected() === 0);
+  });
+}
+
+Deno.test("redisInfoChecker() gives up on a reply without an end", async () => {
+  await using server = await FaultyServer.start(flooding("+role:master"));
+  const { code, message } = await check(requestTo(server.port), farOff());
+  assertEquals(code, 503);
+  assertMatch(message, /: a line is longer than 4194304 bytes$/);
+});
+
+Deno.test("redisInfoChecker() says why a server is down where nobody listens", async () => {
+  using closed = await ClosedPort.open();
+  const { code, message } = await check(requestTo(closed.port), farOff());
+  assertEquals(code, 503);
+  assertMatch(message, /^Redis check failed after \d+\.\d\ds: .*refused/);
+});
+
+testFaults("redisInfoChecker()", check, () => [503]);

@@ -1,0 +1,342 @@
+import { redisChecker } from "../../../src/checkers/redis.ts";
+import { assert, assertEquals, assertMatch } from "../../assert.ts";
+import { chance } from "../../chance.ts";
+import {
+  type Behaviour,
+  ClosedPort,
+  closing,
+  connectionsTo,
+  dripping,
+  FaultyServer,
+  flooding,
+  FullPort,
+  resetting,
+  saying,
+  silent,
+  told,
+} from "../../servers/faulty.ts";
+import { serverTest, until } from "../../servers/mod.ts";
+import { Redis, REDIS_PROGRAMS, Sentinel, SENTINEL_PROGRAMS } from "../../servers/redis.ts";
+import { farOff, requestTo, testFaults } from "./checking.ts";
+
+const NOBODY = { username: null, password: null };
+const check = redisChecker(NOBODY);
+
+const UP = { code: 200, message: "Sent PING, got back +PONG" };
+const WHY = /^Redis check failed after \d+\.\d\ds: (.+)$/;
+const TIMED_OUT = /^Redis check failed after \d+\.\d\ds: timed out$/;
+
+/** A command as Redis reads it. */
+function command(...words: readonly string[]): string {
+  return `*${words.length}\r\n${
+    words.map((word) => `$${new TextEncoder().encode(word).length}\r\n${word}\r\n`).join("")
+  }`;
+}
+
+const PING = command("PING");
+
+serverTest("redisChecker() pings Redis", REDIS_PROGRAMS, async () => {
+  await using redis = await Redis.start();
+  for (let done = 0; done < 200; done += 20) {
+    const verdicts = await Promise.all(
+      Array.from({ length: 20 }, () => check(requestTo(redis.port), farOff())),
+    );
+    for (const verdict of verdicts) assertEquals(verdict, UP);
+  }
+  assertEquals(await connectionsTo(redis.port), 0);
+  await until("Redis has no client but who asks", async () => {
+    return (await redis.command("info", "clients")).includes("connected_clients:1\r\n");
+  });
+  // A password where none is asked for is a mistake of the configuration, and not hidden.
+  const { code, message } = await redisChecker({ username: null, password: "secret" })(
+    requestTo(redis.port),
+    farOff(),
+  );
+  assertEquals(code, 500);
+  assertMatch(message, /^Sent AUTH, got back -ERR AUTH <password> called without any password/);
+});
+
+const PASSWORD = 'pa"ss $3\\r\\n wörd';
+
+serverTest("redisChecker() logs in to Redis, or hears why not", REDIS_PROGRAMS, async () => {
+  await using redis = await Redis.start(`
+    requirepass "${PASSWORD.replace(/["\\]/g, "\\$&")}"
+    user checker on >secret +ping
+    user mute on >secret +info
+    user away off >secret +ping
+  `);
+  const wrong =
+    "Sent AUTH, got back -WRONGPASS invalid username-password pair or user is disabled.";
+  for (
+    const [username, password, code, message] of [
+      [null, PASSWORD, 200, UP.message],
+      ["default", PASSWORD, 200, UP.message],
+      ["checker", "secret", 200, UP.message],
+      [null, null, 500, "Sent PING, got back -NOAUTH Authentication required."],
+      ["checker", null, 500, "Sent PING, got back -NOAUTH Authentication required."],
+      [null, "wrong", 500, wrong],
+      [null, "", 500, wrong],
+      ["checker", "wrong", 500, wrong],
+      ["checker", PASSWORD, 500, wrong],
+      ["nobody", "secret", 500, wrong],
+      ["away", "secret", 500, wrong],
+      [
+        "mute",
+        "secret",
+        500,
+        "Sent PING, got back -NOPERM this user has no permissions to run the 'ping' command",
+      ],
+    ] as const
+  ) {
+    assertEquals(
+      await redisChecker({ username, password })(requestTo(redis.port), farOff()),
+      { code, message },
+      `${username} ${password}`,
+    );
+  }
+});
+
+serverTest("redisChecker() pings a replica", REDIS_PROGRAMS, async () => {
+  await using master = await Redis.start();
+  await using replica = await Redis.start(`replicaof 127.0.0.1 ${master.port}`);
+  await until("the replica is up to date", async () => {
+    return (await replica.command("info", "replication")).includes("master_link_status:up");
+  });
+  assertEquals(await check(requestTo(replica.port), farOff()), UP);
+  await replica.command("config", "set", "replica-serve-stale-data", "no");
+  assertEquals(await check(requestTo(replica.port), farOff()), UP);
+  await master.stop();
+  await until("the replica has lost its master", async () => {
+    return (await check(requestTo(replica.port), farOff())).code === 500;
+  });
+  const { message } = await check(requestTo(replica.port), farOff());
+  assertMatch(message, /^Sent PING, got back -MASTERDOWN /);
+});
+
+serverTest("redisChecker() gives up on a Redis that stands still", REDIS_PROGRAMS, async () => {
+  await using redis = await Redis.start();
+  redis.kill("SIGSTOP");
+  const { code, message } = await check(requestTo(redis.port), AbortSignal.timeout(300));
+  assertEquals(code, 503);
+  assertMatch(message, TIMED_OUT);
+  redis.kill("SIGCONT");
+  assertEquals(await check(requestTo(redis.port), farOff()), UP);
+});
+
+serverTest("redisChecker() pings a Sentinel", SENTINEL_PROGRAMS, async () => {
+  await using redis = await Redis.start();
+  {
+    await using sentinel = await Sentinel.start(redis);
+    assertEquals(await check(requestTo(sentinel.port), farOff()), UP);
+  }
+  await using sentinel = await Sentinel.start(redis, { own: "secret" });
+  const login = redisChecker({ username: null, password: "secret" });
+  assertEquals(await login(requestTo(sentinel.port), farOff()), UP);
+  assertEquals(await check(requestTo(sentinel.port), farOff()), {
+    code: 500,
+    message: "Sent PING, got back -NOAUTH Authentication required.",
+  });
+});
+
+for (
+  const [name, username, password, said] of [
+    ["nobody", null, null, PING],
+    ["a password", null, "wörd", command("AUTH", "wörd") + PING],
+    ["an empty password", null, "", command("AUTH", "") + PING],
+    ["a user", "me", "a b\r\n", command("AUTH", "me", "a b\r\n") + PING],
+    // Without a password there is nothing to log in by.
+    ["a user without a password", "me", null, PING],
+  ] as const
+) {
+  Deno.test(`redisChecker() says what Redis reads for ${name}`, async () => {
+    await using server = await FaultyServer.start(
+      password === null
+        ? told(saying("+PONG\r\n"), PING)
+        : told(saying("+OK\r\n", told(saying("+PONG\r\n"), PING))),
+    );
+    const checker = redisChecker({ username, password });
+    assertEquals(await checker(requestTo(server.port), farOff()), UP);
+    assertEquals(
+      new TextDecoder().decode(Uint8Array.from(server.received, (char) => char.charCodeAt(0))),
+      said,
+    );
+  });
+}
+
+/** A server that says something once it has been told something. */
+function answering(content: string, then?: Behaviour): Behaviour {
+  return told(saying(content, then));
+}
+
+/** What a server may say to a ping, and what is then said of it. */
+const servers: readonly {
+  name: string;
+  behaviour: Behaviour;
+  code?: number;
+  /** What it got back, or why it is out of reach. */
+  why?: string | RegExp;
+}[] = [
+  {
+    name: "answers a byte at a time",
+    behaviour: told(dripping("+PONG\r\n", 0)),
+    code: 200,
+    why: "+PONG",
+  },
+  {
+    name: "answers and closes",
+    behaviour: answering("+PONG\r\n", closing),
+    code: 200,
+    why: "+PONG",
+  },
+  {
+    name: "answers and goes on",
+    behaviour: answering("+PONG\r\n", flooding("+PONG\r\n")),
+    code: 200,
+    why: "+PONG",
+  },
+  {
+    name: "is loading",
+    behaviour: answering("-LOADING Redis is loading the dataset in memory\r\n"),
+    code: 500,
+    why: "-LOADING Redis is loading the dataset in memory",
+  },
+  {
+    name: "wants no more clients",
+    behaviour: saying("-ERR max number of clients reached\r\n"),
+    code: 500,
+    why: "-ERR max number of clients reached",
+  },
+  { name: "answers something else", behaviour: answering("+PANG\r\n"), code: 500, why: "+PANG" },
+  { name: "answers in small letters", behaviour: answering("+pong\r\n"), code: 500, why: "+pong" },
+  { name: "answers and more", behaviour: answering("+PONG 1\r\n"), code: 500, why: "+PONG 1" },
+  { name: "answers a number", behaviour: answering(":1\r\n"), code: 500, why: ":1" },
+  {
+    name: "answers a bulk string",
+    behaviour: answering("$4\r\nPONG\r\n"),
+    code: 500,
+    why: "$PONG",
+  },
+  {
+    name: "answers a bulk string byte by byte",
+    behaviour: told(dripping("$6\r\nPO\r\nNG\r\n", 0)),
+    code: 500,
+    why: "$PO\r\nNG",
+  },
+  { name: "answers an empty string", behaviour: answering("$0\r\n\r\n"), code: 500, why: "$" },
+  {
+    name: "answers at length",
+    behaviour: answering(`-ERR ${"x".repeat(1000)}\r\n`),
+    code: 500,
+    why: `-ERR ${"x".repeat(195)}`,
+  },
+  {
+    name: "answers a MiB",
+    behaviour: answering(`$1048576\r\n${"x".repeat(1024 * 1024)}\r\n`),
+    code: 500,
+    why: `$${"x".repeat(199)}`,
+  },
+  ...[
+    "$-1\r\n",
+    "$-2\r\n",
+    "$4194305\r\n",
+    "$99999999999999999999\r\n",
+    "$1e3\r\n",
+    "$ 4\r\n",
+    "$\r\n",
+    "*1\r\n$4\r\nPONG\r\n",
+    "*-1\r\n",
+    "_\r\n",
+    "\r\n",
+    "PONG\r\n",
+    "HTTP/1.1 400 Bad Request\r\n\r\n",
+    "220 mail.example ESMTP\r\n",
+  ].map((reply) => ({
+    name: `answers ${JSON.stringify(reply)}`,
+    behaviour: answering(reply),
+    why: /^the reply is not one of Redis$/,
+  })),
+  { name: "closes at once", behaviour: closing },
+  { name: "resets the connection", behaviour: resetting },
+  { name: "hears and closes", behaviour: told(closing), why: /^the connection was closed within/ },
+  { name: "hears and resets", behaviour: told(resetting), why: /reset/ },
+  {
+    name: "closes within its answer",
+    behaviour: answering("+PON", closing),
+    why: /^the connection was closed within a line$/,
+  },
+  {
+    name: "closes within a bulk string",
+    behaviour: answering("$4\r\nPO", closing),
+    why: /^the connection was closed after 2 of 4 bytes$/,
+  },
+  {
+    name: "closes behind a bulk string",
+    behaviour: answering("$4\r\nPONG", closing),
+    why: /^the connection was closed after 0 of 2 bytes$/,
+  },
+  {
+    name: "answers a line without an end",
+    behaviour: flooding("+PONG"),
+    why: /^a line is longer than 4194304 bytes$/,
+  },
+  {
+    name: "sends zeros without an end",
+    behaviour: flooding("\0"),
+    why: /^a line is longer than 4194304 bytes$/,
+  },
+];
+
+for (const { name, behaviour, code = 503, why = /./ } of servers) {
+  Deno.test(`redisChecker() answers ${code} of a server that ${name}`, async () => {
+    await using server = await FaultyServer.start(behaviour);
+    const verdict = await check(requestTo(server.port), farOff());
+    assertEquals(verdict.code, code, verdict.message);
+    if (typeof why === "string") assertEquals(verdict.message, `Sent PING, got back ${why}`);
+    else assertMatch(WHY.exec(verdict.message)?.[1] ?? "", why);
+    await until("no connection is open", async () => await server.connected() === 0);
+  });
+}
+
+Deno.test("redisChecker() says why a server is down where nobody listens", async () => {
+  using closed = await ClosedPort.open();
+  const { code, message } = await check(requestTo(closed.port), farOff());
+  assertEquals(code, 503);
+  assertMatch(message, /^Redis check failed after \d+\.\d\ds: .*refused/);
+});
+
+for (
+  const [name, behaviour] of [
+    ["never speaks", silent],
+    ["stops within its answer", answering("+PON")],
+    ["stops within a bulk string", answering("$4\r\nPO")],
+    ["sends a byte a second", told(dripping("+PONG\r\n", 1000))],
+  ] as const
+) {
+  Deno.test(`redisChecker() gives up when its time is over on a server that ${name}`, async () => {
+    await using server = await FaultyServer.start(behaviour);
+    const { code, message } = await check(requestTo(server.port), AbortSignal.timeout(300));
+    assertEquals(code, 503);
+    assertMatch(message, TIMED_OUT);
+    await until("no connection is open", async () => await server.connected() === 0);
+  });
+}
+
+Deno.test("redisChecker() gives up when its time is over while it connects", async () => {
+  using full = await FullPort.open();
+  const { code, message } = await check(requestTo(full.port), AbortSignal.timeout(300));
+  assertEquals(code, 503);
+  assertMatch(message, TIMED_OUT);
+});
+
+Deno.test("redisChecker() survives nonsense, a hundred times another", async () => {
+  const next = chance(20_150_706);
+  for (let turn = 0; turn < 100; turn++) {
+    const first = ["", "+", "-", ":", "$", "$5\r\n", "*", "%"][turn % 8];
+    const bytes = first + next(next(1).charCodeAt(0) * (turn % 10));
+    await using server = await FaultyServer.start(answering(bytes, closing));
+    const { code, message } = await check(requestTo(server.port), farOff());
+    assert(code === 500 || code === 503, `${turn}: ${code} ${message} ${JSON.stringify(bytes)}`);
+  }
+});
+
+testFaults("redisChecker()", check, () => [503]);
