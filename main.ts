@@ -83,7 +83,7 @@ interface Serving {
 
 async function serve(options: Options, settings: Settings, log: Log): Promise<Serving> {
   const { processes, spoolRoot } = options;
-  ensureDescriptors(settings.config.rlimit_nofile, spoolRoot);
+  await ensureDescriptors(settings.config.rlimit_nofile, spoolRoot);
   if (processes > 1) return await Supervisor.start(processes, options, settings, log);
   const loop = new EventLoop(options, settings, log);
   const addresses = loop.listen();
@@ -99,9 +99,10 @@ function stopped(): Promise<Deno.Signal> {
 }
 
 /** Reads the configuration again whenever it is asked to. One that cannot be used changes nothing. */
-function reloadOnHangup(options: Options, serving: Serving, log: Log): void {
-  Deno.addSignalListener("SIGHUP", () => {
+function reloadOnHangup(options: Options, starting: Promise<Serving>, log: Log): void {
+  Deno.addSignalListener("SIGHUP", async () => {
     try {
+      const serving = await starting;
       const settings = loadSettings(options.configPath);
       demandPermissions(options, settings);
       openLogOf(settings, options.verbose);
@@ -144,14 +145,16 @@ export async function main(args: readonly string[]): Promise<number> {
     tellUnknownKeys(settings, options, log);
     surviveFaults(log);
     const stop = stopped();
-    const serving = await serve(options, settings, log);
+    const starting = serve(options, settings, log);
+    // From the start on: a hangup that nobody hears ends a program.
+    reloadOnHangup(options, starting, log);
+    const serving = await starting;
     for (const address of serving.addresses) {
       log.info("hacheck {version} listens on {hostname} port {port}", {
         version: VERSION,
         ...address,
       });
     }
-    reloadOnHangup(options, serving, log);
     log.info("stopping on {signal}", { signal: await stop });
     await serving.stop();
     return 0;

@@ -6,6 +6,8 @@ export interface Program {
   readonly name: string;
   /** Its first module. */
   readonly entry: string;
+  /** Modules that it starts by themselves, and that no other imports. */
+  readonly workers: readonly string[];
   /** What it may do. */
   readonly grants: readonly Grant[];
   /** The older names it goes by, each with the arguments that it then stands for. */
@@ -14,10 +16,17 @@ export interface Program {
 
 /** What is built and installed. */
 export const PROGRAMS: readonly Program[] = [
-  { name: "hacheck", entry: "main.ts", grants: daemonGrants(), aliases: {} },
+  {
+    name: "hacheck",
+    entry: "main.ts",
+    workers: ["src/worker.ts"],
+    grants: daemonGrants(),
+    aliases: {},
+  },
   {
     name: "hactl",
     entry: "cli/hactl.ts",
+    workers: [],
     grants: hactlGrants(),
     aliases: {
       haup: ["-a", "up"],

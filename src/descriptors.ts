@@ -14,23 +14,25 @@ export class DescriptorsError extends Error {
  * @param path A file or folder that may be opened.
  * @throws {DescriptorsError} If there are fewer than that.
  */
-export function ensureDescriptors(wanted: "max" | number | null, path: string): void {
+export async function ensureDescriptors(
+  wanted: "max" | number | null,
+  path: string,
+): Promise<void> {
   if (wanted === null || wanted === "max") return;
-  const opened: Deno.FsFile[] = [];
+  // Deno's own files do not tell their descriptors' numbers.
+  const { closeSync, openSync } = await import("node:fs");
+  const opened: number[] = [];
   try {
-    // Some are in use already, and who tries to open one more than there are learns it.
-    while (opened.length < wanted - IN_USE) opened.push(Deno.openSync(path));
+    // The system gives out the lowest number that is free, and none from the limit on.
+    for (let last = -1; last < wanted - 1; opened.push(last)) last = openSync(path, "r");
   } catch (error) {
     // A file that cannot be opened at all is told of by who needs it.
-    if (!(error as Error).message.includes("Too many open files")) return;
+    if ((error as { code?: string }).code !== "EMFILE") return;
+    const limit = (opened.at(-1) ?? -1) + 1;
     throw new DescriptorsError(
-      `rlimit_nofile: expected at most the hard limit, some ${opened.length + IN_USE}: ` +
-        `found ${wanted}: ${(error as Error).message}`,
+      `rlimit_nofile: expected at most ${limit}, the hard limit: found ${wanted}`,
     );
   } finally {
-    for (const file of opened) file.close();
+    for (const descriptor of opened) closeSync(descriptor);
   }
 }
-
-/** How many descriptors Deno itself has open at start, about. */
-const IN_USE = 20;

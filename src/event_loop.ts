@@ -6,7 +6,7 @@ import { alone, type Ask, type Respondent } from "./peers.ts";
 import { Pipeline } from "./pipeline.ts";
 import { EventLoopDelay } from "./runtime.ts";
 import { Listener } from "./server/listener.ts";
-import { createRouter, type Router } from "./server/router.ts";
+import { clientOf, createRouter, type Router } from "./server/router.ts";
 import { SpoolIndex } from "./spool/index.ts";
 import { SpoolStore } from "./spool/store.ts";
 import { SpoolView } from "./spool/view.ts";
@@ -31,6 +31,17 @@ export interface LoopOptions {
 /** Thrown when the daemon cannot start as it was told to. */
 export class StartError extends Error {
   override name = "StartError";
+}
+
+/**
+ * Tells that a port cannot be had.
+ *
+ * @param hostname The address to listen on.
+ * @param port The port.
+ * @param error Why.
+ */
+export function cannotListen(hostname: string, port: number, error: unknown): StartError {
+  return new StartError(`Cannot listen on ${hostname} port ${port}: ${(error as Error).message}`);
 }
 
 /** One event loop of the daemon, with all that it needs to answer: its own view of the spool, cache and statistics. */
@@ -128,9 +139,7 @@ export class EventLoop {
         const { router } = this;
         this.#listeners.push(new Listener({ hostname, port, shared, router, log: this.#log }));
       } catch (error) {
-        throw new StartError(
-          `Cannot listen on ${hostname} port ${port}: ${(error as Error).message}`,
-        );
+        throw cannotListen(hostname, port, error);
       }
     }
     return this.#listeners.map(({ addr }) => addr);
@@ -231,7 +240,7 @@ function logged(router: Router, log: Log): Router {
         status: response.status,
         method: request.method,
         url: request.url,
-        client: info.remoteAddr.hostname,
+        client: clientOf(info),
         milliseconds: (performance.now() - start).toFixed(2),
       });
       return response;

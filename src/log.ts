@@ -57,7 +57,7 @@ export function openLogOf({ config }: Settings, verbose: boolean): Log {
 export function openLog({ path, format, verbose }: LogOptions): Log {
   configureSync({
     reset: true,
-    sinks: { log: sinkTo(path, format === "json" ? getJsonLinesFormatter() : formatLine) },
+    sinks: { log: sinkTo(path, format === "json" ? formatJson : formatLine) },
     loggers: [
       { category: "hacheck", sinks: ["log"], lowestLevel: verbose ? "debug" : "info" },
       { category: ["logtape", "meta"], sinks: [] },
@@ -140,8 +140,19 @@ function isAt(file: Deno.FsFile, path: string): boolean {
  * @returns The line, with its end.
  */
 export function formatLine({ timestamp, level, message }: LogRecord): string {
-  const text = message.map((part) => typeof part === "string" ? part : describe(part)).join("");
-  return `${new Date(timestamp).toISOString()} ${level.toUpperCase()} ${escaped(text)}\n`;
+  const text = escaped(textOf(message));
+  return `${new Date(timestamp).toISOString()} ${level.toUpperCase()} ${text}\n`;
+}
+
+/** The library would put quotation marks around what stands in the braces. */
+function formatJson(record: LogRecord): string {
+  return jsonLine({ ...record, message: [textOf(record.message)] });
+}
+
+const jsonLine = getJsonLinesFormatter();
+
+function textOf(message: LogRecord["message"]): string {
+  return message.map((part) => typeof part === "string" ? part : describe(part)).join("");
 }
 
 function describe(value: unknown): string {

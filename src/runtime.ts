@@ -29,7 +29,7 @@ export class EventLoopDelay implements Disposable {
   /** Begins to measure. It does not keep a program from ending. */
   constructor() {
     this.#timer = setInterval(() => this.#sample(), SAMPLE_MS);
-    Deno.unrefTimer(Number(this.#timer));
+    Deno.unrefTimer(this.#timer);
   }
 
   /** What has been measured, in milliseconds. */

@@ -1,5 +1,5 @@
 import type { Settings } from "./config.ts";
-import { type LoopOptions, StartError } from "./event_loop.ts";
+import { cannotListen, type LoopOptions, StartError } from "./event_loop.ts";
 import type { Log } from "./log.ts";
 import type { Answers, Questions } from "./peers.ts";
 
@@ -32,7 +32,7 @@ const RETRY_MS = 1000;
 
 /** Answers that are being gathered. */
 interface Gathering {
-  readonly answers: Answers[keyof Answers][];
+  readonly answers: Map<Worker, Answers[keyof Answers]>;
   readonly expected: Set<Worker>;
   readonly finish: () => void;
 }
@@ -71,6 +71,7 @@ export class Supervisor {
     log: Log,
   ): Promise<Supervisor> {
     demandCode();
+    demandPorts(options);
     const supervisor = new Supervisor({ ...options, shared: true }, settings, log);
     try {
       // The first one finds out which ports are free, where any will do.
@@ -80,6 +81,7 @@ export class Supervisor {
       await Promise.all(Array.from({ length: count - 1 }, () => supervisor.#spawn()));
       return supervisor;
     } catch (error) {
+      supervisor.#stopping = true;
       for (const worker of supervisor.#workers) worker.terminate();
       throw error;
     }
@@ -100,18 +102,16 @@ export class Supervisor {
     for (const worker of this.#workers) tell(worker, { kind: "configure", settings });
   }
 
-  /** Stops all event loops gracefully. */
+  /** Stops all event loops gracefully; one that hangs and does not hear of it, by force. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    await Promise.all([...this.#workers].map((worker) =>
-      new Promise<void>((resolve) => {
-        worker.addEventListener("message", ({ data }: MessageEvent<Report>) => {
-          if (data.kind === "stopped") resolve();
-        });
-        worker.addEventListener("error", () => resolve());
-        tell(worker, { kind: "stop" });
-      })
-    ));
+    const patience = this.#settings.config.healthcheck_timeout * 1000 + PATIENCE_MS;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await Promise.race([
+      Promise.all([...this.#workers].map(stopped)),
+      new Promise<void>((resolve) => timer = setTimeout(resolve, patience)),
+    ]);
+    clearTimeout(timer);
     for (const worker of this.#workers) worker.terminate();
   }
 
@@ -119,15 +119,25 @@ export class Supervisor {
     const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
     this.#workers.add(worker);
     return new Promise((resolve, reject) => {
+      let listens = false;
+      const die = (why: string) => {
+        if (!this.#discard(worker)) return;
+        if (listens) this.#replace(why);
+        else reject(new StartError(why));
+      };
       worker.addEventListener("message", ({ data }: MessageEvent<Report>) => {
-        if (data.kind === "listening") resolve(data.addresses);
-        else if (data.kind === "failed") reject(new StartError(data.message));
-        else this.#heed(worker, data);
+        if (data.kind === "listening") {
+          listens = true;
+          resolve(data.addresses);
+        } else if (data.kind === "failed") {
+          die(data.message);
+        } else {
+          this.#heed(worker, data);
+        }
       });
       worker.addEventListener("error", (event) => {
         event.preventDefault();
-        reject(new StartError(event.message));
-        this.#replace(worker, event.message);
+        die(event.message);
       });
       tell(worker, { kind: "start", options: this.#options, settings: this.#settings });
     });
@@ -142,12 +152,15 @@ export class Supervisor {
   #gather(asker: Worker, askersId: number, question: Question): void {
     const id = this.#questions++;
     const gathering: Gathering = {
-      answers: [],
+      answers: new Map(),
       expected: new Set(this.#workers),
       finish: () => {
         clearTimeout(timer);
         this.#gatherings.delete(id);
-        tell(asker, { kind: "answers", id: askersId, answers: gathering.answers });
+        // In an order of their own, so that who asks again can tell one from another.
+        const answers = [...this.#workers].filter((worker) => gathering.answers.has(worker))
+          .map((worker) => gathering.answers.get(worker));
+        tell(asker, { kind: "answers", id: askersId, answers });
       },
     };
     const timer = setTimeout(gathering.finish, PATIENCE_MS);
@@ -158,29 +171,45 @@ export class Supervisor {
   #take(worker: Worker, id: number, answer: unknown): void {
     const gathering = this.#gatherings.get(id);
     if (gathering === undefined || !gathering.expected.delete(worker)) return;
-    gathering.answers.push(answer as Answers[keyof Answers]);
+    gathering.answers.set(worker, answer as Answers[keyof Answers]);
     if (gathering.expected.size === 0) gathering.finish();
   }
 
-  #replace(worker: Worker, why: string): void {
+  /** Lets go of an event loop that has died, and waits for its answers no longer. False if that is done. */
+  #discard(worker: Worker): boolean {
     worker.terminate();
-    if (!this.#workers.delete(worker)) return;
+    if (!this.#workers.delete(worker)) return false;
     for (const gathering of [...this.#gatherings.values()]) {
       if (gathering.expected.delete(worker) && gathering.expected.size === 0) gathering.finish();
     }
-    // The first ones that fail are told to who starts the daemon.
-    if (this.#stopping || this.#addresses.length === 0) return;
+    return true;
+  }
+
+  #replace(why: string): void {
+    if (this.#stopping) return;
     this.#log.error("an event loop died and is replaced: {why}", { why });
     this.#respawn();
   }
 
   #respawn(): void {
+    if (this.#stopping) return;
     this.#spawn().catch((error) => {
       if (this.#stopping) return;
-      this.#log.error("an event loop cannot be replaced yet: {error}", { error: String(error) });
+      this.#log.error("an event loop cannot be replaced yet: {why}", { why: error.message });
       setTimeout(() => this.#respawn(), RETRY_MS);
     });
   }
+}
+
+/** Tells an event loop to stop, and waits until it has. */
+function stopped(worker: Worker): Promise<void> {
+  return new Promise((resolve) => {
+    worker.addEventListener("message", ({ data }: MessageEvent<Report>) => {
+      if (data.kind === "stopped") resolve();
+    });
+    worker.addEventListener("error", () => resolve());
+    tell(worker, { kind: "stop" });
+  });
 }
 
 function tell(worker: Worker, order: Order): void {
@@ -193,4 +222,15 @@ function demandCode(): void {
   const path = new URL("../", import.meta.url).pathname.replace(/\/$/, "");
   if (Deno.permissions.querySync({ name: "read", path }).state === "granted") return;
   throw new StartError(`-n above 1 needs --allow-read=${path}: event loops read their own code`);
+}
+
+/** Event loops share their ports with whoever asks for it, another daemon of the same user's included. */
+function demandPorts({ address: hostname, ports }: LoopOptions): void {
+  for (const port of ports) {
+    try {
+      Deno.listen({ hostname, port }).close();
+    } catch (error) {
+      throw cannotListen(hostname, port, error);
+    }
+  }
 }

@@ -58,8 +58,9 @@ scope.addEventListener("message", async ({ data }) => {
     case "start":
       return start(data);
     case "configure":
+      loop?.configure(data.settings);
       openLogOf(data.settings, verbose);
-      return loop?.configure(data.settings);
+      return;
     case "question":
       return scope.postMessage({ kind: "answer", id: data.id, answer: answer(data.question) });
     case "answers":

@@ -31,6 +31,15 @@ export interface RequestInfo {
   readonly remoteAddr: { readonly hostname: string };
 }
 
+/**
+ * The address of who asks, as everybody writes it: on a socket for both, IPv4 comes as `::ffff:10.0.0.1`.
+ *
+ * @param info What is known of the connection.
+ */
+export function clientOf({ remoteAddr: { hostname } }: RequestInfo): string {
+  return hostname.startsWith("::ffff:") ? hostname.slice("::ffff:".length) : hostname;
+}
+
 /** Answers a request, at once where nothing is waited for. */
 export type Router = (request: Request, info: RequestInfo) => Response | Promise<Response>;
 
@@ -88,7 +97,7 @@ export function createRouter(options: RouterOptions): Router {
 
   return (request, info) => {
     const path = pathOf(request.url);
-    const client = info.remoteAddr.hostname;
+    const client = clientOf(info);
     const checked = parseCheckPath(path);
     if (checked === undefined || !pipeline.knows(checked.protocol)) {
       return statusPage(request, path, client, options) ?? text(404, NOT_FOUND);

@@ -1,0 +1,48 @@
+import { daemonGrants, flagsOf } from "../../src/permissions.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { Daemon, FOR_EVENT_LOOPS, run, TempFolder } from "../programs.ts";
+import { serverTest } from "../servers/mod.ts";
+
+const MAIN = new URL("../../main.ts", import.meta.url).pathname;
+
+/** Runs a program that may have 150 files open, and up to 300 if it asks for it. */
+const LIMITED = ["sh", "-c", 'ulimit -S -n 150 && ulimit -H -n 300 && exec "$@"', "sh"];
+
+for (const loops of [1, 3]) {
+  const args = ["-n", String(loops)];
+  for (const wanted of ["max", 64, 200, 300]) {
+    serverTest(`with -n ${loops}, rlimit_nofile: ${wanted} is had where 300 are allowed`, [
+      "prlimit",
+    ], async () => {
+      await using daemon = await Daemon.start({
+        ...{ wrapper: LIMITED, args, grants: FOR_EVENT_LOOPS },
+        config: `rlimit_nofile: ${wanted}\n`,
+      });
+      const { stdout } = await run("prlimit", [
+        ...["--pid", String(daemon.pid), "--nofile", "--noheadings", "--output", "SOFT,HARD"],
+      ]);
+      assertEquals(stdout.trim().split(/\s+/), ["300", "300"]);
+      const open = await run("ls", [`/proc/${daemon.pid}/fd`]);
+      assert(open.stdout.split("\n").length < 150, "what was tried out is given back");
+      const answers = Array.from({ length: 20 }, () => daemon.get("/spool/web/0"));
+      for (const { status } of await Promise.all(answers)) assertEquals(status, 200);
+    });
+  }
+
+  for (const wanted of [301, 1_000_000]) {
+    Deno.test(`with -n ${loops}, rlimit_nofile: ${wanted} is refused where 300 are allowed`, async () => {
+      using folder = new TempFolder();
+      const config = folder.write("hacheck.yaml", `rlimit_nofile: ${wanted}\n`);
+      const [command, ...rest] = [
+        ...[...LIMITED, Deno.execPath(), "run"],
+        ...[...flagsOf(daemonGrants(folder.path)), ...FOR_EVENT_LOOPS, MAIN],
+        ...[...args, "-c", config, "-p", "0", "-B", "127.0.0.1", "--spool-root", folder.path],
+      ];
+      assertEquals(await run(command!, rest, { NO_COLOR: "1" }), {
+        code: 1,
+        stdout: "",
+        stderr: `hacheck: rlimit_nofile: expected at most 300, the hard limit: found ${wanted}\n`,
+      });
+    });
+  }
+}

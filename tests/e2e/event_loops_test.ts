@@ -1,0 +1,417 @@
+import { daemonGrants, flagsOf } from "../../src/permissions.ts";
+import type { RuntimeReport } from "../../src/runtime.ts";
+import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { Clients } from "../clients.ts";
+import { Debugger } from "../debugger.ts";
+import {
+  Daemon,
+  type DaemonOptions,
+  FOR_EVENT_LOOPS,
+  hactl,
+  run,
+  runDaemon,
+  TempFolder,
+} from "../programs.ts";
+import { freePort, serverTest, until } from "../servers/mod.ts";
+import { PatientService } from "../servers/patient.ts";
+
+/** Starts a daemon with some event loops. */
+function start(loops: number, options: DaemonOptions = {}): Promise<Daemon> {
+  return Daemon.start({
+    ...options,
+    args: ["-n", String(loops), ...options.args ?? []],
+    grants: [...FOR_EVENT_LOOPS, ...options.grants ?? []],
+  });
+}
+
+async function json(daemon: Daemon, path: string) {
+  return JSON.parse((await daemon.get(path)).body);
+}
+
+/** How each event loop is. */
+async function loopsOf(daemon: Daemon): Promise<RuntimeReport[]> {
+  return (await json(daemon, "/debug/runtime")).event_loops;
+}
+
+/** What each event loop has been asked for. */
+async function asked(daemon: Daemon): Promise<number[]> {
+  const loops = await loopsOf(daemon);
+  return loops.map(({ checks }) => Object.values(checks).reduce((sum, n) => sum + n, 0));
+}
+
+function sumOf(numbers: readonly number[]): number {
+  return numbers.reduce((sum, number) => sum + number, 0);
+}
+
+/** Marks a service by POST, and returns the status of the answer. */
+async function post(daemon: Daemon, service: string, form: Record<string, string>) {
+  const response = await fetch(daemon.url(`/spool/${service}/0/status`), {
+    method: "POST",
+    headers: { connection: "close" },
+    body: new URLSearchParams(form),
+  });
+  return { status: response.status, body: await response.text() };
+}
+
+/** Asks the same often enough that every event loop is asked, each time on a connection of its own. */
+function askAll(daemon: Daemon, path: string): Promise<{ status: number; body: string }[]> {
+  return Promise.all(Array.from({ length: 8 }, () => daemon.get(path)));
+}
+
+serverTest(
+  "under load, any event loop tells exactly what all of them were asked",
+  ["wrk"],
+  async () => {
+    const connections = 16;
+    const services = 10;
+    using folder = new TempFolder();
+    const script = folder.write(
+      "services.lua",
+      `local n = 0
+     request = function()
+       n = n + 1
+       return wrk.format("GET", "/spool/s" .. n % ${services} .. "/0")
+     end`,
+    );
+    await using daemon = await start(4);
+    const { code, stdout } = await run("wrk", [
+      ...["-t", "2", "-c", String(connections), "-d", "2s", "-s", script],
+      daemon.url("/"),
+    ]);
+    assertEquals(code, 0);
+    assert(!/Socket errors|Non-2xx/.test(stdout), stdout);
+    const answered = Number(/^\s*(\d+) requests in/m.exec(stdout)![1]);
+    assert(answered > 1000, stdout);
+
+    // What was sent last, each connection may have gone without waiting for.
+    let counts: Record<string, Record<string, number>> = {};
+    const counted = () => sumOf(Object.values(counts).map((clients) => clients["127.0.0.1"]!));
+    await until("all is counted", async () => {
+      counts = (await json(daemon, "/status/count")).service_access_counts;
+      return counted() >= answered;
+    });
+    for (const { body } of await askAll(daemon, "/status/count")) {
+      assertEquals(JSON.parse(body), { service_access_counts: counts });
+    }
+    assert(counted() <= answered + connections, `${counted()} counted, ${answered} answered`);
+    const names = Array.from({ length: services }, (_, i) => `s${i}`);
+    assertEquals(Object.keys(counts).sort(), names);
+
+    const shares = await asked(daemon);
+    assertEquals(shares.length, 4);
+    assertEquals(sumOf(shares), counted());
+    assert(shares.filter((share) => share > 0).length > 1, `one event loop did it all: ${shares}`);
+
+    for (const { body } of await askAll(daemon, "/recent")) {
+      const { seen_services } = JSON.parse(body);
+      assertEquals(seen_services.map(([name]: [string]) => name), names);
+      for (const [, last] of seen_services) {
+        assertEquals({ ...last, ts: 0 }, { code: 200, remote_ip: "127.0.0.1", ts: 0 });
+      }
+    }
+  },
+);
+
+Deno.test("/status sums up what the caches of all event loops have done", async () => {
+  await using service = await PatientService.start();
+  await using daemon = await start(3, { config: "cache_time: 60\n" });
+  const requests = 60;
+  const answers = Array.from({ length: requests }, () => daemon.get(`/http/web/${service.port}/`));
+  await until("all have asked", async () => sumOf(await asked(daemon)) === requests);
+  await until("each event loop that was asked asks", async () => {
+    return service.waiting === (await asked(daemon)).filter((n) => n > 0).length;
+  });
+  const running = service.waiting;
+  service.answer("fine");
+  for (const answer of await Promise.all(answers)) {
+    assertEquals(answer, { status: 200, body: "fine" });
+  }
+  for (let more = 0; more < requests; more++) await daemon.get(`/http/web/${service.port}/`);
+  for (const { body } of await askAll(daemon, "/status")) {
+    const { cache, outbound_request_queue_size } = JSON.parse(body);
+    assertEquals(outbound_request_queue_size, 0);
+    assertEquals(cache, {
+      expirations: 0,
+      sets: running,
+      gets: 2 * requests,
+      // Who asked while the first was under way found nothing in the cache.
+      hits: requests,
+      misses: requests,
+    });
+  }
+});
+
+Deno.test("/status sums up who waits at all event loops", async () => {
+  await using service = await PatientService.start();
+  await using daemon = await start(3, { config: "max_clients: 1\n" });
+  const answers = Array.from({ length: 30 }, (_, i) => {
+    return daemon.get(`/http/web/${service.port}/${i}`);
+  });
+  await until("all have asked", async () => sumOf(await asked(daemon)) === answers.length);
+  const busy = (await loopsOf(daemon)).filter((loop) => loop.checks_under_way > 0).length;
+  for (const { body } of await askAll(daemon, "/status")) {
+    assertEquals(JSON.parse(body).outbound_request_queue_size, answers.length - busy);
+  }
+  let answered = 0;
+  for (const answer of answers) answer.then(() => answered++);
+  await until("all are answered", () => {
+    service.answer("fine");
+    return answered === answers.length;
+  });
+});
+
+Deno.test("a POST is obeyed by all event loops once it is answered", async () => {
+  using folder = new TempFolder();
+  const spool = folder.file("spool");
+  Deno.mkdirSync(spool);
+  await using daemon = await start(4, {
+    spool,
+    config: "allow_remote_spool_changes: true\n",
+    grants: [`--allow-write=${spool}`],
+  });
+  for (let times = 0; times < 100; times++) {
+    const reason = `downtime ${times}`;
+    assertEquals(await post(daemon, "web", { status: "down", reason }), { status: 200, body: "" });
+    for (const { status, body } of await askAll(daemon, "/spool/web/8080")) {
+      assertEquals(status, 503);
+      assertMatch(body, new RegExp(`^Service web in down state since [0-9.]+: ${reason}$`));
+    }
+    assertEquals(await post(daemon, "web", { status: "up" }), { status: 200, body: "" });
+    for (const answer of await askAll(daemon, "/spool/web/8080")) {
+      assertEquals(answer, { status: 200, body: "" });
+    }
+  }
+  const shares = await asked(daemon);
+  assert(shares.every((share) => share > 0), `some event loops were never asked: ${shares}`);
+});
+
+Deno.test("hactl's word is obeyed by all event loops once it has returned", async () => {
+  await using daemon = await start(4);
+  const port = ["-p", String(daemon.port)];
+  const done = { code: 0, stdout: "", stderr: "" };
+  for (let times = 0; times < 50; times++) {
+    const reason = `downtime ${times}`;
+    assertEquals(await hactl(daemon.spool, ["down", "web", "-r", reason, ...port]), done);
+    for (const { status, body } of await askAll(daemon, "/spool/web/8080")) {
+      assertEquals(status, 503);
+      assert(body.endsWith(`: ${reason}`), body);
+    }
+    assertEquals(await hactl(daemon.spool, ["up", "web", ...port]), done);
+    for (const answer of await askAll(daemon, "/spool/web/8080")) {
+      assertEquals(answer, { status: 200, body: "" });
+    }
+  }
+});
+
+Deno.test("SIGTERM stops all event loops once what is under way at each of them is answered", async () => {
+  await using service = await PatientService.start();
+  await using daemon = await start(3, { config: "healthcheck_timeout: 60\nmax_clients: 100\n" });
+  const answers: Promise<{ status: number; body: string }>[] = [];
+  await until("each event loop has a check under way", async () => {
+    answers.push(daemon.get(`/http/web/${service.port}/${answers.length}`));
+    await until("it is under way", () => service.waiting === answers.length);
+    return (await loopsOf(daemon)).every((loop) => loop.checks_under_way > 0);
+  });
+  daemon.kill("SIGTERM");
+  await until("nothing more is accepted", async () => {
+    try {
+      await daemon.get("/status");
+      return false;
+    } catch {
+      return true;
+    }
+  });
+  service.answer("fine");
+  for (const answer of await Promise.all(answers)) {
+    assertEquals(answer, { status: 200, body: "fine" });
+  }
+  assertEquals((await daemon.ended()).code, 0);
+  assertMatch(daemon.log, / INFO stopping on SIGTERM\n$/);
+});
+
+Deno.test("an event loop that hangs does not keep the daemon from stopping", async () => {
+  await using daemon = await start(2, {
+    config: "healthcheck_timeout: 0.5\n",
+    grants: [Debugger.GRANT],
+  });
+  {
+    // Deno does not let a program end while it is debugged.
+    await using debug = await Debugger.attach(daemon.log, 2);
+    debug.run("setTimeout(() => { for (;;); });", debug.loops[0]);
+  }
+  await until("the other tells that it does not answer", async () => {
+    const signal = AbortSignal.timeout(3000);
+    const headers = { connection: "close" };
+    const response = await fetch(daemon.url("/debug/runtime"), { headers, signal });
+    return (await response.json()).event_loops.length === 1;
+  });
+  daemon.kill("SIGTERM");
+  assertEquals((await daemon.ended()).code, 0);
+});
+
+Deno.test("event loops share every port, and find one where any will do", async () => {
+  const port = freePort();
+  await using daemon = await start(3, { args: ["-p", "0", "-p", String(port)] });
+  await daemon.logged(new RegExp(`listens on 127.0.0.1 port ${port}\n`));
+  const listening = [...daemon.log.matchAll(/listens on 127\.0\.0\.1 port (\d+)/g)];
+  assertEquals(listening.map(([, number]) => Number(number)), [daemon.port, port]);
+  for (const own of [daemon.port, port]) {
+    const before = await asked(daemon);
+    await until("each event loop was asked by this port", async () => {
+      const response = await fetch(`http://127.0.0.1:${own}/tcp/web/${port}`, {
+        headers: { connection: "close" },
+      });
+      assertEquals(response.status, 200);
+      await response.body?.cancel();
+      return (await asked(daemon)).every((share, loop) => share > before[loop]!);
+    });
+  }
+});
+
+Deno.test("several event loops need the grant to read their own code, and say so in one line", async () => {
+  using folder = new TempFolder();
+  const root = FOR_EVENT_LOOPS[0]!.replace("--allow-read=", "");
+  assertEquals(
+    await runDaemon(
+      ["-n", "2", "-p", "0", "-B", "127.0.0.1", "--spool-root", folder.path],
+      flagsOf(daemonGrants(folder.path)),
+    ),
+    {
+      code: 1,
+      stdout: "",
+      stderr: `hacheck: -n above 1 needs --allow-read=${root}: event loops read their own code\n`,
+    },
+  );
+});
+
+for (const [first, second] of [[1, 2], [2, 1], [2, 2]] as const) {
+  Deno.test(`a daemon with -n ${second} does not share the port of one with -n ${first}`, async () => {
+    await using daemon = await start(first);
+    const { code, stdout, stderr } = await runDaemon(
+      [
+        ...["-n", String(second), "-p", String(daemon.port)],
+        ...["-B", "127.0.0.1", "--spool-root", daemon.spool],
+      ],
+      [...flagsOf(daemonGrants(daemon.spool)), ...FOR_EVENT_LOOPS],
+    );
+    assertEquals({ code, stdout }, { code: 1, stdout: "" });
+    assertEquals(
+      stderr,
+      `hacheck: Cannot listen on 127.0.0.1 port ${daemon.port}: Address already in use (os error 98)\n`,
+    );
+    assertEquals((await daemon.get("/status")).status, 200);
+  });
+}
+
+Deno.test("an event loop survives a fault that nobody caught, and tells of it", async () => {
+  await using daemon = await start(2, { grants: [Debugger.GRANT] });
+  await using debug = await Debugger.attach(daemon.log, 2);
+  const { loops } = debug;
+  debug.run('setTimeout(() => { throw new Error("struck") });', loops[0]);
+  await daemon.logged(/ERROR a fault of hacheck's own: Error: struck/);
+  debug.run('Promise.reject(new Error("dropped"));', loops[0]);
+  await daemon.logged(/ERROR a fault of hacheck's own: Error: dropped/);
+  assertEquals((await loopsOf(daemon)).length, 2);
+  assertEquals(debug.loops, loops);
+});
+
+Deno.test("an event loop that dies is replaced, and the daemon answers throughout", async () => {
+  await using daemon = await start(3, { grants: [Debugger.GRANT] });
+  await using debug = await Debugger.attach(daemon.log, 3);
+  Deno.writeTextFileSync(`${daemon.spool}/web`, "maint");
+  await until("it is known", async () => {
+    return (await askAll(daemon, "/spool/web/0")).every(({ status }) => status === 503);
+  });
+  const clients = new Clients(4, daemon, "/spool/web/0", 503);
+  await using _stops = clients;
+  for (let deaths = 1; deaths <= 5; deaths++) {
+    const [victim] = debug.loops;
+    await clients.more();
+    debug.kill(victim!);
+    await until("it is replaced", async () => {
+      return !debug.loops.includes(victim!) && (await loopsOf(daemon)).length === 3;
+    });
+    const told = daemon.log.match(/ERROR an event loop died and is replaced: .*struck/g) ?? [];
+    assertEquals(told.length, deaths);
+    const { lost } = clients;
+    await clients.more();
+    assertEquals(clients.lost, lost);
+    // Whoever was just being answered, or was accepted by the one that died.
+    assert(lost <= 2 * 4 * deaths, `${lost} requests lost by ${deaths} deaths`);
+  }
+  assertEquals(clients.wrong, 0);
+});
+
+/** What keeps an event loop from starting, and what ends it. */
+const HINDRANCES = [
+  {
+    hindrance: "the spool is away",
+    why:
+      /ERROR an event loop cannot be replaced yet: Cannot read spool .*: there is no such folder/g,
+    begin: ({ spool }: Daemon) => Deno.renameSync(spool, `${spool}.away`),
+    end: ({ spool }: Daemon) => Deno.renameSync(`${spool}.away`, spool),
+  },
+  {
+    hindrance: "its code is away",
+    why: /ERROR an event loop cannot be replaced yet: .*worker\.ts\.away/g,
+    begin: (_: Daemon, debug: Debugger) =>
+      debug.run(`const There = Worker;
+        Worker = class extends There {
+          constructor(url, options) {
+            super(url + ".away", options);
+          }
+        };`),
+    end: (_: Daemon, debug: Debugger) => debug.run("Worker = There;"),
+  },
+] as const;
+
+for (const { hindrance, why, begin, end } of HINDRANCES) {
+  Deno.test(`an event loop that dies is replaced later if ${hindrance}`, async () => {
+    await using daemon = await start(3, { grants: [Debugger.GRANT] });
+    await using debug = await Debugger.attach(daemon.log, 3);
+    const tries = () => (daemon.log.match(why) ?? []).length;
+    begin(daemon, debug);
+    debug.kill(debug.loops[0]!);
+    await until("it was tried more than once", () => tries() >= 3);
+    assertEquals((await loopsOf(daemon)).length, 2);
+    for (const { status } of await askAll(daemon, "/spool/web/0")) assertEquals(status, 200);
+
+    end(daemon, debug);
+    await until("it is replaced", async () => (await loopsOf(daemon)).length === 3);
+    // Those that could not start are gone, and nobody tries any more.
+    const tried = tries();
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    assertEquals([tries(), debug.loops.length], [tried, 3]);
+    assertEquals((await loopsOf(daemon)).length, 3);
+  });
+}
+
+Deno.test("a daemon that was killed starts again on its port at once, and knows what is down", async () => {
+  const port = String(freePort());
+  using folder = new TempFolder();
+  const options = {
+    spool: folder.path,
+    args: ["-p", port],
+    config: "allow_remote_spool_changes: true\n",
+    grants: [`--allow-write=${folder.path}`],
+  };
+  let daemon = await start(3, options);
+  try {
+    await post(daemon, "web", { status: "down", reason: "maint" });
+    for (let times = 1; times <= 3; times++) {
+      const clients = new Clients(4, daemon, "/spool/web/0", 503);
+      await using _stops = clients;
+      await clients.more();
+      assertEquals(clients.lost, 0);
+      daemon.kill("SIGKILL");
+      await daemon[Symbol.asyncDispose]();
+      daemon = await start(3, options);
+      await clients.more();
+      const { lost } = clients;
+      await clients.more();
+      assertEquals([clients.wrong, clients.lost], [0, lost]);
+    }
+  } finally {
+    await daemon[Symbol.asyncDispose]();
+  }
+});

@@ -1,0 +1,130 @@
+import { flagsOf, hactlGrants } from "../../src/permissions.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { askBeside, IN_OWN_NETWORK, NETWORK_PROGRAMS, runBeside } from "../network.ts";
+import { Daemon } from "../programs.ts";
+import { serverTest, until } from "../servers/mod.ts";
+
+const HACTL = new URL("../../cli/hactl.ts", import.meta.url).pathname;
+
+/** Spellings of addresses of this machine, which all count as 127.0.0.1. */
+const OWN = ["127.0.0.1", "10.9.8.7", "fd00::7", "FD00:0:0::0007"];
+
+/** Addresses that stay what they are. */
+const OTHERS = ["127.0.0.2", "::1", "10.9.8.8", "fd00::8", "224.0.0.1", "255.255.255.255"];
+
+/** How a balancer tells which address it means. */
+const WAYS: readonly ((address: string, port: number) => Record<string, string>)[] = [
+  (address) => ({ "X-Nerve-Check-IP": address }),
+  (address, port) => ({
+    "X-Haproxy-Server-State": `UP; address=${address}; port=${port}; name=web/a; node=lb1`,
+  }),
+  (address, port) => ({
+    "X-Haproxy-Server-State": `UP; address=${address}; port=${port}`,
+    "X-Nerve-Check-IP": "10.9.8.8",
+  }),
+];
+
+/** Starts a daemon in a network of its own. It is the service that is checked, and listens on 127.0.0.1 only. */
+function start(): Promise<Daemon> {
+  return Daemon.start({ wrapper: IN_OWN_NETWORK, config: "cache_time: 60\n" });
+}
+
+serverTest(
+  "a check of an own address goes to 127.0.0.1, one of another where it says",
+  NETWORK_PROGRAMS,
+  async () => {
+    await using daemon = await start();
+    for (const way of WAYS) {
+      for (const address of [...OWN, ...OTHERS]) {
+        const path = `/tcp/web/${daemon.port}`;
+        const { status } = await askBeside(daemon, path, way(address, daemon.port));
+        assertEquals([address, status], [address, OWN.includes(address) ? 200 : 503]);
+      }
+    }
+  },
+);
+
+serverTest("all own addresses share one result in the cache", NETWORK_PROGRAMS, async () => {
+  await using daemon = await start();
+  for (const way of WAYS) {
+    for (const address of OWN) {
+      const path = `/http/web/${daemon.port}/spool/probe/0`;
+      const answer = await askBeside(daemon, path, way(address, daemon.port));
+      assertEquals(answer, { status: 200, body: "" });
+    }
+  }
+  const { service_access_counts: counts } = JSON.parse(
+    (await askBeside(daemon, "/status/count")).body,
+  );
+  const asked = WAYS.length * OWN.length;
+  assertEquals(counts, { web: { "127.0.0.1": asked }, probe: { "127.0.0.1": 1 } });
+});
+
+/** Records, and the addresses for which they keep port 8080 down. */
+const RECORDS: readonly [name: string, addresses: readonly string[]][] = [
+  ["web", [...OWN, ...OTHERS]],
+  ["web:8080", [...OWN, ...OTHERS]],
+  ["web:10.9.8.7:8080", OWN],
+  ["web:fd00::7:8080", OWN],
+  ["web:FD00:0::7:8080", OWN],
+  ["web:127.0.0.2:8080", ["127.0.0.2"]],
+  ["web:::1:8080", ["::1"]],
+  ["web:10.9.8.8:8080", ["10.9.8.8"]],
+  ["web:fd00::8:8080", ["fd00::8"]],
+  ["web:10.9.8.7:8081", []],
+];
+
+for (const [name, addresses] of RECORDS) {
+  serverTest(`the record ${name} keeps down who it should`, NETWORK_PROGRAMS, async () => {
+    await using daemon = await start();
+    Deno.writeTextFileSync(`${daemon.spool}/${name}`, "maint");
+    await until("it is known", async () => {
+      return JSON.parse((await askBeside(daemon, "/status")).body).spool.records === 1;
+    });
+    for (const way of WAYS) {
+      for (const address of [...OWN, ...OTHERS]) {
+        const answer = await askBeside(daemon, "/spool/web/8080", way(address, 8080));
+        assertEquals(
+          { address, ...answer },
+          addresses.includes(address)
+            ? { address, status: 503, body: "Service web in down state: maint" }
+            : { address, status: 200, body: "" },
+        );
+      }
+    }
+  });
+}
+
+for (const host of ["10.9.8.7", "fd00::7", "127.0.0.1", "10.9.8.8", "127.0.0.2", "::1"]) {
+  serverTest(
+    `hactl marks port 8080 of ${host} alone, and all of its names`,
+    NETWORK_PROGRAMS,
+    async () => {
+      await using daemon = await start();
+      const marked = ["127.0.0.1"].includes(host)
+        ? [...OWN, ...OTHERS] // Without a host, it is the port whatever the host.
+        : OWN.includes(host)
+        ? OWN
+        : [host];
+      for (const [command, status] of [["down", 503], ["up", 200]] as const) {
+        assertEquals(
+          await runBeside(
+            daemon,
+            ...[Deno.execPath(), "run", ...flagsOf(hactlGrants(daemon.spool)), HACTL],
+            ...[command, "web", "-P", "8080", "-H", host, "-r", "maint"],
+            ...["-p", String(daemon.port), "--spool-root", daemon.spool],
+          ),
+          { code: 0, stdout: "", stderr: "" },
+        );
+        for (const address of [...OWN, ...OTHERS]) {
+          const answer = await askBeside(daemon, "/spool/web/8080", {
+            "X-Nerve-Check-IP": address,
+          });
+          const expected = marked.includes(address) ? status : 200;
+          assertEquals([command, address, answer.status], [command, address, expected]);
+        }
+      }
+      assert(!daemon.log.includes("ERROR"), daemon.log);
+    },
+  );
+}

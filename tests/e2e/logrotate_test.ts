@@ -1,0 +1,265 @@
+import { daemonGrants, flagsOf } from "../../src/permissions.ts";
+import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { Daemon, FOR_EVENT_LOOPS, run, runDaemon, TempFolder } from "../programs.ts";
+import { freePort, serverTest, until } from "../servers/mod.ts";
+
+const LOGROTATE = "/usr/sbin/logrotate";
+
+const ROTATIONS = 5;
+
+/** A daemon that logs every request to a file, which the real logrotate looks after. */
+class RotatedDaemon implements AsyncDisposable {
+  readonly #folder: TempFolder;
+  readonly #daemon: Daemon;
+  #clients: Promise<void>[] = [];
+  #quiet = true;
+
+  /** How many requests have been sent. */
+  asked = 0;
+  /** The numbers of the requests that were answered. */
+  readonly answered: number[] = [];
+
+  private constructor(folder: TempFolder, daemon: Daemon) {
+    this.#folder = folder;
+    this.#daemon = daemon;
+  }
+
+  /** Starts it. It may read and write the file, and nothing beside it. */
+  static async start(loops: number, format: string, rotation: string): Promise<RotatedDaemon> {
+    const folder = new TempFolder();
+    Deno.mkdirSync(folder.file("log"));
+    const log = folder.file("log/hacheck.log");
+    folder.write("logrotate.conf", `${log} {\n rotate 100\n missingok\n ${rotation}\n}\n`);
+    try {
+      return new RotatedDaemon(
+        folder,
+        await Daemon.start({
+          args: ["-v", "-n", String(loops)],
+          config: `log_path: ${log}\nlog_format: ${format}\n`,
+          grants: [...FOR_EVENT_LOOPS, `--allow-read=${log}`, `--allow-write=${log}`],
+          port: freePort(),
+        }),
+      );
+    } catch (error) {
+      folder[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Asks one thing after another, at once for many clients, each time by another name. */
+  load(): void {
+    this.#quiet = false;
+    this.#clients = Array.from({ length: 8 }, async () => {
+      while (!this.#quiet) {
+        const number = this.asked++;
+        const { status } = await this.#daemon.get(`/spool/request-${number}/0`);
+        assertEquals(status, 200);
+        this.answered.push(number);
+      }
+    });
+  }
+
+  /** Waits until more requests have been answered. */
+  async more(): Promise<void> {
+    const enough = this.answered.length + 100;
+    await until("more requests are answered", () => this.answered.length >= enough);
+  }
+
+  /** Ends the load. */
+  async quiet(): Promise<void> {
+    this.#quiet = true;
+    await Promise.all(this.#clients);
+  }
+
+  /** Rotates the log. */
+  async rotate(): Promise<void> {
+    const { code, stderr } = await run(LOGROTATE, [
+      ...["--force", "--state", this.#folder.file("state")],
+      this.#folder.file("logrotate.conf"),
+    ]);
+    assertEquals({ code, stderr }, { code: 0, stderr: "" });
+  }
+
+  /** What each file of the log's folder holds. */
+  files(): Record<string, string> {
+    const path = this.#folder.file("log");
+    return Object.fromEntries(
+      [...Deno.readDirSync(path)].map(({ name }) => [
+        name,
+        Deno.readTextFileSync(`${path}/${name}`),
+      ]),
+    );
+  }
+
+  /** The mode of the log file. */
+  get mode(): number {
+    return Deno.statSync(this.#folder.file("log/hacheck.log")).mode! & 0o777;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.quiet().catch(() => {});
+    await this.#daemon[Symbol.asyncDispose]();
+    this.#folder[Symbol.dispose]();
+  }
+}
+
+/** The numbers of the requests that a log tells of, in the order of its lines. */
+function numbersIn(log: string): number[] {
+  return [...log.matchAll(/\/spool\/request-(\d+)\/0 /g)].map(([, number]) => Number(number));
+}
+
+/** Fails unless every line of a log is whole. */
+function assertWhole(log: string, format: string): void {
+  assert(log === "" || log.endsWith("\n"));
+  for (const line of log.split("\n").slice(0, -1)) {
+    if (format === "json") assertEquals(typeof JSON.parse(line).message, "string");
+    else assertMatch(line, /^\d{4}-\d\d-\d\dT[\d:.]+Z (?:DEBUG|INFO|WARNING) [^\0]+$/);
+  }
+}
+
+/** The files that there are after so many rotations. */
+const ROTATED = [
+  "hacheck.log",
+  ...Array.from({ length: ROTATIONS }, (_, i) => `hacheck.log.${i + 1}`),
+];
+
+for (const loops of [1, 3]) {
+  for (const format of ["text", "json"]) {
+    serverTest(
+      `rotations under load lose and double no line of ${format} with -n ${loops}`,
+      [LOGROTATE],
+      async () => {
+        // logrotate would move away a file that hacheck was quicker to create, and overwrite the last such one.
+        await using daemon = await RotatedDaemon.start(loops, format, "nocreate");
+        daemon.load();
+        for (let rotations = 0; rotations < ROTATIONS; rotations++) {
+          await daemon.more();
+          await daemon.rotate();
+        }
+        await daemon.more();
+        await daemon.quiet();
+
+        const files = daemon.files();
+        assertEquals(Object.keys(files).sort(), ROTATED);
+        for (const log of Object.values(files)) assertWhole(log, format);
+        for (const [name, log] of Object.entries(files)) {
+          assert(numbersIn(log).length > 0, `${name} tells of no request`);
+        }
+        assertEquals(
+          Object.values(files).flatMap(numbersIn).sort((a, b) => a - b),
+          daemon.answered.sort((a, b) => a - b),
+        );
+        assertEquals(daemon.mode & 0o027, 0, "nobody but the owner writes, others do not read");
+      },
+    );
+  }
+
+  serverTest(
+    `with -n ${loops}, the log goes on in the file that logrotate creates`,
+    [LOGROTATE],
+    async () => {
+      await using daemon = await RotatedDaemon.start(loops, "text", "create 0604");
+      for (let rotations = 0; rotations < ROTATIONS; rotations++) {
+        daemon.load();
+        await daemon.more();
+        await daemon.quiet();
+        await daemon.rotate();
+      }
+      const { answered } = daemon;
+      const before = answered.length;
+      daemon.load();
+      await daemon.more();
+      await daemon.quiet();
+
+      const files = daemon.files();
+      assertEquals(Object.keys(files).sort(), ROTATED);
+      const last = numbersIn(files["hacheck.log"]!).sort((a, b) => a - b);
+      assertEquals(last, answered.slice(before).sort((a, b) => a - b));
+      assertEquals(
+        Object.values(files).flatMap(numbersIn).sort((a, b) => a - b),
+        answered.sort((a, b) => a - b),
+      );
+      assertEquals(daemon.mode, 0o604);
+    },
+  );
+
+  serverTest(
+    `with -n ${loops}, the log goes on at the start of a file that logrotate copies and truncates`,
+    [LOGROTATE],
+    async () => {
+      await using daemon = await RotatedDaemon.start(loops, "text", "copytruncate");
+      daemon.load();
+      for (let rotations = 0; rotations < ROTATIONS; rotations++) {
+        await daemon.more();
+        await daemon.rotate();
+      }
+      // What is logged between the copy and the truncation is lost, by logrotate's own design.
+      const first = daemon.asked;
+      await daemon.more();
+      await daemon.quiet();
+
+      const files = daemon.files();
+      assertEquals(Object.keys(files).sort(), ROTATED);
+      const last = files["hacheck.log"]!;
+      assertWhole(last, "text");
+      const told = new Set(numbersIn(last));
+      assertEquals(daemon.answered.filter((number) => number >= first && !told.has(number)), []);
+      const all = Object.values(files).flatMap(numbersIn);
+      assertEquals(new Set(all).size, all.length, "no line is there twice");
+    },
+  );
+}
+
+for (const format of ["text", "json"]) {
+  Deno.test(`what holds line feeds is one line of ${format} in the log`, async () => {
+    using folder = new TempFolder();
+    const log = folder.file("hacheck.log");
+    const key = 'evil\n2026-01-01T00:00:00.000Z INFO {"@timestamp":"…"}\r\n\u2028\u0000';
+    await using daemon = await Daemon.start({
+      config: `${JSON.stringify(key)}: 1\nlog_path: ${log}\nlog_format: ${format}\n`,
+      grants: [`--allow-read=${log}`, `--allow-write=${log}`],
+      port: freePort(),
+    });
+    const content = Deno.readTextFileSync(log);
+    assertWhole(content, format);
+    const lines = content.split("\n").slice(0, -1);
+    assertEquals(lines.length, 2);
+    if (format === "json") {
+      const [warning, info] = lines.map((line) => JSON.parse(line));
+      assertEquals([warning.level, warning.properties.key], ["WARN", key]);
+      assert(warning.message.startsWith(`unknown key ${key} in `), warning.message);
+      assertEquals([info.level, info.properties.port], ["INFO", daemon.port]);
+      assertMatch(info.message, /^hacheck \S+ listens on 127\.0\.0\.1 port \d+$/);
+    } else {
+      assertMatch(
+        lines[0]!,
+        /^\S+Z WARNING unknown key evil\\n2026-01-01\S+ INFO \S+\\u000d\\n\\u2028/,
+      );
+      assertMatch(lines[1]!, /^\S+Z INFO hacheck \S+ listens on 127\.0\.0\.1 port \d+$/);
+    }
+  });
+}
+
+for (const granted of ["", "read"]) {
+  Deno.test(`a log file that may not be written is told of at start, with ${granted || "no"} grant`, async () => {
+    using folder = new TempFolder();
+    const log = folder.file("hacheck.log");
+    const config = folder.write("hacheck.yaml", `log_path: ${log}\n`);
+    const spool = folder.file("spool");
+    assertEquals(
+      await runDaemon(
+        ["-c", config, "-p", "0", "-B", "127.0.0.1", "--spool-root", spool],
+        [
+          ...[...flagsOf(daemonGrants(spool)), `--allow-read=${config}`],
+          ...granted === "" ? [] : [`--allow-${granted}=${log}`],
+        ],
+      ),
+      {
+        code: 1,
+        stdout: "",
+        stderr:
+          `hacheck: Cannot open log_path ${log}: it needs --allow-read=${log} --allow-write=${log}\n`,
+      },
+    );
+  });
+}

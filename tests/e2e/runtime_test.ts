@@ -1,0 +1,155 @@
+import { VERSION } from "../../src/version.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { askBeside, IN_OWN_NETWORK, NETWORK_PROGRAMS } from "../network.ts";
+import { Daemon, FOR_EVENT_LOOPS } from "../programs.ts";
+import { ClosedPort } from "../servers/faulty.ts";
+import { serverTest, until } from "../servers/mod.ts";
+import { PatientService } from "../servers/patient.ts";
+
+const PAGE = "/debug/runtime";
+
+async function runtime(daemon: Daemon) {
+  const response = await fetch(daemon.url(PAGE), { headers: { connection: "close" } });
+  assertEquals(response.status, 200);
+  assertEquals(response.headers.get("content-type"), "application/json; charset=UTF-8");
+  return await response.json();
+}
+
+for (const loops of [1, 3]) {
+  Deno.test(`/debug/runtime tells of the program, and how each of ${loops} event loops is`, async () => {
+    await using daemon = await Daemon.start({
+      args: ["-n", String(loops)],
+      grants: FOR_EVENT_LOOPS,
+    });
+    const { versions, permissions, event_loops, ...others } = await runtime(daemon);
+    assertEquals(others, {});
+    assertEquals(versions, { hacheck: VERSION, ...Deno.version });
+    assertEquals(permissions, {
+      everything: {
+        read: "prompt",
+        write: "prompt",
+        net: "granted",
+        env: "prompt",
+        sys: "prompt",
+        run: "prompt",
+        ffi: "prompt",
+        import: "prompt",
+      },
+      spool: { read: "granted", write: "prompt" },
+    });
+    assertEquals(event_loops.length, loops);
+    for (const { memory, event_loop_delay: delay, ...counts } of event_loops) {
+      assertEquals(Object.keys(memory).sort(), ["external", "heapTotal", "heapUsed", "rss"]);
+      for (const [name, bytes] of Object.entries(memory)) {
+        assert(Number.isInteger(bytes) && bytes as number > 0, `${name}: ${bytes}`);
+      }
+      assert(memory.heapUsed <= memory.heapTotal && memory.heapTotal < memory.rss);
+      assertEquals(Object.keys(delay).sort(), ["last", "max", "mean"]);
+      assertEquals(counts, { checks_under_way: 0, checks_queued: 0, checks: {} });
+    }
+    await until("the delay of every event loop is measured", async () => {
+      const { event_loops } = await runtime(daemon);
+      return event_loops.every(({ event_loop_delay: { last, mean, max } }: {
+        event_loop_delay: Record<string, number>;
+      }) => max! > 0 && max! >= last! && max! >= mean! && mean! > 0);
+    });
+  });
+}
+
+Deno.test("/debug/runtime counts the checks that were asked for by protocol", async () => {
+  using port = await ClosedPort.open();
+  await using daemon = await Daemon.start({ config: "cache_time: 60\n" });
+  for (
+    const [path, status] of [
+      [`/tcp/web/${port.port}`, 503],
+      [`/tcp/web/${port.port}`, 503],
+      [`/tcp/api/${port.port}`, 503],
+      [`/http/web/${port.port}/x`, 503],
+      ["/spool/web/0", 200],
+      ["/http/web/0/x", 400],
+      // Those are none.
+      ["/gopher/web/70", 404],
+      ["/http/web/99999/x", 400],
+      ["/status", 200],
+      ["/status/spool/web/0", 200],
+    ] as const
+  ) {
+    assertEquals([path, (await daemon.get(path)).status], [path, status]);
+  }
+  const { event_loops: [{ checks }] } = await runtime(daemon);
+  assertEquals(checks, { tcp: 3, http: 2, spool: 1 });
+});
+
+Deno.test("/debug/runtime tells of the checks under way and of those that wait", async () => {
+  await using service = await PatientService.start();
+  await using daemon = await Daemon.start({ config: "max_clients: 2\n" });
+  const ask = (path: string) => daemon.get(`/http/web/${service.port}/${path}`);
+  const answers = ["a", "a", "b", "c", "d", "e"].map(ask);
+  const now = async () => {
+    const { event_loops: [{ checks_under_way, checks_queued }] } = await runtime(daemon);
+    return [checks_under_way, checks_queued];
+  };
+  for (const expected of [[2, 3], [2, 1], [1, 0]]) {
+    await until(`it says ${expected}`, async () => String(await now()) === String(expected));
+    await until("they have asked", () => service.waiting === expected[0]);
+    service.answer("fine");
+  }
+  for (const answer of await Promise.all(answers)) {
+    assertEquals(answer, { status: 200, body: "fine" });
+  }
+  assertEquals(await now(), [0, 0]);
+});
+
+Deno.test("/debug/runtime tells whether the daemon may write its spool", async () => {
+  const spool = Deno.makeTempDirSync();
+  try {
+    await using daemon = await Daemon.start({ spool, grants: [`--allow-write=${spool}`] });
+    const { permissions } = await runtime(daemon);
+    assertEquals(permissions.spool, { read: "granted", write: "granted" });
+    assertEquals(permissions.everything.write, "prompt");
+  } finally {
+    Deno.removeSync(spool);
+  }
+});
+
+/** Where a daemon listens, where it is asked at, from where, and whether it tells that client of its runtime. */
+const CLIENTS: readonly [bind: string, host: string, from: string, tells: boolean][] = [
+  ["0.0.0.0", "127.0.0.1", "127.0.0.1", true],
+  ["0.0.0.0", "127.0.0.1", "127.0.0.2", true],
+  ["0.0.0.0", "10.9.8.7", "10.9.8.7", false],
+  ["0.0.0.0", "127.0.0.1", "10.9.8.7", false],
+  ["::", "::1", "::1", true],
+  ["::", "fd00::7", "fd00::7", false],
+  ["::", "127.0.0.1", "127.0.0.1", true],
+  ["::", "10.9.8.7", "10.9.8.7", false],
+];
+
+serverTest(
+  "/debug/runtime is for clients on this host, whom every page calls by one name",
+  NETWORK_PROGRAMS,
+  async () => {
+    for (const bind of new Set(CLIENTS.map(([bind]) => bind))) {
+      await using daemon = await Daemon.start({
+        wrapper: IN_OWN_NETWORK,
+        args: ["-B", bind, "-v"],
+      });
+      for (const [, host, from, tells] of CLIENTS.filter(([own]) => own === bind)) {
+        const ask = (path: string) => askBeside(daemon, path, {}, host, ["--interface", from]);
+        const { status, body } = await ask(PAGE);
+        assertEquals([bind, host, from, status], [bind, host, from, tells ? 200 : 403]);
+        if (!tells) assertEquals(body, "Only for clients on this host");
+        await ask(`/spool/${from.replaceAll(":", "-")}/0`);
+        await daemon.logged(new RegExp(`/debug/runtime \\(${from.replaceAll(".", "\\.")}\\) `));
+      }
+      const counts = await askBeside(
+        daemon,
+        "/status/count",
+        {},
+        bind === "::" ? "::1" : undefined,
+      );
+      for (const [name, clients] of Object.entries(JSON.parse(counts.body).service_access_counts)) {
+        assertEquals(Object.keys(clients as object), [name.replaceAll("-", ":")]);
+      }
+    }
+  },
+);

@@ -1,0 +1,56 @@
+import { ensureDescriptors } from "../../src/descriptors.ts";
+import { assertEquals } from "../assert.ts";
+import { run, TempFolder } from "../programs.ts";
+
+const MODULE = new URL("../../src/descriptors.ts", import.meta.url).href;
+
+Deno.test("ensureDescriptors() is content with what there is, and opens nothing for it", async () => {
+  for (const wanted of [null, "max"] as const) {
+    assertEquals(await ensureDescriptors(wanted, "/nowhere"), undefined);
+  }
+});
+
+Deno.test("ensureDescriptors() leaves a path that cannot be opened to who needs it", async () => {
+  assertEquals(await ensureDescriptors(1_000_000, "/nowhere"), undefined);
+});
+
+/** The limit, what is wanted, and what is said: in a process of its own, since it takes all that there are. */
+const CASES = [
+  { limit: 300, wanted: 64, says: "" },
+  { limit: 300, wanted: 299, says: "" },
+  { limit: 300, wanted: 300, says: "" },
+  {
+    limit: 300,
+    wanted: 301,
+    says: "DescriptorsError: rlimit_nofile: expected at most 300, the hard limit: found 301",
+  },
+  {
+    limit: 4096,
+    wanted: 1_000_000,
+    says: "DescriptorsError: rlimit_nofile: expected at most 4096, the hard limit: found 1000000",
+  },
+];
+
+for (const { limit, wanted, says } of CASES) {
+  Deno.test(`ensureDescriptors() says ${says === "" ? "nothing" : "no"} to ${wanted} where there are ${limit}, and closes all that it opened`, async () => {
+    using folder = new TempFolder();
+    const code = `
+      import { openSync } from "node:fs";
+      import { ensureDescriptors } from "${MODULE}";
+      const path = ${JSON.stringify(folder.path)};
+      const before = openSync(path, "r");
+      try {
+        await ensureDescriptors(${wanted}, path);
+      } catch (error) {
+        console.log(String(error));
+      }
+      const after = openSync(path, "r");
+      if (after > before + 10) console.log("descriptors are left open");
+    `;
+    const { stdout, stderr } = await run("sh", [
+      ...["-c", `ulimit -n ${limit} && exec "$@"`, "sh"],
+      ...[Deno.execPath(), "eval", code],
+    ]);
+    assertEquals({ stdout: stdout.trim(), stderr }, { stdout: says, stderr: "" });
+  });
+}
