@@ -54,7 +54,11 @@ export class Connection implements Disposable {
    */
   static async open(hostname: string, port: number, signal: AbortSignal): Promise<Connection> {
     signal.throwIfAborted();
-    const socket = await orReason(signal, Deno.connect({ hostname, port, signal }));
+    const connecting = AbortSignal.any([signal]);
+    // Deno asks the signal again when it has connected, and if it throws then, the socket is open
+    // and nobody has it to close it.
+    connecting.throwIfAborted = () => {};
+    const socket = await orReason(signal, Deno.connect({ hostname, port, signal: connecting }));
     if (signal.aborted) {
       socket.close();
       throw signal.reason;

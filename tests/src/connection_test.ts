@@ -69,15 +69,20 @@ Deno.test("Connection.open() ends with the deadline's reason while it connects",
 
 Deno.test("Connection.open() leaves nothing open whenever the deadline comes", async () => {
   await using server = await FaultyServer.start(silent);
-  for (let turns = 0; turns < 100; turns++) {
-    const { signal, end } = deadline();
-    const opening = Connection.open("127.0.0.1", server.port, signal);
-    // A few turns of the event loop later each time, so that connecting is over now and then.
-    for (let turn = 0; turn < turns % 5; turn++) {
-      await new Promise((resolve) => setTimeout(resolve, 0));
-    }
-    end();
-    await opening.catch(() => {});
+  for (let turn = 0; turn < 40; turn++) {
+    // Many at once, so that the deadline of some comes just when they have connected.
+    const ends = Array.from({ length: 50 }, async () => {
+      const { signal, end } = deadline();
+      const timer = setTimeout(end, turn % 4);
+      try {
+        using _connection = await Connection.open("127.0.0.1", server.port, signal);
+      } catch {
+        // The deadline came first.
+      } finally {
+        clearTimeout(timer);
+      }
+    });
+    await Promise.all(ends);
   }
   await until("no connection is open", async () => await server.connected() === 0);
 });
