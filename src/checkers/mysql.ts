@@ -1,4 +1,3 @@
-import { Duplex } from "node:stream";
 import { BufferedReader, EndedError } from "../buffered_reader.ts";
 import type { Checker, CheckRequest, Verdict } from "../check.ts";
 import { Connection } from "../connection.ts";
@@ -60,6 +59,7 @@ export function mysqlChecker({ username, password }: MysqlCheckOptions): Checker
 async function logIn(connection: Connection, user: string, password: string): Promise<void> {
   // 58 ms that only a host with MySQL checks has to pay, and only once.
   const { createConnection } = (await import("mysql2")).default;
+  const { Duplex } = await import("node:stream");
   const reader = new BufferedReader(connection);
   let packets = 0;
   const stream = new Duplex({

@@ -1,4 +1,3 @@
-import { Duplex } from "node:stream";
 import type { ClientConfig } from "pg";
 import { BufferedReader, EndedError } from "../buffered_reader.ts";
 import type { Checker, CheckRequest, Verdict } from "../check.ts";
@@ -66,6 +65,7 @@ export function postgresChecker({ username, password, database }: PostgresCheckO
 async function logIn(connection: Connection, config: ClientConfig): Promise<void> {
   // 28 ms that only a host with PostgreSQL checks has to pay, and only once.
   const { Client } = (await import("pg")).default;
+  const { Duplex } = await import("node:stream");
   const reader = new BufferedReader(connection);
   let last: number | undefined;
   const stream = new Duplex({
