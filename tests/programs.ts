@@ -224,7 +224,9 @@ export async function run(
 
 /** Runs the daemon's program where it is expected to end by itself. */
 export function runDaemon(args: readonly string[], grants: readonly string[]): Promise<Result> {
-  return run(Deno.execPath(), ["run", ...grants, `${ROOT}main.ts`, ...args], { NO_COLOR: "1" });
+  const patience = String(PATIENCE_MS / 1000);
+  const program = [Deno.execPath(), "run", ...grants, `${ROOT}main.ts`];
+  return run("timeout", [patience, ...program, ...args], { NO_COLOR: "1" });
 }
 
 /** Runs hactl on a spool, with the permissions of the README. */

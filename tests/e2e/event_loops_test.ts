@@ -246,7 +246,10 @@ Deno.test("an event loop that hangs does not keep the daemon from stopping", asy
     return (await response.json()).event_loops.length === 1;
   });
   daemon.kill("SIGTERM");
-  assertEquals((await daemon.ended()).code, 0);
+  let code: number | undefined;
+  const ended = daemon.ended().then((status) => code = status.code);
+  await until("it has ended", () => code !== undefined);
+  assertEquals(await ended, 0);
 });
 
 Deno.test("event loops share every port, and find one where any will do", async () => {

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { Daemon, TempFolder } from "../programs.ts";
 import { Authority, CERTIFICATE_PROGRAMS } from "../servers/certificates.ts";
 import { connectionsTo, FAULTS, FaultyServer, silent } from "../servers/faulty.ts";
-import { Grpc } from "../servers/grpc.ts";
+import { Grpc, GRPC_PROGRAMS } from "../servers/grpc.ts";
 import { HAProxy } from "../servers/haproxy.ts";
 import { MariaDb, MARIADB_PROGRAMS, USER } from "../servers/mariadb.ts";
 import { serverTest, until } from "../servers/mod.ts";
@@ -112,9 +112,15 @@ backend web
     server a 127.0.0.1:1
 `),
   },
-  { check: ["grpc"], up: /^SERVING$/, start: () => Grpc.start({ "": "SERVING" }) },
+  {
+    check: ["grpc"],
+    programs: GRPC_PROGRAMS,
+    up: /^SERVING$/,
+    start: () => Grpc.start({ "": "SERVING" }),
+  },
   {
     check: ["grpc", "/shop.v1.Cart"],
+    programs: GRPC_PROGRAMS,
     up: /^SERVING$/,
     start: () => Grpc.start({ "": "NOT_SERVING", "shop.v1.Cart": "SERVING" }),
   },

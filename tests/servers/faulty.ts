@@ -257,9 +257,11 @@ export class FullPort implements Disposable {
 export async function connectionsTo(port: number): Promise<number> {
   // Deno lets no program read this by itself that may not do everything.
   const { stdout } = await run("cat", ["/proc/net/tcp"]);
+  const rows = stdout.split("\n").map((line) => line.trim().split(/\s+/));
+  const listening = new Set(rows.flatMap(([, local, , state]) => state === "0A" ? [local] : []));
   const peer = `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`;
-  return stdout.split("\n").filter((line) => {
-    const [, , remote, , , , , , , inode] = line.trim().split(/\s+/);
-    return remote === peer && inode !== "0";
+  return rows.filter(([, local, remote, , , , , , , inode]) => {
+    // A server's end of a connection may still name the port that its client, gone since, came from.
+    return remote === peer && inode !== "0" && !listening.has(local);
   }).length;
 }

@@ -1,56 +1,101 @@
 /**
- * A real gRPC server.
+ * A real gRPC server: Debian's Python with gRPC, which is the C++ core that most languages share.
+ *
+ * It is none of npm's. Those run on `node:http2`, whose server side in Deno 2.9.6 ends the whole
+ * process after some hundred connections.
  *
  * @module
  */
 
-import { Server, ServerCredentials } from "@grpc/grpc-js";
-import { HealthImplementation, type ServingStatusMap } from "grpc-health-check";
+import { ServerProcess } from "./process.ts";
 
-/** A gRPC server of 127.0.0.1, in this process. */
-export class Grpc implements AsyncDisposable {
-  readonly #server: Server;
-  readonly #health: HealthImplementation | null;
+const PYTHON = "/usr/bin/python3";
 
-  /** Its port. */
-  readonly port: number;
+/** The programs that it takes. */
+export const GRPC_PROGRAMS: readonly string[] = [
+  PYTHON,
+  "/usr/lib/python3/dist-packages/grpc/__init__.py",
+];
 
-  private constructor(server: Server, health: HealthImplementation | null, port: number) {
-    this.#server = server;
+/** What a server says of its services; the empty name is the server as a whole. */
+export type Health = Readonly<Record<string, "UNKNOWN" | "SERVING" | "NOT_SERVING">>;
+
+/** Answers by grpc.health.v1 what a file says, which is read anew for each call. */
+const SCRIPT = `
+import json, sys, threading
+from concurrent import futures
+import grpc
+
+port, path = sys.argv[1:]
+
+def length(request):
+    shift, size = 0, 0
+    for at, byte in enumerate(request[1:], 2):
+        size |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return at, size
+
+def check(request, context):
+    name = ""
+    if request:
+        assert request[0] == 10
+        start, size = length(request)
+        assert len(request) == start + size
+        name = request[start:].decode()
+    with open(path) as file:
+        status = json.load(file).get(name)
+    if status is None:
+        context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+    number = ["UNKNOWN", "SERVING", "NOT_SERVING"].index(status)
+    # As protobuf writes it: a zero is left out.
+    return bytes([8, number]) if number else b""
+
+class Health(grpc.GenericRpcHandler):
+    def service(self, call):
+        if call.method == "/grpc.health.v1.Health/Check":
+            return grpc.unary_unary_rpc_method_handler(check)
+
+# A port that another one listens on is taken, not shared.
+server = grpc.server(futures.ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
+if path:
+    server.add_generic_rpc_handlers((Health(),))
+if server.add_insecure_port("127.0.0.1:" + port) == 0:
+    sys.exit("the port is taken")
+server.start()
+threading.Event().wait()
+`;
+
+/** A gRPC server of 127.0.0.1. */
+export class Grpc extends ServerProcess {
+  #health: Health | null;
+
+  private constructor(health: Health | null) {
+    super();
     this.#health = health;
-    this.port = port;
   }
 
   /**
-   * Starts one.
+   * Starts one, and waits until it accepts connections.
    *
    * @param health What it says of its services by grpc.health.v1; null for a server without that.
    */
-  static async start(health: ServingStatusMap | null): Promise<Grpc> {
-    const server = new Server();
-    const implementation = health === null ? null : new HealthImplementation(health);
-    implementation?.addToServer(server);
-    const port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, port) => {
-        return error === null ? resolve(port) : reject(error);
-      });
-    });
-    return new Grpc(server, implementation, port);
+  static start(health: Health | null): Promise<Grpc> {
+    return new Grpc(health).launch();
   }
 
   /** Changes what it says of a service. */
-  setStatus(service: string, status: "SERVING" | "NOT_SERVING"): void {
-    this.#health?.setStatus(service, status);
+  setStatus(service: string, status: Health[string]): void {
+    this.#health = { ...this.#health, [service]: status };
+    this.#writeHealth();
   }
 
-  /** Stops it, and closes its connections. */
-  stop(): void {
-    this.#server.forceShutdown();
+  protected override commandOn(port: number): readonly string[] {
+    const path = this.#health === null ? "" : this.#writeHealth();
+    return [PYTHON, this.folder.write("server.py", SCRIPT), String(port), path];
   }
 
-  /** Stops it. */
-  [Symbol.asyncDispose](): Promise<void> {
-    this.stop();
-    return Promise.resolve();
+  #writeHealth(): string {
+    return this.folder.write("health.json", JSON.stringify(this.#health));
   }
 }

@@ -15,7 +15,7 @@ import {
   silent,
   told,
 } from "../../servers/faulty.ts";
-import { Grpc } from "../../servers/grpc.ts";
+import { Grpc, GRPC_PROGRAMS } from "../../servers/grpc.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Nginx, NGINX_PROGRAMS } from "../../servers/nginx.ts";
 import { farOff, requestTo, testFaults } from "./checking.ts";
@@ -25,64 +25,72 @@ const TIMED_OUT = /^gRPC check failed after \d+\.\d\ds: timed out$/;
 
 const LONG = "a.".repeat(5000) + "Long";
 
-Deno.test("checkGrpc() asks a gRPC server how it is, or how one of its services is", async () => {
-  await using server = await Grpc.start({
-    "": "SERVING",
-    "shop.v1.Cart": "SERVING",
-    "shop.v1.Stock": "NOT_SERVING",
-    "shop.v1.New": "UNKNOWN",
-    "shop/v1": "SERVING",
-    "caf\xe9 100%": "SERVING",
-    "100%": "SERVING",
-    // One byte more than what has a length of one byte, and one that has no more than that.
-    ["x".repeat(127)]: "SERVING",
-    ["x".repeat(128)]: "SERVING",
-    [LONG]: "SERVING",
-  });
-  const up = { code: 200, message: "SERVING" };
-  const down = { code: 503, message: "NOT_SERVING" };
-  const unknown = { code: 404, message: "SERVICE_UNKNOWN" };
-  for (
-    const [path, verdict] of [
-      ["/", up],
-      ["/?deep=1", up],
-      ["/shop.v1.Cart", up],
-      ["/shop.v1.Cart?deep=1", up],
-      ["/shop%2Ev1%2ECart", up],
-      ["/shop.v1.Stock", down],
-      ["/shop.v1.New", { code: 503, message: "UNKNOWN" }],
-      ["/shop.v1.None", unknown],
-      ["/shop.v1.cart", unknown],
-      ["/shop/v1", up],
-      ["/shop%2Fv1", up],
-      ["//shop/v1", unknown],
-      ["/caf%C3%A9%20100%25", up],
-      // No escape at all: it is taken as it is.
-      ["/100%", up],
-      [`/${"x".repeat(127)}`, up],
-      [`/${"x".repeat(128)}`, up],
-      [`/${LONG}`, up],
-    ] as const
-  ) {
-    assertEquals(await checkGrpc(requestTo(server.port, { path }), farOff()), verdict, path);
-  }
-  server.setStatus("", "NOT_SERVING");
-  assertEquals(await checkGrpc(requestTo(server.port), farOff()), down);
-  server.setStatus("", "SERVING");
-  assertEquals(await checkGrpc(requestTo(server.port), farOff()), up);
-  assertEquals(await connectionsTo(server.port), 0);
-});
+serverTest(
+  "checkGrpc() asks a gRPC server how it is, or how one of its services is",
+  GRPC_PROGRAMS,
+  async () => {
+    await using server = await Grpc.start({
+      "": "SERVING",
+      "shop.v1.Cart": "SERVING",
+      "shop.v1.Stock": "NOT_SERVING",
+      "shop.v1.New": "UNKNOWN",
+      "shop/v1": "SERVING",
+      "caf\xe9 100%": "SERVING",
+      "100%": "SERVING",
+      // One byte more than what has a length of one byte, and one that has no more than that.
+      ["x".repeat(127)]: "SERVING",
+      ["x".repeat(128)]: "SERVING",
+      [LONG]: "SERVING",
+    });
+    const up = { code: 200, message: "SERVING" };
+    const down = { code: 503, message: "NOT_SERVING" };
+    const unknown = { code: 404, message: "SERVICE_UNKNOWN" };
+    for (
+      const [path, verdict] of [
+        ["/", up],
+        ["/?deep=1", up],
+        ["/shop.v1.Cart", up],
+        ["/shop.v1.Cart?deep=1", up],
+        ["/shop%2Ev1%2ECart", up],
+        ["/shop.v1.Stock", down],
+        ["/shop.v1.New", { code: 503, message: "UNKNOWN" }],
+        ["/shop.v1.None", unknown],
+        ["/shop.v1.cart", unknown],
+        ["/shop/v1", up],
+        ["/shop%2Fv1", up],
+        ["//shop/v1", unknown],
+        ["/caf%C3%A9%20100%25", up],
+        // No escape at all: it is taken as it is.
+        ["/100%", up],
+        [`/${"x".repeat(127)}`, up],
+        [`/${"x".repeat(128)}`, up],
+        [`/${LONG}`, up],
+      ] as const
+    ) {
+      assertEquals(await checkGrpc(requestTo(server.port, { path }), farOff()), verdict, path);
+    }
+    server.setStatus("", "NOT_SERVING");
+    assertEquals(await checkGrpc(requestTo(server.port), farOff()), down);
+    server.setStatus("", "SERVING");
+    assertEquals(await checkGrpc(requestTo(server.port), farOff()), up);
+    await until("no connection is open", async () => await connectionsTo(server.port) === 0);
+  },
+);
 
-Deno.test("checkGrpc() does not take a server without the health service for one that is well", async () => {
-  await using server = await Grpc.start(null);
-  for (const path of ["/", "/shop.v1.Cart"]) {
-    const { code, message } = await checkGrpc(requestTo(server.port, { path }), farOff());
-    assertEquals(code, 503);
-    assertMatch(message, /^gRPC check failed after \d+\.\d\ds: gRPC status 12 .+$/);
-  }
-});
+serverTest(
+  "checkGrpc() does not take a server without the health service for one that is well",
+  GRPC_PROGRAMS,
+  async () => {
+    await using server = await Grpc.start(null);
+    for (const path of ["/", "/shop.v1.Cart"]) {
+      const { code, message } = await checkGrpc(requestTo(server.port, { path }), farOff());
+      assertEquals(code, 503);
+      assertMatch(message, /^gRPC check failed after \d+\.\d\ds: gRPC status 12 .+$/);
+    }
+  },
+);
 
-Deno.test("checkGrpc() leaves nothing open at a gRPC server", async () => {
+serverTest("checkGrpc() leaves nothing open at a gRPC server", GRPC_PROGRAMS, async () => {
   await using server = await Grpc.start({ "": "SERVING" });
   for (let done = 0; done < 200; done += 20) {
     const verdicts = await Promise.all(
@@ -110,7 +118,7 @@ serverTest("checkGrpc() says that a web server is no gRPC server", NGINX_PROGRAM
   }
 });
 
-serverTest("checkGrpc() asks through a proxy", NGINX_PROGRAMS, async () => {
+serverTest("checkGrpc() asks through a proxy", [...GRPC_PROGRAMS, ...NGINX_PROGRAMS], async () => {
   await using server = await Grpc.start({ "": "SERVING", "shop.v1.Stock": "NOT_SERVING" });
   await using nginx = await Nginx.start((address) =>
     `server {
@@ -127,7 +135,7 @@ serverTest("checkGrpc() asks through a proxy", NGINX_PROGRAMS, async () => {
   ) {
     assertEquals(await checkGrpc(requestTo(nginx.port, { path }), farOff()), { code, message });
   }
-  server.stop();
+  await server.stop();
   const { code, message } = await checkGrpc(requestTo(nginx.port), farOff());
   assertEquals(code, 503);
   assertMatch(message, /: HTTP status 502$/);
@@ -366,13 +374,14 @@ for (
 ) {
   Deno.test(`checkGrpc() survives ${name}, a hundred times another`, async () => {
     const next = chance(20_150_706);
+    let bytes = "";
+    await using server = await FaultyServer.start((socket) => behaviourFor(bytes)(socket));
     for (let turn = 0; turn < 100; turn++) {
-      const bytes = next(1 + next(1).charCodeAt(0) * (turn % 10));
-      await using server = await FaultyServer.start(behaviourFor(bytes));
+      bytes = next(1 + next(1).charCodeAt(0) * (turn % 10));
       const { code, message } = await checkGrpc(requestTo(server.port), farOff());
       assert(code === 503, `${turn}: ${code} ${message} of ${JSON.stringify(bytes)}`);
-      await until("no connection is open", async () => await server.connected() === 0);
     }
+    await until("no connection is open", async () => await server.connected() === 0);
   });
 }
 

@@ -248,12 +248,6 @@ const servers: readonly {
     code: 200,
     message: /^PostgreSQL connect response: OK$/,
   })),
-  ...[READY, REFUSAL, message("D", "\x7f\xff"), "E\0\0\0\x04"].map((more) => ({
-    name: `lets in and sends ${JSON.stringify(more)} with it`,
-    behaviour: answering(LOGIN + more),
-    code: 200,
-    message: /^PostgreSQL connect response: OK$/,
-  })),
 ];
 
 for (const { name, behaviour, code = 503, message = OUT_OF_REACH } of servers) {
@@ -262,6 +256,15 @@ for (const { name, behaviour, code = 503, message = OUT_OF_REACH } of servers) {
     const verdict = await check(requestTo(server.port), farOff());
     assertEquals(verdict.code, code, verdict.message);
     assertMatch(verdict.message, message);
+    await until("no connection is open", async () => await server.connected() === 0);
+  });
+}
+
+for (const more of [READY, REFUSAL, LET_IN, message("D", "\x7f\xff"), "E\0\0\0\x04"]) {
+  Deno.test(`postgresChecker() says good-bye to who lets in and adds ${JSON.stringify(more)}`, async () => {
+    await using server = await FaultyServer.start(answering(LOGIN + more));
+    assertEquals(await check(requestTo(server.port), farOff()), UP);
+    await until("it has said good-bye", () => server.received.endsWith(message("X", "")));
     await until("no connection is open", async () => await server.connected() === 0);
   });
 }
@@ -332,13 +335,14 @@ const payloads: readonly [
 for (const [name, codes, behaviourFor] of payloads) {
   Deno.test(`postgresChecker() survives ${name}, a hundred times another`, async () => {
     const next = chance(20_150_706);
+    let bytes = "";
+    await using server = await FaultyServer.start((socket) => behaviourFor(bytes)(socket));
     for (let turn = 0; turn < 100; turn++) {
-      const bytes = next(1 + next(1).charCodeAt(0) * (turn % 10));
-      await using server = await FaultyServer.start(behaviourFor(bytes));
+      bytes = next(1 + next(1).charCodeAt(0) * (turn % 10));
       const { code, message } = await check(requestTo(server.port), farOff());
       assert(codes.includes(code), `${turn}: ${code} ${message} of ${JSON.stringify(bytes)}`);
-      await until("no connection is open", async () => await server.connected() === 0);
     }
+    await until("no connection is open", async () => await server.connected() === 0);
   });
 }
 

@@ -330,10 +330,11 @@ Deno.test("redisChecker() gives up when its time is over while it connects", asy
 
 Deno.test("redisChecker() survives nonsense, a hundred times another", async () => {
   const next = chance(20_150_706);
+  let bytes = "";
+  await using server = await FaultyServer.start((socket) => answering(bytes, closing)(socket));
   for (let turn = 0; turn < 100; turn++) {
     const first = ["", "+", "-", ":", "$", "$5\r\n", "*", "%"][turn % 8];
-    const bytes = first + next(next(1).charCodeAt(0) * (turn % 10));
-    await using server = await FaultyServer.start(answering(bytes, closing));
+    bytes = first + next(next(1).charCodeAt(0) * (turn % 10));
     const { code, message } = await check(requestTo(server.port), farOff());
     assert(code === 500 || code === 503, `${turn}: ${code} ${message} ${JSON.stringify(bytes)}`);
   }
