@@ -81,11 +81,17 @@ export class MariaDb extends ServerProcess {
     return Number(value);
   }
 
+  /** A folder for temporary tables of its own too: who starts removes those that others have in the same. */
+  get #folders(): string[] {
+    return [`--datadir=${this.folder.file("data")}`, `--tmpdir=${this.folder.file("tmp")}`];
+  }
+
   protected override async prepare(): Promise<void> {
+    Deno.mkdirSync(this.folder.file("tmp"));
     await this.run(
       "mariadb-install-db",
       ...SMALL,
-      `--datadir=${this.folder.file("data")}`,
+      ...this.#folders,
       "--auth-root-authentication-method=normal",
       "--skip-test-db",
       "--skip-name-resolve",
@@ -96,7 +102,7 @@ export class MariaDb extends ServerProcess {
     return [
       "mariadbd",
       ...SMALL,
-      `--datadir=${this.folder.file("data")}`,
+      ...this.#folders,
       `--socket=${this.folder.file("socket")}`,
       `--pid-file=${this.folder.file("pid")}`,
       "--bind-address=127.0.0.1",
