@@ -1,4 +1,4 @@
-import { LRUCache } from "lru-cache";
+import { createLRU } from "lru.min";
 import type { Verdict } from "./check.ts";
 
 /** How many results are kept at most. */
@@ -46,10 +46,10 @@ interface Entry {
  */
 export class ResultCache {
   readonly #ttl: number;
-  readonly #entries = new LRUCache<string, Entry>({
+  #characters = 0;
+  readonly #entries = createLRU<string, Entry>({
     max: MAX_ENTRIES,
-    maxSize: MAX_CHARACTERS,
-    sizeCalculation: (entry, key) => key.length + entry.verdict.message.length + 1,
+    onEviction: (key, { verdict }) => this.#characters -= charactersOf(key, verdict),
   });
 
   /** What has been asked of the cache. */
@@ -91,10 +91,17 @@ export class ResultCache {
    * @param now The time.
    */
   set(key: string, verdict: Verdict, startedAt: number, now: number): void {
-    if (this.#ttl === 0) return;
+    const characters = charactersOf(key, verdict);
+    if (this.#ttl === 0 || characters > MAX_CHARACTERS) return;
     const present = this.#entries.peek(key);
     if (present !== undefined && present.startedAt > startedAt) return;
     this.counters.sets++;
     this.#entries.set(key, { verdict, startedAt, expiresAt: now + this.#ttl });
+    this.#characters += characters;
+    while (this.#characters > MAX_CHARACTERS) this.#entries.evict(1);
   }
+}
+
+function charactersOf(key: string, { message }: Verdict): number {
+  return key.length + message.length;
 }

@@ -1,20 +1,25 @@
-import { LRUCache } from "lru-cache";
+import { createLRU } from "lru.min";
 import { LOCAL_ADDRESS } from "./addresses.ts";
 
 /** How long, in milliseconds, what has been found out of an address is believed. */
 const BELIEVED_MS = 30_000;
 
+/** Of how many addresses that is remembered. */
+const MAX_KNOWN = 1000;
+
 /** Multicast and broadcast, on which the system lets everybody listen. */
 const NOBODYS = /^(?:22[4-9]|2[3-5]\d)\./;
 
+/** What has been found out of an address. */
+interface Finding {
+  readonly isOwn: boolean;
+  /** Until when it is believed, by `performance.now()`. */
+  readonly until: number;
+}
+
 /** Tells this machine's own addresses from others'. */
 export class OwnAddresses {
-  readonly #known = new LRUCache<string, boolean>({
-    max: 1000,
-    ttl: BELIEVED_MS,
-    // Without a timer of its own: the time is looked at each time.
-    ttlResolution: 0,
-  });
+  readonly #known = createLRU<string, Finding>({ max: MAX_KNOWN });
 
   /**
    * Tells whether an address is one of this machine's interfaces.
@@ -28,16 +33,22 @@ export class OwnAddresses {
   has(address: string): boolean {
     if (address === LOCAL_ADDRESS) return true;
     if (address === "::1" || address.startsWith("127.") || NOBODYS.test(address)) return false;
+    const now = performance.now();
     const known = this.#known.get(address);
-    if (known !== undefined) return known;
-    try {
-      Deno.listen({ hostname: address, port: 0 }).close();
-      this.#known.set(address, true);
-      return true;
-    } catch (error) {
-      // Whatever else went wrong, such as too many open files, says nothing of the address.
-      if (error instanceof Deno.errors.AddrNotAvailable) this.#known.set(address, false);
-      return false;
-    }
+    if (known !== undefined && now < known.until) return known.isOwn;
+    const isOwn = canListenOn(address);
+    // Whatever else went wrong, such as too many open files, says nothing of the address.
+    if (isOwn !== undefined) this.#known.set(address, { isOwn, until: now + BELIEVED_MS });
+    return isOwn ?? false;
+  }
+}
+
+/** Undefined where the system does not tell. */
+function canListenOn(address: string): boolean | undefined {
+  try {
+    Deno.listen({ hostname: address, port: 0 }).close();
+    return true;
+  } catch (error) {
+    return error instanceof Deno.errors.AddrNotAvailable ? false : undefined;
   }
 }

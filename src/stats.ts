@@ -1,4 +1,4 @@
-import { LRUCache } from "lru-cache";
+import { createLRU } from "lru.min";
 
 /** How many services are remembered; the one not asked for longest is forgotten first. */
 export const MAX_SERVICES = 5000;
@@ -19,12 +19,41 @@ export interface LastAnswer {
 /** A service that was asked for, and the last answer, if there was one yet. */
 export type RecentService = [service: string, last: LastAnswer | null];
 
+/** How often something came. It is counted in place: a map is then only read, which costs half of writing it. */
+interface Counter {
+  count: number;
+}
+
 /** What is remembered of one service. */
 class ServiceStats {
-  readonly clients = new Map<string, number>();
+  readonly clients = new Map<string, Counter>();
   lastAsked = 0;
-  lastAnswer: LastAnswer | null = null;
+  #code = 0;
+  #client = "";
+  #answeredAt = 0;
+
+  /** The last answer, if there was one yet. */
+  get lastAnswer(): LastAnswer | null {
+    if (this.#code === 0) return null;
+    return { code: this.#code, remote_ip: this.#client, ts: this.#answeredAt };
+  }
+
+  /**
+   * Remembers an answer.
+   *
+   * @param code The HTTP status code.
+   * @param client Who was answered.
+   * @param now When, in unix seconds.
+   */
+  answered(code: number, client: string, now: number): void {
+    this.#code = code;
+    this.#client = client;
+    this.#answeredAt = now;
+  }
 }
+
+/** Who was just asked for: takes the answer. */
+export type Asked = Pick<ServiceStats, "answered">;
 
 /**
  * Who asks for what, and what was answered last.
@@ -35,18 +64,17 @@ class ServiceStats {
  * import { assertEquals } from "@std/assert";
  *
  * const stats = new Stats();
- * stats.asked("http", "web", "10.0.0.1", 1000);
- * stats.answered("web", { code: 200, remote_ip: "10.0.0.1", ts: 1000 });
+ * stats.asked("http", "web", "10.0.0.1", 1000).answered(200, "10.0.0.1", 1000);
  * assertEquals(stats.counts(), { web: { "10.0.0.1": 1 } });
  * assertEquals(stats.recent(600, 1200), [["web", { code: 200, remote_ip: "10.0.0.1", ts: 1000 }]]);
  * ```
  */
 export class Stats {
-  readonly #protocols = new Map<string, number>();
+  readonly #protocols = new Map<string, Counter>();
   #pairs = 0;
-  readonly #services = new LRUCache<string, ServiceStats>({
+  readonly #services = createLRU<string, ServiceStats>({
     max: MAX_SERVICES,
-    dispose: (service) => this.#pairs -= service.clients.size,
+    onEviction: (_name, service) => this.#pairs -= service.clients.size,
   });
 
   /**
@@ -56,29 +84,23 @@ export class Stats {
    * @param service The service's name.
    * @param client The address of who asks.
    * @param now The time in unix seconds.
+   * @returns What takes the answer.
    */
-  asked(protocol: string, service: string, client: string, now: number): void {
-    this.#protocols.set(protocol, (this.#protocols.get(protocol) ?? 0) + 1);
+  asked(protocol: string, service: string, client: string, now: number): Asked {
+    counterOf(this.#protocols, protocol).count++;
     let stats = this.#services.get(service);
     if (stats === undefined) {
       stats = new ServiceStats();
-      this.#services.set(service, stats);
+      this.#services.set(copyOf(service), stats);
     }
     stats.lastAsked = now;
-    const count = stats.clients.get(client);
-    if (count === undefined) this.#makeRoom(stats);
-    stats.clients.set(client, (count ?? 0) + 1);
-  }
-
-  /**
-   * Remembers an answer.
-   *
-   * @param service The service's name.
-   * @param answer What was answered.
-   */
-  answered(service: string, answer: LastAnswer): void {
-    const stats = this.#services.peek(service);
-    if (stats !== undefined) stats.lastAnswer = answer;
+    const known = stats.clients.get(client);
+    if (known !== undefined) known.count++;
+    else {
+      this.#makeRoom(stats);
+      stats.clients.set(client, { count: 1 });
+    }
+    return stats;
   }
 
   /**
@@ -89,7 +111,7 @@ export class Stats {
   counts(): Record<string, Record<string, number>> {
     const counts: Record<string, Record<string, number>> = Object.create(null);
     for (const [service, { clients }] of this.#services.entries()) {
-      counts[service] = Object.fromEntries(clients);
+      counts[service] = plain(clients);
     }
     return counts;
   }
@@ -100,7 +122,7 @@ export class Stats {
    * @returns By the protocol's name.
    */
   byProtocol(): Record<string, number> {
-    return Object.fromEntries(this.#protocols);
+    return plain(this.#protocols);
   }
 
   /**
@@ -123,7 +145,7 @@ export class Stats {
     this.#pairs++;
     while (this.#pairs > MAX_PAIRS) {
       if (this.#services.size > 1) {
-        this.#services.pop();
+        this.#services.evict(1);
       } else {
         const [oldest] = asked.clients.keys();
         asked.clients.delete(oldest!);
@@ -131,4 +153,19 @@ export class Stats {
       }
     }
   }
+}
+
+function counterOf(counters: Map<string, Counter>, name: string): Counter {
+  let counter = counters.get(name);
+  if (counter === undefined) counters.set(copyOf(name), counter = { count: 0 });
+  return counter;
+}
+
+function plain(counters: ReadonlyMap<string, Counter>): Record<string, number> {
+  return Object.fromEntries([...counters].map(([name, { count }]) => [name, count]));
+}
+
+/** A part of a string keeps all of it in memory: what is cut out of a long URL must not keep the URL. */
+function copyOf(part: string): string {
+  return JSON.parse(JSON.stringify(part));
 }

@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { Verdict } from "../check.ts";
+
 /**
  * Makes a response of plain text.
  *
@@ -32,4 +34,28 @@ export function json(value: unknown): Response {
  */
 export function notAllowed(allow: string): Response {
   return new Response(`Method not allowed: expected ${allow}`, { status: 405, headers: { allow } });
+}
+
+/** The statuses whose responses have no body. */
+const BODILESS = new Set([204, 205, 304]);
+
+/**
+ * Makes the function that turns verdicts into responses.
+ *
+ * A response with another status than 200 takes Deno 1.1 µs to make, and the garbage collector more, since
+ * each is registered with it; the copy of one that is there takes 0.14 µs. A verdict that is reused is one
+ * object, so its response is made once and copied from then on.
+ */
+export function responses(): (verdict: Verdict) => Response {
+  const made = new WeakMap<Verdict, Response>();
+  return (verdict) => {
+    const { code, message } = verdict;
+    if (code === 200) return new Response(message);
+    let response = made.get(verdict);
+    if (response === undefined) {
+      response = new Response(BODILESS.has(code) ? null : message, { status: code });
+      made.set(verdict, response);
+    }
+    return response.clone();
+  };
 }

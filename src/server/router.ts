@@ -6,12 +6,14 @@
 
 import type { CheckRequest, Header, Verdict } from "../check.ts";
 import { type Pipeline, SPOOL_PROTOCOL } from "../pipeline.ts";
-import type { Stats } from "../stats.ts";
-import { type CheckPath, parseCheckPath, pathOf } from "./path.ts";
-import { notAllowed, text } from "./responses.ts";
+import type { Asked, Stats } from "../stats.ts";
+import { headerForgetter } from "./forget_headers.ts";
+import type { CheckPath } from "./path.ts";
+import { notAllowed, responses, text } from "./responses.ts";
+import { type Route, Routes } from "./routes.ts";
 import { changeSpool, type SpoolChanges } from "./spool_changes.ts";
 import { statusPage, type StatusSources } from "./status_pages.ts";
-import { targetOf } from "./target.ts";
+import { type Target, targetOf } from "./target.ts";
 
 /** What a router works with. */
 export interface RouterOptions extends StatusSources {
@@ -53,61 +55,77 @@ const CHECK_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
  */
 export function createRouter(options: RouterOptions): Router {
   const { pipeline, stats, own, headersToCopy, spoolChanges } = options;
+  const routes = new Routes();
+  const forgetHeaders = headerForgetter();
+  const responseOf = responses();
 
-  function check(request: Request, path: CheckPath, client: string): Response | Promise<Response> {
+  function check(request: Request, route: Route, path: CheckPath, client: string) {
     const { headers } = request;
     const target = targetOf(headers, path.port, own);
     if (typeof target === "string") return text(400, target);
     const now = Date.now() / 1000;
-    stats.asked(path.protocol, path.service, client, now);
-    const verdict = pipeline.check(
-      checkRequest(path, target.host, target.port, headers),
-      wantsFresh(headers),
-    );
+    const asked = stats.asked(path.protocol, path.service, client, now);
+    const asksService = path.protocol !== SPOOL_PROTOCOL;
+    const question = questionOf(route, path, target, headers, asksService ? headersToCopy : []);
+    const fresh = asksService && wantsFresh(headers);
+    forgetHeaders(request);
+    const verdict = pipeline.check(question, fresh);
     return verdict instanceof Promise
-      ? verdict.then((verdict) => answer(path.service, client, verdict, Date.now() / 1000))
-      : answer(path.service, client, verdict, now);
+      ? verdict.then((verdict) => answer(asked, client, verdict, Date.now() / 1000))
+      : answer(asked, client, verdict, now);
   }
 
-  function checkRequest(
-    path: CheckPath,
-    host: string,
-    port: number,
+  /** The same object for the same question: the pipeline knows it again. */
+  function questionOf(
+    route: Route,
+    { protocol, service, path }: CheckPath,
+    { host, port }: Target,
     headers: Headers,
+    names: readonly string[],
   ): CheckRequest {
+    const { question } = route;
+    if (
+      question !== undefined && question.port === port && question.host === host &&
+      agree(question.headers, headers, names)
+    ) return question;
     const copied: Header[] = [];
-    for (const name of headersToCopy) {
+    for (const name of names) {
       const value = headers.get(name);
-      if (value !== null && value !== "") copied.push([name, value]);
+      if (value) copied.push([name, value]);
     }
-    return {
-      protocol: path.protocol,
-      service: path.service,
-      host,
-      port,
-      path: path.path,
-      headers: copied,
-    };
+    return route.question = { protocol, service, host, port, path, headers: copied };
   }
 
-  function answer(service: string, client: string, verdict: Verdict, now: number): Response {
-    stats.answered(service, { code: verdict.code, remote_ip: client, ts: now });
+  function answer(asked: Asked, client: string, verdict: Verdict, now: number): Response {
+    asked.answered(verdict.code, client, now);
     return responseOf(verdict);
   }
 
   return (request, info) => {
-    const path = pathOf(request.url);
+    const route = routes.of(request.url);
     const client = clientOf(info);
-    const checked = parseCheckPath(path);
-    if (checked === undefined || !pipeline.knows(checked.protocol)) {
-      return statusPage(request, path, client, options) ?? text(404, NOT_FOUND);
+    const path = route.check;
+    if (path === undefined || !pipeline.knows(path.protocol)) {
+      return statusPage(request, route.path, client, options) ?? text(404, NOT_FOUND);
     }
-    if (CHECK_METHODS.has(request.method)) return check(request, checked, client);
-    if (checked.protocol !== SPOOL_PROTOCOL) return notAllowed("GET, HEAD, OPTIONS");
+    if (CHECK_METHODS.has(request.method)) return check(request, route, path, client);
+    if (path.protocol !== SPOOL_PROTOCOL) return notAllowed("GET, HEAD, OPTIONS");
     if (request.method !== "POST") return notAllowed("GET, HEAD, OPTIONS, POST");
     if (spoolChanges === null) return text(403, "remote spool changes are not enabled");
-    return changeSpool(request, checked, spoolChanges);
+    return changeSpool(request, path, spoolChanges);
   };
+}
+
+/** Tells whether the headers to copy are those that were copied before. */
+function agree(copied: readonly Header[], headers: Headers, names: readonly string[]): boolean {
+  let i = 0;
+  for (const name of names) {
+    const value = headers.get(name);
+    if (!value) continue;
+    const before = copied[i++];
+    if (before === undefined || before[0] !== name || before[1] !== value) return false;
+  }
+  return i === copied.length;
 }
 
 const NOT_FOUND =
@@ -119,11 +137,4 @@ function wantsFresh(headers: Headers): boolean {
 
 function isNoCache(value: string | null): boolean {
   return value !== null && /(?:^|,)\s*no-cache\s*(?:,|$)/i.test(value);
-}
-
-/** The statuses whose responses have no body. */
-const BODILESS = new Set([204, 205, 304]);
-
-function responseOf({ code, message }: Verdict): Response {
-  return new Response(BODILESS.has(code) ? null : message, { status: code });
 }

@@ -27,13 +27,13 @@ Deno.test("stats count checks by service and client", () => {
 
 Deno.test("stats tell which services were asked for lately, sorted, each with its last answer", () => {
   const stats = new Stats();
-  stats.asked("http", "web", "10.0.0.1", 1000);
-  stats.asked("http", "db", "10.0.0.1", 1100);
+  const web = stats.asked("http", "web", "10.0.0.1", 1000);
+  const db = stats.asked("http", "db", "10.0.0.1", 1100);
   stats.asked("http", "Web", "10.0.0.1", 1200);
   stats.asked("http", "web-2", "10.0.0.1", 1300);
-  stats.answered("web", answerAt(1001));
-  stats.answered("db", answerAt(1101));
-  stats.answered("db", answerAt(1102));
+  web.answered(200, "10.0.0.1", 1001);
+  db.answered(503, "10.0.0.2", 1101);
+  db.answered(200, "10.0.0.1", 1102);
   assertEquals(stats.recent(600, 1600), [
     ["Web", null],
     ["db", answerAt(1102)],
@@ -52,18 +52,19 @@ Deno.test("stats count checks by protocol", () => {
   assertEquals(stats.byProtocol(), { http: 2, spool: 1 });
 });
 
-Deno.test("stats take no answer of a service that nobody has asked for", () => {
+Deno.test("stats take the answer of a service that has been forgotten meanwhile, and tell no one", () => {
   const stats = new Stats();
-  stats.answered("web", answerAt(1000));
-  assertEquals(stats.recent(600, 1000), []);
+  const forgotten = stats.asked("http", "forgotten", "10.0.0.1", 1000);
+  for (let i = 0; i < MAX_SERVICES; i++) stats.asked("http", `s${i}`, "10.0.0.1", 1000);
+  forgotten.answered(200, "10.0.0.1", 1000);
+  const services = stats.recent(600, 1000).map(([service]) => service);
+  assertEquals([services.length, services.includes("forgotten")], [MAX_SERVICES, false]);
 });
 
 Deno.test("stats remember so many services, and forget first what was not asked for longest", () => {
   const stats = new Stats();
   for (let i = 0; i < MAX_SERVICES; i++) stats.asked("http", `s${i}`, "10.0.0.1", i);
   stats.asked("http", "s0", "10.0.0.1", MAX_SERVICES);
-  // To look is not to ask.
-  stats.answered("s1", answerAt(MAX_SERVICES));
   stats.asked("http", "one more", "10.0.0.1", MAX_SERVICES);
   const counts = stats.counts();
   assertEquals(Object.keys(counts).length, MAX_SERVICES);
