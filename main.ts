@@ -7,10 +7,11 @@
 import { canonicalAddress } from "./src/addresses.ts";
 import { ConfigError, type LoadedSettings, loadSettings, type Settings } from "./src/config.ts";
 import { DescriptorsError, ensureDescriptors } from "./src/descriptors.ts";
-import { demandPermissions, EventLoop, type LoopOptions, StartError } from "./src/event_loop.ts";
+import { EventLoop, type LoopOptions, StartError } from "./src/event_loop.ts";
 import { type CommandLine, parseFlags, UsageError, wholeNumber } from "./src/flags.ts";
 import { type Log, LogError, openLogOf, surviveFaults } from "./src/log.ts";
-import { DEFAULT_SPOOL_ROOT } from "./src/spool/store.ts";
+import { PermissionError, Permissions } from "./src/permissions.ts";
+import { DEFAULT_SPOOL_ROOT, SpoolStore } from "./src/spool/store.ts";
 import { Supervisor } from "./src/supervisor.ts";
 import { VERSION } from "./src/version.ts";
 
@@ -40,7 +41,7 @@ const FLAGS = {
 };
 
 /** What a command line asks for. */
-interface Options extends LoopOptions {
+interface Options extends Omit<LoopOptions, "permissions"> {
   readonly configPath: string | null;
   readonly processes: number;
 }
@@ -81,13 +82,25 @@ interface Serving {
   stop(): Promise<void>;
 }
 
-async function serve(options: Options, settings: Settings, log: Log): Promise<Serving> {
-  const { processes, spoolRoot } = options;
-  await ensureDescriptors(settings.config.rlimit_nofile, spoolRoot);
+async function serve(
+  { processes, ...options }: LoopOptions & { readonly processes: number },
+  settings: Settings,
+  log: Log,
+): Promise<Serving> {
+  await ensureDescriptors(settings.config.rlimit_nofile, options.spoolRoot);
   if (processes > 1) return await Supervisor.start(processes, options, settings, log);
   const loop = new EventLoop(options, settings, log);
   const addresses = loop.listen();
   return { addresses, configure: (settings) => loop.configure(settings), stop: () => loop.stop() };
+}
+
+/** Creates the spool where that is permitted, and possible: who reads it tells if it is not there. */
+function createSpool({ spoolRoot }: Options): void {
+  try {
+    new SpoolStore(spoolRoot).create();
+  } catch {
+    // It is for the operator to create.
+  }
 }
 
 /** Resolves with the signal that is to stop the daemon. */
@@ -99,12 +112,16 @@ function stopped(): Promise<Deno.Signal> {
 }
 
 /** Reads the configuration again whenever it is asked to. One that cannot be used changes nothing. */
-function reloadOnHangup(options: Options, starting: Promise<Serving>, log: Log): void {
+function reloadOnHangup(
+  options: Options,
+  permissions: Permissions,
+  starting: Promise<Serving>,
+  log: Log,
+): void {
   Deno.addSignalListener("SIGHUP", async () => {
     try {
       const serving = await starting;
-      const settings = loadSettings(options.configPath);
-      demandPermissions(options, settings);
+      const settings = loadSettings(options.configPath, (config) => permissions.demand(config));
       openLogOf(settings, options.verbose);
       serving.configure(settings);
       tellUnknownKeys(settings, options, log);
@@ -125,7 +142,8 @@ function tellUnknownKeys({ unknownKeys }: LoadedSettings, { configPath }: Option
 /** Tells what an operator did wrong from what went wrong in the program. */
 function isRefusal(error: unknown): error is Error {
   return error instanceof UsageError || error instanceof ConfigError ||
-    error instanceof StartError || error instanceof LogError || error instanceof DescriptorsError;
+    error instanceof PermissionError || error instanceof StartError ||
+    error instanceof LogError || error instanceof DescriptorsError;
 }
 
 /**
@@ -140,14 +158,18 @@ export async function main(args: readonly string[]): Promise<number> {
     if (line.has("help")) return say(USAGE);
     if (line.has("version")) return say(`hacheck ${VERSION}`);
     const options = optionsOf(line);
-    const settings = loadSettings(options.configPath);
+    const permissions = new Permissions(options);
+    permissions.demand();
+    const settings = loadSettings(options.configPath, (config) => permissions.demand(config));
     const log = openLogOf(settings, options.verbose);
     tellUnknownKeys(settings, options, log);
     surviveFaults(log);
+    createSpool(options);
+    const inForce = permissions.giveUp(settings.config, log);
     const stop = stopped();
-    const starting = serve(options, settings, log);
+    const starting = serve({ ...options, permissions: inForce }, settings, log);
     // From the start on: a hangup that nobody hears ends a program.
-    reloadOnHangup(options, starting, log);
+    reloadOnHangup(options, permissions, starting, log);
     const serving = await starting;
     for (const address of serving.addresses) {
       log.info("hacheck {version} listens on {hostname} port {port}", {

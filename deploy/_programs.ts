@@ -1,4 +1,4 @@
-import { daemonGrants, type Grant, hactlGrants } from "../src/permissions.ts";
+import { daemonFlags, flagsOf, hactlGrants } from "../src/permissions.ts";
 
 /** A program that a host installs. */
 export interface Program {
@@ -8,8 +8,12 @@ export interface Program {
   readonly entry: string;
   /** Modules that it starts by themselves, and that no other imports. */
   readonly workers: readonly string[];
-  /** What it may do. */
-  readonly grants: readonly Grant[];
+  /**
+   * What it may do, as arguments for Deno.
+   *
+   * @param project The folder that holds the project, with a slash at its end; null where it is compiled.
+   */
+  readonly flags: (project: string | null) => readonly string[];
   /** The older names it goes by, each with the arguments that it then stands for. */
   readonly aliases: Readonly<Record<string, readonly string[]>>;
 }
@@ -20,14 +24,14 @@ export const PROGRAMS: readonly Program[] = [
     name: "hacheck",
     entry: "main.ts",
     workers: ["src/worker.ts"],
-    grants: daemonGrants(),
+    flags: (project) => daemonFlags({ project }),
     aliases: {},
   },
   {
     name: "hactl",
     entry: "cli/hactl.ts",
     workers: [],
-    grants: hactlGrants(),
+    flags: () => flagsOf(hactlGrants()),
     aliases: {
       haup: ["-a", "up"],
       hadown: ["-a", "down"],
@@ -38,6 +42,9 @@ export const PROGRAMS: readonly Program[] = [
   },
 ];
 
+/** The folder that holds the project. */
+export const PROJECT: string = decodeURIComponent(new URL("../", import.meta.url).pathname);
+
 /**
  * Runs Deno in the project's folder, and ends this program if it fails.
  *
@@ -45,8 +52,8 @@ export const PROGRAMS: readonly Program[] = [
  * @param onFailure What to tell then.
  */
 export async function deno(args: readonly string[], onFailure: string): Promise<void> {
-  const cwd = new URL("../", import.meta.url);
-  const { code } = await new Deno.Command(Deno.execPath(), { args: [...args], cwd }).spawn().status;
+  const { code } = await new Deno.Command(Deno.execPath(), { args: [...args], cwd: PROJECT })
+    .spawn().status;
   if (code === 0) return;
   console.error(onFailure);
   Deno.exit(1);

@@ -10,18 +10,17 @@
  * @module
  */
 
-import { flagsOf } from "../src/permissions.ts";
 import { deno, PROGRAMS } from "./_programs.ts";
 
 const [folder = "dist"] = Deno.args;
-for (const { name, entry, workers, grants } of PROGRAMS) {
+for (const { name, entry, workers, flags } of PROGRAMS) {
   const output = `${folder}/${name}`;
   const included = workers.flatMap((worker) => ["--include", worker]);
   await deno(
     // Without --exclude-unused-npm, hactl would carry the daemon's MySQL client.
     [
       ...["compile", "--exclude-unused-npm", ...included],
-      ...[...flagsOf(grants), "--output", output, entry],
+      ...[...flags(null), "--output", output, entry],
     ],
     `Cannot build ${output}: if Deno's base program cannot be fetched, set DENORT_BIN to the denort of this release`,
   );

@@ -206,13 +206,18 @@ export interface LoadedSettings extends Settings {
  * Loads a configuration from its file, and what it names.
  *
  * @param path The path of the file; null for the defaults.
+ * @param accept Is shown what the file says before what it names is read, and may throw.
  * @returns The settings.
  * @throws {ConfigError} If a file cannot be read or used.
  */
-export function loadSettings(path: string | null): LoadedSettings {
+export function loadSettings(
+  path: string | null,
+  accept: (config: Config) => void = () => {},
+): LoadedSettings {
   const loaded = path === null
     ? parseConfig("", "")
     : parseConfig(readText(path, "configuration"), path);
+  accept(loaded.config);
   return { ...loaded, trusted: readTrusted(loaded.config) };
 }
 
@@ -232,12 +237,11 @@ function readText(path: string, what: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(Deno.readFileSync(path));
   } catch (error) {
-    throw new ConfigError(`Cannot read ${what} ${path}: ${whyUnreadable(error, path)}`);
+    throw new ConfigError(`Cannot read ${what} ${path}: ${whyUnreadable(error)}`);
   }
 }
 
-function whyUnreadable(error: unknown, path: string): string {
-  if (error instanceof Deno.errors.NotCapable) return `it needs --allow-read=${path}`;
+function whyUnreadable(error: unknown): string {
   if (error instanceof Deno.errors.NotFound) return "there is no such file";
   if (error instanceof TypeError) return "it is not UTF-8";
   return (error as Error).message;

@@ -3,6 +3,7 @@ import type { Settings } from "./config.ts";
 import type { Log } from "./log.ts";
 import { OwnAddresses } from "./own_addresses.ts";
 import { alone, type Ask, type Respondent } from "./peers.ts";
+import type { PermissionsInForce } from "./permissions.ts";
 import { Pipeline } from "./pipeline.ts";
 import { EventLoopDelay } from "./runtime.ts";
 import { Listener } from "./server/listener.ts";
@@ -26,6 +27,8 @@ export interface LoopOptions {
   readonly startedAt: number;
   /** Whether others listen on the same ports. */
   readonly shared: boolean;
+  /** What the daemon may do. */
+  readonly permissions: PermissionsInForce;
 }
 
 /** Thrown when the daemon cannot start as it was told to. */
@@ -66,7 +69,7 @@ export class EventLoop {
    * @param settings How to serve it.
    * @param log Where faults are told.
    * @param peers Makes of what this event loop answers a way to ask all of them.
-   * @throws {StartError} If the spool cannot be read, or the settings need a permission that is missing.
+   * @throws {StartError} If the spool cannot be read.
    */
   constructor(
     options: LoopOptions,
@@ -80,12 +83,7 @@ export class EventLoop {
     this.#store = new SpoolStore(spoolRoot);
     this.#ask = peers(this.#respondent());
     this.#view = this.#openSpool();
-    try {
-      this.configure(settings);
-    } catch (error) {
-      this.#view[Symbol.dispose]();
-      throw error;
-    }
+    this.configure(settings);
   }
 
   /** Answers a request, at once where nothing is waited for. */
@@ -95,12 +93,10 @@ export class EventLoop {
    * Takes other settings. What is under way is answered by the old ones.
    *
    * @param settings How to serve from now on.
-   * @throws {StartError} If they need a permission that is missing. The old ones then stay in force.
    */
   configure(settings: Settings): void {
-    demandPermissions(this.#options, settings);
     const { config } = settings;
-    const { spoolRoot, startedAt, verbose } = this.#options;
+    const { permissions, spoolRoot, startedAt, verbose } = this.#options;
     const log = this.#log;
     this.#patience = config.healthcheck_timeout * 1000;
     this.#pipeline = new Pipeline({
@@ -117,6 +113,7 @@ export class EventLoop {
       own: this.#own,
       ask: this.#ask,
       startedAt,
+      permissions,
       spoolRoot,
       headersToCopy: config.http_headers_to_copy,
       spoolChanges: config.allow_remote_spool_changes
@@ -181,38 +178,19 @@ export class EventLoop {
   #openSpool(): SpoolView {
     const root = this.#options.spoolRoot;
     try {
-      if (mayWrite(root)) this.#store.create();
       const index = new SpoolIndex((address) => this.#own.has(address));
       return new SpoolView({ store: this.#store, index, log: this.#log });
     } catch (error) {
-      throw new StartError(`Cannot read spool ${root}: ${whyNot(error, root)}`);
+      throw new StartError(`Cannot read spool ${root}: ${whyNot(error)}`);
     }
   }
 }
 
-/**
- * Makes sure that settings can be put in force.
- *
- * @param options What is served.
- * @param settings The settings.
- * @throws {StartError} If they need a permission that is missing.
- */
-export function demandPermissions({ spoolRoot }: LoopOptions, { config }: Settings): void {
-  if (config.allow_remote_spool_changes && !mayWrite(spoolRoot)) {
-    throw new StartError(`allow_remote_spool_changes needs --allow-write=${spoolRoot}`);
-  }
-}
-
-function whyNot(error: unknown, root: string): string {
-  if (error instanceof Deno.errors.NotCapable) return `it needs --allow-read=${root}`;
+function whyNot(error: unknown): string {
   if (error instanceof Deno.errors.NotFound) {
     return "there is no such folder: create it, readable for hacheck's user";
   }
   return (error as Error).message;
-}
-
-function mayWrite(root: string): boolean {
-  return Deno.permissions.querySync({ name: "write", path: root }).state === "granted";
 }
 
 function checkerOptions({ config, trusted }: Settings): CheckerOptions {

@@ -40,10 +40,7 @@ export function openLogOf({ config }: Settings, verbose: boolean): Log {
   try {
     return openLog({ path, format, verbose });
   } catch (error) {
-    const why = error instanceof Deno.errors.NotCapable
-      ? `it needs --allow-read=${path} --allow-write=${path}`
-      : (error as Error).message;
-    throw new LogError(`Cannot open log_path ${path}: ${why}`);
+    throw new LogError(`Cannot open log_path ${path}: ${(error as Error).message}`);
   }
 }
 

@@ -4,7 +4,177 @@
  * @module
  */
 
+import type { Config } from "./config.ts";
+import type { Log } from "./log.ts";
 import { DEFAULT_SPOOL_ROOT } from "./spool/store.ts";
+
+/** What a permission is for. */
+type Place = "spool" | "configuration" | "logs" | "code" | "network";
+
+/** Where those are as hacheck is installed. Code is where the project is, and the network is all of it. */
+const INSTALLED: Readonly<Record<Place, readonly string[]>> = {
+  spool: [DEFAULT_SPOOL_ROOT],
+  configuration: ["/etc/hacheck"],
+  logs: ["/var/log/hacheck"],
+  code: ["src", "deno.json"],
+  network: [],
+};
+
+/** What the command line says of what a daemon needs. */
+export interface Use {
+  /** The spool. */
+  readonly spoolRoot: string;
+  /** The configuration's file; null if there is none. */
+  readonly configPath: string | null;
+  /** The address to listen on. */
+  readonly address: string;
+  /** The ports to listen on. */
+  readonly ports: readonly number[];
+  /** How many event loops there are. */
+  readonly processes: number;
+}
+
+/** What the configuration says of it. */
+export type ConfigUse = Pick<
+  Config,
+  "allow_remote_spool_changes" | "https_ca" | "https_verify" | "log_path"
+>;
+
+/** A permission that a feature of the daemon needs. */
+export interface Need {
+  /** The flag or key that switches the feature on; null for what every daemon does. */
+  readonly feature: string | null;
+  /** The kind of permission. */
+  readonly kind: "read" | "write" | "net";
+  /** Where it is granted for, as hacheck is installed. */
+  readonly place: Place;
+  /** What for. */
+  readonly why: string;
+  /**
+   * What a run needs it for: paths, or addresses to listen on; none where the feature is not in use.
+   *
+   * @param use The command line.
+   * @param config The configuration; undefined before it has been read.
+   */
+  readonly of: (use: Use, config?: ConfigUse) => readonly string[];
+}
+
+/** What the daemon needs. The flags, the README's table and what is given up at start come from here. */
+export const DAEMON_NEEDS: readonly Need[] = [
+  {
+    feature: null,
+    kind: "read",
+    place: "spool",
+    why: "read and watch what is marked down",
+    of: ({ spoolRoot }) => [spoolRoot],
+  },
+  {
+    feature: null,
+    kind: "net",
+    place: "network",
+    why: "listen for checks, and connect to the services they name",
+    of: ({ address, ports }) => {
+      const host = address.includes(":") ? `[${address}]` : address;
+      return ports.map((port) => `${host}:${port}`);
+    },
+  },
+  {
+    feature: "-c",
+    kind: "read",
+    place: "configuration",
+    why: "read the configuration, and read it again on SIGHUP",
+    of: ({ configPath }) => configPath === null ? [] : [configPath],
+  },
+  {
+    feature: "https_ca",
+    kind: "read",
+    place: "configuration",
+    why: "read who is trusted",
+    of: (_, config) => config?.https_verify && config.https_ca !== null ? [config.https_ca] : [],
+  },
+  {
+    feature: "log_path",
+    kind: "read",
+    place: "logs",
+    why: "see whether the log was moved away",
+    of: (_, config) => logFiles(config),
+  },
+  {
+    feature: "log_path",
+    kind: "write",
+    place: "logs",
+    why: "write the log",
+    of: (_, config) => logFiles(config),
+  },
+  {
+    feature: "allow_remote_spool_changes",
+    kind: "write",
+    place: "spool",
+    why: "mark up and down for who asks by POST",
+    of: ({ spoolRoot }, config) => config?.allow_remote_spool_changes ? [spoolRoot] : [],
+  },
+  {
+    feature: "-n above 1",
+    kind: "read",
+    place: "code",
+    why: "each event loop reads hacheck's own code; what is compiled carries it inside",
+    of: ({ processes }) => processes > 1 && !Deno.build.standalone ? ownCode() : [],
+  },
+];
+
+function logFiles(config: ConfigUse | undefined): string[] {
+  const path = config?.log_path ?? "stderr";
+  return path === "stdout" || path === "stderr" ? [] : [path];
+}
+
+function ownCode(): string[] {
+  const project = import.meta.dirname!.slice(0, -"src".length);
+  return INSTALLED.code.map((path) => project + path);
+}
+
+/** How hacheck is installed. */
+export interface Installation {
+  /** The folder that holds the project, with a slash at its end; null where it is compiled. */
+  readonly project: string | null;
+  /** The addresses it may listen on and connect to, as `--allow-net` takes them; all, if not given. */
+  readonly addresses?: readonly string[];
+}
+
+/** The addresses of `start:locked`: loopback, and what it listens on. */
+export const LOCKED_ADDRESSES: readonly string[] = ["127.0.0.0/8", "[::1]", "0.0.0.0:3333"];
+
+/**
+ * The flags that the daemon is installed with, which let every feature work. What its configuration
+ * does not use the daemon gives up at start.
+ *
+ * @param installation How it is installed.
+ * @returns Arguments for Deno.
+ *
+ * @example
+ * ```ts
+ * import { daemonFlags } from "./permissions.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(daemonFlags({ project: null, addresses: ["127.0.0.0/8"] }), [
+ *   "--no-prompt",
+ *   "--allow-read=/var/spool/hacheck,/etc/hacheck,/var/log/hacheck",
+ *   "--allow-write=/var/log/hacheck,/var/spool/hacheck",
+ *   "--allow-net=127.0.0.0/8",
+ * ]);
+ * ```
+ */
+export function daemonFlags({ project, addresses = INSTALLED.network }: Installation): string[] {
+  const code = project === null ? [] : INSTALLED.code.map((path) => project + path);
+  const paths = (wanted: "read" | "write") =>
+    DAEMON_NEEDS.filter(({ kind }) => kind === wanted)
+      .flatMap(({ place }) => place === "code" ? code : INSTALLED[place]);
+  return [
+    NO_PROMPT.flag,
+    flagOf("read", paths("read")),
+    flagOf("write", paths("write")),
+    flagOf("net", addresses),
+  ];
+}
 
 /** A permission, as Deno's command line gives it. */
 export interface Grant {
@@ -14,39 +184,26 @@ export interface Grant {
   readonly why: string;
 }
 
+const NO_PROMPT: Grant = {
+  flag: "--no-prompt",
+  why: "what is not granted is refused, nobody is asked",
+};
+
 /**
- * What the daemon needs as it is installed, with no feature switched on that needs more.
+ * What a daemon needs that has no feature in use which needs more.
  *
  * @param spoolRoot Where downtimes are kept.
  */
 export function daemonGrants(spoolRoot: string = DEFAULT_SPOOL_ROOT): Grant[] {
+  const always = DAEMON_NEEDS.filter(({ feature }) => feature === null);
   return [
-    { flag: "--no-prompt", why: "what is not granted is refused, nobody is asked" },
-    { flag: `--allow-read=${spoolRoot}`, why: "read and watch what is marked down" },
-    { flag: "--allow-net", why: "listen for checks, and connect to the services they name" },
+    NO_PROMPT,
+    ...always.map(({ kind, place, why }) => ({
+      flag: flagOf(kind, place === "spool" ? [spoolRoot] : INSTALLED[place]),
+      why,
+    })),
   ];
 }
-
-/** What the daemon needs beyond that, by the feature that needs it. Capitals stand for a path. */
-export const FEATURE_GRANTS: readonly (Grant & { readonly feature: string })[] = [
-  { feature: "`-c FILE`", flag: "--allow-read=FILE", why: "read the configuration" },
-  { feature: "`https_ca: FILE`", flag: "--allow-read=FILE", why: "read who is trusted" },
-  {
-    feature: "`log_path: FILE`",
-    flag: "--allow-read=FILE --allow-write=FILE",
-    why: "write the log, and see whether the file was moved away",
-  },
-  {
-    feature: "`allow_remote_spool_changes`",
-    flag: "--allow-write=SPOOL",
-    why: "mark up and down for who asks by POST",
-  },
-  {
-    feature: "`-n` above 1",
-    flag: "--allow-read=CODE",
-    why: "each further event loop reads hacheck's own code, in the folder it is installed in",
-  },
-];
 
 /**
  * What hactl needs.
@@ -55,7 +212,7 @@ export const FEATURE_GRANTS: readonly (Grant & { readonly feature: string })[] =
  */
 export function hactlGrants(spoolRoot: string = DEFAULT_SPOOL_ROOT): Grant[] {
   return [
-    { flag: "--no-prompt", why: "what is not granted is refused, nobody is asked" },
+    NO_PROMPT,
     {
       flag: `--allow-read=${spoolRoot},/etc/nonhumans`,
       why: "read what is marked down, and whose names are no reason for it",
@@ -74,4 +231,145 @@ export function hactlGrants(spoolRoot: string = DEFAULT_SPOOL_ROOT): Grant[] {
  */
 export function flagsOf(grants: readonly Grant[]): string[] {
   return grants.map(({ flag }) => flag);
+}
+
+/**
+ * The flag that grants what a need says, as hacheck is installed.
+ *
+ * @param need The need.
+ */
+export function installedFlag({ kind, place }: Need): string {
+  return flagOf(kind, INSTALLED[place]);
+}
+
+function flagOf(kind: Need["kind"], scopes: readonly string[]): string {
+  return scopes.length === 0 ? `--allow-${kind}` : `--allow-${kind}=${[...new Set(scopes)].join()}`;
+}
+
+/** Thrown when a permission is missing. Its message names what needs it, and the flag that grants it. */
+export class PermissionError extends Error {
+  override name = "PermissionError";
+}
+
+/** What a daemon may do, as `/status` tells it. */
+export interface PermissionsInForce {
+  /** The paths that it needs to read, or that it may read everything. */
+  readonly read: readonly string[] | "everything";
+  /** The paths that it needs to write, or that it may write everything. */
+  readonly write: readonly string[] | "everything";
+  /** Whether it may speak to every address, or to those it was told. */
+  readonly net: "everything" | "listed";
+  /** What else it may do. */
+  readonly others: readonly string[];
+}
+
+/** The kinds of permission that no feature needs. */
+const OTHERS = ["env", "sys", "run", "ffi", "import"] as const;
+
+/** What one run of the daemon may do: what the features in use need, and nothing that was granted beside. */
+export class Permissions {
+  readonly #use: Use;
+  #gaveUp = false;
+
+  /** @param use The command line. */
+  constructor(use: Use) {
+    this.#use = use;
+  }
+
+  /**
+   * Makes sure that what the features in use need is granted.
+   *
+   * @param config The configuration; undefined before it has been read.
+   * @throws {PermissionError} If something is not.
+   */
+  demand(config?: ConfigUse): void {
+    const missing = new Map<string, string[]>();
+    for (const { feature, kind, of } of DAEMON_NEEDS) {
+      const scopes = of(this.#use, config).filter((scope) => !isGranted(kind, scope));
+      if (scopes.length === 0) continue;
+      const name = feature ?? "hacheck";
+      missing.set(name, [...missing.get(name) ?? [], flagOf(kind, scopes)]);
+    }
+    if (missing.size === 0) return;
+    const needs = [...missing].map(([name, flags]) => `${name} needs ${flags.join(" ")}`);
+    const hint = this.#gaveUp ? " (if that was granted at start, a restart is enough)" : "";
+    throw new PermissionError(needs.join("; ") + hint);
+  }
+
+  /**
+   * Gives up for good what the features in use do not need, and warns of what cannot be given up.
+   *
+   * @param config The configuration.
+   * @param log Where to warn.
+   * @returns What is in force from now on.
+   */
+  giveUp(config: ConfigUse, log: Log): PermissionsInForce {
+    this.#gaveUp = true;
+    const others = OTHERS.filter((name) => {
+      return Deno.permissions.revokeSync({ name }).state === "granted";
+    });
+    return {
+      read: this.#giveUpPaths("read", config, log),
+      write: this.#giveUpPaths("write", config, log),
+      net: isGranted("net") ? "everything" : "listed",
+      others,
+    };
+  }
+
+  #giveUpPaths(
+    kind: "read" | "write",
+    config: ConfigUse,
+    log: Log,
+  ): PermissionsInForce["read" | "write"] {
+    const needs = DAEMON_NEEDS.filter((need) => need.kind === kind);
+    const needed = [...new Set(needs.flatMap(({ of }) => of(this.#use, config)))];
+    if (needed.length === 0) {
+      Deno.permissions.revokeSync({ name: kind });
+      return [];
+    }
+    if (isGranted(kind) || isGranted(kind, "/")) {
+      const flag = flagOf(kind, needed);
+      log.warning("hacheck may {kind} every file, and cannot give up a part: grant {flag}", {
+        kind,
+        flag,
+      });
+      return "everything";
+    }
+    const paths = needed.map((path) => `${absolute(path)}/`);
+    for (const place of this.#places(needs)) {
+      if (paths.some((path) => path.startsWith(`${place}/`))) continue;
+      // What Deno takes back is every grant that covers the path: one that covers more is left alone.
+      const isGrant = isGranted(kind, place) && !isGranted(kind, parentOf(place));
+      if (isGrant) Deno.permissions.revokeSync({ name: kind, path: place });
+    }
+    return needed;
+  }
+
+  /** What may have been granted for features that are not in use. */
+  #places(needs: readonly Need[]): Set<string> {
+    const paths = needs.flatMap(({ place }) => {
+      if (place === "code") return ownCode();
+      return place === "spool" ? [...INSTALLED.spool, this.#use.spoolRoot] : INSTALLED[place];
+    });
+    return new Set(paths.map(absolute));
+  }
+}
+
+/** Tells whether something is granted: for a path or an address, or for all. */
+function isGranted(kind: Need["kind"], scope?: string): boolean {
+  const all = { name: kind };
+  const one = kind === "net" ? { name: kind, host: scope } : { name: kind, path: scope };
+  return Deno.permissions.querySync(scope === undefined ? all : one).state === "granted";
+}
+
+/** A path from the root on, without `.` and `..`. To load node:path for that would take 10 ms of the start. */
+function absolute(path: string): string {
+  const whole = path.startsWith("/") ? path : `${Deno.cwd()}/${path}`;
+  if (!whole.includes("/.")) return whole;
+  const escaped = encodeURI(whole).replace(/[?#]/g, encodeURIComponent);
+  return decodeURIComponent(new URL(`file://${escaped}`).pathname);
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/")) || "/";
 }

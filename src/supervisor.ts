@@ -70,7 +70,6 @@ export class Supervisor {
     settings: Settings,
     log: Log,
   ): Promise<Supervisor> {
-    demandCode();
     demandPorts(options);
     const supervisor = new Supervisor({ ...options, shared: true }, settings, log);
     try {
@@ -214,14 +213,6 @@ function stopped(worker: Worker): Promise<void> {
 
 function tell(worker: Worker, order: Order): void {
   worker.postMessage(order);
-}
-
-/** A worker loads its modules by the program's own permissions; what is compiled carries them inside. */
-function demandCode(): void {
-  if (Deno.build.standalone) return;
-  const path = new URL("../", import.meta.url).pathname.replace(/\/$/, "");
-  if (Deno.permissions.querySync({ name: "read", path }).state === "granted") return;
-  throw new StartError(`-n above 1 needs --allow-read=${path}: event loops read their own code`);
 }
 
 /** Event loops share their ports with whoever asks for it, another daemon of the same user's included. */

@@ -1,11 +1,13 @@
 import { until } from "./servers/mod.ts";
 
-/** A debugger in a daemon with several event loops: it does to them what no request can. */
+/** A debugger in a daemon: it does to its event loops, and asks of them, what no request can. */
 export class Debugger implements AsyncDisposable {
   readonly #socket: WebSocket;
   readonly #closed = Promise.withResolvers<void>();
   /** The session with each event loop. */
   readonly #loops = new Map<string, string>();
+  /** Who waits for the result of a call. */
+  readonly #waiting = new Map<number, (result: unknown) => void>();
   #calls = 0;
 
   /** The grant of a daemon that can be debugged. */
@@ -15,7 +17,9 @@ export class Debugger implements AsyncDisposable {
     this.#socket = socket;
     socket.onclose = () => this.#closed.resolve();
     socket.onmessage = ({ data }) => {
-      const { method, params } = JSON.parse(data);
+      const { id, method, params, result } = JSON.parse(data);
+      this.#waiting.get(id)?.(result);
+      this.#waiting.delete(id);
       if (method === "Target.attachedToTarget") {
         this.#loops.set(params.targetInfo.targetId, params.sessionId);
       } else if (method === "Target.targetDestroyed") {
@@ -28,7 +32,7 @@ export class Debugger implements AsyncDisposable {
    * Attaches one to a daemon.
    *
    * @param log What the daemon has logged.
-   * @param loops How many event loops it has.
+   * @param loops How many event loops it has, beside its main program.
    */
   static async attach(log: string, loops: number): Promise<Debugger> {
     const [, url] = /^Debugger listening on (ws:\S+)$/m.exec(log)!;
@@ -60,6 +64,21 @@ export class Debugger implements AsyncDisposable {
     this.#send("Runtime.evaluate", { expression: code }, session);
   }
 
+  /**
+   * Asks an event loop, or the daemon's main program, what an expression is.
+   *
+   * @param expression The expression. Its value must be one that JSON can tell.
+   * @param loop Which event loop.
+   */
+  async ask(expression: string, loop?: string): Promise<unknown> {
+    const session = loop === undefined ? undefined : this.#loops.get(loop);
+    const params = { expression, returnByValue: true };
+    const result = await new Promise((resolve) => {
+      this.#waiting.set(this.#send("Runtime.evaluate", params, session), resolve);
+    });
+    return (result as { result: { value: unknown } }).result.value;
+  }
+
   /** Kills an event loop by a fault that nothing in it can catch. */
   kill(loop: string): void {
     this.run(
@@ -74,7 +93,9 @@ export class Debugger implements AsyncDisposable {
     await this.#closed.promise;
   }
 
-  #send(method: string, params: Record<string, unknown>, sessionId?: string): void {
-    this.#socket.send(JSON.stringify({ id: this.#calls++, method, params, sessionId }));
+  #send(method: string, params: Record<string, unknown>, sessionId?: string): number {
+    const id = this.#calls++;
+    this.#socket.send(JSON.stringify({ id, method, params, sessionId }));
+    return id;
   }
 }

@@ -13,7 +13,7 @@ const ROOT = new URL("../", import.meta.url).pathname;
 const PATIENCE_MS = 20_000;
 
 /** What a daemon may do, beyond others, that has several event loops. */
-export const FOR_EVENT_LOOPS: readonly string[] = [`--allow-read=${ROOT.replace(/\/$/, "")}`];
+export const FOR_EVENT_LOOPS: readonly string[] = [`--allow-read=${ROOT}src,${ROOT}deno.json`];
 
 /** Runs a program so that the modes of files bind it even if it is root's. Needs setpriv. */
 export const BOUND_BY_MODES: readonly string[] = Deno.uid() === 0
@@ -61,6 +61,8 @@ export interface DaemonOptions {
   readonly args?: readonly string[];
   /** What it may do beyond what every daemon may. */
   readonly grants?: readonly string[];
+  /** All that it may do, if that is not what every daemon may. */
+  readonly allGrants?: (spool: string) => readonly string[];
   /** The port it listens on, for one that does not log on stderr that it listens. */
   readonly port?: number;
   /** A program that runs it, with its arguments, such as `sh -c 'ulimit …; exec "$@"' sh`. */
@@ -91,7 +93,8 @@ export class Daemon implements AsyncDisposable {
     const folder = new TempFolder();
     const spool = options.spool ?? folder.file("spool");
     if (options.spool === undefined) Deno.mkdirSync(spool);
-    const grants = [...flagsOf(daemonGrants(spool)), ...options.grants ?? []];
+    const all = options.allGrants ?? ((spool) => flagsOf(daemonGrants(spool)));
+    const grants = [...all(spool), ...options.grants ?? []];
     const args = ["--spool-root", spool, ...options.args ?? []];
     if (!args.includes("-B")) args.push("-B", "127.0.0.1");
     if (!args.includes("-p")) args.push("-p", String(options.port ?? 0));

@@ -1,6 +1,7 @@
 import type { CacheCounters } from "../cache.ts";
 import type { OwnAddresses } from "../own_addresses.ts";
 import { type Answers, type Ask, then } from "../peers.ts";
+import type { PermissionsInForce } from "../permissions.ts";
 import { platform } from "../runtime.ts";
 import type { SpoolHealth } from "../spool/view.ts";
 import type { LastAnswer, RecentService } from "../stats.ts";
@@ -19,6 +20,8 @@ export interface StatusSources {
   readonly spoolRoot: string;
   /** When the daemon was started, in unix seconds. */
   readonly startedAt: number;
+  /** What the daemon may do. */
+  readonly permissions: PermissionsInForce;
 }
 
 type Page = (
@@ -57,13 +60,14 @@ export function statusPage(
 }
 
 const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
-  ["/status", ({ ask, startedAt }) =>
+  ["/status", ({ ask, permissions, startedAt }) =>
     then(ask("status", null), (loops) =>
       json({
         cache: sumOf(loops.map(({ cache }) => cache)),
         uptime: Date.now() / 1000 - startedAt,
         outbound_request_queue_size: loops.reduce((sum, { queued }) => sum + queued, 0),
         spool: worstOf(loops.map(({ spool }) => spool)),
+        permissions,
         version: VERSION,
       }))],
   [

@@ -1,4 +1,4 @@
-import { daemonGrants, flagsOf, type Grant, hactlGrants } from "../../src/permissions.ts";
+import { daemonFlags, flagsOf, hactlGrants } from "../../src/permissions.ts";
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { run, TempFolder } from "../programs.ts";
@@ -24,9 +24,9 @@ function permissionsIn(program: string): Record<string, string[] | null> {
   return JSON.parse(json);
 }
 
-/** The same, as the flags of our grants say it. */
-function permissionsOf(grants: readonly Grant[]): Record<string, string[]> {
-  const lists = flagsOf(grants).flatMap((flag) => {
+/** The same, as flags say it. */
+function permissionsOf(flags: readonly string[]): Record<string, string[]> {
+  const lists = flags.flatMap((flag) => {
     const [, kind, list] = /^--allow-(\w+)(?:=(.*))?$/.exec(flag) ?? [];
     return kind === undefined ? [] : [[`allow_${kind}`, list?.split(",") ?? []]];
   });
@@ -38,16 +38,16 @@ Deno.test("the compiled programs hold their modules and their permissions, and r
   const built = await compile(folder.path);
 
   const programs = [
-    { name: "hacheck", grants: daemonGrants(), mysql: true },
-    { name: "hactl", grants: hactlGrants(), mysql: false },
+    { name: "hacheck", flags: daemonFlags({ project: null }), mysql: true },
+    { name: "hactl", flags: flagsOf(hactlGrants()), mysql: false },
   ];
-  for (const { name, grants, mysql } of programs) {
-    await t.step(`${name} may do what its grants say, and carries no more than it needs`, () => {
+  for (const { name, flags, mysql } of programs) {
+    await t.step(`${name} may do what its flags say, and carries no more than it needs`, () => {
       const bytes = Deno.readFileSync(folder.file(name));
       const program = new TextDecoder("latin1").decode(bytes);
       assertEquals(program.includes("PROTOCOL_CONNECTION_LOST"), mysql);
       const permissions = permissionsIn(program);
-      const wanted = permissionsOf(grants);
+      const wanted = permissionsOf(flags);
       for (const kind of ["read", "write", "net", "env", "sys", "run", "ffi"]) {
         const key = `allow_${kind}`;
         assertEquals(permissions[key] ?? null, wanted[key] ?? null, key);

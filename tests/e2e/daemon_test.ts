@@ -212,7 +212,7 @@ Deno.test("a daemon that cannot start says why in one line, and ends with 1", as
     {
       args: on("/var/spool/another"),
       code: 1,
-      message: "Cannot read spool /var/spool/another: it needs --allow-read=/var/spool/another",
+      message: "hacheck needs --allow-read=/var/spool/another",
     },
     {
       args: [...on(`${spool}//`), ...configured("a", "allow_remote_spool_changes: true\n")],
@@ -222,9 +222,7 @@ Deno.test("a daemon that cannot start says why in one line, and ends with 1", as
     {
       args: [...on(spool), ...configured("b", `log_path: ${folder.file("log")}\n`)],
       code: 1,
-      message: `Cannot open log_path ${folder.file("log")}: it needs --allow-read=${
-        folder.file("log")
-      } --allow-write=${folder.file("log")}`,
+      message: `log_path needs --allow-write=${folder.file("log")}`,
     },
   ];
   for (const { args, code, message } of refusals) {
@@ -255,9 +253,10 @@ Deno.test("a daemon that may not read its configuration says which permission it
   using folder = new TempFolder();
   const path = folder.write("hacheck.yaml", "");
   assertEquals(await runDaemon(["-c", path], ["--no-prompt"]), {
-    code: 2,
+    code: 1,
     stdout: "",
-    stderr: `hacheck: Cannot read configuration ${path}: it needs --allow-read=${path}\n`,
+    stderr: "hacheck: hacheck needs --allow-read=/var/spool/hacheck --allow-net=0.0.0.0:3333; " +
+      `-c needs --allow-read=${path}\n`,
   });
 });
 

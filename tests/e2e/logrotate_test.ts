@@ -257,8 +257,9 @@ for (const granted of ["", "read"]) {
       {
         code: 1,
         stdout: "",
-        stderr:
-          `hacheck: Cannot open log_path ${log}: it needs --allow-read=${log} --allow-write=${log}\n`,
+        stderr: `hacheck: log_path needs ${
+          granted === "" ? `--allow-read=${log} ` : ""
+        }--allow-write=${log}\n`,
       },
     );
   });

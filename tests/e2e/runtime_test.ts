@@ -103,7 +103,11 @@ Deno.test("/debug/runtime tells of the checks under way and of those that wait",
 Deno.test("/debug/runtime tells whether the daemon may write its spool", async () => {
   const spool = Deno.makeTempDirSync();
   try {
-    await using daemon = await Daemon.start({ spool, grants: [`--allow-write=${spool}`] });
+    await using daemon = await Daemon.start({
+      spool,
+      config: "allow_remote_spool_changes: true\n",
+      grants: [`--allow-write=${spool}`],
+    });
     const { permissions } = await runtime(daemon);
     assertEquals(permissions.spool, { read: "granted", write: "granted" });
     assertEquals(permissions.everything.write, "prompt");

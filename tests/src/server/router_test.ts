@@ -25,6 +25,13 @@ interface Answered {
   readonly headers: Headers;
 }
 
+const PERMISSIONS = {
+  read: ["/var/spool/hacheck"],
+  write: [],
+  net: "everything",
+  others: [],
+} as const;
+
 /** A router on a spool of its own, asked without a port. */
 class Bench implements AsyncDisposable {
   readonly folder = new TempFolder();
@@ -41,6 +48,7 @@ class Bench implements AsyncDisposable {
         verbose: false,
         startedAt: Date.now() / 1000,
         shared: false,
+        permissions: PERMISSIONS,
       },
       { config: parseConfig(config, "").config, trusted: null },
       this.recorded.log,
@@ -464,7 +472,7 @@ Deno.test("who says no-cache has the service asked anew, and nobody else", async
   }
 });
 
-Deno.test("/status tells of cache, uptime, queue and spool", async () => {
+Deno.test("/status tells of cache, uptime, queue, spool and permissions", async () => {
   await using bench = new Bench("healthcheck_timeout: 0.3\nmax_clients: 1\n");
   await using service = await well();
   await bench.ask(`/http/web/${service.port}`);
@@ -475,6 +483,7 @@ Deno.test("/status tells of cache, uptime, queue and spool", async () => {
     cache: { expirations: 0, sets: 1, gets: 2, hits: 1, misses: 1 },
     outbound_request_queue_size: 0,
     spool: { healthy: true, fault: null, watched: true, records: 0 },
+    permissions: PERMISSIONS,
     version: VERSION,
   });
   assert(typeof uptime === "number" && uptime > 0 && uptime < 600, String(uptime));

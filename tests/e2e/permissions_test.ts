@@ -1,0 +1,423 @@
+import { DAEMON_NEEDS, daemonFlags, LOCKED_ADDRESSES } from "../../src/permissions.ts";
+import { assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
+import { Debugger } from "../debugger.ts";
+import { askBeside, IN_OWN_NETWORK, NETWORK_PROGRAMS, OWN_ADDRESSES } from "../network.ts";
+import { Daemon, FOR_EVENT_LOOPS, TempFolder } from "../programs.ts";
+import { Authority, CERTIFICATE_PROGRAMS } from "../servers/certificates.ts";
+import { FaultyServer, saying, silent } from "../servers/faulty.ts";
+import { MariaDb, MARIADB_PROGRAMS, USER } from "../servers/mariadb.ts";
+import { freePort, serverTest, until } from "../servers/mod.ts";
+import { Postgres, POSTGRES_PROGRAMS } from "../servers/postgres.ts";
+
+const PROJECT = new URL("../../", import.meta.url).pathname;
+
+/** The flags of an installed daemon, with a spool elsewhere. */
+function installed(addresses?: readonly string[]): (spool: string) => string[] {
+  return (spool) =>
+    daemonFlags({ project: PROJECT, ...addresses === undefined ? {} : { addresses } })
+      .map((flag) => flag.replaceAll("/var/spool/hacheck", spool));
+}
+
+/** What `/status` says that a daemon may do. */
+async function told(daemon: Daemon): Promise<Record<string, unknown>> {
+  return JSON.parse((await daemon.get("/status")).body).permissions;
+}
+
+/** What every daemon needs not, and what tells whether it may do it. */
+const NEEDLESS: readonly string[] = [
+  ...["env", "sys", "run", "ffi", "import"].map((name) => `{ name: "${name}" }`),
+  '{ name: "env", variable: "HOME" }',
+  '{ name: "sys", kind: "hostname" }',
+  '{ name: "run", command: "/bin/true" }',
+  '{ name: "write" }',
+  '{ name: "write", path: "/tmp" }',
+];
+
+/** Of some permissions, those that a daemon's main program or one of its event loops has. */
+async function granted(
+  debug: Debugger,
+  permissions: readonly string[],
+  loop?: string,
+): Promise<string[]> {
+  const list = permissions.join(", ");
+  const states = await debug.ask(
+    `[${list}].map((one) => Deno.permissions.querySync(one).state)`,
+    loop,
+  ) as string[];
+  return permissions.filter((_, i) => states[i] === "granted");
+}
+
+const EXCESSES: readonly (readonly string[])[] = [
+  ["--allow-all"],
+  ["--allow-env", "--allow-sys", "--allow-run", "--allow-ffi", "--allow-import", "--allow-write"],
+  [
+    ...["--allow-env=HOME", "--allow-sys=hostname", "--allow-run=/bin/true"],
+    ...["--allow-write=/tmp", "--allow-import=example.org:443"],
+  ],
+];
+
+for (const loops of [0, 2]) {
+  for (const flags of EXCESSES) {
+    Deno.test(`what no daemon needs is given up for good with -n ${loops || 1}: ${flags.join(" ")}`, async () => {
+      const code = loops === 0 ? [] : FOR_EVENT_LOOPS;
+      const all = flags[0] === "--allow-all";
+      await using daemon = await Daemon.start({
+        ...all ? { allGrants: () => ["--no-prompt", "--allow-all"] } : {},
+        args: ["-n", String(loops || 1)],
+        grants: [...all ? [] : [...code, ...flags], Debugger.GRANT],
+      });
+      const { others, write } = await told(daemon);
+      assertEquals([others, write], [[], []]);
+      await using debug = await Debugger.attach(daemon.log, loops);
+      for (const loop of [undefined, ...debug.loops]) {
+        assertEquals(await granted(debug, NEEDLESS, loop), []);
+        const again = `Deno.permissions.requestSync({ name: "run" }).state`;
+        assertEquals(await debug.ask(again, loop), "denied");
+      }
+    });
+  }
+}
+
+Deno.test("what cannot be given up is warned of, with the flag that would be enough", async () => {
+  using folder = new TempFolder();
+  const log = folder.file("log");
+  const config = folder.write("hacheck.yaml", `log_path: ${log}\n`);
+  await using daemon = await Daemon.start({
+    allGrants: () => ["--no-prompt", "--allow-read", "--allow-write=/", "--allow-net"],
+    args: ["-c", config],
+    port: freePort(),
+  });
+  assertEquals(await told(daemon), {
+    read: "everything",
+    write: "everything",
+    net: "everything",
+    others: [],
+  });
+  const content = Deno.readTextFileSync(log);
+  for (
+    const line of [
+      `hacheck may read every file, and cannot give up a part: grant --allow-read=${daemon.spool},${config},${log}`,
+      `hacheck may write every file, and cannot give up a part: grant --allow-write=${log}`,
+    ]
+  ) {
+    assertMatch(content, new RegExp(`^\\S+ WARNING ${line}$`, "m"));
+  }
+});
+
+/** What a daemon may do that is installed for every feature, and what it keeps of that. */
+const KEPT: readonly {
+  readonly what: string;
+  readonly loops?: number;
+  readonly config?: string;
+  readonly kept: readonly string[];
+}[] = [
+  { what: "no more than every daemon", kept: [] },
+  { what: "several event loops", loops: 2, kept: ["read src", "read deno.json"] },
+  {
+    what: "changes by POST",
+    config: "allow_remote_spool_changes: true\n",
+    kept: ["write spool"],
+  },
+  { what: "a log file", config: "log_path: LOG\n", kept: ["read log", "write log"] },
+  {
+    what: "a log file and changes by POST",
+    config: "log_path: LOG\nallow_remote_spool_changes: true\n",
+    kept: ["read log", "write log", "write spool"],
+  },
+];
+
+for (const { what, loops = 1, config = "", kept } of KEPT) {
+  Deno.test(`installed for every feature, a daemon keeps what it needs for ${what}`, async () => {
+    using folder = new TempFolder();
+    const log = folder.file("hacheck.log");
+    await using daemon = await Daemon.start({
+      allGrants: installed(),
+      args: ["-n", String(loops)],
+      config: config.replace("LOG", log),
+      // Debuggers are told of on stderr.
+      grants: [`--allow-read=${log}`, `--allow-write=${log}`, Debugger.GRANT],
+      ...config.includes("LOG") ? { port: freePort() } : {},
+    });
+    const permissions: Record<string, string> = {};
+    const places = {
+      "deno.json": `${PROJECT}deno.json`,
+      configuration: "/etc/hacheck",
+      log,
+      logs: "/var/log/hacheck",
+      spool: daemon.spool,
+      src: `${PROJECT}src`,
+    };
+    for (const [place, path] of Object.entries(places)) {
+      for (const name of ["read", "write"]) {
+        permissions[`{ name: "${name}", path: ${JSON.stringify(path)} }`] = `${name} ${place}`;
+      }
+    }
+    await using debug = await Debugger.attach(daemon.log, loops === 1 ? 0 : loops);
+    for (const loop of [undefined, ...debug.loops]) {
+      const has = await granted(debug, Object.keys(permissions), loop);
+      // A file that no feature is known to need stays granted, if it was by a flag of its own.
+      const isExpected = (one: string) => !one.endsWith(" log") || kept.includes(one);
+      assertEquals(
+        has.map((one) => permissions[one]!).filter(isExpected).sort(),
+        [...kept, "read spool"].sort(),
+      );
+    }
+    const { net, read, write } = await told(daemon);
+    assertEquals(net, "everything");
+    assertEquals((read as string[]).includes(daemon.spool), true);
+    assertEquals((write as string[]).includes(daemon.spool), kept.includes("write spool"));
+  });
+}
+
+Deno.test("a grant for more than one place is not given up with one of them", async () => {
+  using folder = new TempFolder();
+  const [spool, log] = [folder.file("spool"), folder.file("log")];
+  await using daemon = await Daemon.start({
+    spool,
+    config: `log_path: ${log}\n`,
+    grants: [`--allow-read=${log}`, `--allow-write=${folder.path}`],
+    port: freePort(),
+  });
+  Deno.renameSync(log, folder.file("log.1"));
+  daemon.kill("SIGHUP");
+  await until("it writes a new log", () => Deno.readTextFileSync(log).includes("read again"));
+});
+
+Deno.test("a feature that SIGHUP switches on gets nothing back that was given up", async () => {
+  using folder = new TempFolder();
+  const config = folder.write("hacheck.yaml", "");
+  await using daemon = await Daemon.start({
+    args: ["-c", config],
+    grants: [`--allow-read=${folder.path}`, `--allow-write=${folder.path}`],
+    spool: folder.file("spool"),
+  });
+  Deno.writeTextFileSync(config, "allow_remote_spool_changes: true\n");
+  daemon.kill("SIGHUP");
+  const flag = `--allow-write=${daemon.spool}`;
+  const [, why] = await daemon.logged(/the configuration stays as it was: (.*)/);
+  assertEquals(
+    why,
+    `allow_remote_spool_changes needs ${flag} (if that was granted at start, a restart is enough)`,
+  );
+  const response = await fetch(daemon.url("/spool/web/0"), { method: "POST" });
+  assertEquals([response.status, (await response.text()).includes("not enabled")], [403, true]);
+});
+
+/** Something that a program tried to do under Deno's audit, whether it was permitted or not. */
+interface Attempt {
+  readonly permission: string;
+  readonly value: string;
+}
+
+const PROTOCOLS = [
+  ...["tcp", "http", "https", "mysql", "postgres", "smtp", "redis", "redis-info"],
+  ...["sentinel", "sentinel-info", "haproxy", "grpc"],
+];
+
+/** What pg asks of the environment, however it is used. It is refused, and does without. */
+const ASKED_BY_PG = new Set(["NODE_PG_FORCE_NATIVE", "TZ", "USER"]);
+
+/** A daemon under audit, which is made to do all that it can. */
+interface Audited {
+  readonly loops: number;
+  /** Checks of real servers, which find them up. */
+  readonly checks?: readonly (readonly [protocol: string, port: number])[];
+  /** The certificate of who is trusted; nobody's is verified, if not given. */
+  readonly authority?: string;
+}
+
+/** Runs a daemon from its start to its stop, and makes sure that it tried what the plan says, and no more. */
+async function audit({ loops, checks = [], authority }: Audited): Promise<void> {
+  using folder = new TempFolder();
+  const [trail, log, file] = ["audit.jsonl", "hacheck.log", "hacheck.yaml"].map((name) =>
+    folder.file(name)
+  ) as [string, string, string];
+  const spool = folder.file("spool");
+  const content = `log_path: ${log}
+allow_remote_spool_changes: true
+healthcheck_timeout: 20
+rlimit_nofile: 100
+mysql_username: ${USER.username}
+mysql_password: ${JSON.stringify(USER.password)}
+postgres_username: postgres
+postgres_database: template1
+redis_password: secret
+sentinel_password: secret
+${authority === undefined ? "" : `https_verify: true\nhttps_ca: ${authority}`}
+`;
+  Deno.writeTextFileSync(file, content);
+  const port = freePort();
+  const peers = new Set([`127.0.0.1:${port}`]);
+  {
+    await using daemon = await Daemon.start({
+      spool,
+      wrapper: ["env", `DENO_AUDIT_PERMISSIONS=${trail}`],
+      args: ["-v", "-n", String(loops), "-c", file],
+      allGrants: installed(),
+      grants: [
+        `--allow-read=${[file, log, ...authority === undefined ? [] : [authority]]}`,
+        `--allow-write=${log}`,
+      ],
+      port,
+    });
+    const post = async (form: Record<string, string>) => {
+      const response = await fetch(daemon.url("/spool/web/0"), {
+        method: "POST",
+        headers: { connection: "close" },
+        body: new URLSearchParams(form),
+      });
+      await response.body?.cancel();
+      assertEquals(response.status, 200);
+    };
+    await post({ status: "down", reason: "maint" });
+    assertEquals((await daemon.get("/http/web/1/")).status, 503);
+    await post({ status: "up" });
+
+    await using service = await FaultyServer.start(
+      saying("HTTP/1.1 200 OK\r\n\r\nfine", (socket) => {
+        socket.end();
+      }),
+    );
+    peers.add(`127.0.0.1:${service.port}`);
+    for (const protocol of PROTOCOLS) {
+      const { status, body } = await daemon.get(`/${protocol}/web/${service.port}/`);
+      const isUp = protocol === "tcp" || protocol === "http";
+      assertEquals(status, isUp ? 200 : 503, `${protocol}: ${body}`);
+    }
+    for (const [protocol, port] of checks) {
+      peers.add(`127.0.0.1:${port}`);
+      const { status, body } = await daemon.get(`/${protocol}/web/${port}/`);
+      assertEquals(status, 200, `${protocol}: ${body}`);
+    }
+    // Addresses of others are told from this machine's own by listening on them.
+    await daemon.get(`/tcp/web/${service.port}/`, { "X-Nerve-Check-IP": "127.0.0.2" });
+    peers.add(`127.0.0.2:${service.port}`);
+    for (const page of ["/status", "/status/count", "/recent", "/debug/runtime", "/x"]) {
+      await daemon.get(page);
+    }
+
+    Deno.renameSync(log, `${log}.1`);
+    Deno.writeTextFileSync(file, `${content}cache_time: 1\n`);
+    daemon.kill("SIGHUP");
+    await until("it says so in a new log", () => Deno.readTextFileSync(log).includes("read again"));
+    await daemon.get(`/http/web/${service.port}/`);
+    daemon.kill("SIGTERM");
+    assertEquals((await daemon.ended()).code, 0);
+  }
+
+  const attempts = Deno.readTextFileSync(trail).trimEnd().split("\n")
+    .map((line): Attempt => JSON.parse(line));
+  const use = {
+    spoolRoot: spool,
+    configPath: file,
+    address: "127.0.0.1",
+    ports: [port],
+    processes: loops,
+  };
+  const inUse = {
+    allow_remote_spool_changes: true,
+    https_ca: authority ?? null,
+    https_verify: authority !== undefined,
+    log_path: log,
+  };
+  const planned = DAEMON_NEEDS.flatMap(({ feature, kind, of }) =>
+    of(use, inUse).map((scope) => ({ feature, kind, scope }))
+  );
+  const isWithin = ({ permission, value }: Attempt, kind: string, scope: string) =>
+    permission === kind &&
+    (kind === "net" ? value === scope : `${value}/`.startsWith(`${scope}/`));
+  const unplanned = attempts.filter((attempt) =>
+    !(attempt.permission === "env" && ASKED_BY_PG.has(attempt.value)) &&
+    !planned.some(({ kind, scope }) => isWithin(attempt, kind, scope)) &&
+    !(attempt.permission === "net" && peers.has(attempt.value))
+  );
+  assertEquals(unplanned, []);
+  const idle = planned.filter(({ kind, scope }) =>
+    !attempts.some((attempt) => isWithin(attempt, kind, scope))
+  );
+  assertEquals(idle, []);
+}
+
+for (const loops of [1, 2]) {
+  Deno.test(`all its life a daemon with -n ${loops} tries what the plan of its permissions says, and nothing else`, async () => {
+    await audit({ loops });
+  });
+}
+
+serverTest(
+  "a daemon that logs in to databases and trusts an authority tries nothing beyond the plan either",
+  [...MARIADB_PROGRAMS, ...POSTGRES_PROGRAMS, ...CERTIFICATE_PROGRAMS],
+  async () => {
+    using folder = new TempFolder();
+    await using mysql = await MariaDb.start();
+    await using postgres = await Postgres.start("host template1 postgres all trust");
+    const authority = await Authority.create(folder, "authority");
+    const { certificate, key } = await authority.issue("web", { for: "IP:127.0.0.1" });
+    await using https = Deno.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      cert: Deno.readTextFileSync(certificate),
+      key: Deno.readTextFileSync(key),
+      onListen: () => {},
+    }, () => new Response("fine"));
+    await audit({
+      loops: 1,
+      authority: authority.certificate,
+      checks: [
+        ["mysql", mysql.port],
+        ["postgres", postgres.port],
+        ["https", https.addr.port],
+      ],
+    });
+  },
+);
+
+/** The hosts of the world outside that `check_hosts` lets a locked daemon be asked for. */
+const OUTSIDE = ["192.0.2.1", "10.0.0.1", "2001:db8::1"];
+
+Deno.test("locked, a daemon checks loopback, and Deno refuses it every other target", async () => {
+  await using service = await FaultyServer.start(silent, { host: "::" });
+  await using daemon = await Daemon.start({
+    allGrants: installed(LOCKED_ADDRESSES),
+    config: `check_hosts: ${JSON.stringify(OUTSIDE)}
+mysql_username: checker
+mysql_password: secret
+postgres_username: checker
+`,
+  });
+  assertEquals((await told(daemon)).net, "listed");
+  for (const host of ["127.0.0.1", "127.0.0.2", "::1"]) {
+    const { status } = await daemon.get(`/tcp/web/${service.port}`, { "X-Nerve-Check-IP": host });
+    assertEquals([host, status], [host, 200]);
+  }
+  const accepted = service.accepted;
+  for (const protocol of PROTOCOLS) {
+    for (const host of OUTSIDE) {
+      const path = `/${protocol}/web/${service.port}/`;
+      const { status, body } = await daemon.get(path, { "X-Nerve-Check-IP": host });
+      assertEquals(status, 503, `${protocol}: ${body}`);
+      const peer = host.includes(":") ? `[${host}]` : host;
+      assertStringIncludes(body, `Requires net access to "${peer}:${service.port}"`);
+    }
+  }
+  assertEquals(service.accepted, accepted);
+});
+
+serverTest(
+  "locked, a daemon knows an address for its own if it may listen on it",
+  NETWORK_PROGRAMS,
+  async () => {
+    for (const [more, status] of [[[], 503], [["10.9.8.7:0", "[fd00::7]:0"], 200]] as const) {
+      await using daemon = await Daemon.start({
+        wrapper: IN_OWN_NETWORK,
+        allGrants: installed([...LOCKED_ADDRESSES, ...more]),
+        config: `check_hosts: ${JSON.stringify(OWN_ADDRESSES)}\n`,
+      });
+      for (const address of OWN_ADDRESSES) {
+        const headers = { "X-Haproxy-Server-State": `UP; address=${address}; port=${daemon.port}` };
+        const answer = await askBeside(daemon, "/http/web/0/status", headers);
+        assertEquals([address, answer.status], [address, status], answer.body);
+      }
+    }
+  },
+);
