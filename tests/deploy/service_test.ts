@@ -1,0 +1,385 @@
+import { PROGRAMS } from "../../deploy/_programs.ts";
+import { parseConfig } from "../../src/config.ts";
+import { DAEMON_NEEDS, daemonFlags, installedFlag } from "../../src/permissions.ts";
+import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { confined, type Confinement, CONFINEMENT_PROGRAMS, NOBODY } from "../confinement.ts";
+import { Daemon, type DaemonOptions, hactl, type Result, run, TempFolder } from "../programs.ts";
+import { closing, FaultyServer, saying, silent } from "../servers/faulty.ts";
+import { freePort, serverTest, until } from "../servers/mod.ts";
+
+const PROJECT = new URL("../../", import.meta.url).pathname;
+const DEPLOY = `${PROJECT}deploy`;
+const UNIT = `${DEPLOY}/hacheck.service`;
+
+/** The values that the unit gives to a setting, in order. */
+function setting(name: string): string[] {
+  const lines = Deno.readTextFileSync(UNIT).split("\n");
+  return lines.filter((line) => line.startsWith(`${name}=`)).map((line) =>
+    line.slice(name.length + 1)
+  );
+}
+
+serverTest("the unit exposes no more than 1.3 of 10, by systemd's own reckoning", [
+  "systemd-analyze",
+], async () => {
+  const args = ["security", "--offline=true", "--no-pager", "--threshold=13", UNIT];
+  const { code, stdout, stderr } = await run("systemd-analyze", args, { NO_COLOR: "1" });
+  assertEquals(code, 0, stdout + stderr);
+  assertMatch(stdout, /Overall exposure level for hacheck\.service: (?:0\.\d|1\.[0-3]) /);
+});
+
+/** What the unit does not close, since hacheck's work takes it. */
+const OPEN: readonly string[] = [
+  // A spool that is replaced must be seen: it cannot be mounted somewhere else.
+  "RootDirectoryOrRootImage",
+  // V8 compiles.
+  "MemoryDenyWriteExecute",
+  "RestrictAddressFamilies_AF_INET_INET6",
+  "PrivateNetwork",
+  // ProtectClock=yes itself lets the clock be read.
+  "DeviceAllow",
+  // Which hosts are checked, and who asks, a unit for everybody cannot know.
+  "IPAddressDeny",
+];
+
+serverTest(
+  "the unit closes all that systemd knows but what hacheck needs",
+  ["systemd-analyze"],
+  async () => {
+    const args = ["security", "--offline=true", "--json=short", UNIT];
+    const { stdout } = await run("systemd-analyze", args);
+    const entries: { json_field: string; exposure: string | null }[] = JSON.parse(stdout);
+    assert(entries.length > 60, stdout);
+    const open = entries.filter(({ exposure }) => Number(exposure) > 0);
+    assertEquals(
+      open.map(({ json_field }) => json_field).filter((name) => !OPEN.includes(name)),
+      [],
+    );
+  },
+);
+
+serverTest("systemd understands every line of the unit", ["systemd-analyze"], async () => {
+  using folder = new TempFolder();
+  // It looks whether there is such a program.
+  const unit = Deno.readTextFileSync(UNIT).replace("/usr/local/bin/hacheck", "/bin/true");
+  const path = folder.write("hacheck.service", unit);
+  const { code, stdout, stderr } = await run("systemd-analyze", ["verify", "--man=no", path]);
+  assertEquals({ code, stdout, stderr }, { code: 0, stdout: "", stderr: "" });
+});
+
+Deno.test("the unit runs a program that is installed, and gives it the folders that its permissions name", () => {
+  const [command, ...others] = setting("ExecStart");
+  assertEquals(others, []);
+  const [program, ...args] = command!.split(" ");
+  const names = PROGRAMS.map(({ name }) => `/usr/local/bin/${name}`);
+  assert(names.includes(program!), program);
+  assertEquals(args, ["-c", "/etc/hacheck/hacheck.yaml"]);
+  // What is compiled carries its permissions. Their folders are those that systemd makes, and lets it use.
+  const files = ["service", "tmpfiles.conf"].map((name) =>
+    Deno.readTextFileSync(`${DEPLOY}/hacheck.${name}`)
+  ).join("");
+  for (const need of DAEMON_NEEDS) {
+    const [, path] = /=(\/.*)$/.exec(installedFlag(need)) ?? [];
+    if (path !== undefined) assert(files.includes(path), path);
+  }
+});
+
+Deno.test("the unit gives checks under way the time to end", () => {
+  const { healthcheck_timeout } = parseConfig("", "").config;
+  const [seconds] = setting("TimeoutStopSec");
+  // A supervisor waits for a second more.
+  assert(Number(seconds) > healthcheck_timeout + 1, seconds);
+});
+
+const AS_ROOT = Deno.uid() === 0;
+
+/** Makes hacheck's user and folders in a folder that stands for the whole system. */
+async function makeUserAndFolders(): Promise<void> {
+  using root = new TempFolder();
+  Deno.mkdirSync(root.file("etc"));
+  const systemd = async (what: string, ...args: string[]) => {
+    const file = `${DEPLOY}/hacheck.${what}.conf`;
+    const result = await run(`systemd-${what}`, [`--root=${root.path}`, ...args, file]);
+    assertEquals(result.code, 0, result.stderr);
+  };
+  await systemd("sysusers");
+  const passwd = Deno.readTextFileSync(root.file("etc/passwd"));
+  const [, uid, gid] = /^hacheck:x:(\d+):(\d+):.*:\/:\/usr\/sbin\/nologin$/m.exec(passwd)!;
+  assert(uid !== "0", passwd);
+  // At every boot again.
+  for (let times = 1; times <= 2; times++) {
+    await systemd("tmpfiles", "--create");
+    const found = ["var/spool/hacheck", "etc/hacheck", "etc/hacheck/hacheck.yaml"].map((path) => {
+      const { mode, uid, gid } = Deno.statSync(root.file(path));
+      return [(mode! & 0o7777).toString(8), uid, gid];
+    });
+    const group = Number(gid);
+    assertEquals(found, [["750", 0, group], ["750", 0, group], ["640", 0, group]]);
+  }
+}
+
+const USER_AND_FOLDERS = "hacheck's user and folders are made as sysusers and tmpfiles are told";
+if (AS_ROOT) {
+  serverTest(USER_AND_FOLDERS, ["systemd-sysusers", "systemd-tmpfiles"], makeUserAndFolders);
+} else {
+  Deno.test({ name: `${USER_AND_FOLDERS} (needs root)`, ignore: true, fn: makeUserAndFolders });
+}
+
+/** The system calls of the unit's filter. */
+async function permittedCalls(): Promise<string[]> {
+  const { stdout } = await run("systemd-analyze", ["syscall-filter", "--no-pager"], {
+    NO_COLOR: "1",
+  });
+  const sets = new Map<string, string[]>();
+  for (const [, name, lines] of stdout.matchAll(/^(@\S+)\n((?: +.*\n)*)/gm)) {
+    sets.set(
+      name!,
+      lines!.split("\n").map((line) => line.trim()).filter((line) => /^[@\w]/.test(line)),
+    );
+  }
+  const callsOf = (name: string): string[] =>
+    name.startsWith("@") ? sets.get(name)!.flatMap(callsOf) : [name];
+  // What no program can do without is always permitted.
+  const calls = new Set(callsOf("@default"));
+  for (const value of setting("SystemCallFilter")) {
+    const names = value.replace(/^~/, "").split(" ").flatMap(callsOf);
+    for (const name of names) {
+      if (value.startsWith("~")) calls.delete(name);
+      else calls.add(name);
+    }
+  }
+  return [...calls];
+}
+
+/** A host on which hacheck is installed, and confined as the unit confines it. */
+class Host implements Disposable {
+  readonly #folder = new TempFolder();
+
+  /** The spool, as those see it who are not confined. */
+  readonly spool = this.#folder.file("spool");
+  /** The configuration's file. */
+  readonly config = this.#folder.file("etc/hacheck.yaml");
+  /** The folder of logs. */
+  readonly logs = this.#folder.file("logs");
+
+  /** @param config The configuration. */
+  constructor(config: string) {
+    for (
+      const [path, mode] of [["spool", 0o750], ["etc", 0o750], ["logs", 0o755], [
+        "root",
+        0o755,
+      ]] as const
+    ) {
+      const folder = this.#folder.file(path);
+      Deno.mkdirSync(folder);
+      if (AS_ROOT) Deno.chownSync(folder, 0, NOBODY.gid);
+      Deno.chmodSync(folder, mode);
+    }
+    this.#folder.write("etc/hacheck.yaml", config);
+    if (AS_ROOT) Deno.chownSync(this.config, 0, NOBODY.gid);
+    Deno.chmodSync(this.config, 0o640);
+  }
+
+  /** Lets hacheck write its spool and its logs, as drop-ins and other modes do. */
+  open(): void {
+    Deno.chmodSync(this.spool, 0o770);
+    if (AS_ROOT) Deno.chownSync(this.logs, NOBODY.uid, NOBODY.gid);
+  }
+
+  /** Starts hacheck on it. */
+  async start(writable: boolean, options: DaemonOptions = {}): Promise<Daemon> {
+    const mounts: Confinement["mounts"] = {
+      "/etc/hacheck": { from: this.#folder.file("etc") },
+      "/var/spool/hacheck": { from: this.spool, writable },
+      "/var/log/hacheck": { from: this.logs, writable },
+    };
+    const families = setting("RestrictAddressFamilies")[0]!.split(" ");
+    const calls = await permittedCalls();
+    return await Daemon.start({
+      ...options,
+      wrapper: await confined({ root: this.#folder.file("root"), mounts, calls, families }),
+      allGrants: () => daemonFlags({ project: PROJECT }),
+      spool: "/var/spool/hacheck",
+      args: ["-c", "/etc/hacheck/hacheck.yaml", ...options.args ?? []],
+    });
+  }
+
+  /** Marks services by hactl, from outside of the confinement. */
+  async hactl(daemon: Daemon, ...args: string[]): Promise<Result> {
+    return await hactl(this.spool, [...args, "-p", String(daemon.port)]);
+  }
+
+  [Symbol.dispose](): void {
+    this.#folder[Symbol.dispose]();
+  }
+}
+
+/** What the system tells of a process. Deno itself would take every permission to read it. */
+async function told({ pid }: Daemon, what: string): Promise<string> {
+  return (await run("cat", [`/proc/${pid}/${what}`])).stdout;
+}
+
+/** What the system lets a process do. */
+async function privilegesOf(daemon: Daemon): Promise<Record<string, string>> {
+  const status = await told(daemon, "status");
+  const names = [
+    "Uid",
+    "Gid",
+    "Groups",
+    "CapEff",
+    "CapPrm",
+    "CapInh",
+    "CapBnd",
+    "CapAmb",
+    "NoNewPrivs",
+    "Seccomp",
+  ];
+  return Object.fromEntries(names.map((name) => {
+    return [name, new RegExp(`^${name}:\\t(.*?) *$`, "m").exec(status)![1]!];
+  }));
+}
+
+/** The mounts of a process that may be written, devices and processes aside. */
+async function writableMountsOf(daemon: Daemon): Promise<string[]> {
+  const lines = (await told(daemon, "mountinfo")).trimEnd().split("\n");
+  const mounts = lines.map((line) => line.split(" ")).map((
+    [, , , , path, options],
+  ) => [path!, options!]);
+  return mounts.filter(([path, options]) =>
+    /^rw\b/.test(options!) && !/^\/(?:dev|proc)\//.test(path!) && path !== "/proc"
+  ).map(([path]) => path!).sort();
+}
+
+const NONE = "0000000000000000";
+
+/** Makes sure that a daemon is as confined as the unit says. */
+async function assertConfined(daemon: Daemon, writable: readonly string[]): Promise<void> {
+  const { Uid, Gid, Groups, ...privileges } = await privilegesOf(daemon);
+  if (AS_ROOT) {
+    const ids = ({ uid, gid }: typeof NOBODY) =>
+      [uid, gid].map((id) => Array(4).fill(id).join("\t"));
+    assertEquals([Uid, Gid, Groups], [...ids(NOBODY), ""]);
+  }
+  assertEquals(privileges, {
+    ...{ CapEff: NONE, CapPrm: NONE, CapInh: NONE, CapBnd: NONE, CapAmb: NONE },
+    ...{ NoNewPrivs: "1", Seccomp: "2" },
+  });
+  assertEquals(await writableMountsOf(daemon), writable);
+}
+
+const LOGINS = `mysql_username: checker
+mysql_password: secret
+postgres_username: checker
+postgres_password: secret
+redis_password: secret
+sentinel_password: secret
+`;
+
+for (const loops of [1, 2]) {
+  serverTest(
+    `unprivileged in a read-only system, a daemon with -n ${loops} does its whole job`,
+    CONFINEMENT_PROGRAMS,
+    async () => {
+      using host = new Host(`cache_time: 0\n${LOGINS}`);
+      await using daemon = await host.start(false, { args: ["-n", String(loops)] });
+      await assertConfined(daemon, []);
+
+      await using well = await FaultyServer.start(
+        saying("HTTP/1.1 200 OK\r\n\r\nfine", (socket) => {
+          socket.end();
+        }),
+      );
+      await using ill = await FaultyServer.start(closing);
+      const up = `/http/web/${well.port}/`;
+      assertEquals(await daemon.get(up), { status: 200, body: "fine" });
+      const protocols = [
+        ...["http", "https", "mysql", "postgres", "smtp", "redis", "redis-info"],
+        ...["sentinel", "sentinel-info", "haproxy", "grpc"],
+      ];
+      for (const protocol of protocols) {
+        const { status, body } = await daemon.get(`/${protocol}/web/${ill.port}/`);
+        assertEquals(status, 503, `${protocol}: ${body}`);
+        assertMatch(body, /check failed after|closed|nothing/i, protocol);
+      }
+      // Whether an address is this machine's own is found out by listening on it.
+      const elsewhere = { "X-Nerve-Check-IP": "127.0.0.9" };
+      assertEquals((await daemon.get(`/tcp/web/${well.port}`, elsewhere)).status, 503);
+
+      for (let times = 1; times <= 3; times++) {
+        assertEquals((await host.hactl(daemon, "down", "web", "-r", "maint")).stderr, "");
+        const { status, body } = await daemon.get(up);
+        assertEquals(status, 503);
+        assertMatch(body, /^Service web in down state since \S+: maint$/);
+        assertEquals((await host.hactl(daemon, "up", "web")).stderr, "");
+        assertEquals((await daemon.get(up)).status, 200);
+      }
+
+      Deno.writeTextFileSync(host.config, "cashe_time: 1\n");
+      daemon.kill("SIGHUP");
+      await daemon.logged(/WARNING unknown key cashe_time in \/etc\/hacheck\/hacheck\.yaml/);
+      await daemon.logged(/INFO the configuration was read again/);
+      assertEquals((await daemon.get(up)).status, 200);
+      const { permissions } = JSON.parse((await daemon.get("/status")).body);
+      const code = ["src", "deno.json"].map((path) => PROJECT + path);
+      assertEquals(permissions, {
+        read: ["/var/spool/hacheck", "/etc/hacheck/hacheck.yaml", ...loops > 1 ? code : []],
+        write: [],
+        net: "everything",
+        others: [],
+      });
+      daemon.kill("SIGTERM");
+      assertEquals((await daemon.ended()).code, 0);
+      assertEquals(daemon.log.split("\n").filter((line) => / ERROR /.test(line)), []);
+    },
+  );
+}
+
+/** Asks for a change by POST. */
+async function post(daemon: Daemon, form: Record<string, string>): Promise<[number, string]> {
+  const response = await fetch(daemon.url("/spool/web/0/status"), {
+    method: "POST",
+    headers: { connection: "close" },
+    body: new URLSearchParams(form),
+  });
+  return [response.status, await response.text()];
+}
+
+serverTest(
+  "unprivileged, a daemon changes the spool by POST and rotates its log, where it may write these",
+  CONFINEMENT_PROGRAMS,
+  async () => {
+    using host = new Host(
+      "allow_remote_spool_changes: true\nlog_path: /var/log/hacheck/hacheck.log\n",
+    );
+    host.open();
+    await using daemon = await host.start(true, { port: freePort() });
+    await assertConfined(daemon, ["/var/log/hacheck", "/var/spool/hacheck"]);
+    assertEquals(await post(daemon, { status: "down", reason: "maint" }), [200, ""]);
+    assertMatch((await daemon.get("/http/web/1/")).body, /: maint$/);
+    assertMatch(Deno.readTextFileSync(`${host.spool}/web`), /"reason":\s*"maint"/);
+    // What one has marked the other takes back.
+    assertEquals((await host.hactl(daemon, "up", "web")).stderr, "");
+    assertEquals(await post(daemon, { status: "down", reason: "maint" }), [200, ""]);
+    assertEquals(await post(daemon, { status: "up" }), [200, ""]);
+    assertEquals([...Deno.readDirSync(host.spool)].filter(({ name }) => !name.startsWith(".")), []);
+
+    const log = `${host.logs}/hacheck.log`;
+    Deno.renameSync(log, `${log}.1`);
+    daemon.kill("SIGHUP");
+    await until("it writes a new log", () => Deno.readTextFileSync(log).includes("read again"));
+  },
+);
+
+serverTest(
+  "a change by POST that the system refuses is told of, and changes nothing",
+  CONFINEMENT_PROGRAMS,
+  async () => {
+    await using service = await FaultyServer.start(silent);
+    using host = new Host("allow_remote_spool_changes: true\n");
+    await using daemon = await host.start(false);
+    const [status, body] = await post(daemon, { status: "down", reason: "maint" });
+    assertEquals([status, body], [500, "Cannot mark web down: the spool cannot be written"]);
+    await daemon.logged(/ERROR cannot mark web down: .*Read-only file system/);
+    assertEquals((await daemon.get(`/tcp/web/${service.port}`)).status, 200);
+  },
+);
