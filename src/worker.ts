@@ -5,7 +5,7 @@
  */
 
 import { EventLoop } from "./event_loop.ts";
-import { openLogOf, surviveFaults } from "./log.ts";
+import { type DaemonLog, openLogOf, surviveFaults } from "./log.ts";
 import type { Answers, Ask, Respondent } from "./peers.ts";
 import type { Order, Question, Report } from "./supervisor.ts";
 
@@ -22,6 +22,7 @@ const waiting = new Map<number, (answers: readonly unknown[]) => void>();
 let questions = 0;
 let loop: EventLoop | undefined;
 let verbose = false;
+let log: DaemonLog | undefined;
 let respondent: Respondent | undefined;
 
 function peers(own: Respondent): Ask {
@@ -37,7 +38,7 @@ function peers(own: Respondent): Ask {
 function start({ options, settings }: Order & { kind: "start" }): void {
   try {
     verbose = options.verbose;
-    const log = openLogOf(settings, verbose);
+    log = openLogOf(settings, verbose);
     surviveFaults(log);
     loop = new EventLoop(options, settings, log, peers);
     scope.postMessage({ kind: "listening", addresses: loop.listen() });
@@ -59,7 +60,7 @@ scope.addEventListener("message", async ({ data }) => {
       return start(data);
     case "configure":
       loop?.configure(data.settings);
-      openLogOf(data.settings, verbose);
+      openLogOf(data.settings, verbose, log);
       return;
     case "question":
       return scope.postMessage({ kind: "answer", id: data.id, answer: answer(data.question) });

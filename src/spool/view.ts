@@ -1,4 +1,3 @@
-import { resolve } from "node:path";
 import type { Log } from "../log.ts";
 import type { Downtime, SpoolIndex } from "./index.ts";
 import { parseRecordName } from "./names.ts";
@@ -18,7 +17,7 @@ const MAX_SETTLE_MS = 200;
 
 /** What a {@linkcode SpoolView} works with. */
 export interface SpoolViewOptions {
-  /** The files. */
+  /** The files. The folder's path is absolute and has no `.` and `..`: events tell it so. */
   readonly store: SpoolStore;
   /** Where their records go. */
   readonly index: SpoolIndex;
@@ -56,8 +55,6 @@ export class SpoolView implements Disposable {
   readonly #vanished = new Set<string>();
   /** How each file looked when it was read, where the folder cannot be watched. */
   readonly #looks = new Map<string, string>();
-  /** The folder's path, as events tell it. */
-  readonly #folder: string;
   #root: string;
   #fault: string | null = null;
   #watcher: Deno.FsWatcher | undefined;
@@ -82,7 +79,6 @@ export class SpoolView implements Disposable {
     this.#index = index;
     this.#log = log;
     this.#watch = watch;
-    this.#folder = resolve(store.root);
     this.#root = this.#identity();
     // Watched first, so that no change falls between reading and watching.
     this.#startWatching();
@@ -212,7 +208,7 @@ export class SpoolView implements Disposable {
   }
 
   #changed(path: string, kind: Deno.FsEvent["kind"]): void {
-    if (resolve(path) === this.#folder) {
+    if (path === this.#store.root) {
       // Moved away or not to be looked into for a while, it was watched no more.
       if (kind !== "access") void this.#startAnew();
       return;

@@ -1,18 +1,18 @@
-import { formatLine, openLog } from "../../src/log.ts";
+import { DaemonLog, formatJson, formatLine, type Level } from "../../src/log.ts";
 import { assertEquals, assertMatch, assertThrows } from "../assert.ts";
 import { TempFolder } from "../programs.ts";
 
-type Level = Parameters<typeof formatLine>[0]["level"];
+const TIMESTAMP = Date.UTC(2026, 0, 2, 3, 4, 5, 6);
 
-function line(message: readonly unknown[], level: Level = "info"): string {
-  return formatLine({
-    category: ["hacheck"],
-    level,
-    message,
-    rawMessage: "",
-    timestamp: Date.UTC(2026, 0, 2, 3, 4, 5, 6),
-    properties: {},
-  });
+/** The line of a message in which values stand between texts. */
+function line(parts: readonly unknown[], level: Level = "info"): string {
+  const properties: Record<string, unknown> = {};
+  const message = parts.map((part, i) => {
+    if (typeof part === "string") return part;
+    properties[`part${i}`] = part;
+    return `{part${i}}`;
+  }).join("");
+  return formatLine({ level, message, properties, timestamp: TIMESTAMP });
 }
 
 Deno.test("formatLine() says when and how grave, and then what", () => {
@@ -39,12 +39,41 @@ Deno.test("formatLine() puts everything on one line, and leaves nothing that ste
     ["a\r\nb\tc", "a\\u000d\\nb\\u0009c"],
     ["\u001b[2J\u0000\u007f\u009b", "\\u001b[2J\\u0000\\u007f\\u009b"],
     ["a\u2028b\u2029c\u0085d", "a\\u2028b\\u2029c\\u0085d"],
-    ["Grüße, 世界 {name}", "Grüße, 世界 {name}"],
+    ["Grüße, 世界", "Grüße, 世界"],
   ];
   for (const [text, escaped] of cases) {
-    assertEquals(line(["says ", text]), `2026-01-02T03:04:05.006Z INFO says ${escaped}\n`);
-    assertEquals(line([`says ${text}`]), `2026-01-02T03:04:05.006Z INFO says ${escaped}\n`);
+    const expected = `2026-01-02T03:04:05.006Z INFO says ${escaped}\n`;
+    assertEquals(line([`says ${text}`]), expected);
+    const record = { level: "info", timestamp: TIMESTAMP, properties: { text } } as const;
+    assertEquals(formatLine({ ...record, message: "says {text}" }), expected);
   }
+});
+
+Deno.test("a property says no more than it does, whatever braces stand in it", () => {
+  const properties = { first: "{second}", second: "$& {first}" };
+  const record = { level: "info", timestamp: TIMESTAMP, properties } as const;
+  assertEquals(
+    formatLine({ ...record, message: "{first} {second} {third} {}" }),
+    "2026-01-02T03:04:05.006Z INFO {second} $& {first} undefined {}\n",
+  );
+});
+
+Deno.test("formatJson() tells the text, and the properties as they are", () => {
+  const error = new TypeError("no\nway");
+  const message = "{what} failed: {error}";
+  const record = { level: "warning", timestamp: TIMESTAMP, message } as const;
+  const json = formatJson({ ...record, properties: { what: { a: [1] }, error, none: undefined } });
+  assertEquals([json.endsWith("}\n"), json.trimEnd().includes("\n")], [true, false]);
+  assertEquals(JSON.parse(json), {
+    "@timestamp": "2026-01-02T03:04:05.006Z",
+    level: "WARN",
+    message: `{"a":[1]} failed: ${error.stack}`,
+    logger: "hacheck",
+    properties: {
+      what: { a: [1] },
+      error: { name: "TypeError", message: "no\nway", stack: error.stack },
+    },
+  });
 });
 
 Deno.test("formatLine() tells where an error comes from, on the same line", () => {
@@ -54,22 +83,19 @@ Deno.test("formatLine() tells where an error comes from, on the same line", () =
   );
 });
 
-Deno.test("openLog() begins anew for all who log already, and goes on as before if it cannot", () => {
+Deno.test("a log goes on elsewhere for all who log already, or as before if it cannot", () => {
   using folder = new TempFolder();
   const [first, second] = [folder.file("first"), folder.file("second")];
-  const log = openLog({ path: first, format: "text", verbose: false });
-  try {
-    log.debug("not told");
-    log.warning("{key} is {value}", { key: "a", value: "b\nc" });
-    assertThrows(() => openLog({ path: folder.path, format: "text", verbose: true }), Error);
-    log.debug("not told either");
-    log.info("two");
-    openLog({ path: second, format: "json", verbose: true });
-    log.debug("three: {key}", { key: "a\nb" });
-    log.error("four");
-  } finally {
-    openLog({ path: "stderr", format: "text", verbose: false });
-  }
+  using log = new DaemonLog({ path: first, format: "text", verbose: false });
+  const { debug, warning } = log;
+  debug("not told");
+  warning("{key} is {value}", { key: "a", value: "b\nc" });
+  assertThrows(() => log.reopen({ path: folder.path, format: "text", verbose: true }), Error);
+  debug("not told either");
+  log.info("two");
+  log.reopen({ path: second, format: "json", verbose: true });
+  debug("three: {key}", { key: "a\nb" });
+  log.error("four");
   assertMatch(Deno.readTextFileSync(first), /^\S+Z WARNING a is b\\nc\n\S+Z INFO two\n$/);
   const records = Deno.readTextFileSync(second).split("\n");
   assertEquals(records.pop(), "");
