@@ -117,7 +117,7 @@ export class EventLoop {
       spoolRoot,
       headersToCopy: config.http_headers_to_copy,
       spoolChanges: config.allow_remote_spool_changes
-        ? { store: this.#store, ask: this.#ask, log }
+        ? { store: this.#store, timeout: config.healthcheck_timeout, ask: this.#ask, log }
         : null,
     });
     this.#answer = verbose ? logged(router, log) : router;

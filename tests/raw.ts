@@ -35,6 +35,13 @@ export class RawConnection implements Disposable {
     }
   }
 
+  /** Reads what comes first. */
+  async some(): Promise<string> {
+    const buffer = new Uint8Array(4096);
+    const read = await this.#connection.read(buffer);
+    return new TextDecoder("latin1").decode(buffer.subarray(0, read ?? 0));
+  }
+
   /** Reads all that comes until the other end closes, a character for each byte. */
   async rest(): Promise<string> {
     const decoder = new TextDecoder("latin1");

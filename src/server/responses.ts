@@ -17,6 +17,17 @@ export function text(status: number, text: string): Response {
 }
 
 /**
+ * Makes a response of plain text that is to be the last on its connection, where the client has more to
+ * send than is read.
+ *
+ * @param status Its HTTP status code.
+ * @param text Its body.
+ */
+export function lastText(status: number, text: string): Response {
+  return new Response(text, { status, headers: { connection: "close" } });
+}
+
+/**
  * Makes a response of JSON.
  *
  * @param value Its body.

@@ -5,7 +5,7 @@ import { canBeMarked, recordName } from "../spool/names.ts";
 import { isTime } from "../spool/record.ts";
 import type { SpoolStore } from "../spool/store.ts";
 import type { CheckPath } from "./path.ts";
-import { text } from "./responses.ts";
+import { lastText, text } from "./responses.ts";
 
 /** How long a form may be, in bytes. */
 export const MAX_FORM_BYTES = 64 * 1024;
@@ -14,6 +14,8 @@ export const MAX_FORM_BYTES = 64 * 1024;
 export interface SpoolChanges {
   /** Where they are written. */
   readonly store: SpoolStore;
+  /** How long a form may take to arrive, in seconds. */
+  readonly timeout: number;
   /** Asks all event loops, which must know at once. */
   readonly ask: Ask;
   /** Where they are told. */
@@ -37,12 +39,13 @@ type Change =
  * @param path What its path names.
  * @param changes What to work with.
  * @returns 200 with an empty body once the spool says so and every later answer does;
- * 400 for a form that makes no sense, 413 for one too long, 500 if the spool cannot be written.
+ * 400 for a form that makes no sense, 408 for one that does not arrive, 413 for one too long, 500 if the
+ * spool cannot be written.
  */
 export async function changeSpool(
   request: Request,
   { service, port }: CheckPath,
-  { store, ask, log }: SpoolChanges,
+  { store, timeout, ask, log }: SpoolChanges,
 ): Promise<Response> {
   if (!canBeMarked(service)) {
     return text(400, `Cannot mark ${service}: names beginning with a dot are reserved`);
@@ -50,15 +53,9 @@ export async function changeSpool(
   if (port > 65535) {
     return text(400, `Bad port in the path: expected a number from 0 to 65535: received ${port}`);
   }
-  let body;
-  try {
-    body = await readForm(request);
-  } catch {
-    // The client has gone, or the daemon is to stop.
-    return text(400, "The form was not sent to its end");
-  }
-  if (body === undefined) return text(413, `The form is longer than ${MAX_FORM_BYTES} bytes`);
-  const change = parseChange(new URLSearchParams(body));
+  const form = await readForm(request, timeout);
+  if (form instanceof Response) return form;
+  const change = parseChange(new URLSearchParams(form));
   if (typeof change === "string") return text(400, change);
   const name = recordName({ service, port, host: LOCAL_ADDRESS });
   try {
@@ -74,16 +71,36 @@ export async function changeSpool(
   return text(200, "");
 }
 
-async function readForm(request: Request): Promise<string | undefined> {
+/** The form that a request brings, or the answer to one that does not bring it. */
+async function readForm({ body }: Request, timeout: number): Promise<string | Response> {
+  if (body === null) return "";
+  const reader = body.getReader();
   const decoder = new TextDecoder();
   let form = "";
   let length = 0;
-  for await (const chunk of request.body ?? []) {
-    length += chunk.length;
-    if (length > MAX_FORM_BYTES) return undefined;
-    form += decoder.decode(chunk, { stream: true });
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    reader.cancel().catch(() => {});
+  }, timeout * 1000);
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (isLate) return lastText(408, `The form was not sent within ${timeout} seconds`);
+      if (done) return form + decoder.decode();
+      length += value.length;
+      if (length > MAX_FORM_BYTES) {
+        reader.cancel().catch(() => {});
+        return lastText(413, `The form is longer than ${MAX_FORM_BYTES} bytes`);
+      }
+      form += decoder.decode(value, { stream: true });
+    }
+  } catch {
+    // The client has gone, or the daemon is to stop.
+    return lastText(400, "The form was not sent to its end");
+  } finally {
+    clearTimeout(timer);
   }
-  return form + decoder.decode();
 }
 
 /** The change that a form asks for, or what is wrong with it. */

@@ -99,6 +99,37 @@ Deno.test("a daemon that is to stop does not wait longer for a client that never
   assertMatch(daemon.log, /^.* listens on .*\n.* stopping on SIGTERM\n$/);
 });
 
+Deno.test("a form that trickles is waited for no longer than a check may take", async () => {
+  using spool = new TempFolder();
+  await using daemon = await Daemon.start({
+    spool: spool.path,
+    config: "healthcheck_timeout: 1\nallow_remote_spool_changes: true\n",
+    grants: [`--allow-write=${spool.path}`],
+  });
+  const form = "status=down&reason=maint";
+  const head = `POST /spool/web/0 HTTP/1.1\r\nHost: x\r\nContent-Length: ${form.length}\r\n\r\n`;
+  using slow = await RawConnection.open(daemon.port);
+  await slow.send(head + form.slice(0, 10));
+  using late = await RawConnection.open(daemon.port);
+  const answer = late.some();
+  let answered = false;
+  answer.then(() => answered = true);
+  await late.send(head);
+  await slow.send(form.slice(10));
+  assertMatch(await slow.some(), /^HTTP\/1\.1 200 /);
+  Deno.removeSync(`${spool.path}/web`);
+  // As many bytes as would never make it a whole form.
+  for (let sent = 0; sent < form.length - 1 && !answered; sent++) {
+    await late.send(form[sent]!);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  assertMatch(
+    await answer,
+    /^HTTP\/1\.1 408 [^]*connection: close[^]*The form was not sent within 1 seconds$/,
+  );
+  assertEquals(content(`${spool.path}/web`), "");
+});
+
 /** What a daemon says that is told wrongly or cannot start. */
 interface Refusal {
   readonly args: readonly string[];
