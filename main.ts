@@ -6,7 +6,7 @@
 
 import { canonicalAddress } from "./src/addresses.ts";
 import { ConfigError, type LoadedSettings, loadSettings, type Settings } from "./src/config.ts";
-import { DescriptorsError, ensureDescriptors } from "./src/descriptors.ts";
+import { countDescriptors, DescriptorsError, ensureDescriptors } from "./src/descriptors.ts";
 import { EventLoop, type LoopOptions, StartError } from "./src/event_loop.ts";
 import { type CommandLine, parseFlags, UsageError, wholeNumber } from "./src/flags.ts";
 import { type DaemonLog, type Log, LogError, openLogOf, surviveFaults } from "./src/log.ts";
@@ -41,7 +41,7 @@ const FLAGS = {
 };
 
 /** What a command line asks for. */
-interface Options extends Omit<LoopOptions, "permissions"> {
+interface Options extends Omit<LoopOptions, "descriptors" | "permissions"> {
   readonly configPath: string | null;
   readonly processes: number;
 }
@@ -70,6 +70,12 @@ async function optionsOf(line: CommandLine): Promise<Options> {
 /** More event loops than any host has processors would only cost memory. */
 const MAX_PROCESSES = 256;
 
+/** How many file descriptors an event loop may use for connections that may hang, where there are so many. */
+const DESCRIPTORS_PER_LOOP = 1024;
+
+/** For how many event loops there have to be so many: to find out takes 10 ms for each. */
+const MAX_LOOPS_COUNTED = 4;
+
 /** A folder's path from the root on. What resolves one starts Deno's Node layer, which takes 12 ms. */
 async function absolute(path: string): Promise<string> {
   if (/^(?:\/[^/.][^/]*)+$/.test(path)) return path;
@@ -84,13 +90,19 @@ interface Serving {
 }
 
 async function serve(
-  { processes, ...options }: LoopOptions & { readonly processes: number },
+  { processes, ...options }: Omit<LoopOptions, "descriptors"> & { readonly processes: number },
   settings: Settings,
   log: Log,
 ): Promise<Serving> {
-  await ensureDescriptors(settings.config.rlimit_nofile, options.spoolRoot);
-  if (processes > 1) return await Supervisor.start(processes, options, settings, log);
-  const loop = new EventLoop(options, settings, log);
+  const { spoolRoot } = options;
+  await ensureDescriptors(settings.config.rlimit_nofile, spoolRoot);
+  const descriptors = countDescriptors(
+    DESCRIPTORS_PER_LOOP * Math.min(processes, MAX_LOOPS_COUNTED),
+    spoolRoot,
+  );
+  const loops = { ...options, descriptors };
+  if (processes > 1) return await Supervisor.start(processes, loops, settings, log);
+  const loop = new EventLoop(loops, settings, log);
   const addresses = loop.listen();
   return { addresses, configure: (settings) => loop.configure(settings), stop: () => loop.stop() };
 }

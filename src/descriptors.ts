@@ -36,3 +36,31 @@ export async function ensureDescriptors(
     for (const descriptor of opened) closeSync(descriptor);
   }
 }
+
+/** How many descriptors there are. */
+export interface DescriptorSupply {
+  /** How many were found, beside those in use by Deno itself. */
+  readonly count: number;
+  /** Whether there are no more than that. */
+  readonly isAll: boolean;
+}
+
+/**
+ * Finds out how many files and connections the program may have open.
+ *
+ * @param enough How many to look for. More than that are left uncounted.
+ * @param path A file or folder that may be opened.
+ * @returns How many there are. Where the path cannot be opened, that is as many as were looked for.
+ */
+export function countDescriptors(enough: number, path: string): DescriptorSupply {
+  const files: Deno.FsFile[] = [];
+  try {
+    while (files.length < enough) files.push(Deno.openSync(path));
+    return { count: enough, isAll: false };
+  } catch (error) {
+    if ((error as { code?: string }).code !== "EMFILE") return { count: enough, isAll: false };
+    return { count: files.length, isAll: true };
+  } finally {
+    for (const file of files) file.close();
+  }
+}

@@ -1,12 +1,14 @@
 import { type CheckerOptions, protocols } from "./checkers/mod.ts";
 import type { Settings } from "./config.ts";
+import type { DescriptorSupply } from "./descriptors.ts";
 import type { Log } from "./log.ts";
 import { OwnAddresses } from "./own_addresses.ts";
 import { alone, type Ask, type Respondent } from "./peers.ts";
 import type { PermissionsInForce } from "./permissions.ts";
 import { Pipeline } from "./pipeline.ts";
 import { EventLoopDelay } from "./runtime.ts";
-import { Listener } from "./server/listener.ts";
+import { Guardian } from "./server/guardian.ts";
+import { Listener, type ListenerCounters, nothingHappened } from "./server/listener.ts";
 import { clientOf, createRouter, type Router } from "./server/router.ts";
 import { SpoolIndex } from "./spool/index.ts";
 import { SpoolStore } from "./spool/store.ts";
@@ -29,6 +31,8 @@ export interface LoopOptions {
   readonly shared: boolean;
   /** What the daemon may do. */
   readonly permissions: PermissionsInForce;
+  /** How many file descriptors there are, for all event loops together. */
+  readonly descriptors: DescriptorSupply;
 }
 
 /** Thrown when the daemon cannot start as it was told to. */
@@ -57,7 +61,9 @@ export class EventLoop {
   readonly #delay = new EventLoopDelay();
   readonly #store: SpoolStore;
   readonly #view: SpoolView;
+  readonly #counters: ListenerCounters = nothingHappened();
   #listeners: Listener[] = [];
+  #guardian: Guardian | undefined;
   #patience = 0;
   #pipeline!: Pipeline;
   #answer!: Router;
@@ -130,20 +136,24 @@ export class EventLoop {
    * @throws {StartError} If a port cannot be had.
    */
   listen(): Deno.NetAddr[] {
-    const { address: hostname, ports, shared } = this.#options;
+    const { address: hostname, ports, shared, descriptors, spoolRoot: path } = this.#options;
+    const log = this.#log;
     for (const port of ports) {
       try {
         const { router } = this;
-        this.#listeners.push(new Listener({ hostname, port, shared, router, log: this.#log }));
+        const counters = this.#counters;
+        this.#listeners.push(new Listener({ hostname, port, shared, router, counters, log }));
       } catch (error) {
         throw cannotListen(hostname, port, error);
       }
     }
+    this.#guardian = new Guardian({ listeners: this.#listeners, descriptors, path, log });
     return this.#listeners.map(({ addr }) => addr);
   }
 
   /** Accepts nothing more, finishes what is under way, and lets go of everything. */
   async stop(): Promise<void> {
+    this.#guardian?.[Symbol.dispose]();
     await Promise.all(this.#listeners.map((listener) => listener.stop(this.#patience)));
     this.#listeners = [];
     this.#view[Symbol.dispose]();
@@ -156,6 +166,7 @@ export class EventLoop {
         cache: { ...this.#pipeline.cache.counters },
         queued: this.#pipeline.queued,
         spool: this.#view.health,
+        listeners: { ...this.#counters },
       }),
       counts: () => this.#stats.counts(),
       recent: (threshold) => this.#stats.recent(threshold, Date.now() / 1000),

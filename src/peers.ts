@@ -7,6 +7,7 @@
 import type { CacheCounters } from "./cache.ts";
 import type { Verdict } from "./check.ts";
 import type { RuntimeReport } from "./runtime.ts";
+import type { ListenerCounters } from "./server/listener.ts";
 import type { Subject } from "./spool/names.ts";
 import type { SpoolHealth } from "./spool/view.ts";
 import type { RecentService } from "./stats.ts";
@@ -51,6 +52,8 @@ export interface LoopStatus {
   readonly queued: number;
   /** How well it knows the spool. */
   readonly spool: SpoolHealth;
+  /** What has become of its servers. */
+  readonly listeners: ListenerCounters;
 }
 
 /** One event loop's answers. */

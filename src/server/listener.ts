@@ -1,4 +1,5 @@
 import type { Log } from "../log.ts";
+import { Seldom } from "../seldom.ts";
 import type { Router } from "./router.ts";
 
 /** What a {@linkcode Listener} works with. */
@@ -11,22 +12,57 @@ export interface ListenerOptions {
   readonly shared: boolean;
   /** Answers requests. */
   readonly router: Router;
+  /** Where it counts what becomes of its servers. */
+  readonly counters: ListenerCounters;
   /** Where faults are told. */
   readonly log: Log;
 }
 
+/** What has become of listeners' servers since the start. */
+export interface ListenerCounters {
+  /** How often a server was replaced to cut the connections that hung on it. */
+  renewals: number;
+  /** How often one fell, and was served anew. */
+  falls: number;
+  /** How many requests that were being answered were cut off by that. */
+  cut_requests: number;
+}
+
+/**
+ * Begins to count.
+ *
+ * @returns Counters, all of them zero.
+ */
+export function nothingHappened(): ListenerCounters {
+  return { renewals: 0, falls: 0, cut_requests: 0 };
+}
+
+/**
+ * How many servers serve a port side by side. To cut one takes some milliseconds, in which the system still
+ * gives it its share of the new connections, which are lost: the more there are, the less that is.
+ */
+export const SIDE_BY_SIDE = 8;
+
 /** How long to wait before serving again if that has just failed, in milliseconds. */
-const RETRY_MS = 50;
+const RETRY_MS = 10;
 
 /**
  * Serves one port until it is told to stop.
  *
- * `Deno.serve` ends for good when the program runs out of file descriptors. Its fall
- * frees them, so serving again at once works.
+ * `Deno.serve` never ends a connection by itself, and shows none to who would. So connections that
+ * hang are cut by a change of servers: {@linkcode renew} lets another one listen in the place of the
+ * oldest, and {@linkcode cut} ends that one with all connections that it still has.
+ *
+ * A server accepts nothing more once the program has run out of file descriptors, although it keeps
+ * its connections. It is then cut at once, which frees them, and another one serves.
  */
 export class Listener {
   readonly #options: ListenerOptions;
-  #server: Deno.HttpServer<Deno.NetAddr>;
+  readonly #falls = new Seldom();
+  readonly #failures = new Seldom();
+  /** The oldest first. */
+  readonly #servers: Server[] = [];
+  #leaving: Server | undefined;
   #stopping = false;
   #retry: ReturnType<typeof setTimeout> | undefined;
 
@@ -40,9 +76,67 @@ export class Listener {
    * @throws {Error} If the port cannot be had.
    */
   constructor(options: ListenerOptions) {
+    const { hostname, port, shared } = options;
     this.#options = options;
-    this.#server = this.#serve(options.port);
-    this.addr = this.#server.addr;
+    // Servers that share a port would share it with another program of the same user's, too.
+    if (!shared && port !== 0) Deno.listen({ hostname, port }).close();
+    const first = this.#serve(port);
+    this.#servers.push(first);
+    this.addr = first.addr;
+    this.#fill();
+  }
+
+  /** For how long the oldest server has been listening, in milliseconds. */
+  get age(): number {
+    const [oldest] = this.#servers;
+    return oldest === undefined ? 0 : performance.now() - oldest.startedAt;
+  }
+
+  /** How many requests are being answered. */
+  get underWay(): number {
+    const serving = this.#servers.reduce((sum, { underWay }) => sum + underWay, 0);
+    return serving + (this.#leaving?.underWay ?? 0);
+  }
+
+  /** The server that waits to be cut, if one does. */
+  get leaving(): Leaving | undefined {
+    return this.#leaving;
+  }
+
+  /**
+   * Lets another server listen in the place of the oldest. That goes on until it is cut, and takes its
+   * share of the new connections, since it can only stop listening together with all else.
+   *
+   * @returns False if there is one already that waits to be cut, or none could be had.
+   */
+  renew(): boolean {
+    if (this.#stopping || this.#leaving !== undefined || this.#retry !== undefined) return false;
+    const { counters, log } = this.#options;
+    const { port } = this.addr;
+    try {
+      this.#servers.push(this.#serve(port));
+    } catch (error) {
+      this.#failures.tell((others) =>
+        log.error("cannot renew a server of port {port}: {why}{others}", {
+          port,
+          why: told(error),
+          others,
+        })
+      );
+      return false;
+    }
+    this.#leaving = this.#servers.shift()!;
+    this.#leaving.leave();
+    counters.renewals++;
+    return true;
+  }
+
+  /** Cuts the server that was replaced, and all its connections. */
+  cut(): void {
+    const leaving = this.#leaving;
+    if (leaving === undefined) return;
+    this.#leaving = undefined;
+    this.#abort(leaving);
   }
 
   /**
@@ -56,41 +150,148 @@ export class Listener {
     clearTimeout(this.#retry);
     let timer: ReturnType<typeof setTimeout> | undefined;
     await Promise.race([
-      this.#server.shutdown().catch(() => {}),
+      Promise.all([...this.#servers, this.#leaving].map((server) => server?.shutdown())),
       new Promise<void>((resolve) => timer = setTimeout(resolve, patience)),
     ]);
     clearTimeout(timer);
   }
 
-  #serve(port: number): Deno.HttpServer<Deno.NetAddr> {
-    const { hostname, shared, router, log } = this.#options;
-    const server = Deno.serve({
+  #serve(port: number): Server {
+    const server = new Server(port, this.#options);
+    const ended = (why: string) => this.#ended(server, why);
+    server.finished.then(() => ended("it ended"), (error) => ended(told(error)));
+    return server;
+  }
+
+  #fill(): void {
+    while (this.#servers.length < SIDE_BY_SIDE) this.#servers.push(this.#serve(this.addr.port));
+  }
+
+  #ended(server: Server, why: string): void {
+    if (this.#stopping || server.isAborted) return;
+    this.#options.counters.falls++;
+    this.#abort(server);
+    if (server === this.#leaving) {
+      this.#leaving = undefined;
+      return;
+    }
+    this.#servers.splice(this.#servers.indexOf(server), 1);
+    if (this.#retry === undefined) this.#again(why);
+  }
+
+  #again(why: string): void {
+    const { log } = this.#options;
+    const { port } = this.addr;
+    try {
+      this.#fill();
+      this.#retry = undefined;
+      this.#falls.tell((others) =>
+        log.error("serving port {port} again: {why}{others}", { port, why, others })
+      );
+    } catch (error) {
+      this.#failures.tell((others) =>
+        log.error("cannot serve port {port} again: {why}{others}", {
+          port,
+          why: told(error),
+          others,
+        })
+      );
+      this.#retry = setTimeout(() => this.#again(why), RETRY_MS);
+    }
+  }
+
+  #abort(server: Server): void {
+    this.#options.counters.cut_requests += server.underWay;
+    server.abort();
+  }
+}
+
+/**
+ * What went wrong, without its stack: to tell where that leads in the sources, Deno opens files, and ends
+ * the whole program if it can have no descriptor.
+ */
+function told(error: unknown): string {
+  return String(error);
+}
+
+/** A server that waits to be cut. */
+export interface Leaving {
+  /** How many requests it is answering. Those that are answered at once are none. */
+  readonly underWay: number;
+  /** For how long it has been answering nobody, in milliseconds; 0 while it does. */
+  readonly rested: number;
+  /** For how long it has been waiting, in milliseconds. */
+  readonly waited: number;
+}
+
+/** One of the servers that serve a port side by side and one after another. */
+class Server implements Leaving {
+  readonly #controller = new AbortController();
+  readonly #http: Deno.HttpServer<Deno.NetAddr>;
+
+  /** When it began to listen. */
+  readonly startedAt: number = performance.now();
+  underWay = 0;
+  #restingSince = this.startedAt;
+  #leftAt = 0;
+
+  constructor(port: number, { hostname, router, log }: ListenerOptions) {
+    const answered = () => {
+      if (--this.underWay === 0) this.#restingSince = performance.now();
+    };
+    this.#http = Deno.serve({
       hostname,
       port,
-      reusePort: shared,
+      reusePort: true,
+      signal: this.#controller.signal,
       onListen: () => {},
       onError: (error) => {
         log.error("cannot answer a request: {error}", { error });
         return new Response("Internal error", { status: 503 });
       },
-    }, router);
-    server.finished.then(() => this.#again("it ended"), (error) => this.#again(String(error)));
-    return server;
+    }, (request, info) => {
+      const response = router(request, info);
+      if (response instanceof Promise) {
+        this.underWay++;
+        response.then(answered, answered);
+      }
+      return response;
+    });
   }
 
-  #again(why: string): void {
-    if (this.#stopping) return;
-    const { log } = this.#options;
-    const { port } = this.addr;
-    try {
-      this.#server = this.#serve(port);
-      log.error("serving port {port} again: {why}", { port, why });
-    } catch (error) {
-      // Said once: whoever holds the port may hold it for long.
-      if (this.#retry === undefined) {
-        log.error("cannot serve port {port} again: {error}", { port, error });
-      }
-      this.#retry = setTimeout(() => this.#again(why), RETRY_MS);
-    }
+  get addr(): Deno.NetAddr {
+    return this.#http.addr;
+  }
+
+  /** Resolves when it was aborted or shut down, rejects when it has fallen. */
+  get finished(): Promise<void> {
+    return this.#http.finished;
+  }
+
+  get isAborted(): boolean {
+    return this.#controller.signal.aborted;
+  }
+
+  get rested(): number {
+    return this.underWay > 0 ? 0 : performance.now() - this.#restingSince;
+  }
+
+  get waited(): number {
+    return performance.now() - this.#leftAt;
+  }
+
+  /** Begins to wait. */
+  leave(): void {
+    this.#leftAt = performance.now();
+  }
+
+  /** Ends it with all its connections. */
+  abort(): void {
+    this.#controller.abort();
+  }
+
+  /** Accepts nothing more, and resolves when what is under way is answered. It cannot be aborted then. */
+  async shutdown(): Promise<void> {
+    if (!this.isAborted) await this.#http.shutdown().catch(() => {});
   }
 }

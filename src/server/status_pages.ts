@@ -1,4 +1,3 @@
-import type { CacheCounters } from "../cache.ts";
 import type { OwnAddresses } from "../own_addresses.ts";
 import { type Answers, type Ask, then } from "../peers.ts";
 import type { PermissionsInForce } from "../permissions.ts";
@@ -68,6 +67,7 @@ const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
         outbound_request_queue_size: loops.reduce((sum, { queued }) => sum + queued, 0),
         spool: worstOf(loops.map(({ spool }) => spool)),
         permissions,
+        listeners: sumOf(loops.map(({ listeners }) => listeners)),
         version: VERSION,
       }))],
   [
@@ -119,10 +119,13 @@ function spoolPage(
   });
 }
 
-function sumOf(counters: readonly CacheCounters[]): CacheCounters {
-  const sum = { expirations: 0, sets: 0, gets: 0, hits: 0, misses: 0 };
-  for (const one of counters) {
-    for (const name of Object.keys(sum) as (keyof CacheCounters)[]) sum[name] += one[name];
+/** The sums of counters that have the same names. */
+function sumOf<Name extends string>(
+  counters: readonly Readonly<Record<Name, number>>[],
+): Record<Name, number> {
+  const sum: Record<Name, number> = { ...counters[0]! };
+  for (const one of counters.slice(1)) {
+    for (const name of Object.keys(sum) as Name[]) sum[name] += one[name];
   }
   return sum;
 }

@@ -123,6 +123,7 @@ Deno.test("a form that trickles is waited for no longer than a check may take", 
     await late.send(form[sent]!);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
+  await until("it is answered", () => answered);
   assertMatch(
     await answer,
     /^HTTP\/1\.1 408 [^]*connection: close[^]*The form was not sent within 1 seconds$/,

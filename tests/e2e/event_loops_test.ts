@@ -286,7 +286,7 @@ Deno.test("several event loops need the grant to read their own code, and say so
   );
 });
 
-for (const [first, second] of [[1, 2], [2, 1], [2, 2]] as const) {
+for (const [first, second] of [[1, 1], [1, 2], [2, 1], [2, 2]] as const) {
   Deno.test(`a daemon with -n ${second} does not share the port of one with -n ${first}`, async () => {
     await using daemon = await start(first);
     const { code, stdout, stderr } = await runDaemon(

@@ -1,5 +1,5 @@
-import { ensureDescriptors } from "../../src/descriptors.ts";
-import { assertEquals } from "../assert.ts";
+import { countDescriptors, ensureDescriptors } from "../../src/descriptors.ts";
+import { assert, assertEquals } from "../assert.ts";
 import { run, TempFolder } from "../programs.ts";
 
 const MODULE = new URL("../../src/descriptors.ts", import.meta.url).href;
@@ -54,3 +54,29 @@ for (const { limit, wanted, says } of CASES) {
     assertEquals({ stdout: stdout.trim(), stderr }, { stdout: says, stderr: "" });
   });
 }
+
+Deno.test("countDescriptors() looks for no more than it is told to, and closes all that it opened", () => {
+  for (let times = 0; times < 100; times++) {
+    assertEquals(countDescriptors(100, "/"), { count: 100, isAll: false });
+  }
+});
+
+Deno.test("countDescriptors() leaves a path that cannot be opened to who needs it", () => {
+  assertEquals(countDescriptors(100, "/nowhere"), { count: 100, isAll: false });
+});
+
+Deno.test("countDescriptors() finds how many there are", async () => {
+  const code = `
+    import { countDescriptors } from "${MODULE}";
+    console.log(JSON.stringify([countDescriptors(1000, "/"), countDescriptors(1000, "/")]));
+  `;
+  const { stdout, stderr } = await run("sh", [
+    ...["-c", 'ulimit -n 300 && exec "$@"', "sh"],
+    ...[Deno.execPath(), "eval", code],
+  ]);
+  assertEquals(stderr, "");
+  const [first, second] = JSON.parse(stdout);
+  assertEquals(first, second);
+  assert(first.isAll);
+  assert(first.count > 200 && first.count < 300, stdout);
+});

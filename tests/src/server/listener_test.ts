@@ -1,6 +1,11 @@
-import { Listener } from "../../../src/server/listener.ts";
+import {
+  Listener,
+  type ListenerCounters,
+  nothingHappened,
+  SIDE_BY_SIDE,
+} from "../../../src/server/listener.ts";
 import type { Router } from "../../../src/server/router.ts";
-import { assert, assertEquals, assertThrows } from "../../assert.ts";
+import { assert, assertEquals, assertMatch, assertThrows } from "../../assert.ts";
 import { RecordedLog } from "../../log.ts";
 import { RawConnection, speak } from "../../raw.ts";
 import { until } from "../../servers/mod.ts";
@@ -8,12 +13,18 @@ import { until } from "../../servers/mod.ts";
 const REQUEST = "GET /x HTTP/1.0\r\n\r\n";
 
 /** Listens on any port that is free. */
-function listening(router: Router, recorded = new RecordedLog(), port = 0): Listener {
+function listening(
+  router: Router,
+  recorded = new RecordedLog(),
+  port = 0,
+  counters: ListenerCounters = nothingHappened(),
+): Listener {
   return new Listener({
     hostname: "127.0.0.1",
     port,
     shared: false,
     router,
+    counters,
     log: recorded.log,
   });
 }
@@ -70,6 +81,40 @@ Deno.test("a listener that cannot have its port says so at once", async () => {
   assertEquals(recorded.lines, []);
 });
 
+/** What a client may send before its request is answered, and how long that may be. */
+const LIMITS: readonly [what: string, most: number, request: (length: number) => string][] = [
+  ["headers", 128, (count) => `GET /x HTTP/1.0\r\n${"a: b\r\n".repeat(count)}\r\n`],
+  // Without the empty line that ends them.
+  [
+    "bytes of request line",
+    65_536 + 2,
+    (length) => `GET /${"x".repeat(length - "GET / HTTP/1.0\r\n".length)} HTTP/1.0\r\n\r\n`,
+  ],
+  [
+    "bytes of request line and headers",
+    65_536 + 2,
+    (length) => {
+      const head = "GET /x HTTP/1.0\r\na: \r\n";
+      return head.replace("a: ", `a: ${"x".repeat(length - head.length)}`) + "\r\n";
+    },
+  ],
+];
+
+for (const [what, most, request] of LIMITS) {
+  Deno.test(`a listener takes ${most} ${what}, and answers more with 400`, async () => {
+    let asked = 0;
+    const listener = listening(() => {
+      asked++;
+      return new Response("fine");
+    });
+    const { port } = listener.addr;
+    assertEquals((await speak(port, request(most))).body, "fine");
+    const { status, body } = await speak(port, request(most + 1));
+    assertEquals([status, body, asked], [400, "", 1]);
+    await listener.stop(20_000);
+  });
+}
+
 Deno.test("a listener that is to stop accepts nothing more and finishes what is under way", async () => {
   const { promise, resolve } = Promise.withResolvers<Response>();
   let begun = 0;
@@ -117,4 +162,161 @@ Deno.test("a listener that is to stop waits no longer than it is told", async ()
   assertEquals((await hanging).body, "late");
   assertEquals(await half.rest(), "");
   assertEquals(recorded.lines, []);
+});
+
+/** Sends half a request line on some connections, enough that every server gets some of them. */
+async function half(port: number): Promise<RawConnection[]> {
+  const connections: RawConnection[] = [];
+  for (let i = 0; i < 8 * SIDE_BY_SIDE; i++) {
+    const connection = await RawConnection.open(port);
+    connections.push(connection);
+    await connection.send("GET /spool/we");
+  }
+  // Answered on another connection: these have been accepted.
+  assertEquals((await speak(port, REQUEST)).status, 200);
+  return connections;
+}
+
+/** How many of some connections end, and lets go of them all. */
+async function ended(connections: readonly RawConnection[], patience: number): Promise<number> {
+  let count = 0;
+  const ends = connections.map((connection) =>
+    connection.rest().then(() => count++, (error) => {
+      if (error instanceof Deno.errors.ConnectionReset) count++;
+    })
+  );
+  await until("they have ended", () => count === connections.length, patience).catch(() => {});
+  const before = count;
+  for (const connection of connections) connection[Symbol.dispose]();
+  await Promise.all(ends);
+  return before;
+}
+
+Deno.test("a listener whose servers were all renewed and cut has no connection that hung on them, and goes on", async () => {
+  const recorded = new RecordedLog();
+  const counters = nothingHappened();
+  const listener = listening(() => new Response("fine"), recorded, 0, counters);
+  const { port } = listener.addr;
+  const hanging = await half(port);
+  for (let renewed = 0; renewed < SIDE_BY_SIDE; renewed++) {
+    assert(listener.renew());
+    assert(!listener.renew(), "another one waits to be cut");
+    listener.cut();
+    assertEquals(listener.leaving, undefined);
+  }
+  assertEquals(await ended(hanging, 20_000), hanging.length);
+  for (let asked = 0; asked < 20; asked++) assertEquals((await speak(port, REQUEST)).body, "fine");
+  assertEquals(counters, { renewals: SIDE_BY_SIDE, falls: 0, cut_requests: 0 });
+  await listener.stop(20_000);
+  assertEquals(recorded.lines, []);
+});
+
+/** Has a listener answer many requests when it is told to. */
+async function answering(counters: ListenerCounters) {
+  const answers: ((response: Response) => void)[] = [];
+  const router: Router = () => new Promise((resolve) => answers.push(resolve));
+  const listener = listening(router, new RecordedLog(), 0, counters);
+  const count = 8 * SIDE_BY_SIDE;
+  const asked = Array.from(
+    { length: count },
+    () => speak(listener.addr.port, REQUEST).then(({ body }) => body, () => "cut"),
+  );
+  await until("all are under way", () => answers.length === count);
+  assertEquals(listener.underWay, count);
+  return {
+    listener,
+    asked,
+    answer: () => answers.forEach((answer) => answer(new Response("fine"))),
+  };
+}
+
+Deno.test("a server that waits to be cut finishes what is under way", async () => {
+  const counters = nothingHappened();
+  const { listener, asked, answer } = await answering(counters);
+  listener.renew();
+  const leaving = listener.leaving!;
+  assert(leaving.underWay > 0 && leaving.underWay < asked.length);
+  answer();
+  assertEquals(new Set(await Promise.all(asked)), new Set(["fine"]));
+  assertEquals([leaving.underWay, listener.underWay], [0, 0]);
+  listener.cut();
+  assertEquals(counters, { renewals: 1, falls: 0, cut_requests: 0 });
+  await listener.stop(20_000);
+});
+
+Deno.test("a server that is cut cuts off what is under way on it and nothing else, and counts it", async () => {
+  const counters = nothingHappened();
+  const { listener, asked, answer } = await answering(counters);
+  listener.renew();
+  const { underWay } = listener.leaving!;
+  listener.cut();
+  answer();
+  const answers = await Promise.all(asked);
+  assertEquals(answers.filter((body) => body === "cut").length, underWay);
+  assertEquals(answers.filter((body) => body === "fine").length, asked.length - underWay);
+  assertEquals(counters, { renewals: 1, falls: 0, cut_requests: underWay });
+  await listener.stop(20_000);
+});
+
+Deno.test("a listener that stops while a server waits to be cut finishes what is under way on all of them", async () => {
+  const { listener, asked, answer } = await answering(nothingHappened());
+  listener.renew();
+  assert(listener.leaving!.underWay > 0);
+  const stopping = listener.stop(20_000);
+  answer();
+  assertEquals(new Set(await Promise.all(asked)), new Set(["fine"]));
+  await stopping;
+  assert(!listener.renew());
+});
+
+/** A listener in a process of its own that may have 100 files open, and that nobody guards. */
+const UNGUARDED = `
+  import { Listener, nothingHappened } from "${
+  new URL("../../../src/server/listener.ts", import.meta.url).href
+}";
+  const lines = [];
+  const error = (message, { why = "", error = "" }) => lines.push(message + why + error);
+  const counters = nothingHappened();
+  const router = () => Response.json({ ...counters, lines });
+  const listener = new Listener({
+    ...{ hostname: "127.0.0.1", port: 0, shared: false, router, counters, log: { error } },
+  });
+  console.log(listener.addr.port);
+`;
+
+Deno.test("a listener that falls for want of file descriptors frees them, and serves again", async () => {
+  await using process = new Deno.Command("sh", {
+    args: [
+      ...["-c", 'ulimit -n 100 && exec "$@"', "sh"],
+      ...[Deno.execPath(), "eval", "--unstable-net", UNGUARDED],
+    ],
+    stdin: "null",
+    stdout: "piped",
+  }).spawn();
+  const reader = process.stdout.getReader();
+  const port = Number(new TextDecoder().decode((await reader.read()).value));
+  const hanging: RawConnection[] = [];
+  const told = async () => JSON.parse((await speak(port, REQUEST)).body);
+  let falls = 0;
+  await until("each server has fallen", async () => {
+    try {
+      const connection = await RawConnection.open(port);
+      hanging.push(connection);
+      await connection.send("GET /spool/we");
+      if (hanging.length % 50 === 0) ({ falls } = await told());
+    } catch {
+      // Refused, or reset with those that wait to be accepted.
+    }
+    return falls > SIDE_BY_SIDE;
+  });
+  // All of them hang on, and so would have what a server that fell still had.
+  for (let answered = 0; answered < 50; answered++) {
+    await until("it answers", async () => (await told()).falls > 0, 2000);
+  }
+  for (const connection of hanging) connection[Symbol.dispose]();
+  const { lines } = await told();
+  assertMatch(lines[0], /again: .*Too many open files/);
+  assert(lines.length < 5, `it tells too much: ${lines}`);
+  process.kill("SIGKILL");
+  await reader.cancel();
 });

@@ -49,6 +49,7 @@ class Bench implements AsyncDisposable {
         startedAt: Date.now() / 1000,
         shared: false,
         permissions: PERMISSIONS,
+        descriptors: { count: 1024, isAll: false },
       },
       { config: parseConfig(config, "").config, trusted: null },
       this.recorded.log,
@@ -484,6 +485,7 @@ Deno.test("/status tells of cache, uptime, queue, spool and permissions", async 
     outbound_request_queue_size: 0,
     spool: { healthy: true, fault: null, watched: true, records: 0 },
     permissions: PERMISSIONS,
+    listeners: { renewals: 0, falls: 0, cut_requests: 0 },
     version: VERSION,
   });
   assert(typeof uptime === "number" && uptime > 0 && uptime < 600, String(uptime));

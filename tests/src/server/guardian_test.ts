@@ -1,0 +1,196 @@
+import { Guardian, GUARDIAN_TIMES, type GuardianTimes } from "../../../src/server/guardian.ts";
+import { Listener, nothingHappened, SIDE_BY_SIDE } from "../../../src/server/listener.ts";
+import type { Router } from "../../../src/server/router.ts";
+import { assert, assertEquals, assertMatch } from "../../assert.ts";
+import { RecordedLog } from "../../log.ts";
+import { RawConnection, speak } from "../../raw.ts";
+import { until } from "../../servers/mod.ts";
+import { closeSync, openSync } from "node:fs";
+
+const REQUEST = "GET /x HTTP/1.0\r\n\r\n";
+
+/** A time that no test waits for, in milliseconds. */
+const NEVER = 1e9;
+
+/** How many connections a test opens, so that each server gets some of them. */
+const MANY = 4 * SIDE_BY_SIDE;
+
+/** How many descriptors this process uses: the system gives out the lowest that is free. */
+function inUse(): number {
+  const lowest = openSync("/", "r");
+  closeSync(lowest);
+  return lowest;
+}
+
+/** A listener that is guarded, and whoever asks it. */
+class Guarded implements AsyncDisposable {
+  readonly #answers: ((response: Response) => void)[] = [];
+  readonly #hanging: RawConnection[] = [];
+  readonly #listener: Listener;
+  readonly #guardian: Guardian;
+  readonly recorded = new RecordedLog();
+  readonly counters = nothingHappened();
+
+  constructor(times: Partial<GuardianTimes>, count = NEVER, isAll = true, path = "/") {
+    const { log } = this.recorded;
+    const router: Router = ({ url }) =>
+      url.endsWith("/slow")
+        ? new Promise((resolve) => this.#answers.push(resolve))
+        : new Response("fine");
+    const { counters } = this;
+    const place = { hostname: "127.0.0.1", port: 0, shared: false };
+    this.#listener = new Listener({ ...place, router, counters, log });
+    this.#guardian = new Guardian({
+      listeners: [this.#listener],
+      descriptors: { count, isAll },
+      path,
+      log,
+      times: { ...GUARDIAN_TIMES, look: 5, leastAge: 0, mostAge: NEVER, ...times },
+    });
+  }
+
+  /** Its port. */
+  get port(): number {
+    return this.#listener.addr.port;
+  }
+
+  /** Opens connections that hang at half a request line, and tells how many of them have ended. */
+  async hang(): Promise<{ ended: number }> {
+    const state = { ended: 0 };
+    for (let i = 0; i < MANY; i++) {
+      try {
+        const connection = await RawConnection.open(this.port);
+        this.#hanging.push(connection);
+        await connection.send("GET /x");
+        // Also those that are closed by the test itself end.
+        connection.rest().then(() => state.ended++, () => state.ended++);
+      } catch {
+        // It came just as its server was cut.
+        state.ended++;
+      }
+    }
+    return state;
+  }
+
+  /** Asks for what takes its time, one after another, and waits until all are being answered or cut. */
+  async ask(): Promise<Promise<string>[]> {
+    const asked: Promise<string>[] = [];
+    for (let i = 0; i < MANY; i++) {
+      const before = this.#answers.length;
+      let isCut = false;
+      const answer = speak(this.port, "GET /slow HTTP/1.0\r\n\r\n");
+      asked.push(answer.then(({ body }) => body, () => {
+        isCut = true;
+        return "cut";
+      }));
+      await until("it is being answered", () => isCut || this.#answers.length > before);
+    }
+    return asked;
+  }
+
+  /** Answers what takes its time. */
+  answer(): void {
+    for (const answer of this.#answers.splice(0)) answer(new Response("slow"));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#guardian[Symbol.dispose]();
+    this.answer();
+    for (const connection of this.#hanging) connection[Symbol.dispose]();
+    await this.#listener.stop(20_000);
+  }
+}
+
+Deno.test("a connection that hangs is cut when its server is old enough, and others are answered", async () => {
+  await using guarded = new Guarded({ mostAge: 300 });
+  const hanging = await guarded.hang();
+  await until("they are cut", () => hanging.ended === MANY);
+  assert(guarded.counters.renewals >= SIDE_BY_SIDE);
+  await until("it is answered", async () => (await speak(guarded.port, REQUEST)).body === "fine");
+  assertEquals([guarded.counters.falls, guarded.counters.cut_requests], [0, 0]);
+  assertEquals(guarded.recorded.lines, []);
+});
+
+Deno.test("a connection that hangs is cut for its age even where descriptors cannot be counted", async () => {
+  await using guarded = new Guarded({ mostAge: 300 }, 1, true, "/nowhere");
+  const hanging = await guarded.hang();
+  await until("they are cut", () => hanging.ended === MANY);
+});
+
+Deno.test("nothing is cut before a server is old enough", async () => {
+  await using guarded = new Guarded({ mostAge: NEVER });
+  const hanging = await guarded.hang();
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  assertEquals([guarded.counters.renewals, hanging.ended], [0, 0]);
+});
+
+Deno.test("what is being answered is waited for before its server is cut", async () => {
+  await using guarded = new Guarded({ mostAge: 2000, patience: NEVER });
+  const asked = await guarded.ask();
+  await until("a server waits to be cut", () => guarded.counters.renewals > 0);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  guarded.answer();
+  assertEquals(new Set(await Promise.all(asked)), new Set(["slow"]));
+  assertEquals(guarded.counters.cut_requests, 0);
+  const { renewals } = guarded.counters;
+  await until("the others follow", () => guarded.counters.renewals > renewals + SIDE_BY_SIDE);
+});
+
+Deno.test("what is being answered is waited for no longer than patience lasts", async () => {
+  await using guarded = new Guarded({ mostAge: 2000, patience: 100 });
+  const asked = await guarded.ask();
+  await until("they are cut", () => guarded.counters.cut_requests === MANY);
+  guarded.answer();
+  assertEquals(new Set(await Promise.all(asked)), new Set(["cut"]));
+});
+
+Deno.test("connections that hang are cut when descriptors are scarce, and the log tells of it once", async () => {
+  await using guarded = new Guarded({}, Math.ceil(inUse() * 1.25));
+  const hanging = await guarded.hang();
+  await until("they are cut", () => hanging.ended === MANY);
+  assert(guarded.counters.renewals >= SIDE_BY_SIDE);
+  assertEquals(guarded.recorded.lines.length, 1);
+  assertMatch(
+    guarded.recorded.lines[0]!,
+    /^WARNING \d+ file descriptors are in use: cutting the connections to port \d+ that hang$/,
+  );
+});
+
+Deno.test("however scarce descriptors are, a server that is too young is not replaced", async () => {
+  await using guarded = new Guarded({ leastAge: NEVER }, 1);
+  const hanging = await guarded.hang();
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  assertEquals([guarded.counters.renewals, hanging.ended], [0, 0]);
+});
+
+Deno.test("scarce descriptors are no reason to cut what is being answered, all but used up ones are", async () => {
+  {
+    await using scarce = new Guarded({ patience: NEVER }, Math.ceil(inUse() * 1.25) + 3 * MANY);
+    const asked = await scarce.ask();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    scarce.answer();
+    assertEquals(new Set(await Promise.all(asked)), new Set(["slow"]));
+    assertEquals(scarce.counters.cut_requests, 0);
+  }
+  // Used up by the requests themselves.
+  await using critical = new Guarded({ patience: NEVER }, inUse() + 2 * MANY);
+  const asked = await critical.ask();
+  await until("some are cut", () => critical.counters.cut_requests > 0);
+  critical.answer();
+  assert((await Promise.all(asked)).includes("cut"));
+});
+
+Deno.test("descriptors that requests explain count as in use only where there are no more of them", async () => {
+  // Each request takes two here: who asks is in the same process.
+  const enough = Math.ceil((inUse() + SIDE_BY_SIDE + MANY) / 0.75);
+  for (const isAll of [false, true]) {
+    await using guarded = new Guarded({ patience: NEVER }, enough, isAll);
+    await guarded.ask();
+    if (isAll) {
+      await until("servers are renewed", () => guarded.counters.renewals > 0);
+    } else {
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      assertEquals(guarded.counters.renewals, 0);
+    }
+  }
+});
