@@ -6,6 +6,7 @@
 
 import { parse as parseYamlUntyped } from "@std/yaml";
 import * as v from "valibot";
+import { Network } from "./networks.ts";
 
 const parseYaml: (content: string) => unknown = parseYamlUntyped;
 
@@ -39,6 +40,25 @@ function seconds(least: number) {
 const headerName = v.pipe(
   v.string(),
   v.check((name) => HEADER_NAME.test(name) && !OWN_HEADERS.has(name.toLowerCase())),
+);
+
+const networks = {
+  expected: "a list of IP addresses and CIDR ranges, with no bits set beyond the prefix " +
+    "(10.1.0.0/16, not 10.1.2.3/16)",
+  schema: v.array(
+    v.pipe(v.string(), v.check((text) => Network.parse(text) !== undefined)),
+  ),
+};
+
+const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
+
+/** `8000-8999` */
+const portRange = v.pipe(
+  v.string(),
+  v.check((text) => {
+    const [, first, last] = /^([1-9]\d{0,4})-([1-9]\d{0,4})$/.exec(text) ?? [];
+    return Number(first) <= Number(last) && Number(last) <= 65_535;
+  }),
 );
 
 const text = { expected: "a string", schema: v.pipe(v.string(), v.minLength(1)) };
@@ -91,6 +111,12 @@ const KEYS = {
     fallback: null,
   },
   allow_remote_spool_changes: { expected: "true or false", schema: v.boolean(), fallback: false },
+  check_hosts: { ...networks, fallback: [] },
+  check_ports: {
+    expected: "a list, not empty, of ports and ranges of them (8000-8999)",
+    schema: v.nullable(v.pipe(v.array(v.union([port, portRange])), v.minLength(1))),
+    fallback: null,
+  },
 } as const;
 
 type Keys = typeof KEYS;
@@ -217,8 +243,9 @@ export function loadSettings(
   const loaded = path === null
     ? parseConfig("", "")
     : parseConfig(readText(path, "configuration"), path);
-  accept(loaded.config);
-  return { ...loaded, trusted: readTrusted(loaded.config) };
+  const { config } = loaded;
+  accept(config);
+  return { ...loaded, trusted: readTrusted(config) };
 }
 
 function readTrusted({ https_verify, https_ca }: Config): string | null {

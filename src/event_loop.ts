@@ -6,10 +6,12 @@ import { OwnAddresses } from "./own_addresses.ts";
 import { alone, type Ask, type Respondent } from "./peers.ts";
 import type { PermissionsInForce } from "./permissions.ts";
 import { Pipeline } from "./pipeline.ts";
+import { Refusals } from "./refusals.ts";
 import { EventLoopDelay } from "./runtime.ts";
 import { Guardian } from "./server/guardian.ts";
 import { Listener, type ListenerCounters, nothingHappened } from "./server/listener.ts";
 import { clientOf, createRouter, type Router } from "./server/router.ts";
+import { TargetPolicy } from "./server/target_policy.ts";
 import { SpoolIndex } from "./spool/index.ts";
 import { SpoolStore } from "./spool/store.ts";
 import { SpoolView } from "./spool/view.ts";
@@ -58,6 +60,7 @@ export class EventLoop {
   readonly #ask: Ask;
   readonly #own = new OwnAddresses();
   readonly #stats = new Stats();
+  readonly #refusals: Refusals;
   readonly #delay = new EventLoopDelay();
   readonly #store: SpoolStore;
   readonly #view: SpoolView;
@@ -86,6 +89,7 @@ export class EventLoop {
     const { spoolRoot } = options;
     this.#options = options;
     this.#log = log;
+    this.#refusals = new Refusals(log);
     this.#store = new SpoolStore(spoolRoot);
     this.#ask = peers(this.#respondent());
     this.#view = this.#openSpool();
@@ -104,6 +108,7 @@ export class EventLoop {
     const { config } = settings;
     const { permissions, spoolRoot, startedAt, verbose } = this.#options;
     const log = this.#log;
+    const refusals = this.#refusals;
     this.#patience = config.healthcheck_timeout * 1000;
     this.#pipeline = new Pipeline({
       spool: this.#view,
@@ -117,6 +122,8 @@ export class EventLoop {
       pipeline: this.#pipeline,
       stats: this.#stats,
       own: this.#own,
+      targets: new TargetPolicy({ hosts: config.check_hosts, ports: config.check_ports }),
+      refusals,
       ask: this.#ask,
       startedAt,
       permissions,
@@ -167,6 +174,7 @@ export class EventLoop {
         queued: this.#pipeline.queued,
         spool: this.#view.health,
         listeners: { ...this.#counters },
+        refused: { ...this.#refusals.counters },
       }),
       counts: () => this.#stats.counts(),
       recent: (threshold) => this.#stats.recent(threshold, Date.now() / 1000),

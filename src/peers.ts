@@ -8,6 +8,7 @@ import type { CacheCounters } from "./cache.ts";
 import type { Verdict } from "./check.ts";
 import type { RuntimeReport } from "./runtime.ts";
 import type { ListenerCounters } from "./server/listener.ts";
+import type { RefusalCounters } from "./refusals.ts";
 import type { Subject } from "./spool/names.ts";
 import type { SpoolHealth } from "./spool/view.ts";
 import type { RecentService } from "./stats.ts";
@@ -54,6 +55,8 @@ export interface LoopStatus {
   readonly spool: SpoolHealth;
   /** What has become of its servers. */
   readonly listeners: ListenerCounters;
+  /** How many requests it has refused. */
+  readonly refused: RefusalCounters;
 }
 
 /** One event loop's answers. */

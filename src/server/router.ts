@@ -6,6 +6,7 @@
 
 import type { CheckRequest, Header, Verdict } from "../check.ts";
 import { type Pipeline, SPOOL_PROTOCOL } from "../pipeline.ts";
+import type { Refusals } from "../refusals.ts";
 import type { Asked, Stats } from "../stats.ts";
 import { headerForgetter } from "./forget_headers.ts";
 import type { CheckPath } from "./path.ts";
@@ -14,6 +15,7 @@ import { type Route, Routes } from "./routes.ts";
 import { changeSpool, type SpoolChanges } from "./spool_changes.ts";
 import { statusPage, type StatusSources } from "./status_pages.ts";
 import { type Target, targetOf } from "./target.ts";
+import type { TargetPolicy } from "./target_policy.ts";
 
 /** What a router works with. */
 export interface RouterOptions extends StatusSources {
@@ -21,6 +23,10 @@ export interface RouterOptions extends StatusSources {
   readonly pipeline: Pipeline;
   /** Who asked for what. */
   readonly stats: Stats;
+  /** What checks may connect to. */
+  readonly targets: TargetPolicy;
+  /** Where it is told who was refused. */
+  readonly refusals: Refusals;
   /** The names of the headers that are passed on to services. */
   readonly headersToCopy: readonly string[];
   /** How POST changes the spool; null where it may not. */
@@ -54,7 +60,7 @@ const CHECK_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
  * @returns A function that `Deno.serve` takes as handler, and that a test calls without a port.
  */
 export function createRouter(options: RouterOptions): Router {
-  const { pipeline, stats, own, headersToCopy, spoolChanges } = options;
+  const { pipeline, stats, own, targets, refusals, headersToCopy, spoolChanges } = options;
   const routes = new Routes();
   const forgetHeaders = headerForgetter();
   const responseOf = responses();
@@ -63,9 +69,18 @@ export function createRouter(options: RouterOptions): Router {
     const { headers } = request;
     const target = targetOf(headers, path.port, own);
     if (typeof target === "string") return text(400, target);
+    const asksService = path.protocol !== SPOOL_PROTOCOL;
+    if (asksService) {
+      const refusal = targets.refusal(target);
+      if (refusal !== undefined) {
+        refusals.tell("targets", client, refusal);
+        return text(403, refusal);
+      }
+    }
+    // Nothing connects to it, but it has no records either.
+    if (target.host === null) return text(400, target.fault);
     const now = Date.now() / 1000;
     const asked = stats.asked(path.protocol, path.service, client, now);
-    const asksService = path.protocol !== SPOOL_PROTOCOL;
     const question = questionOf(route, path, target, headers, asksService ? headersToCopy : []);
     const fresh = asksService && wantsFresh(headers);
     forgetHeaders(request);

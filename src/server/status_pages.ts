@@ -66,6 +66,7 @@ const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
         uptime: Date.now() / 1000 - startedAt,
         outbound_request_queue_size: loops.reduce((sum, { queued }) => sum + queued, 0),
         spool: worstOf(loops.map(({ spool }) => spool)),
+        refused: sumOf(loops.map(({ refused }) => refused)),
         permissions,
         listeners: sumOf(loops.map(({ listeners }) => listeners)),
         version: VERSION,
@@ -112,6 +113,7 @@ function spoolPage(
   if (asked === undefined) return undefined;
   const target = targetOf(headers, asked.port, own);
   if (typeof target === "string") return text(400, target);
+  if (target.host === null) return text(400, target.fault);
   return then(ask("spool", { service: asked.service, ...target }), ([first, ...others]) => {
     const { code, message } = first!;
     const agree = others.every((other) => other.code === code && other.message === message);

@@ -9,6 +9,18 @@ export interface Target {
   readonly port: number;
 }
 
+/** A target whose address is none: a name, another spelling, or more than an address. */
+export interface UnknownAddress {
+  /** There is none. */
+  readonly host: null;
+  /** As for a {@linkcode Target}. */
+  readonly port: number;
+  /** What stands in its place, in quotation marks and cut short. */
+  readonly shown: string;
+  /** What is wrong with it, and in which header. */
+  readonly fault: string;
+}
+
 const STATE_HEADER = "x-haproxy-server-state";
 const NERVE_HEADER = "x-nerve-check-ip";
 
@@ -21,9 +33,13 @@ const UNIX_SOCKET = "unix";
  * @param headers The headers of the request.
  * @param urlPort The port that the URL gives.
  * @param own Which addresses are this machine's.
- * @returns The target, or what is wrong with what the client says.
+ * @returns The target, or what is wrong with the port that the client gives.
  */
-export function targetOf(headers: Headers, urlPort: number, own: OwnAddresses): Target | string {
+export function targetOf(
+  headers: Headers,
+  urlPort: number,
+  own: OwnAddresses,
+): Target | UnknownAddress | string {
   const state = headers.get(STATE_HEADER);
   const statedPort = state === null ? undefined : field(state, PORT);
   const statedAddress = state === null ? undefined : field(state, ADDRESS);
@@ -49,7 +65,9 @@ export function targetOf(headers: Headers, urlPort: number, own: OwnAddresses): 
     const where = statedAddress === undefined
       ? "X-Nerve-Check-IP"
       : "address= in X-Haproxy-Server-State";
-    return `Bad ${where}: expected an IPv4 or IPv6 address: received ${quoted(text)}`;
+    const shown = quoted(text);
+    const fault = `Bad ${where}: expected an IPv4 or IPv6 address: received ${shown}`;
+    return { host: null, port, shown, fault };
   }
   return { host: own.has(address) ? LOCAL_ADDRESS : address, port };
 }

@@ -24,9 +24,15 @@ const WAYS: readonly ((address: string, port: number) => Record<string, string>)
   }),
 ];
 
+/** Those of them that nobody may check, whatever is listed. */
+const NOBODYS = ["224.0.0.1", "255.255.255.255"];
+
 /** Starts a daemon in a network of its own. It is the service that is checked, and listens on 127.0.0.1 only. */
 function start(): Promise<Daemon> {
-  return Daemon.start({ wrapper: IN_OWN_NETWORK, config: "cache_time: 60\n" });
+  return Daemon.start({
+    wrapper: IN_OWN_NETWORK,
+    config: "cache_time: 60\ncheck_hosts: [0.0.0.0/0, '::/0']\n",
+  });
 }
 
 serverTest(
@@ -38,7 +44,8 @@ serverTest(
       for (const address of [...OWN, ...OTHERS]) {
         const path = `/tcp/web/${daemon.port}`;
         const { status } = await askBeside(daemon, path, way(address, daemon.port));
-        assertEquals([address, status], [address, OWN.includes(address) ? 200 : 503]);
+        const expected = OWN.includes(address) ? 200 : NOBODYS.includes(address) ? 403 : 503;
+        assertEquals([address, status], [address, expected]);
       }
     }
   },

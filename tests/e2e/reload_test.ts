@@ -141,6 +141,23 @@ interface Change {
   readonly probe: (reloaded: ReloadedDaemon) => Promise<string>;
   /** What it finds before and after. */
   readonly found: readonly [before: string, after: string];
+  /** What is logged of the configuration after the change. */
+  readonly warning?: string;
+}
+
+const TOKEN = "0123456789abcdef";
+
+/** What every event loop answers to who marks a service up. */
+async function markedByAll({ daemon }: ReloadedDaemon): Promise<string> {
+  const answers = Array.from({ length: ALL }, async () => {
+    const response = await fetch(daemon.url("/spool/web/0/status"), {
+      method: "POST",
+      headers: { authorization: `Bearer ${TOKEN}`, connection: "close" },
+      body: new URLSearchParams({ status: "up" }),
+    });
+    return `${response.status} ${await response.text()}`;
+  });
+  return unanimous(await Promise.all(answers));
 }
 
 const CHANGES: readonly Change[] = [
@@ -231,23 +248,34 @@ const CHANGES: readonly Change[] = [
     what: "allow_remote_spool_changes",
     before: "allow_remote_spool_changes: true\n",
     after: "allow_remote_spool_changes: false\n",
-    probe: async ({ daemon }) => {
-      const answers = Array.from({ length: ALL }, async () => {
-        const response = await fetch(daemon.url("/spool/web/0/status"), {
-          method: "POST",
-          headers: { connection: "close" },
-          body: new URLSearchParams({ status: "up" }),
-        });
-        return `${response.status} ${await response.text()}`;
-      });
-      return unanimous(await Promise.all(answers));
-    },
+    probe: markedByAll,
     found: ["200 ", "403 remote spool changes are not enabled"],
+  },
+  {
+    what: "check_hosts",
+    before: "check_hosts: [10.0.0.0/8]\n",
+    after: "check_hosts: [0.0.0.0/0]\n",
+    // Whatever is listed, nothing connects there.
+    probe: (reloaded) => reloaded.askAll("/tcp/web/80", { "x-nerve-check-ip": "224.0.0.1" }),
+    found: [
+      "403 Not allowed to check 224.0.0.1: check_hosts does not list it",
+      "403 Not allowed to check 224.0.0.1: no check_hosts allows it",
+    ],
+  },
+  {
+    what: "check_ports",
+    before: "",
+    after: "check_ports: [2-65535]\n",
+    probe: (reloaded) => reloaded.askAll("/mysql/web/1"),
+    found: [
+      "500 No MySQL username/password in config file",
+      "403 Not allowed to check port 1: check_ports does not list it",
+    ],
   },
 ];
 
 for (const loops of [1, 3]) {
-  for (const { what, before, after, probe, found } of CHANGES) {
+  for (const { what, before, after, probe, found, warning } of CHANGES) {
     Deno.test(`SIGHUP with -n ${loops} puts another ${what} in force, and the old one again`, async () => {
       using folder = new TempFolder();
       await using reloaded = await ReloadedDaemon.start(loops, () => before, {
@@ -256,7 +284,9 @@ for (const loops of [1, 3]) {
       });
       assertEquals(await probe(reloaded), found[0]);
       for (const [content, expected] of [[after, found[1]], [before, found[0]]] as const) {
-        assertEquals(await reloaded.reload(content), [REREAD]);
+        const warned = content === after && warning !== undefined ? [warning] : [];
+        const told = await reloaded.reload(content);
+        assertEquals(told.filter((line) => !line.includes("refused")), [...warned, REREAD]);
         await until("it is in force", async () => await probe(reloaded) === expected);
       }
     });

@@ -23,6 +23,8 @@ const DEFAULTS: Config = {
   https_ca: null,
   rlimit_nofile: null,
   allow_remote_spool_changes: false,
+  check_hosts: [],
+  check_ports: null,
 };
 
 Deno.test("parseConfig() knows the defaults of a file that says nothing", () => {
@@ -72,6 +74,10 @@ const ACCEPTED: readonly [line: string, part: Partial<Config>][] = [
   ["rlimit_nofile: max", { rlimit_nofile: "max" }],
   ["rlimit_nofile: 64", { rlimit_nofile: 64 }],
   ["allow_remote_spool_changes: true", { allow_remote_spool_changes: true }],
+  ["check_hosts: []", { check_hosts: [] }],
+  ["check_hosts: [10.0.0.0/8, '2001:db8::1']", { check_hosts: ["10.0.0.0/8", "2001:db8::1"] }],
+  ["check_ports: [80, 8000-8999]", { check_ports: [80, "8000-8999"] }],
+  ["check_ports: [1, 65535, 1-65535, 7-7]", { check_ports: [1, 65_535, "1-65535", "7-7"] }],
   ["\t# a comment\ncache_time: 1\n\t\n", { cache_time: 1 }],
 ];
 
@@ -101,7 +107,40 @@ function notYaml(why: string, line: number, column: number): string {
 const HEADERS = "a list of header names, none of them hacheck's own (Connection, User-Agent, …)";
 const HEADER = "a header name, and none of hacheck's own (Connection, User-Agent, …)";
 
-const REFUSED: readonly [line: string, message: string][] = [
+const NETWORKS = "IP addresses and CIDR ranges, with no bits set beyond the prefix " +
+  "(10.1.0.0/16, not 10.1.2.3/16)";
+const PORTS = "a list, not empty, of ports and ranges of them (8000-8999)";
+
+/** What is none of a kind, and how it is shown. */
+const NO_NETWORKS: readonly [value: string, shown: string][] = [
+  ["10.0.0.0/8", '"10.0.0.0/8"'],
+  ["[10.1.2.3/16]", '["10.1.2.3/16"]'],
+  ["[10.0.0.0/8, 10.0.0.1/8]", '["10.0.0.0/8","10.0.0.1/8"]'],
+  ["[localhost]", '["localhost"]'],
+  ["[10.0.0.0/33]", '["10.0.0.0/33"]'],
+  ["[0x7f.1]", '["0x7f.1"]'],
+  ["['::ffff:10.0.0.1']", '["::ffff:10.0.0.1"]'],
+  ["['::']", '["::"]'],
+  ["[10]", "[10]"],
+  ["{10.0.0.0/8: true}", "keys and values"],
+];
+const NO_PORTS: readonly [value: string, shown: string][] = [
+  ["80", "80"],
+  ["[]", "[]"],
+  ["[0]", "[0]"],
+  ["[65536]", "[65536]"],
+  ["[80.5]", "[80.5]"],
+  ["['80']", '["80"]'],
+  ["[0-80]", '["0-80"]'],
+  ["[80-79]", '["80-79"]'],
+  ["[80-65536]", '["80-65536"]'],
+  ["[080-90]", '["080-90"]'],
+  ["[80-90-100]", '["80-90-100"]'],
+  ["['80 - 90']", '["80 - 90"]'],
+  ["[-80]", "[-80]"],
+];
+
+const REFUSED: readonly (readonly [line: string, message: string])[] = [
   ["cache_time: -1", "cache_time: expected a number of seconds from 0 to 86400: found -1"],
   ["cache_time: 86401", "cache_time: expected a number of seconds from 0 to 86400: found 86401"],
   ["cache_time: .inf", "cache_time: expected a number of seconds from 0 to 86400: found Infinity"],
@@ -176,6 +215,15 @@ const REFUSED: readonly [line: string, message: string][] = [
     "allow_remote_spool_changes: 1",
     "allow_remote_spool_changes: expected true or false: found 1",
   ],
+  ...NO_NETWORKS.map(([value, shown]) =>
+    [
+      `check_hosts: ${value}`,
+      `check_hosts: expected a list of ${NETWORKS}: found ${shown}`,
+    ] as const
+  ),
+  ...NO_PORTS.map(([value, shown]) =>
+    [`check_ports: ${value}`, `check_ports: expected ${PORTS}: found ${shown}`] as const
+  ),
   [
     "max_clients: 0\ncache_time: x\n",
     'cache_time: expected a number of seconds from 0 to 86400: found "x"; ' +
@@ -234,7 +282,11 @@ Deno.test("parseConfig() never shows a password", () => {
 });
 
 Deno.test("loadSettings() knows the defaults where there is no file to read", () => {
-  assertEquals(loadSettings(null), { config: DEFAULTS, unknownKeys: [], trusted: null });
+  assertEquals(loadSettings(null), {
+    config: DEFAULTS,
+    unknownKeys: [],
+    trusted: null,
+  });
 });
 
 Deno.test("loadSettings() reads a file", () => {
@@ -290,4 +342,14 @@ Deno.test("loadSettings() says why a file cannot be read", () => {
     const error = assertThrows(() => loadSettings(path), ConfigError);
     assertEquals(error.message.replaceAll(path, "PATH"), message);
   }
+});
+
+const README = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
+
+Deno.test("the README names every key", () => {
+  const [, section = ""] = /\n## Configuration\n(.*?)\n## /s.exec(README) ?? [];
+  const named = section.split("\n").filter((line) => line.startsWith("| `")).flatMap((line) =>
+    [...line.split("|")[1]!.matchAll(/`([a-z_]+)`/g)].map(([, key]) => key!)
+  );
+  assertEquals(named.sort(), Object.keys(DEFAULTS).sort());
 });

@@ -373,9 +373,10 @@ Deno.test("HAProxy's header says which port and which address to check", async (
       ["an older HAProxy and port 0", 0, state(""), 400],
       ["no header and port 0", 0, {}, 400],
       ["a bad port", service.port, state("port=abc; "), 400],
-      ["a bad address", service.port, state("address=localhost; "), 400],
-      ["an address with a path", service.port, state("address=127.0.0.1/x; "), 400],
-      ["a bad address of Nerve's", service.port, { "X-Nerve-Check-IP": "0x7f.1" }, 400],
+      ["a bad address", service.port, state("address=localhost; "), 403],
+      ["an address with a path", service.port, state("address=127.0.0.1/x; "), 403],
+      ["a bad address of Nerve's", service.port, { "X-Nerve-Check-IP": "0x7f.1" }, 403],
+      ["another host", 0, state("address=198.51.100.7; port=80; "), 403],
       ["a port beyond all", 99_999, {}, 400],
     ] as const
   ) {
@@ -484,6 +485,7 @@ Deno.test("/status tells of cache, uptime, queue, spool and permissions", async 
     cache: { expirations: 0, sets: 1, gets: 2, hits: 1, misses: 1 },
     outbound_request_queue_size: 0,
     spool: { healthy: true, fault: null, watched: true, records: 0 },
+    refused: { targets: 0, clients: 0, spool_changes: 0 },
     permissions: PERMISSIONS,
     listeners: { renewals: 0, falls: 0, cut_requests: 0 },
     version: VERSION,

@@ -1,0 +1,199 @@
+import { assert, assertEquals } from "../assert.ts";
+import { runBeside } from "../network.ts";
+import { Daemon, FOR_EVENT_LOOPS } from "../programs.ts";
+import { speak } from "../raw.ts";
+import {
+  Neighbour,
+  NEIGHBOUR_PROGRAMS,
+  NEIGHBOURS_ADDRESSES,
+  NEIGHBOURS_PORT,
+} from "../servers/neighbour.ts";
+import { serverTest, until } from "../servers/mod.ts";
+import { NO_ADDRESSES } from "../spellings.ts";
+
+const { plain, metadata } = NEIGHBOURS_ADDRESSES;
+
+/** How a client may say which address it means: as headers, each a line. */
+const WAYS: readonly ((address: string) => string[])[] = [
+  (address) => [`X-Nerve-Check-IP: ${address}`],
+  (address) => [`X-Haproxy-Server-State: UP 1/3; address=${address}; port=${NEIGHBOURS_PORT}`],
+  (address) => [`x-haproxy-server-state:address=${address}`, "X-Nerve-Check-IP: 127.0.0.1"],
+  (address) => [`X-Nerve-Check-IP: ${address}`, "X-Nerve-Check-IP: 127.0.0.1"],
+  (address) => ["X-Nerve-Check-IP: 127.0.0.1", `X-Nerve-Check-IP: ${address}`],
+];
+
+/** Protocols that connect. */
+const CONNECTING = ["http", "https", "tcp", "smtp", "redis", "sentinel-info", "haproxy", "grpc"];
+
+/** Asks a daemon beside a neighbour for checks, and returns the statuses. */
+async function ask(
+  daemon: Daemon,
+  asked: readonly { path: string; headers: readonly string[] }[],
+): Promise<string[]> {
+  const args = asked.flatMap(({ path, headers }, i) => [
+    ...i === 0 ? [] : ["--next"],
+    ...["--silent", "--show-error", "--max-time", "30", "--output", "/dev/null"],
+    ...["--write-out", "%{http_code}\n"],
+    ...headers.flatMap((header) => ["--header", header]),
+    `http://127.0.0.1:${daemon.port}${path}`,
+  ]);
+  const { code, stdout, stderr } = await runBeside(daemon, "curl", ...args);
+  assertEquals([code, stderr], [0, ""]);
+  return stdout.trim().split("\n");
+}
+
+/** Every way to name each of some addresses. */
+function named(addresses: readonly string[], protocols: readonly string[]) {
+  return addresses.flatMap((address) =>
+    WAYS.flatMap((way) =>
+      protocols.map((protocol) => ({
+        address,
+        path: `/${protocol}/web/${NEIGHBOURS_PORT}`,
+        headers: way(address),
+      }))
+    )
+  );
+}
+
+serverTest("a daemon that lists no hosts connects to none", NEIGHBOUR_PROGRAMS, async () => {
+  await using neighbour = await Neighbour.start();
+  await using daemon = await Daemon.start({ wrapper: neighbour.beside });
+  for (const address of [...plain, ...metadata]) {
+    const host = address.includes(":") ? `[${address}]` : address;
+    const url = `http://${host}:${NEIGHBOURS_PORT}/`;
+    const { stdout } = await runBeside(daemon, "curl", "-gsS", "--max-time", "20", url);
+    assertEquals(stdout, "neighbour", `${address} can be reached`);
+  }
+  const reached = neighbour.asked;
+  const attacks = [
+    ...named([...plain, ...metadata], CONNECTING),
+    ...named(NO_ADDRESSES, ["http"]),
+  ];
+  const statuses = await ask(daemon, attacks);
+  attacks.forEach(({ headers }, i) => assertEquals([headers, statuses[i]], [headers, "403"]));
+  assertEquals(neighbour.asked, reached);
+  assertEquals(daemon.log.split("WARNING refused").length - 1, 1, daemon.log);
+});
+
+serverTest(
+  "a daemon connects to what it lists, and not to what it does not",
+  NEIGHBOUR_PROGRAMS,
+  async () => {
+    const cases: [lists: string, allowed: readonly string[]][] = [
+      ["[10.1.1.2]", ["10.1.1.2"]],
+      ["[10.0.0.0/8, 'fd00:9::/64']", plain],
+      ["[0.0.0.0/0, '::/0']", plain],
+      ["[0.0.0.0/0, 169.254.169.254]", ["10.1.1.2", "169.254.169.254"]],
+      ["[169.254.0.0/16, 'fd00:ec2::/32']", ["169.254.169.254", "fd00:ec2::254"]],
+      ["[168.63.129.16, 100.100.100.200]", ["168.63.129.16", "100.100.100.200"]],
+    ];
+    for (const [lists, allowed] of cases) {
+      await using neighbour = await Neighbour.start();
+      await using daemon = await Daemon.start({
+        wrapper: neighbour.beside,
+        config: `check_hosts: ${lists}\n`,
+      });
+      const asked = [...plain, ...metadata].map((address) => ({
+        address,
+        path: `/http/web/${NEIGHBOURS_PORT}`,
+        headers: [`X-Nerve-Check-IP: ${address}`],
+      }));
+      const statuses = await ask(daemon, asked);
+      asked.forEach(({ address }, i) => {
+        const expected = allowed.includes(address) ? "200" : "403";
+        assertEquals([lists, address, statuses[i]], [lists, address, expected]);
+      });
+      assertEquals(neighbour.asked, allowed.length, lists);
+    }
+  },
+);
+
+Deno.test("what is no address is refused, with what was said and the key to set", async () => {
+  await using daemon = await Daemon.start({ config: "check_hosts: [0.0.0.0/0, '::/0']\n" });
+  let count = 0;
+  for (const spelling of NO_ADDRESSES) {
+    for (const header of ["X-Nerve-Check-IP: ", "X-Haproxy-Server-State: UP; port=1; address="]) {
+      const { status, body } = await speak(
+        daemon.port,
+        `GET /tcp/web/1 HTTP/1.1\r\nHost: x\r\n${header}${spelling}\r\nConnection: close\r\n\r\n`,
+      );
+      assertEquals(
+        [status, body],
+        [
+          403,
+          `Not allowed to check ${
+            JSON.stringify(spelling)
+          }: check_hosts takes IPv4 and IPv6 addresses`,
+        ].map((part) => typeof part === "string" ? utf8(part) : part),
+        spelling,
+      );
+      count++;
+    }
+  }
+  const { refused } = JSON.parse((await daemon.get("/status")).body);
+  assertEquals(refused, { targets: count, clients: 0, spool_changes: 0 });
+});
+
+/** A text as who reads a byte for each character sees it. */
+function utf8(text: string): string {
+  return String.fromCharCode(...new TextEncoder().encode(text));
+}
+
+Deno.test("a header that no HTTP message can carry is not answered with a check", async () => {
+  await using daemon = await Daemon.start();
+  for (const odd of ["127.0.0.1\0", "127.0.0.1\x0b", "\x01", "127.0.0.1\x7f", "a\rb"]) {
+    for (const header of ["X-Nerve-Check-IP: ", "X-Haproxy-Server-State: UP; address="]) {
+      const { status } = await speak(
+        daemon.port,
+        `GET /tcp/web/${daemon.port} HTTP/1.1\r\nHost: x\r\n${header}${odd}\r\nConnection: close\r\n\r\n`,
+      );
+      assert(status === 400 || status === 403, `${JSON.stringify(odd)}: ${status}`);
+    }
+  }
+  // One that is very long.
+  const { status } = await speak(
+    daemon.port,
+    `GET /tcp/web/1 HTTP/1.0\r\nX-Nerve-Check-IP: ${"1".repeat(30_000)}\r\n\r\n`,
+  );
+  assertEquals(status, 403);
+});
+
+Deno.test("an address that is not listed is refused by checks that connect, and known to the spool", async () => {
+  await using daemon = await Daemon.start({ args: ["-n", "2"], grants: FOR_EVENT_LOOPS });
+  Deno.writeTextFileSync(`${daemon.spool}/web:198.51.100.7:8080`, "maint");
+  const headers = { "X-Nerve-Check-IP": "198.51.100.7" };
+  const down = { status: 503, body: "Service web in down state: maint" };
+  await until("it is known", async () => {
+    return (await daemon.get("/status/spool/web/8080", headers)).status === 503;
+  });
+  assertEquals(await daemon.get("/spool/web/8080", headers), down);
+  assertEquals(await daemon.get("/status/spool/web/8080", headers), down);
+  const times = 20;
+  for (let i = 0; i < times; i++) {
+    assertEquals(await daemon.get("/http/web/8080", headers), {
+      status: 403,
+      body: "Not allowed to check 198.51.100.7: check_hosts does not list it",
+    });
+  }
+  const { refused } = JSON.parse((await daemon.get("/status")).body);
+  assertEquals(refused, { targets: times, clients: 0, spool_changes: 0 });
+});
+
+Deno.test("check_ports narrows the ports, on this machine too", async () => {
+  using other = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = other.addr as Deno.NetAddr;
+  await using service = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    () => new Response("fine"),
+  );
+  const listed = service.addr.port;
+  await using daemon = await Daemon.start({ config: `check_ports: [${listed}, 1-9]\n` });
+  assertEquals(await daemon.get(`/http/web/${listed}`), { status: 200, body: "fine" });
+  assertEquals(await daemon.get(`/http/web/${port}`), {
+    status: 403,
+    body: `Not allowed to check port ${port}: check_ports does not list it`,
+  });
+  const headers = { "X-Haproxy-Server-State": `UP; address=127.0.0.1; port=${port}` };
+  assertEquals((await daemon.get(`/tcp/web/${listed}`, headers)).status, 403);
+  assertEquals((await daemon.get(`/spool/web/${port}`)).status, 200);
+});
