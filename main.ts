@@ -5,7 +5,13 @@
  */
 
 import { canonicalAddress } from "./src/addresses.ts";
-import { ConfigError, type LoadedSettings, loadSettings, type Settings } from "./src/config.ts";
+import {
+  adviceOn,
+  ConfigError,
+  type LoadedSettings,
+  loadSettings,
+  type Settings,
+} from "./src/config.ts";
 import { countDescriptors, DescriptorsError, ensureDescriptors } from "./src/descriptors.ts";
 import { EventLoop, type LoopOptions, StartError } from "./src/event_loop.ts";
 import { type CommandLine, parseFlags, UsageError, wholeNumber } from "./src/flags.ts";
@@ -137,7 +143,7 @@ function reloadOnHangup(
       const settings = loadSettings(options.configPath, (config) => permissions.demand(config));
       openLogOf(settings, options.verbose, log);
       serving.configure(settings);
-      tellUnknownKeys(settings, options, log);
+      tellOddities(settings, options, log);
       log.info("the configuration was read again");
     } catch (error) {
       if (!isRefusal(error)) throw error;
@@ -146,10 +152,11 @@ function reloadOnHangup(
   });
 }
 
-function tellUnknownKeys({ unknownKeys }: LoadedSettings, { configPath }: Options, log: Log): void {
-  for (const key of unknownKeys) {
+function tellOddities(settings: LoadedSettings, { configPath }: Options, log: Log): void {
+  for (const key of settings.unknownKeys) {
     log.warning("unknown key {key} in {path}", { key, path: configPath });
   }
+  for (const advice of adviceOn(settings)) log.warning("{advice}", { advice });
 }
 
 /** Tells what an operator did wrong from what went wrong in the program. */
@@ -175,7 +182,7 @@ export async function main(args: readonly string[]): Promise<number> {
     permissions.demand();
     const settings = loadSettings(options.configPath, (config) => permissions.demand(config));
     const log = openLogOf(settings, options.verbose);
-    tellUnknownKeys(settings, options, log);
+    tellOddities(settings, options, log);
     surviveFaults(log);
     createSpool(options);
     const inForce = permissions.giveUp(settings.config, log);

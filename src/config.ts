@@ -6,7 +6,8 @@
 
 import { parse as parseYamlUntyped } from "@std/yaml";
 import * as v from "valibot";
-import { Network } from "./networks.ts";
+import { LOCAL_ADDRESS } from "./addresses.ts";
+import { Network, Networks } from "./networks.ts";
 
 const parseYaml: (content: string) => unknown = parseYamlUntyped;
 
@@ -50,6 +51,13 @@ const networks = {
   ),
 };
 
+/** For a list that lets everybody in while there is none: one that lets nobody in was hardly meant. */
+const clients = {
+  expected: networks.expected.replace("a list", "a list, not empty,"),
+  schema: v.nullable(v.pipe(networks.schema, v.minLength(1))),
+  fallback: null,
+};
+
 const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
 
 /** `8000-8999` */
@@ -60,6 +68,14 @@ const portRange = v.pipe(
     return Number(first) <= Number(last) && Number(last) <= 65_535;
   }),
 );
+
+/** A bearer token, as RFC 6750 has it (section 2.1), and long enough that nobody guesses it. */
+const TOKEN = /^[\w.~+/-]{16,1024}=*$/;
+
+const token = {
+  expected: 'at least 16 letters, digits, "-", ".", "_", "~", "+" and "/"',
+  schema: v.nullable(v.pipe(v.string(), v.regex(TOKEN))),
+};
 
 const text = { expected: "a string", schema: v.pipe(v.string(), v.minLength(1)) };
 
@@ -115,6 +131,14 @@ const KEYS = {
   check_ports: {
     expected: "a list, not empty, of ports and ranges of them (8000-8999)",
     schema: v.nullable(v.pipe(v.array(v.union([port, portRange])), v.minLength(1))),
+    fallback: null,
+  },
+  allowed_clients: clients,
+  remote_spool_clients: clients,
+  remote_spool_token: { ...token, fallback: null, secret: true },
+  remote_spool_token_file: {
+    expected: "the path of a file",
+    schema: v.nullable(text.schema),
     fallback: null,
   },
 } as const;
@@ -220,6 +244,8 @@ export interface Settings {
   readonly config: Config;
   /** The certificates of the authorities that are trusted, in PEM; null where none are verified. */
   readonly trusted: string | null;
+  /** The token of who may change the spool by POST; null where none is asked for. */
+  readonly token: string | null;
 }
 
 /** Settings, and what is odd about their file. */
@@ -245,7 +271,11 @@ export function loadSettings(
     : parseConfig(readText(path, "configuration"), path);
   const { config } = loaded;
   accept(config);
-  return { ...loaded, trusted: readTrusted(config) };
+  return {
+    ...loaded,
+    trusted: readTrusted(config),
+    token: readToken(config),
+  };
 }
 
 function readTrusted({ https_verify, https_ca }: Config): string | null {
@@ -257,6 +287,18 @@ function readTrusted({ https_verify, https_ca }: Config): string | null {
   if (pem.includes("-----BEGIN CERTIFICATE-----")) return pem;
   throw new ConfigError(
     `Cannot use https_ca ${https_ca}: expected certificates in PEM: found none`,
+  );
+}
+
+function readToken({ remote_spool_token, remote_spool_token_file: path }: Config): string | null {
+  if (path === null) return remote_spool_token;
+  if (remote_spool_token !== null) {
+    throw new ConfigError("remote_spool_token and remote_spool_token_file: expected one of them");
+  }
+  const given = readText(path, "remote_spool_token_file").trim();
+  if (TOKEN.test(given)) return given;
+  throw new ConfigError(
+    `Cannot use remote_spool_token_file ${path}: expected ${token.expected}: found something else`,
   );
 }
 
@@ -272,4 +314,25 @@ function whyUnreadable(error: unknown): string {
   if (error instanceof Deno.errors.NotFound) return "there is no such file";
   if (error instanceof TypeError) return "it is not UTF-8";
   return (error as Error).message;
+}
+
+/**
+ * Tells what an operator may not have meant.
+ *
+ * @param settings What the configuration decides.
+ * @returns A line for each, with what would help.
+ */
+export function adviceOn({ config, token }: Settings): string[] {
+  const advice: string[] = [];
+  if (config.allow_remote_spool_changes && token === null && config.remote_spool_clients === null) {
+    advice.push(
+      "allow_remote_spool_changes lets whoever reaches the port mark services: " +
+        "set remote_spool_token_file or remote_spool_clients",
+    );
+  }
+  const { allowed_clients: clients } = config;
+  if (clients !== null && !new Networks(clients).has(LOCAL_ADDRESS)) {
+    advice.push(`hactl cannot ask the daemon: allowed_clients does not list ${LOCAL_ADDRESS}`);
+  }
+  return advice;
 }

@@ -2,12 +2,14 @@ import { type CheckerOptions, protocols } from "./checkers/mod.ts";
 import type { Settings } from "./config.ts";
 import type { DescriptorSupply } from "./descriptors.ts";
 import type { Log } from "./log.ts";
+import { Networks } from "./networks.ts";
 import { OwnAddresses } from "./own_addresses.ts";
 import { alone, type Ask, type Respondent } from "./peers.ts";
 import type { PermissionsInForce } from "./permissions.ts";
 import { Pipeline } from "./pipeline.ts";
 import { Refusals } from "./refusals.ts";
 import { EventLoopDelay } from "./runtime.ts";
+import { onlyFor } from "./server/client_gate.ts";
 import { Guardian } from "./server/guardian.ts";
 import { Listener, type ListenerCounters, nothingHappened } from "./server/listener.ts";
 import { clientOf, createRouter, type Router } from "./server/router.ts";
@@ -105,7 +107,7 @@ export class EventLoop {
    * @param settings How to serve from now on.
    */
   configure(settings: Settings): void {
-    const { config } = settings;
+    const { config, token } = settings;
     const { permissions, spoolRoot, startedAt, verbose } = this.#options;
     const log = this.#log;
     const refusals = this.#refusals;
@@ -130,10 +132,18 @@ export class EventLoop {
       spoolRoot,
       headersToCopy: config.http_headers_to_copy,
       spoolChanges: config.allow_remote_spool_changes
-        ? { store: this.#store, timeout: config.healthcheck_timeout, ask: this.#ask, log }
+        ? {
+          access: { clients: listed(config.remote_spool_clients), token, refusals },
+          store: this.#store,
+          timeout: config.healthcheck_timeout,
+          ask: this.#ask,
+          log,
+        }
         : null,
     });
-    this.#answer = verbose ? logged(router, log) : router;
+    const clients = listed(config.allowed_clients);
+    const answer = clients === null ? router : onlyFor(clients, router, refusals);
+    this.#answer = verbose ? logged(answer, log) : answer;
   }
 
   /**
@@ -210,6 +220,10 @@ function whyNot(error: unknown): string {
     return "there is no such folder: create it, readable for hacheck's user";
   }
   return (error as Error).message;
+}
+
+function listed(texts: readonly string[] | null): Networks | null {
+  return texts === null ? null : new Networks(texts);
 }
 
 function checkerOptions({ config, trusted }: Settings): CheckerOptions {

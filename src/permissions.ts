@@ -37,7 +37,11 @@ export interface Use {
 /** What the configuration says of it. */
 export type ConfigUse = Pick<
   Config,
-  "allow_remote_spool_changes" | "https_ca" | "https_verify" | "log_path"
+  | "allow_remote_spool_changes"
+  | "https_ca"
+  | "https_verify"
+  | "log_path"
+  | "remote_spool_token_file"
 >;
 
 /** A permission that a feature of the daemon needs. */
@@ -112,6 +116,16 @@ export const DAEMON_NEEDS: readonly Need[] = [
     place: "spool",
     why: "mark up and down for who asks by POST",
     of: ({ spoolRoot }, config) => config?.allow_remote_spool_changes ? [spoolRoot] : [],
+  },
+  {
+    feature: "remote_spool_token_file",
+    kind: "read",
+    place: "configuration",
+    why: "read who may mark up and down by POST",
+    of: (_, config) => {
+      const path = config?.remote_spool_token_file ?? null;
+      return path === null ? [] : [path];
+    },
   },
   {
     feature: "-n above 1",

@@ -127,7 +127,7 @@ export function createRouter(options: RouterOptions): Router {
     if (path.protocol !== SPOOL_PROTOCOL) return notAllowed("GET, HEAD, OPTIONS");
     if (request.method !== "POST") return notAllowed("GET, HEAD, OPTIONS, POST");
     if (spoolChanges === null) return text(403, "remote spool changes are not enabled");
-    return changeSpool(request, path, spoolChanges);
+    return changeSpool(request, path, client, spoolChanges);
   };
 }
 

@@ -6,12 +6,15 @@ import { isTime } from "../spool/record.ts";
 import type { SpoolStore } from "../spool/store.ts";
 import type { CheckPath } from "./path.ts";
 import { lastText, text } from "./responses.ts";
+import { refusedChange, type SpoolAccessOptions } from "./spool_access.ts";
 
 /** How long a form may be, in bytes. */
 export const MAX_FORM_BYTES = 64 * 1024;
 
 /** What changes of the spool by POST need. */
 export interface SpoolChanges {
+  /** Who may make them. */
+  readonly access: SpoolAccessOptions;
   /** Where they are written. */
   readonly store: SpoolStore;
   /** How long a form may take to arrive, in seconds. */
@@ -37,16 +40,20 @@ type Change =
  *
  * @param request The POST request.
  * @param path What its path names.
+ * @param client The address of who sent it.
  * @param changes What to work with.
  * @returns 200 with an empty body once the spool says so and every later answer does;
- * 400 for a form that makes no sense, 408 for one that does not arrive, 413 for one too long, 500 if the
- * spool cannot be written.
+ * 401 or 403 for who may not change it, 400 for a form that makes no sense, 408 for one that does not
+ * arrive, 413 for one too long, 500 if the spool cannot be written.
  */
 export async function changeSpool(
   request: Request,
   { service, port }: CheckPath,
-  { store, timeout, ask, log }: SpoolChanges,
+  client: string,
+  { access, store, timeout, ask, log }: SpoolChanges,
 ): Promise<Response> {
+  const refused = await refusedChange(request.headers, client, access);
+  if (refused !== undefined) return refused;
   if (!canBeMarked(service)) {
     return text(400, `Cannot mark ${service}: names beginning with a dot are reserved`);
   }

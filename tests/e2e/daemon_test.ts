@@ -85,7 +85,8 @@ Deno.test("a daemon that is to stop does not wait longer for a client that never
   using spool = new TempFolder();
   await using daemon = await Daemon.start({
     spool: spool.path,
-    config: "healthcheck_timeout: 0.5\nallow_remote_spool_changes: true\n",
+    config:
+      "healthcheck_timeout: 0.5\nallow_remote_spool_changes: true\nremote_spool_clients: [127.0.0.1]\n",
     grants: [`--allow-write=${spool.path}`],
   });
   using head = await RawConnection.open(daemon.port);

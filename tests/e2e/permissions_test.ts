@@ -1,3 +1,4 @@
+import { parseConfig } from "../../src/config.ts";
 import { DAEMON_NEEDS, daemonFlags, LOCKED_ADDRESSES } from "../../src/permissions.ts";
 import { assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
 import { Debugger } from "../debugger.ts";
@@ -315,6 +316,7 @@ ${authority === undefined ? "" : `https_verify: true\nhttps_ca: ${authority}`}
     processes: loops,
   };
   const inUse = {
+    ...parseConfig("", "").config,
     allow_remote_spool_changes: true,
     https_ca: authority ?? null,
     https_verify: authority !== undefined,

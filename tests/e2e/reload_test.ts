@@ -246,10 +246,32 @@ const CHANGES: readonly Change[] = [
   },
   {
     what: "allow_remote_spool_changes",
-    before: "allow_remote_spool_changes: true\n",
+    before: "allow_remote_spool_changes: true\nremote_spool_clients: [127.0.0.1]\n",
     after: "allow_remote_spool_changes: false\n",
     probe: markedByAll,
     found: ["200 ", "403 remote spool changes are not enabled"],
+  },
+  {
+    what: "remote_spool_clients",
+    before: "allow_remote_spool_changes: true\nremote_spool_clients: [192.0.2.1]\n",
+    after: "allow_remote_spool_changes: true\nremote_spool_clients: [127.0.0.0/8]\n",
+    probe: markedByAll,
+    found: ["403 Forbidden", "200 "],
+  },
+  {
+    what: "remote_spool_token",
+    before: `allow_remote_spool_changes: true\nremote_spool_token: ${"a".repeat(16)}\n`,
+    after: `allow_remote_spool_changes: true\nremote_spool_token: ${TOKEN}\n`,
+    probe: markedByAll,
+    found: ["401 Unauthorized", "200 "],
+  },
+  {
+    what: "allowed_clients",
+    before: "allowed_clients: [127.0.0.0/8]\n",
+    after: "allowed_clients: [192.0.2.1]\n",
+    probe: (reloaded) => reloaded.askAll("/spool/web/0"),
+    found: ["200 ", "403 Forbidden"],
+    warning: "WARNING hactl cannot ask the daemon: allowed_clients does not list 127.0.0.1",
   },
   {
     what: "check_hosts",

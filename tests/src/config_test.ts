@@ -1,4 +1,4 @@
-import { type Config, ConfigError, loadSettings, parseConfig } from "../../src/config.ts";
+import { adviceOn, type Config, ConfigError, loadSettings, parseConfig } from "../../src/config.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
 import { TempFolder } from "../programs.ts";
 
@@ -25,6 +25,10 @@ const DEFAULTS: Config = {
   allow_remote_spool_changes: false,
   check_hosts: [],
   check_ports: null,
+  allowed_clients: null,
+  remote_spool_clients: null,
+  remote_spool_token: null,
+  remote_spool_token_file: null,
 };
 
 Deno.test("parseConfig() knows the defaults of a file that says nothing", () => {
@@ -43,6 +47,9 @@ Deno.test("parseConfig() takes a key without a value as one that is not there", 
     }
   }
 });
+
+/** As short as a token may be. */
+const TOKEN = "0Az-._~+/23456==".padStart(18, "x");
 
 const ACCEPTED: readonly [line: string, part: Partial<Config>][] = [
   ["cache_time: 0", { cache_time: 0 }],
@@ -78,6 +85,10 @@ const ACCEPTED: readonly [line: string, part: Partial<Config>][] = [
   ["check_hosts: [10.0.0.0/8, '2001:db8::1']", { check_hosts: ["10.0.0.0/8", "2001:db8::1"] }],
   ["check_ports: [80, 8000-8999]", { check_ports: [80, "8000-8999"] }],
   ["check_ports: [1, 65535, 1-65535, 7-7]", { check_ports: [1, 65_535, "1-65535", "7-7"] }],
+  ["allowed_clients: ['::/0']", { allowed_clients: ["::/0"] }],
+  ["remote_spool_clients:\n- 10.1.2.3", { remote_spool_clients: ["10.1.2.3"] }],
+  [`remote_spool_token: ${TOKEN}`, { remote_spool_token: TOKEN }],
+  ["remote_spool_token_file: /etc/token", { remote_spool_token_file: "/etc/token" }],
   ["\t# a comment\ncache_time: 1\n\t\n", { cache_time: 1 }],
 ];
 
@@ -110,6 +121,7 @@ const HEADER = "a header name, and none of hacheck's own (Connection, User-Agent
 const NETWORKS = "IP addresses and CIDR ranges, with no bits set beyond the prefix " +
   "(10.1.0.0/16, not 10.1.2.3/16)";
 const PORTS = "a list, not empty, of ports and ranges of them (8000-8999)";
+const TOKENS = 'at least 16 letters, digits, "-", ".", "_", "~", "+" and "/"';
 
 /** What is none of a kind, and how it is shown. */
 const NO_NETWORKS: readonly [value: string, shown: string][] = [
@@ -221,9 +233,33 @@ const REFUSED: readonly (readonly [line: string, message: string])[] = [
       `check_hosts: expected a list of ${NETWORKS}: found ${shown}`,
     ] as const
   ),
+  ...["allowed_clients", "remote_spool_clients"].flatMap((key) =>
+    [...NO_NETWORKS, ["[]", "[]"] as const].map(([value, shown]) =>
+      [
+        `${key}: ${value}`,
+        `${key}: expected a list, not empty, of ${NETWORKS}: found ${shown}`,
+      ] as const
+    )
+  ),
   ...NO_PORTS.map(([value, shown]) =>
     [`check_ports: ${value}`, `check_ports: expected ${PORTS}: found ${shown}`] as const
   ),
+  [
+    `remote_spool_token: ${"x".repeat(15)}`,
+    `remote_spool_token: expected ${TOKENS}: found a string`,
+  ],
+  [
+    `remote_spool_token: ${"x".repeat(16)} y`,
+    `remote_spool_token: expected ${TOKENS}: found a string`,
+  ],
+  [
+    "remote_spool_token: 1234567890123456",
+    `remote_spool_token: expected ${TOKENS}: found a number`,
+  ],
+  [
+    "remote_spool_token_file: ''",
+    'remote_spool_token_file: expected the path of a file: found ""',
+  ],
   [
     "max_clients: 0\ncache_time: x\n",
     'cache_time: expected a number of seconds from 0 to 86400: found "x"; ' +
@@ -272,7 +308,7 @@ const LEAKY = [
 ];
 
 Deno.test("parseConfig() never shows a password", () => {
-  for (const key of Object.keys(DEFAULTS).filter((key) => key.endsWith("_password"))) {
+  for (const key of Object.keys(DEFAULTS).filter((key) => /_(password|token)$/.test(key))) {
     for (const content of LEAKY) {
       const refused = () => parseConfig(content.replace("KEY", key), "x.yaml");
       const { message } = assertThrows(refused, ConfigError);
@@ -286,6 +322,7 @@ Deno.test("loadSettings() knows the defaults where there is no file to read", ()
     config: DEFAULTS,
     unknownKeys: [],
     trusted: null,
+    token: null,
   });
 });
 
@@ -341,6 +378,53 @@ Deno.test("loadSettings() says why a file cannot be read", () => {
   for (const [path, message] of cases) {
     const error = assertThrows(() => loadSettings(path), ConfigError);
     assertEquals(error.message.replaceAll(path, "PATH"), message);
+  }
+});
+
+Deno.test("loadSettings() reads the token from its file", () => {
+  using folder = new TempFolder();
+  const load = (config: string) => loadSettings(folder.write("hacheck.yaml", config)).token;
+  const file = folder.write("token", `${TOKEN}\n`);
+  assertEquals(load(`remote_spool_token_file: ${file}\n`), TOKEN);
+  assertEquals(load(`remote_spool_token: ${TOKEN}\n`), TOKEN);
+  const short = folder.write("short", "hunter2\n");
+  const two = folder.write("two", `${TOKEN}\n${TOKEN}\n`);
+  const cases: [config: string, message: string][] = [
+    [
+      `remote_spool_token: ${TOKEN}\nremote_spool_token_file: ${file}\n`,
+      "remote_spool_token and remote_spool_token_file: expected one of them",
+    ],
+    [
+      `remote_spool_token_file: ${folder.file("none")}\n`,
+      `Cannot read remote_spool_token_file ${folder.file("none")}: there is no such file`,
+    ],
+    ...[short, two].map((path) =>
+      [
+        `remote_spool_token_file: ${path}\n`,
+        `Cannot use remote_spool_token_file ${path}: expected ${TOKENS}: found something else`,
+      ] as [string, string]
+    ),
+  ];
+  for (const [config, message] of cases) {
+    assertEquals(assertThrows(() => load(config), ConfigError).message, message);
+  }
+});
+
+Deno.test("adviceOn() tells what an operator may not have meant", () => {
+  const open = "allow_remote_spool_changes lets whoever reaches the port mark services: " +
+    "set remote_spool_token_file or remote_spool_clients";
+  const alone = "hactl cannot ask the daemon: allowed_clients does not list 127.0.0.1";
+  const cases: [config: string, token: string | null, advice: string[]][] = [
+    ["", null, []],
+    ["allow_remote_spool_changes: true", null, [open]],
+    ["allow_remote_spool_changes: true", TOKEN, []],
+    ["allow_remote_spool_changes: true\nremote_spool_clients: [10.0.0.1]", null, []],
+    ["allowed_clients: [10.0.0.0/8]", null, [alone]],
+    ["allowed_clients: [10.0.0.0/8, 127.0.0.0/8]", null, []],
+  ];
+  for (const [content, token, advice] of cases) {
+    const { config } = parseConfig(content, "x.yaml");
+    assertEquals(adviceOn({ config, trusted: null, token }), advice, content);
   }
 });
 

@@ -38,8 +38,11 @@ class Bench implements AsyncDisposable {
   readonly recorded = new RecordedLog();
   readonly #loop: EventLoop;
 
-  /** @param config The content of the configuration file. */
-  constructor(config = "") {
+  /**
+   * @param config The content of the configuration file.
+   * @param token The token for changes of the spool.
+   */
+  constructor(config = "", token: string | null = null) {
     this.#loop = new EventLoop(
       {
         ports: [],
@@ -51,7 +54,7 @@ class Bench implements AsyncDisposable {
         permissions: PERMISSIONS,
         descriptors: { count: 1024, isAll: false },
       },
-      { config: parseConfig(config, "").config, trusted: null },
+      { config: parseConfig(config, "").config, trusted: null, token },
       this.recorded.log,
     );
   }
@@ -608,6 +611,12 @@ function form(body: string): Asked {
   return { method: "POST", headers: FORM, body };
 }
 
+/** The line of what is down since its record says so. */
+async function downSince(bench: Bench, name: string, reason: string): Promise<string> {
+  const { creation } = JSON.parse(await Deno.readTextFile(bench.folder.file(name)));
+  return `Service ${name} in down state since ${creation.toFixed(6)}: ${reason}`;
+}
+
 Deno.test("POST changes nothing unless that is enabled", async () => {
   await using bench = new Bench();
   for (const body of ["status=up", "status=down&reason=x", "nonsense"]) {
@@ -617,6 +626,79 @@ Deno.test("POST changes nothing unless that is enabled", async () => {
     );
   }
   assertEquals(await bench.told("/spool/web/0"), [200, ""]);
+});
+
+Deno.test("POST changes nothing for who may not, and reads nothing of what they send", async () => {
+  const token = "0123456789abcdef";
+  await using bench = new Bench(
+    `${CHANGING}remote_spool_clients: [192.0.2.1, 192.0.2.2]\n`,
+    token,
+  );
+  const post = (authorization: string, client: string, body: BodyInit = "status=down&reason=x") =>
+    bench.told("/spool/web/0", {
+      method: "POST",
+      headers: { ...FORM, authorization },
+      body,
+      client,
+    });
+  const right = `Bearer ${token}`;
+  const unread = () => new ReadableStream({ pull: () => new Promise(() => {}) });
+  for (const client of ["192.0.2.3", "::ffff:192.0.2.3", "127.0.0.1", "2001:db8::1"]) {
+    assertEquals(await post(right, client), [403, "Forbidden"]);
+    assertEquals(await post(right, client, unread()), [403, "Forbidden"]);
+  }
+  for (const wrong of ["", "Bearer", `Bearer ${token}x`, `Basic ${token}`]) {
+    assertEquals(await post(wrong, "192.0.2.1"), [401, "Unauthorized"]);
+    assertEquals(await post(wrong, "192.0.2.1", unread()), [401, "Unauthorized"]);
+    assertEquals(await post(wrong, "192.0.2.1", "nonsense"), [401, "Unauthorized"]);
+  }
+  assertEquals([...Deno.readDirSync(bench.folder.path)], []);
+  assertEquals((await bench.page("/status")).refused, {
+    targets: 0,
+    clients: 0,
+    spool_changes: 20,
+  });
+  assertEquals(bench.recorded.lines, [
+    "WARNING refused 192.0.2.3: remote_spool_clients does not list it",
+  ]);
+  assertEquals(await post(right, "::ffff:192.0.2.2"), [200, ""]);
+  assertEquals(await bench.told("/spool/web/0"), [503, await downSince(bench, "web", "x")]);
+});
+
+Deno.test("where POST may change nothing, who asks is told that and no more", async () => {
+  await using bench = new Bench("remote_spool_clients: [192.0.2.2]\n", "0123456789abcdef");
+  assertEquals(
+    await bench.told("/spool/web/0", form("status=up")),
+    [403, "remote spool changes are not enabled"],
+  );
+});
+
+Deno.test("only allowed_clients are answered, whatever they ask for", async () => {
+  await using bench = new Bench(
+    `${CHANGING}allowed_clients: [192.0.2.0/31, '2001:db8::/32']\n`,
+  );
+  const paths = ["/spool/web/0", "/http/web/0", "/status", "/status/count", "/recent", "/nothing"];
+  for (const client of ["192.0.2.2", "::ffff:192.0.2.2", "127.0.0.1", "::1", "2001:db9::1"]) {
+    for (const path of [...paths, "/debug/runtime", "/status/spool/web/0"]) {
+      for (const method of ["GET", "HEAD", "POST", "OPTIONS", "DELETE"]) {
+        const body = method === "HEAD" ? "" : "Forbidden";
+        const { status, body: said } = await bench.ask(path, { client, method });
+        assertEquals([status, method === "HEAD" ? "" : said], [403, body], `${client} ${path}`);
+      }
+    }
+  }
+  for (const client of ["192.0.2.0", "192.0.2.1", "::ffff:192.0.2.1", "2001:db8::7"]) {
+    assertEquals(await bench.told("/spool/web/0", { client }), [200, ""]);
+    assertEquals((await bench.ask("/nothing", { client })).status, 404);
+  }
+  assertEquals((await bench.page("/status")).refused, {
+    targets: 0,
+    clients: 5 * 8 * 5,
+    spool_changes: 0,
+  });
+  assertEquals(bench.recorded.lines, [
+    "WARNING refused 192.0.2.2: allowed_clients does not list it",
+  ]);
 });
 
 Deno.test("POST marks services down and up, and no later answer contradicts it", async () => {

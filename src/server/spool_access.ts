@@ -1,0 +1,52 @@
+import { timingSafeEqual as timingSafeEqualUntyped } from "@std/crypto/timing-safe-equal";
+import type { Networks } from "../networks.ts";
+import type { Refusals } from "../refusals.ts";
+import { text } from "./responses.ts";
+
+const timingSafeEqual: (one: ArrayBuffer, other: ArrayBuffer) => boolean = timingSafeEqualUntyped;
+
+/** Who may change the spool by POST. */
+export interface SpoolAccessOptions {
+  /** From where; null for everywhere. */
+  readonly clients: Networks | null;
+  /** With which bearer token (RFC 6750); null for none. */
+  readonly token: string | null;
+  /** Where it is told who was refused. */
+  readonly refusals: Refusals;
+}
+
+/**
+ * Tells whether a request may change the spool.
+ *
+ * @param headers Its headers.
+ * @param client The address of who sent it.
+ * @param options Who may.
+ * @returns The response to who may not, which tells nothing but that; undefined for who may.
+ */
+export async function refusedChange(
+  headers: Headers,
+  client: string,
+  { clients, token, refusals }: SpoolAccessOptions,
+): Promise<Response | undefined> {
+  if (clients !== null && !clients.has(client)) {
+    refusals.tell("spool_changes", client, "remote_spool_clients does not list it");
+    return text(403, "Forbidden");
+  }
+  if (token === null || await isSame(bearerOf(headers), token)) return undefined;
+  refusals.tell("spool_changes", client, "it does not have the remote_spool_token");
+  return new Response("Unauthorized", { status: 401, headers: { "www-authenticate": "Bearer" } });
+}
+
+function bearerOf(headers: Headers): string {
+  return /^bearer +(\S+)$/i.exec(headers.get("authorization") ?? "")?.[1] ?? "";
+}
+
+/** Compares digests, so that how long it takes tells nothing of the token, not even its length. */
+async function isSame(given: string, token: string): Promise<boolean> {
+  const [one, other] = await Promise.all([digest(given), digest(token)]);
+  return timingSafeEqual(one, other);
+}
+
+function digest(text: string): Promise<ArrayBuffer> {
+  return crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+}
