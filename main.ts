@@ -134,6 +134,7 @@ function stopped(): Promise<Deno.Signal> {
 function reloadOnHangup(
   options: Options,
   permissions: Permissions,
+  { identity }: Settings,
   starting: Promise<Serving>,
   log: DaemonLog,
 ): void {
@@ -142,7 +143,11 @@ function reloadOnHangup(
       const serving = await starting;
       const settings = loadSettings(options.configPath, (config) => permissions.demand(config));
       openLogOf(settings, options.verbose, log);
-      serving.configure(settings);
+      // Who listens goes on as who it is, and so do those who take the place of one that died.
+      serving.configure({ ...settings, identity });
+      if (JSON.stringify(settings.identity) !== JSON.stringify(identity)) {
+        log.warning("tls_cert and tls_key have changed: hacheck must be started again for them");
+      }
       tellOddities(settings, options, log);
       log.info("the configuration was read again");
     } catch (error) {
@@ -189,7 +194,7 @@ export async function main(args: readonly string[]): Promise<number> {
     const stop = stopped();
     const starting = serve({ ...options, permissions: inForce }, settings, log);
     // From the start on: a hangup that nobody hears ends a program.
-    reloadOnHangup(options, permissions, starting, log);
+    reloadOnHangup(options, permissions, settings, starting, log);
     const serving = await starting;
     for (const address of serving.addresses) {
       log.info("hacheck {version} listens on {hostname} port {port}", {

@@ -7,6 +7,7 @@
 import { parseRecordName, recordName, type Subject } from "../src/spool/names.ts";
 import { oneLine, type SpoolRecord } from "../src/spool/record.ts";
 import type { SpoolStore } from "../src/spool/store.ts";
+import type { LocalDaemon } from "./daemon.ts";
 
 /** What a sub-command works with. */
 export interface CommandContext {
@@ -14,8 +15,8 @@ export interface CommandContext {
   readonly subjects: readonly Subject[];
   /** The spool. */
   readonly store: SpoolStore;
-  /** The port of this host's daemon. */
-  readonly daemonPort: number;
+  /** This host's daemon. */
+  readonly daemon: LocalDaemon;
   /** Why something is marked down; undefined if nobody said. */
   readonly reason: string | undefined;
   /** When that ends, in unix seconds; null if not by itself. */

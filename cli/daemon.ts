@@ -6,10 +6,11 @@
 
 import { LOCAL_ADDRESS } from "../src/addresses.ts";
 import type { Header, Verdict } from "../src/check.ts";
-import { get, type HttpAnswer } from "../src/http_client.ts";
+import { exchange, get, type HttpAnswer, HttpError } from "../src/http_client.ts";
 import { SpoolIndex } from "../src/spool/index.ts";
 import { ALL, recordName, type Subject } from "../src/spool/names.ts";
 import type { SpoolStore } from "../src/spool/store.ts";
+import { openTls } from "../src/tls_connection.ts";
 import { type CommandContext, tell } from "./command.ts";
 
 /** How long hactl waits for the daemon to say what the spool says, in milliseconds. */
@@ -21,23 +22,66 @@ const ASK_EVERY_MS = 2;
 /** How much of an answer is read, in bytes. `/recent` speaks of thousands of services. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 
-/**
- * Asks the daemon for a page.
- *
- * @param port The daemon's port.
- * @param path The page.
- * @param headers Headers to send.
- * @param signal When to give up.
- * @returns Its answer.
- * @throws {Error} If there is none.
- */
-export function ask(
-  port: number,
-  path: string,
-  headers: readonly Header[],
-  signal: AbortSignal,
-): Promise<HttpAnswer> {
-  return get(LOCAL_ADDRESS, port, path, headers, signal, MAX_ANSWER_BYTES);
+/** The daemon on this host. It is asked at 127.0.0.1, and nobody else is. */
+export class LocalDaemon {
+  readonly #token: string | null;
+  #speaksTls = false;
+
+  /** Its port. */
+  readonly port: number;
+
+  /**
+   * @param port Its port.
+   * @param token What to show it if it asks for a token.
+   */
+  constructor(port: number, token: string | null) {
+    this.port = port;
+    this.#token = token;
+  }
+
+  /**
+   * Asks for a page.
+   *
+   * @param path The page.
+   * @param headers Headers to send.
+   * @param signal When to give up.
+   * @returns Its answer.
+   * @throws {Error} If there is none.
+   */
+  async ask(path: string, headers: readonly Header[], signal: AbortSignal): Promise<HttpAnswer> {
+    const answer = await this.#get(path, headers, signal);
+    // The token is shown to who wants one, and not to everybody.
+    if (answer.status !== 401 || this.#token === null) return answer;
+    return await this.#get(path, [...headers, ["Authorization", `Bearer ${this.#token}`]], signal);
+  }
+
+  /** Finds out whether the daemon speaks TLS, since no flag says so, by what it makes of HTTP without. */
+  async #get(path: string, headers: readonly Header[], signal: AbortSignal): Promise<HttpAnswer> {
+    if (this.#speaksTls) return await this.#getByTls(path, headers, signal);
+    try {
+      return await get(LOCAL_ADDRESS, this.port, path, headers, signal, MAX_ANSWER_BYTES);
+    } catch (error) {
+      if (!(error instanceof HttpError || error instanceof Deno.errors.ConnectionReset)) {
+        throw error;
+      }
+      return await this.#getByTls(path, headers, signal).catch(() => {
+        throw error;
+      });
+    }
+  }
+
+  /** Whose certificate it is does not matter: without TLS, whoever listens on this host is trusted too. */
+  async #getByTls(
+    path: string,
+    headers: readonly Header[],
+    signal: AbortSignal,
+  ): Promise<HttpAnswer> {
+    const anybody = { serverName: null, trusted: null };
+    using connection = await openTls(LOCAL_ADDRESS, this.port, anybody, signal);
+    this.#speaksTls = true;
+    const host = `${LOCAL_ADDRESS}:${this.port}`;
+    return await exchange(connection, host, path, headers, MAX_ANSWER_BYTES);
+  }
 }
 
 /**
@@ -47,16 +91,16 @@ export function ask(
  * @returns Whether no answer of the daemon contradicts the spool any more. If one does, the operator is told.
  */
 export async function awaitDaemon(
-  { subjects, store, daemonPort }: CommandContext,
+  { subjects, store, daemon }: CommandContext,
 ): Promise<boolean> {
   const deadline = AbortSignal.timeout(PATIENCE_MS);
   let agrees = true;
   for (const subject of subjects) {
-    const disagreement = await disagreementOn(subject, store, daemonPort, deadline);
+    const disagreement = await disagreementOn(subject, store, daemon, deadline);
     if (disagreement === undefined) continue;
     agrees = false;
     tell(
-      `the daemon on port ${daemonPort} does not say so: ${recordName(subject)}: ${disagreement}`,
+      `the daemon on port ${daemon.port} does not say so: ${recordName(subject)}: ${disagreement}`,
     );
   }
   return agrees;
@@ -65,7 +109,7 @@ export async function awaitDaemon(
 async function disagreementOn(
   subject: Subject,
   store: SpoolStore,
-  port: number,
+  daemon: LocalDaemon,
   deadline: AbortSignal,
 ): Promise<string | undefined> {
   const headers: Header[] = subject.host === LOCAL_ADDRESS
@@ -75,7 +119,8 @@ async function disagreementOn(
   while (!deadline.aborted) {
     try {
       const path = `/status/spool/${subject.service}/${subject.port}`;
-      const { status, body } = await ask(port, path, headers, deadline);
+      const { status, body } = await daemon.ask(path, headers, deadline);
+      if (status === 401 || status === 403) return `it does not let hactl ask: ${status} ${body}`;
       const { code, message } = expected(subject, store);
       if (status === code && body === message) return undefined;
       disagreement = `expected ${code} ${JSON.stringify(message)}: received ${status} ${

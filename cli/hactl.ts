@@ -10,12 +10,13 @@ import { canBeMarked, MAX_SERVICE_LENGTH, type Subject } from "../src/spool/name
 import { isTime } from "../src/spool/record.ts";
 import { DEFAULT_SPOOL_ROOT, SpoolStore } from "../src/spool/store.ts";
 import { VERSION } from "../src/version.ts";
-import { type Command, type CommandContext, tell } from "./command.ts";
+import { type Command, type CommandContext, explained, tell } from "./command.ts";
 import { down } from "./commands/down.ts";
 import { downed } from "./commands/downed.ts";
 import { list } from "./commands/list.ts";
 import { status } from "./commands/status.ts";
 import { up } from "./commands/up.ts";
+import { LocalDaemon } from "./daemon.ts";
 
 const USAGE =
   `hactl up|down|status SERVICE... [-P PORT [-H HOST]] [-r REASON] [-e UNIX_TIME] [--spool-root DIR]
@@ -35,6 +36,7 @@ Takes services out of the load balancers that ask this host's hacheck, and puts 
   -r, --reason REASON       why (default who you are)
   -e, --expiration TIME     when a downtime ends, in unix seconds (default not by itself)
   -p, --port DAEMON_PORT    hacheck's port on this host (default 3333)
+      --token-file FILE     what to show the daemon if it asks for a token
       --spool-root DIR      where downtimes are kept (default ${DEFAULT_SPOOL_ROOT})
   -a, --action ACTION       up, down, status, list or status_downed, as the older tools have it
       --version             print the version
@@ -47,6 +49,7 @@ const FLAGS = {
   "service-port": { short: "P", takesValue: true },
   "service-host": { short: "H", takesValue: true },
   port: { short: "p", takesValue: true },
+  "token-file": { takesValue: true },
   "spool-root": { takesValue: true },
   version: { takesValue: false },
   help: { short: "h", takesValue: false },
@@ -149,11 +152,27 @@ function expirationOf(line: CommandLine): number | null {
   throw new UsageError(`Bad -e: expected a time in unix seconds: received ${JSON.stringify(text)}`);
 }
 
+function tokenIn(path: string | undefined): string | null {
+  if (path === undefined) return null;
+  let token;
+  try {
+    token = Deno.readTextFileSync(path).trim();
+  } catch (error) {
+    throw new UsageError(`Cannot read --token-file ${path}: ${explained(error)}`);
+  }
+  // It goes into a header, which a line feed would end.
+  if (/^[\x21-\x7e]+$/.test(token)) return token;
+  throw new UsageError(`Bad --token-file ${path}: expected one word: found something else`);
+}
+
 function contextOf(line: CommandLine, services: readonly string[]): CommandContext {
   return {
     subjects: subjects(line, services),
     store: new SpoolStore(line.one("spool-root") ?? DEFAULT_SPOOL_ROOT),
-    daemonPort: wholeNumber("-p", line.one("port") ?? "3333", 1, 65535),
+    daemon: new LocalDaemon(
+      wholeNumber("-p", line.one("port") ?? "3333", 1, 65535),
+      tokenIn(line.one("token-file")),
+    ),
     reason: line.one("reason") || undefined,
     expiration: expirationOf(line),
   };

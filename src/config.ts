@@ -141,6 +141,8 @@ const KEYS = {
     schema: v.nullable(text.schema),
     fallback: null,
   },
+  tls_cert: { expected: "the path of a PEM file", schema: v.nullable(text.schema), fallback: null },
+  tls_key: { expected: "the path of a PEM file", schema: v.nullable(text.schema), fallback: null },
 } as const;
 
 type Keys = typeof KEYS;
@@ -246,6 +248,16 @@ export interface Settings {
   readonly trusted: string | null;
   /** The token of who may change the spool by POST; null where none is asked for. */
   readonly token: string | null;
+  /** What the daemon proves by who it is; null where it does not speak TLS. */
+  readonly identity: Identity | null;
+}
+
+/** A certificate and its key, in PEM. */
+export interface Identity {
+  /** The certificate and, behind it, those that its issuer needs to be known by. */
+  readonly cert: string;
+  /** The key. */
+  readonly key: string;
 }
 
 /** Settings, and what is odd about their file. */
@@ -275,6 +287,7 @@ export function loadSettings(
     ...loaded,
     trusted: readTrusted(config),
     token: readToken(config),
+    identity: readIdentity(config),
   };
 }
 
@@ -300,6 +313,23 @@ function readToken({ remote_spool_token, remote_spool_token_file: path }: Config
   throw new ConfigError(
     `Cannot use remote_spool_token_file ${path}: expected ${token.expected}: found something else`,
   );
+}
+
+function readIdentity({ tls_cert, tls_key }: Config): Identity | null {
+  if (tls_cert === null && tls_key === null) return null;
+  if (tls_cert === null) throw new ConfigError("tls_key needs tls_cert: the PEM file it is for");
+  if (tls_key === null) throw new ConfigError("tls_cert needs tls_key: the PEM file of its key");
+  const identity = { cert: readText(tls_cert, "tls_cert"), key: readText(tls_key, "tls_key") };
+  try {
+    Deno.listenTls({ hostname: LOCAL_ADDRESS, port: 0, ...identity }).close();
+  } catch (error) {
+    // Where nothing may listen there, nobody can tell; whoever then listens elsewhere will.
+    if (error instanceof Deno.errors.NotCapable) return identity;
+    throw new ConfigError(
+      `Cannot use tls_cert ${tls_cert} with tls_key ${tls_key}: ${(error as Error).message}`,
+    );
+  }
+  return identity;
 }
 
 function readText(path: string, what: string): string {

@@ -1,5 +1,5 @@
 import { type CheckerOptions, protocols } from "./checkers/mod.ts";
-import type { Settings } from "./config.ts";
+import type { Identity, Settings } from "./config.ts";
 import type { DescriptorSupply } from "./descriptors.ts";
 import type { Log } from "./log.ts";
 import { Networks } from "./networks.ts";
@@ -70,6 +70,7 @@ export class EventLoop {
   #listeners: Listener[] = [];
   #guardian: Guardian | undefined;
   #patience = 0;
+  readonly #identity: Identity | null;
   #pipeline!: Pipeline;
   #answer!: Router;
 
@@ -92,6 +93,7 @@ export class EventLoop {
     this.#options = options;
     this.#log = log;
     this.#refusals = new Refusals(log);
+    this.#identity = settings.identity;
     this.#store = new SpoolStore(spoolRoot);
     this.#ask = peers(this.#respondent());
     this.#view = this.#openSpool();
@@ -102,7 +104,7 @@ export class EventLoop {
   readonly router: Router = (request, info) => this.#answer(request, info);
 
   /**
-   * Takes other settings. What is under way is answered by the old ones.
+   * Takes other settings. What is under way is answered by the old ones, and who listens stays who it is.
    *
    * @param settings How to serve from now on.
    */
@@ -158,8 +160,8 @@ export class EventLoop {
     for (const port of ports) {
       try {
         const { router } = this;
-        const counters = this.#counters;
-        this.#listeners.push(new Listener({ hostname, port, shared, router, counters, log }));
+        const options = { hostname, port, shared, identity: this.#identity, router };
+        this.#listeners.push(new Listener({ ...options, counters: this.#counters, log }));
       } catch (error) {
         throw cannotListen(hostname, port, error);
       }

@@ -42,6 +42,8 @@ export type ConfigUse = Pick<
   | "https_verify"
   | "log_path"
   | "remote_spool_token_file"
+  | "tls_cert"
+  | "tls_key"
 >;
 
 /** A permission that a feature of the daemon needs. */
@@ -122,10 +124,21 @@ export const DAEMON_NEEDS: readonly Need[] = [
     kind: "read",
     place: "configuration",
     why: "read who may mark up and down by POST",
-    of: (_, config) => {
-      const path = config?.remote_spool_token_file ?? null;
-      return path === null ? [] : [path];
-    },
+    of: (_, config) => listed(config?.remote_spool_token_file),
+  },
+  {
+    feature: "tls_cert",
+    kind: "read",
+    place: "configuration",
+    why: "read what shows who the daemon is",
+    of: (_, config) => listed(config?.tls_cert),
+  },
+  {
+    feature: "tls_key",
+    kind: "read",
+    place: "configuration",
+    why: "read what proves it",
+    of: (_, config) => listed(config?.tls_key),
   },
   {
     feature: "-n above 1",
@@ -135,6 +148,10 @@ export const DAEMON_NEEDS: readonly Need[] = [
     of: ({ processes }) => processes > 1 && !Deno.build.standalone ? ownCode() : [],
   },
 ];
+
+function listed(path: string | null | undefined): string[] {
+  return path === null || path === undefined ? [] : [path];
+}
 
 function logFiles(config: ConfigUse | undefined): string[] {
   const path = config?.log_path ?? "stderr";
@@ -387,3 +404,12 @@ function absolute(path: string): string {
 function parentOf(path: string): string {
   return path.slice(0, path.lastIndexOf("/")) || "/";
 }
+
+/** What hactl needs beyond that, by the flag of its own that needs it. Capitals stand for a path. */
+export const HACTL_FEATURE_GRANTS: readonly (Grant & { readonly feature: string })[] = [
+  {
+    feature: "`--token-file FILE`",
+    flag: "--allow-read=FILE",
+    why: "read what to show a daemon that asks for a token",
+  },
+];

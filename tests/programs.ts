@@ -237,8 +237,9 @@ export function hactl(
   spool: string,
   args: readonly string[],
   env: Record<string, string> = {},
+  more: readonly string[] = [],
 ): Promise<Result> {
-  const grants = flagsOf(hactlGrants(spool));
+  const grants = [...flagsOf(hactlGrants(spool)), ...more];
   return run(Deno.execPath(), [
     "run",
     ...grants,

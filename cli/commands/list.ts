@@ -1,6 +1,5 @@
 import type { LastAnswer } from "../../src/stats.ts";
 import { type CommandContext, explained, tell } from "../command.ts";
-import { ask } from "../daemon.ts";
 
 /** How long the daemon may take to answer, in milliseconds. */
 const PATIENCE_MS = 3000;
@@ -15,16 +14,16 @@ interface Recent {
  *
  * @returns 0, or 1 if the daemon does not tell.
  */
-export async function list({ daemonPort }: CommandContext): Promise<number> {
+export async function list({ daemon }: CommandContext): Promise<number> {
   try {
-    const { status, body } = await ask(daemonPort, "/recent", [], AbortSignal.timeout(PATIENCE_MS));
+    const { status, body } = await daemon.ask("/recent", [], AbortSignal.timeout(PATIENCE_MS));
     if (status !== 200) throw new Error(`expected status 200: received ${status}`);
     for (const [service, last] of (JSON.parse(body) as Recent).seen_services) {
       console.log(`${service} last_response=${spaced(last)}`);
     }
     return 0;
   } catch (error) {
-    tell(`cannot ask the daemon on port ${daemonPort}: ${explained(error)}`);
+    tell(`cannot ask the daemon on port ${daemon.port}: ${explained(error)}`);
     return 1;
   }
 }

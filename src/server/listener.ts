@@ -1,3 +1,4 @@
+import type { Identity } from "../config.ts";
 import type { Log } from "../log.ts";
 import { Seldom } from "../seldom.ts";
 import type { Router } from "./router.ts";
@@ -10,6 +11,8 @@ export interface ListenerOptions {
   readonly port: number;
   /** Whether others listen on the same port, and the system shares connections out among them. */
   readonly shared: boolean;
+  /** What TLS is spoken with; null for none. */
+  readonly identity: Identity | null;
   /** Answers requests. */
   readonly router: Router;
   /** Where it counts what becomes of its servers. */
@@ -235,7 +238,7 @@ class Server implements Leaving {
   #restingSince = this.startedAt;
   #leftAt = 0;
 
-  constructor(port: number, { hostname, router, log }: ListenerOptions) {
+  constructor(port: number, { hostname, identity, router, log }: ListenerOptions) {
     const answered = () => {
       if (--this.underWay === 0) this.#restingSince = performance.now();
     };
@@ -243,6 +246,7 @@ class Server implements Leaving {
       hostname,
       port,
       reusePort: true,
+      ...identity,
       signal: this.#controller.signal,
       onListen: () => {},
       onError: (error) => {

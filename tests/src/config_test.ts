@@ -29,6 +29,8 @@ const DEFAULTS: Config = {
   remote_spool_clients: null,
   remote_spool_token: null,
   remote_spool_token_file: null,
+  tls_cert: null,
+  tls_key: null,
 };
 
 Deno.test("parseConfig() knows the defaults of a file that says nothing", () => {
@@ -89,6 +91,7 @@ const ACCEPTED: readonly [line: string, part: Partial<Config>][] = [
   ["remote_spool_clients:\n- 10.1.2.3", { remote_spool_clients: ["10.1.2.3"] }],
   [`remote_spool_token: ${TOKEN}`, { remote_spool_token: TOKEN }],
   ["remote_spool_token_file: /etc/token", { remote_spool_token_file: "/etc/token" }],
+  ["tls_cert: a.pem\ntls_key: a.key", { tls_cert: "a.pem", tls_key: "a.key" }],
   ["\t# a comment\ncache_time: 1\n\t\n", { cache_time: 1 }],
 ];
 
@@ -260,6 +263,8 @@ const REFUSED: readonly (readonly [line: string, message: string])[] = [
     "remote_spool_token_file: ''",
     'remote_spool_token_file: expected the path of a file: found ""',
   ],
+  ["tls_cert: 1", "tls_cert: expected the path of a PEM file: found 1"],
+  ["tls_key: ''", 'tls_key: expected the path of a PEM file: found ""'],
   [
     "max_clients: 0\ncache_time: x\n",
     'cache_time: expected a number of seconds from 0 to 86400: found "x"; ' +
@@ -323,6 +328,7 @@ Deno.test("loadSettings() knows the defaults where there is no file to read", ()
     unknownKeys: [],
     trusted: null,
     token: null,
+    identity: null,
   });
 });
 
@@ -424,7 +430,7 @@ Deno.test("adviceOn() tells what an operator may not have meant", () => {
   ];
   for (const [content, token, advice] of cases) {
     const { config } = parseConfig(content, "x.yaml");
-    assertEquals(adviceOn({ config, trusted: null, token }), advice, content);
+    assertEquals(adviceOn({ config, trusted: null, token, identity: null }), advice, content);
   }
 });
 

@@ -4,6 +4,7 @@ import {
   daemonFlags,
   daemonGrants,
   flagsOf,
+  HACTL_FEATURE_GRANTS,
   hactlGrants,
   installedFlag,
   LOCKED_ADDRESSES,
@@ -47,5 +48,9 @@ Deno.test("the README names every permission, with its reason, and none that the
   assertEquals(
     tableAfter(readme, "hactl needs:"),
     hactlGrants().map(({ flag, why }) => `| \`${flag}\` | ${why} |`),
+  );
+  assertEquals(
+    tableAfter(readme, "and only where it is used:"),
+    HACTL_FEATURE_GRANTS.map(({ feature, flag, why }) => `| ${feature} | \`${flag}\` | ${why} |`),
   );
 });

@@ -23,6 +23,7 @@ function listening(
     hostname: "127.0.0.1",
     port,
     shared: false,
+    identity: null,
     router,
     counters,
     log: recorded.log,

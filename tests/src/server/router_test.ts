@@ -54,7 +54,7 @@ class Bench implements AsyncDisposable {
         permissions: PERMISSIONS,
         descriptors: { count: 1024, isAll: false },
       },
-      { config: parseConfig(config, "").config, trusted: null, token },
+      { config: parseConfig(config, "").config, trusted: null, token, identity: null },
       this.recorded.log,
     );
   }

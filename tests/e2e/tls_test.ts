@@ -1,0 +1,193 @@
+import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
+import { Daemon, FOR_EVENT_LOOPS, hactl, runDaemon, TempFolder } from "../programs.ts";
+import { speak } from "../raw.ts";
+import {
+  Authority,
+  type Certificate,
+  CERTIFICATE_PROGRAMS,
+  issueToItself,
+} from "../servers/certificates.ts";
+import { HAProxy } from "../servers/haproxy.ts";
+import { serverTest, until } from "../servers/mod.ts";
+
+function configured({ certificate, key }: Certificate): string {
+  return `tls_cert: ${certificate}\ntls_key: ${key}\n`;
+}
+
+function granted({ certificate, key }: Certificate): string {
+  return `--allow-read=${certificate},${key}`;
+}
+
+/** Asks a daemon by HTTPS, and trusts one authority. */
+async function ask(daemon: Daemon, path: string, { certificate }: Certificate): Promise<string> {
+  const caCerts = [Deno.readTextFileSync(certificate)];
+  using client = Deno.createHttpClient({ caCerts });
+  const response = await fetch(`https://127.0.0.1:${daemon.port}${path}`, { client });
+  return `${response.status} ${await response.text()}`;
+}
+
+for (const loops of [1, 2]) {
+  serverTest(
+    `with tls_cert and tls_key, a daemon with -n ${loops} speaks HTTPS and nothing else, and hactl with it`,
+    CERTIFICATE_PROGRAMS,
+    async () => {
+      using folder = new TempFolder();
+      const authority = await Authority.create(folder, "ca");
+      const certificate = await authority.issue("host", { for: "IP:127.0.0.1" });
+      await using daemon = await Daemon.start({
+        config: configured(certificate),
+        args: ["-n", String(loops)],
+        grants: [granted(certificate), ...FOR_EVENT_LOOPS],
+      });
+      const port = String(daemon.port);
+      assertEquals(await ask(daemon, "/spool/web/0", authority), "200 ");
+      const plain = await speak(daemon.port, "GET /spool/web/0 HTTP/1.0\r\n\r\n").catch(String);
+      assertEquals(typeof plain, "string", "an answer without TLS");
+      for (const [command, expected] of [["down", 503], ["up", 200]] as const) {
+        assertEquals(await hactl(daemon.spool, [command, "web", "-r", "maint", "-p", port]), {
+          code: 0,
+          stdout: "",
+          stderr: "",
+        });
+        for (let times = 0; times < 10; times++) {
+          assertEquals(
+            (await ask(daemon, "/spool/web/0", authority)).slice(0, 3),
+            String(expected),
+          );
+        }
+      }
+      const { code, stdout, stderr } = await hactl(daemon.spool, ["list", "-p", port]);
+      assertEquals([code, stderr], [0, ""]);
+      assertStringIncludes(stdout, 'web last_response={"code": 200');
+    },
+  );
+}
+
+serverTest(
+  "HAProxy asks a daemon by HTTPS, and verifies that it is the right one",
+  [...CERTIFICATE_PROGRAMS, "haproxy"],
+  async () => {
+    using folder = new TempFolder();
+    const authority = await Authority.create(folder, "ca");
+    const other = await Authority.create(folder, "other");
+    const certificate = await authority.issue("host", { for: "DNS:web1.example" });
+    await using daemon = await Daemon.start({
+      config: configured(certificate),
+      grants: [granted(certificate)],
+    });
+    const check = (name: string, ca: Certificate) =>
+      `    server ${name} 127.0.0.1:1 check port ${daemon.port} inter 100ms fall 1 rise 1` +
+      ` check-ssl verify required ca-file ${ca.certificate}\n`;
+    await using haproxy = await HAProxy.start((port) =>
+      `defaults
+    mode http
+    timeout connect 5s
+    timeout client 5s
+    timeout server 5s
+frontend www
+    bind 127.0.0.1:${port}
+    default_backend web
+backend web
+    option httpchk GET /spool/web/0
+${check("right", authority)}${check("wrong", other)}`
+    );
+    const statusOf = async (server: string) =>
+      (await haproxy.stat()).find(({ svname }) => svname === server)?.check_status;
+    await until("one is well", async () => await statusOf("right") === "L7OK");
+    await until("the other is not trusted", async () => await statusOf("wrong") === "L6RSP");
+  },
+);
+
+serverTest(
+  "a reload leaves the certificate as it was, and says so",
+  CERTIFICATE_PROGRAMS,
+  async () => {
+    using folder = new TempFolder();
+    const authority = await Authority.create(folder, "ca");
+    const first = await authority.issue("first", { for: "IP:127.0.0.1" });
+    const second = await authority.issue("second", { for: "DNS:web.example" });
+    const copy = { certificate: folder.file("copy.pem"), key: folder.file("copy.key") };
+    const put = (from: Certificate) => {
+      Deno.copyFileSync(from.certificate, copy.certificate);
+      Deno.copyFileSync(from.key, copy.key);
+    };
+    put(first);
+    await using daemon = await Daemon.start({ config: configured(copy), grants: [granted(copy)] });
+    put(second);
+    daemon.kill("SIGHUP");
+    await daemon.logged(
+      /WARNING tls_cert and tls_key have changed: hacheck must be started again for them/,
+    );
+    await daemon.logged(/the configuration was read again/);
+    assertEquals(await ask(daemon, "/spool/web/0", authority), "200 ");
+    // What could not be served with is refused at once, not when it is too late.
+    Deno.copyFileSync(first.key, copy.key);
+    daemon.kill("SIGHUP");
+    await daemon.logged(/the configuration stays as it was: Cannot use tls_cert/);
+    assertEquals(await ask(daemon, "/spool/web/0", authority), "200 ");
+  },
+);
+
+serverTest(
+  "a certificate or a key that cannot be used is told at start",
+  CERTIFICATE_PROGRAMS,
+  async () => {
+    using spool = new TempFolder();
+    using folder = new TempFolder();
+    const [one, other] = await Promise.all(
+      ["one", "other"].map((name) => issueToItself(folder, name, "IP:127.0.0.1")),
+    );
+    const { certificate, key } = one!;
+    const none = folder.file("none.pem");
+    const cases: [config: string, grants: string, message: string][] = [
+      [
+        `tls_cert: ${certificate}\n`,
+        certificate,
+        "tls_cert needs tls_key: the PEM file of its key",
+      ],
+      [`tls_key: ${key}\n`, key, "tls_key needs tls_cert: the PEM file it is for"],
+      [
+        configured({ certificate: none, key }),
+        folder.path,
+        `Cannot read tls_cert ${none}: there is no such file`,
+      ],
+      [
+        configured({ certificate, key: none }),
+        folder.path,
+        `Cannot read tls_key ${none}: there is no such file`,
+      ],
+      [
+        configured(one!),
+        certificate,
+        `tls_key needs --allow-read=${key}`,
+      ],
+      [
+        configured({ certificate, key: other!.key }),
+        folder.path,
+        `Cannot use tls_cert ${certificate} with tls_key ${other!.key}: ` +
+        "keys may not be consistent: KeyMismatch",
+      ],
+      [
+        configured({ certificate: key, key }),
+        folder.path,
+        `Cannot use tls_cert ${key} with tls_key ${key}: No certificates found in certificate data`,
+      ],
+      [
+        configured({ certificate, key: certificate }),
+        folder.path,
+        `Cannot use tls_cert ${certificate} with tls_key ${certificate}: No keys found in key data`,
+      ],
+    ];
+    for (const [config, readable, message] of cases) {
+      const path = folder.write("hacheck.yaml", config);
+      const { code, stderr } = await runDaemon(
+        ["-c", path, "-p", "0", "-B", "127.0.0.1", "--spool-root", spool.path],
+        ["--no-prompt", "--allow-net", `--allow-read=${spool.path},${path},${readable}`],
+      );
+      // A permission that is missing is no fault of the configuration.
+      const expected = message.includes("--allow-read") ? 1 : 2;
+      assertEquals([code, stderr], [expected, `hacheck: ${message}\n`]);
+      assert(!stderr.includes("PRIVATE KEY"), stderr);
+    }
+  },
+);
