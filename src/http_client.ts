@@ -128,7 +128,7 @@ async function readHead(reader: BufferedReader): Promise<Head> {
       const line = await reader.line(room);
       if (line === "") return parseHead(lines);
       lines.push(line);
-      room -= line.length + 1;
+      room -= line.length + "\r\n".length;
     }
   } catch (error) {
     if (error instanceof LineTooLongError) {

@@ -1,11 +1,11 @@
 import { createLRU } from "lru.min";
 import { LOCAL_ADDRESS } from "./addresses.ts";
 
+/** Of how many addresses it is remembered whether they are this machine's. */
+export const MAX_KNOWN = 1000;
+
 /** How long, in milliseconds, what has been found out of an address is believed. */
 const BELIEVED_MS = 30_000;
-
-/** Of how many addresses that is remembered. */
-const MAX_KNOWN = 1000;
 
 /** Multicast and broadcast, on which the system lets everybody listen. */
 const NOBODYS = /^(?:22[4-9]|2[3-5]\d)\./;
@@ -20,6 +20,11 @@ interface Finding {
 /** Tells this machine's own addresses from others'. */
 export class OwnAddresses {
   readonly #known = createLRU<string, Finding>({ max: MAX_KNOWN });
+
+  /** Of how many addresses it is remembered. */
+  get known(): number {
+    return this.#known.size;
+  }
 
   /**
    * Tells whether an address is one of this machine's interfaces.

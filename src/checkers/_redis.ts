@@ -12,7 +12,7 @@ export interface RedisLogin {
 }
 
 /** How long a reply may be, in bytes. */
-const MAX_REPLY_BYTES = 4 * 1024 * 1024;
+export const MAX_REPLY_BYTES = 4 * 1024 * 1024;
 
 /**
  * Sends one command to a Redis, after logging in where there is a password.

@@ -6,7 +6,10 @@ import { because, stopwatch } from "./_words.ts";
 const METHOD = "/grpc.health.v1.Health/Check";
 
 /** How long an answer may be, in bytes: one has two. */
-const MAX_ANSWER_BYTES = 1024;
+export const MAX_ANSWER_BYTES = 1024;
+
+/** How long its headers and trailers may be together, in characters. */
+export const MAX_HEADERS_LENGTH = 64 * 1024;
 
 /** The gRPC status codes that are told apart here. */
 const STATUS = { ok: "0", notFound: "5" } as const;
@@ -82,7 +85,11 @@ function call(session: ClientHttp2Session, service: string): Promise<Reply> {
     let headers: Record<string, unknown> = {};
     const pieces: Uint8Array[] = [];
     let length = 0;
-    const keep = (more: Record<string, unknown>) => headers = { ...headers, ...more };
+    const keep = (more: Record<string, unknown>) => {
+      headers = { ...headers, ...more };
+      const all = Object.entries(headers).map(([name, value]) => `${name}${value}`);
+      if (all.join("").length > MAX_HEADERS_LENGTH) reject(new Error("the headers are too long"));
+    };
     stream.once("response", keep);
     stream.once("trailers", keep);
     stream.on("data", (piece: Uint8Array) => {

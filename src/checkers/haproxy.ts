@@ -9,7 +9,10 @@ const parseCsv: (
 ) => Record<string, string | undefined>[] = parseCsvUntyped;
 
 /** How much of the statistics is read, in bytes: some 500 a line, a line for each server. */
-const MAX_STATISTICS_BYTES = 16 * 1024 * 1024;
+export const MAX_STATISTICS_BYTES = 16 * 1024 * 1024;
+
+/** How much of a status is told, in characters: HAProxy has none so long. */
+const MAX_STATUS_LENGTH = 200;
 
 /** What the statistics begin with, in every version of HAProxy. */
 const COLUMNS = "# pxname,svname,";
@@ -25,12 +28,16 @@ export async function checkHaproxy(request: CheckRequest, signal: AbortSignal): 
   const { host, port, service } = request;
   const elapsed = stopwatch();
   try {
-    const page = await get(host, port, "/;csv", request.headers, signal, MAX_STATISTICS_BYTES);
+    const wanted = MAX_STATISTICS_BYTES + 1;
+    const page = await get(host, port, "/;csv", request.headers, signal, wanted);
     if (page.status !== 200) throw new Error(`the statistics page answers ${page.status}`);
     if (!page.body.startsWith(COLUMNS)) throw new Error("the page is not HAProxy's statistics");
+    if (page.body.length === wanted) throw new Error("the statistics are too long");
     const rows = parseCsv(page.body.slice("# ".length), { skipFirstRow: true });
     const backend = rows.find((row) => row["pxname"] === service && row["svname"] === "BACKEND");
-    const status = backend === undefined ? "not found" : backend["status"];
+    const status = backend === undefined
+      ? "not found"
+      : backend["status"]?.slice(0, MAX_STATUS_LENGTH);
     return { code: status === "UP" ? 200 : 500, message: `${service} is ${status}` };
   } catch (error) {
     const why = signal.aborted ? "timed out" : because(error);

@@ -18,10 +18,10 @@ interface MysqlFailure extends Error {
 }
 
 /** No packet of a login is longer; what claims to be is not MySQL. */
-const MAX_PACKET_BYTES = 64 * 1024;
+export const MAX_PACKET_BYTES = 64 * 1024;
 
 /** No login takes so many packets of the server. */
-const MAX_PACKETS = 20;
+export const MAX_PACKETS = 20;
 
 /**
  * Makes the checker that logs in to MySQL or MariaDB, selects no database, and quits.

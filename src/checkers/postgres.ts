@@ -25,7 +25,10 @@ interface PostgresClient {
 }
 
 /** No message of a login is longer; what claims to be is not PostgreSQL. */
-const MAX_MESSAGE_BYTES = 64 * 1024;
+export const MAX_MESSAGE_BYTES = 64 * 1024;
+
+/** No login takes so many messages of the server: some fifteen settings, and what it has to notice. */
+export const MAX_MESSAGES = 1000;
 
 /**
  * Makes the checker that logs in to PostgreSQL, and quits.
@@ -68,10 +71,12 @@ async function logIn(connection: Connection, config: ClientConfig): Promise<void
   const { Duplex } = await import("node:stream");
   const reader = new BufferedReader(connection);
   let last: number | undefined;
+  let messages = 0;
   const stream = new Duplex({
     read() {
       if (last === READY) return;
       readMessage(reader, last === undefined ? FIRST_TYPES : TYPES).then((message) => {
+        if (++messages > MAX_MESSAGES) throw new Error(NOT_POSTGRES);
         last = message[0];
         this.push(message);
       }).catch((error) => this.destroy(error));

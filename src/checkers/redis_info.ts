@@ -1,4 +1,5 @@
 import type { Checker, Verdict } from "../check.ts";
+import { MAX_BODY_BYTES } from "../http_client.ts";
 import { askRedis, type RedisLogin, unexpected } from "./_redis.ts";
 
 /**
@@ -7,8 +8,9 @@ import { askRedis, type RedisLogin, unexpected } from "./_redis.ts";
  * With the path `/match?field=value&…` it looks for one pair that matches.
  *
  * @param login Who logs in.
- * @returns A checker: 200 with the fields as a JSON object, or with the pair that matches; 500 if
- * none matches or the reply is an error; 503 and why there is no reply.
+ * @returns A checker: 200 with the fields as a JSON object, those that fit into what is passed on of
+ * any service, or with the pair that matches; 500 if none matches or the reply is an error; 503 and
+ * why there is no reply.
  */
 export function redisInfoChecker(login: RedisLogin): Checker {
   return (request, signal) =>
@@ -17,7 +19,7 @@ export function redisInfoChecker(login: RedisLogin): Checker {
       const fields = parseInfo(reply.slice(1));
       const [path, query = ""] = request.path.split("?", 2);
       if (path === "/match") return match(fields, new URLSearchParams(query));
-      return { code: 200, message: JSON.stringify(Object.fromEntries(fields)) };
+      return { code: 200, message: json(fields) };
     });
 }
 
@@ -28,6 +30,20 @@ function parseInfo(info: string): Map<string, string> {
     if (colon > 0 && !line.startsWith("#")) fields.set(line.slice(0, colon), line.slice(colon + 1));
   }
   return fields;
+}
+
+/** As much as is passed on of any service: fields that do not fit are left out. */
+function json(fields: ReadonlyMap<string, string>): string {
+  const encoder = new TextEncoder();
+  // After the last field there is no comma.
+  let room = MAX_BODY_BYTES - "{}".length + ",".length;
+  const fitting = [...fields].filter((field) => {
+    const bytes = encoder.encode(JSON.stringify(field)).length - "[]".length + ",".length;
+    if (bytes > room) return false;
+    room -= bytes;
+    return true;
+  });
+  return JSON.stringify(Object.fromEntries(fitting));
 }
 
 function match(fields: ReadonlyMap<string, string>, wanted: URLSearchParams): Verdict {

@@ -4,10 +4,10 @@ import { Connection } from "../connection.ts";
 import { because, stopwatch } from "./_words.ts";
 
 /** How long a line of a reply may be, in bytes: RFC 5321 has 512, and servers with more to say. */
-const MAX_LINE_BYTES = 2048;
+export const MAX_LINE_BYTES = 2048;
 
 /** How many lines a reply may have. */
-const MAX_LINES = 100;
+export const MAX_LINES = 100;
 
 /**
  * Reads an SMTP server's greeting, and says good-bye.

@@ -11,6 +11,9 @@ import { refusedChange, type SpoolAccessOptions } from "./spool_access.ts";
 /** How long a form may be, in bytes. */
 export const MAX_FORM_BYTES = 64 * 1024;
 
+/** With how many records POST adds no more: the spool is not for whoever asks to fill. */
+export const MAX_RECORDS = 10_000;
+
 /** What changes of the spool by POST need. */
 export interface SpoolChanges {
   /** Who may make them. */
@@ -43,8 +46,8 @@ type Change =
  * @param client The address of who sent it.
  * @param changes What to work with.
  * @returns 200 with an empty body once the spool says so and every later answer does;
- * 401 or 403 for who may not change it, 400 for a form that makes no sense, 408 for one that does not
- * arrive, 413 for one too long, 500 if the spool cannot be written.
+ * 401 or 403 for who may not change it, 507 where there are too many records, 400 for a form that makes
+ * no sense, 408 for one that does not arrive, 413 for one too long, 500 if the spool cannot be written.
  */
 export async function changeSpool(
   request: Request,
@@ -66,6 +69,9 @@ export async function changeSpool(
   if (typeof change === "string") return text(400, change);
   const name = recordName({ service, port, host: LOCAL_ADDRESS });
   try {
+    if (change.status === "down" && store.read(name) === undefined && isFull(store)) {
+      return text(507, `Cannot mark ${name} down: the spool has ${MAX_RECORDS} records already`);
+    }
     if (change.status === "up") await store.markUp(name);
     else await store.markDown(name, change.reason, change.expiration, change.creation);
   } catch (error) {
@@ -76,6 +82,10 @@ export async function changeSpool(
     await ask("refresh", name);
   }
   return text(200, "");
+}
+
+function isFull(store: SpoolStore): boolean {
+  return store.list().length >= MAX_RECORDS;
 }
 
 /** The form that a request brings, or the answer to one that does not bring it. */

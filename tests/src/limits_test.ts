@@ -1,0 +1,335 @@
+import { createServer, type ServerHttp2Stream } from "node:http2";
+import { MAX_CHARACTERS, MAX_ENTRIES } from "../../src/cache.ts";
+import type { Checker } from "../../src/check.ts";
+import { MAX_REPLY_BYTES } from "../../src/checkers/_redis.ts";
+import { checkGrpc, MAX_ANSWER_BYTES, MAX_HEADERS_LENGTH } from "../../src/checkers/grpc.ts";
+import { checkHaproxy, MAX_STATISTICS_BYTES } from "../../src/checkers/haproxy.ts";
+import { httpChecker } from "../../src/checkers/http.ts";
+import { MAX_PACKET_BYTES, MAX_PACKETS, mysqlChecker } from "../../src/checkers/mysql.ts";
+import { MAX_MESSAGE_BYTES, MAX_MESSAGES, postgresChecker } from "../../src/checkers/postgres.ts";
+import { redisInfoChecker } from "../../src/checkers/redis_info.ts";
+import { checkSmtp, MAX_LINE_BYTES, MAX_LINES } from "../../src/checkers/smtp.ts";
+import { MAX_BODY_BYTES, MAX_HEAD_BYTES } from "../../src/http_client.ts";
+import { MAX_REMEMBERED } from "../../src/networks.ts";
+import { MAX_KNOWN, OwnAddresses } from "../../src/own_addresses.ts";
+import { MAX_QUEUED } from "../../src/pipeline.ts";
+import { Refusals } from "../../src/refusals.ts";
+import { MAX_ROUTE_LENGTH, MAX_ROUTES } from "../../src/server/routes.ts";
+import { changeSpool, MAX_FORM_BYTES, MAX_RECORDS } from "../../src/server/spool_changes.ts";
+import { MAX_SERVICE_LENGTH } from "../../src/spool/names.ts";
+import { MAX_RECORD_BYTES, SpoolStore } from "../../src/spool/store.ts";
+import { MAX_PAIRS, MAX_SERVICES } from "../../src/stats.ts";
+import { assertEquals } from "../assert.ts";
+import { RecordedLog } from "../log.ts";
+import { TempFolder } from "../programs.ts";
+import { asked, type Behaviour, FaultyServer, saying, told } from "../servers/faulty.ts";
+import { until } from "../servers/mod.ts";
+import { farOff, requestTo } from "./checkers/checking.ts";
+
+/** A number of bytes or other things, as four bytes. */
+function int32(value: number): string {
+  return String.fromCharCode(value >>> 24, value >> 16 & 255, value >> 8 & 255, value & 255);
+}
+
+/** A message of PostgreSQL. */
+function message(type: string, content: string): string {
+  return type + int32(content.length + 4) + content;
+}
+
+/** A packet of MySQL. */
+function packet(sequence: number, payload: string): string {
+  const { length } = payload;
+  return String.fromCharCode(length & 255, length >> 8 & 255, length >> 16, sequence) + payload;
+}
+
+const GREETING = packet(
+  0,
+  "\x0a8.0.0\0\x01\0\0\0abcdefgh\0\xff\xf7\x21\x02\0\xff\x81\x15" + "\0".repeat(10) +
+    "ijklmnopqrst\0mysql_native_password\0",
+);
+
+/** A refusal of so many bytes. */
+function refusal(length: number): string {
+  const start = "\xff\x15\x04#28000";
+  return packet(2, start + "x".repeat(length - start.length));
+}
+
+/** PostgreSQL's notice of so many bytes. */
+function notice(length: number): string {
+  return message("N", `M${"x".repeat(length - 3)}\0\0`);
+}
+
+const LET_IN = message("R", int32(0)) + message("Z", "I");
+
+/** What is longer than is allowed when it is only one more. */
+interface Limit {
+  readonly what: string;
+  readonly limit: number;
+  readonly check: Checker;
+  /** A server whose answer is so long, or of so many parts. */
+  readonly server: (size: number) => Behaviour;
+  /** What is answered at the limit. */
+  readonly code: number;
+}
+
+const USER = { username: "checker", password: "secret" };
+
+const LIMITS: readonly Limit[] = [
+  {
+    what: "the status line and headers of a web service",
+    limit: MAX_HEAD_BYTES,
+    check: httpChecker({ serviceNameHeader: null }),
+    server: (size) => {
+      const head = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: \r\n\r\n";
+      return asked(saying(head.replace("X: ", `X: ${"x".repeat(size - head.length)}`)));
+    },
+    code: 200,
+  },
+  {
+    what: "a line of SMTP",
+    limit: MAX_LINE_BYTES,
+    check: checkSmtp,
+    server: (size) => saying(`220 ${"x".repeat(size - 6)}\r\n`, told(saying("221\r\n"))),
+    code: 200,
+  },
+  {
+    what: "the lines of a reply of SMTP",
+    limit: MAX_LINES,
+    check: checkSmtp,
+    server: (size) => saying(`${"220-\r\n".repeat(size - 1)}220\r\n`, told(saying("221\r\n"))),
+    code: 200,
+  },
+  {
+    what: "a reply of Redis",
+    limit: MAX_REPLY_BYTES,
+    check: redisInfoChecker({ username: null, password: null }),
+    server: (size) => told(saying(`$${size}\r\n${"x".repeat(size)}\r\n`)),
+    code: 200,
+  },
+  {
+    what: "a packet of MySQL",
+    limit: MAX_PACKET_BYTES,
+    check: mysqlChecker(USER),
+    server: (size) => saying(GREETING, told(saying(refusal(size)))),
+    code: 500,
+  },
+  {
+    what: "the packets of MySQL before a login",
+    limit: MAX_PACKETS,
+    check: mysqlChecker(USER),
+    // A greeting, requests for more data, and a refusal.
+    server: (size) =>
+      saying(
+        GREETING,
+        told((socket) => {
+          let sequence = 2;
+          for (let more = size - 2; more > 0; more--, sequence += 2) {
+            socket.write(
+              packet(sequence, "\xfemysql_native_password\0abcdefghijklmnopqrst\0"),
+              "latin1",
+            );
+          }
+          socket.write(packet(sequence, "\xff\x15\x04#28000no"), "latin1");
+        }),
+      ),
+    code: 500,
+  },
+  {
+    what: "a message of PostgreSQL",
+    limit: MAX_MESSAGE_BYTES,
+    check: postgresChecker({ ...USER, database: null }),
+    server: (size) => told(saying(notice(size) + LET_IN)),
+    code: 200,
+  },
+  {
+    what: "the messages of PostgreSQL until a login is over",
+    limit: MAX_MESSAGES,
+    check: postgresChecker({ ...USER, database: null }),
+    server: (size) => told(saying(notice(10).repeat(size - 2) + LET_IN)),
+    code: 200,
+  },
+  {
+    what: "HAProxy's statistics",
+    limit: MAX_STATISTICS_BYTES,
+    check: checkHaproxy,
+    server: (size) => {
+      const end = "web,BACKEND,UP,\n";
+      const filler = "x,y,z,\n";
+      let page = "# pxname,svname,status,\n";
+      page += filler.repeat((size - page.length - end.length) / filler.length - 1);
+      page += `x,${"y".repeat(size - page.length - end.length - "x,,z,\n".length)},z,\n${end}`;
+      return asked(saying(`HTTP/1.1 200 OK\r\nContent-Length: ${page.length}\r\n\r\n${page}`));
+    },
+    code: 200,
+  },
+];
+
+for (const { what, limit, check, server, code } of LIMITS) {
+  Deno.test(`${what} may be as long as ${limit}, and no longer`, async () => {
+    for (const [size, expected] of [[limit, code], [limit + 1, 503]] as const) {
+      await using service = await FaultyServer.start(server(size));
+      const verdict = await check(requestTo(service.port), farOff());
+      assertEquals([size, verdict.code], [size, expected], verdict.message.slice(0, 1000));
+      await until("no connection is open", async () => await service.connected() === 0);
+    }
+  });
+}
+
+/** Asks a gRPC server that has so long headers and answers so much. */
+async function askGrpc(headers: Record<string, string>, length: number): Promise<string> {
+  const server = createServer({ maxSendHeaderBlockLength: 1024 * 1024 });
+  server.on("stream", (stream: ServerHttp2Stream) => {
+    stream.on("error", () => {});
+    stream.respond({ ":status": 200, "grpc-status": "0", ...headers });
+    stream.end(new Uint8Array(length).fill(1, 6, 7).fill(8, 5, 6));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  try {
+    const { port } = server.address() as { port: number };
+    const { code, message } = await checkGrpc(requestTo(port), farOff());
+    return `${code} ${message.replace(/\d\.\d\ds/, "…")}`;
+  } finally {
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+  }
+}
+
+Deno.test("a gRPC answer may be as long as its limits, and no longer", async () => {
+  const failed = "503 gRPC check failed after …:";
+  assertEquals(await askGrpc({}, MAX_ANSWER_BYTES), "200 SERVING");
+  assertEquals(await askGrpc({}, MAX_ANSWER_BYTES + 1), `${failed} the answer is too long`);
+  // What the server's library adds is counted too.
+  let room = MAX_HEADERS_LENGTH - ":status200grpc-status0x".length;
+  room -= `date${new Date(0).toUTCString()}`.length;
+  assertEquals(await askGrpc({ x: "0".repeat(room) }, 7), "200 SERVING");
+  assertEquals(
+    await askGrpc({ x: "0".repeat(room + 1) }, 7),
+    `${failed} the headers are too long`,
+  );
+});
+
+Deno.test("as many fields of Redis are passed on as fit into what is passed on of a service", async () => {
+  const check = redisInfoChecker({ username: null, password: null });
+  const room = MAX_BODY_BYTES - '{"a":"b","c":""}'.length;
+  for (
+    const [length, expected] of [
+      [room / 2, { a: "b", c: "é".repeat(room / 2) }],
+      [room / 2 + 1, { a: "b" }],
+    ] as const
+  ) {
+    const info = `a:b\r\nc:${"\xc3\xa9".repeat(length)}\r\n`;
+    await using server = await FaultyServer.start(told(saying(`$${info.length}\r\n${info}\r\n`)));
+    const { message } = await check(requestTo(server.port), farOff());
+    assertEquals(JSON.parse(message), expected, String(new TextEncoder().encode(message).length));
+  }
+});
+
+Deno.test("HAProxy's word on a backend is passed on, but no more than a word", async () => {
+  const page = `# pxname,svname,status,\nweb,BACKEND,${"x".repeat(10_000)},\n`;
+  await using server = await FaultyServer.start(
+    asked(saying(`HTTP/1.1 200 OK\r\nContent-Length: ${page.length}\r\n\r\n${page}`)),
+  );
+  const { code, message } = await checkHaproxy(requestTo(server.port), farOff());
+  assertEquals([code, message], [500, `web is ${"x".repeat(200)}`]);
+});
+
+Deno.test("POST adds records until there are as many as are allowed, and changes them then", async () => {
+  using folder = new TempFolder();
+  const store = new SpoolStore(folder.path);
+  for (let i = 1; i < MAX_RECORDS; i++) folder.write(`s${i}`, "");
+  const { log } = new RecordedLog();
+  const changes = {
+    access: { clients: null, token: null, refusals: new Refusals(log) },
+    store,
+    ask: () => [],
+    log,
+  };
+  const post = async (service: string, body: string) => {
+    const request = new Request("http://x/", { method: "POST", body });
+    const path = { protocol: "spool", service, port: 0, path: "/" };
+    const response = await changeSpool(request, path, "127.0.0.1", changes);
+    return `${response.status} ${await response.text()}`;
+  };
+  const down = "status=down&reason=x";
+  assertEquals(await post("last", down), "200 ");
+  const full = `507 Cannot mark more down: the spool has ${MAX_RECORDS} records already`;
+  assertEquals(await post("more", down), full);
+  assertEquals(store.read("more"), undefined);
+  assertEquals(await post("last", "status=down&reason=y"), "200 ");
+  assertEquals(store.read("last")?.record.reason, "y");
+  assertEquals(await post("more", "status=up"), "200 ");
+  assertEquals(await post("last", "status=up"), "200 ");
+  assertEquals(await post("more", down), "200 ");
+});
+
+Deno.test("it is remembered of a limited number of addresses whether they are this machine's", () => {
+  const own = new OwnAddresses();
+  for (let i = 0; i < MAX_KNOWN; i++) own.has(`198.51.${100 + (i >> 8)}.${i & 255}`);
+  assertEquals(own.known, MAX_KNOWN);
+  own.has("198.51.99.1");
+  assertEquals(own.known, MAX_KNOWN);
+});
+
+/** A number of bytes, as the README writes it. */
+function bytes(number: number): string {
+  if (number % 1024 ** 2 === 0) return `${number / 1024 ** 2} MiB`;
+  return number % 1024 === 0 ? `${number / 1024} KiB` : `${number} bytes`;
+}
+
+/** A number of anything else. */
+function count(number: number): string {
+  return number.toLocaleString("en").replaceAll(" ", ",");
+}
+
+/** Every limit's row in the README: what it limits, and the number. */
+const ROWS: readonly [what: string, number: string][] = [
+  ["a form sent by POST", bytes(MAX_FORM_BYTES)],
+  ["records in the spool that POST adds to", count(MAX_RECORDS)],
+  ["a record", bytes(MAX_RECORD_BYTES)],
+  ["a service's name", `${MAX_SERVICE_LENGTH} characters`],
+  ["what is passed on of a service's answer", bytes(MAX_BODY_BYTES)],
+  ["status line and headers of an http or https service", bytes(MAX_HEAD_BYTES)],
+  ["a line, and the lines of a reply, of SMTP", `${bytes(MAX_LINE_BYTES)}, ${count(MAX_LINES)}`],
+  ["a reply of Redis or Sentinel", bytes(MAX_REPLY_BYTES)],
+  [
+    "a packet, and the packets before a login, of MySQL",
+    `${bytes(MAX_PACKET_BYTES)}, ${count(MAX_PACKETS)}`,
+  ],
+  [
+    "a message, and the messages before a login, of PostgreSQL",
+    `${bytes(MAX_MESSAGE_BYTES)}, ${count(MAX_MESSAGES)}`,
+  ],
+  ["HAProxy's statistics", bytes(MAX_STATISTICS_BYTES)],
+  [
+    "an answer, and its headers, of gRPC",
+    `${bytes(MAX_ANSWER_BYTES)}, ${bytes(MAX_HEADERS_LENGTH)}`,
+  ],
+  [
+    "URLs that are remembered, and their length",
+    `${count(MAX_ROUTES)}, ${count(MAX_ROUTE_LENGTH)} characters`,
+  ],
+  ["checks that wait for a place", count(MAX_QUEUED)],
+  [
+    "results in the cache, and their size together",
+    `${count(MAX_ENTRIES)}, ${bytes(MAX_CHARACTERS)}`,
+  ],
+  [
+    "services, and pairs of service and client, that are counted",
+    `${count(MAX_SERVICES)}, ${count(MAX_PAIRS)}`,
+  ],
+  ["addresses of which it is remembered whether they are own, listed or allowed", count(MAX_KNOWN)],
+];
+
+Deno.test("the README tells every limit", () => {
+  assertEquals(MAX_KNOWN, MAX_REMEMBERED);
+  const readme = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
+  const [, section = ""] = /\n## Limits\n(.*?)\n## /s.exec(readme) ?? [];
+  const rows = section.split("\n").filter((line) => line.startsWith("| "))
+    .map((line) => line.split("|").slice(1, 3).map((cell) => cell.trim()).join(": "));
+  for (const [what, number] of ROWS) {
+    assertEquals(
+      rows.filter((row) => row === `${what}: ${number}`).length,
+      1,
+      `${what}: ${number}`,
+    );
+  }
+});
