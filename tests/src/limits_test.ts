@@ -240,6 +240,7 @@ Deno.test("POST adds records until there are as many as are allowed, and changes
   const changes = {
     access: { clients: null, token: null, refusals: new Refusals(log) },
     store,
+    timeout: 10,
     ask: () => [],
     log,
   };

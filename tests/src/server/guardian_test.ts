@@ -39,7 +39,7 @@ class Guarded implements AsyncDisposable {
         : new Response("fine");
     const { counters } = this;
     const place = { hostname: "127.0.0.1", port: 0, shared: false };
-    this.#listener = new Listener({ ...place, router, counters, log });
+    this.#listener = new Listener({ ...place, identity: null, router, counters, log });
     this.#guardian = new Guardian({
       listeners: [this.#listener],
       descriptors: { count, isAll },
