@@ -44,6 +44,36 @@ export function parseRecord(content: string): SpoolRecord {
   };
 }
 
+/**
+ * Tells why a record may not say what was meant, and does not end by itself.
+ *
+ * @param content The content of a file.
+ * @returns What is wrong with it, or null.
+ *
+ * @example
+ * ```ts
+ * import { faultOf } from "./record.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(faultOf('{"expiration": "soon"}'), 'its expiration makes no sense: "soon"');
+ * assertEquals(faultOf('{"expiration": 4000000000}'), null);
+ * assertEquals(faultOf("text"), null);
+ * ```
+ */
+export function faultOf(content: string): string | null {
+  const fields = parseObject(content);
+  if (fields === undefined) {
+    return /^\s*\{/.test(content) ? "it is not the JSON it begins as" : null;
+  }
+  const { expiration = null } = fields;
+  if (expiration === null || isTime(expiration)) return null;
+  const shown = typeof expiration === "number" ? String(expiration) : JSON.stringify(expiration);
+  return `its expiration makes no sense: ${shown.slice(0, MAX_SHOWN)}`;
+}
+
+/** How much of what makes no sense is shown. */
+const MAX_SHOWN = 100;
+
 function parseObject(content: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(content);

@@ -5,7 +5,7 @@
  */
 
 import { parseRecordName } from "./names.ts";
-import { formatRecord, isExpired, parseRecord, type SpoolRecord } from "./record.ts";
+import { faultOf, formatRecord, isExpired, parseRecord, type SpoolRecord } from "./record.ts";
 
 /** Where the spool is unless told otherwise. */
 export const DEFAULT_SPOOL_ROOT = "/var/spool/hacheck";
@@ -16,12 +16,12 @@ export const MAX_RECORD_BYTES = 64 * 1024;
 /** How long a writer waits for the others, in milliseconds. */
 const LOCK_PATIENCE_MS = 2000;
 
-/** What stands in a record's file, and whether it could be read. */
+/** What stands in a record's file, and whether it makes sense. */
 export interface StoredRecord {
   /** The record; where the file could not be read, one that is down and says why. */
   readonly record: SpoolRecord;
-  /** Whether the file said so itself. */
-  readonly readable: boolean;
+  /** Why that is not what was meant; null where nothing is wrong. */
+  readonly fault: string | null;
 }
 
 /**
@@ -103,7 +103,8 @@ export class SpoolStore {
       return unreadable(`it is longer than ${MAX_RECORD_BYTES} bytes`);
     }
     try {
-      return { record: parseRecord(readStart(path)), readable: true };
+      const content = readStart(path);
+      return { record: parseRecord(content), fault: faultOf(content) };
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return undefined;
       return unreadable(error instanceof Error ? error.message : String(error));
@@ -202,7 +203,7 @@ function lstat(path: string): Deno.FileInfo | undefined {
 
 function unreadable(why: string): StoredRecord {
   const reason = `the record cannot be read: ${why}`;
-  return { record: { reason, expiration: null, creation: null }, readable: false };
+  return { record: { reason, expiration: null, creation: null }, fault: reason };
 }
 
 /** The file may have grown since it was measured; no more of it is read than is of use. */

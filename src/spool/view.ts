@@ -1,6 +1,7 @@
 import type { Log } from "../log.ts";
 import type { Downtime, SpoolIndex } from "./index.ts";
 import { parseRecordName } from "./names.ts";
+import type { SpoolRecord } from "./record.ts";
 import type { SpoolStore } from "./store.ts";
 
 /** How often the spool is read where it cannot be watched, in milliseconds. */
@@ -14,6 +15,12 @@ const SETTLE_MS = 10;
 
 /** How long that may be put off, in milliseconds. */
 const MAX_SETTLE_MS = 200;
+
+/** How long records that are gone are remembered, should the spool go after them, in milliseconds. */
+const REMEMBER_MS = 2000;
+
+/** How many faulty records are told of by name. */
+const MAX_NAMES = 10;
 
 /** What a {@linkcode SpoolView} works with. */
 export interface SpoolViewOptions {
@@ -37,6 +44,16 @@ export interface SpoolHealth {
   readonly watched: boolean;
   /** How many records are known, expired ones included. */
   readonly records: number;
+  /** How many of them cannot be read or make no sense, and count as down. */
+  readonly faulty: number;
+  /** Which these are, or some of them. */
+  readonly faulty_names: readonly string[];
+}
+
+/** A record that is gone. */
+interface Gone {
+  readonly record: SpoolRecord;
+  readonly at: number;
 }
 
 /**
@@ -44,18 +61,23 @@ export interface SpoolHealth {
  *
  * The folder is watched, and a file is read when it changes: no check waits for a
  * file. A spool that vanishes or cannot be read any more leaves in force what was
- * known last.
+ * known last. So does one that comes back as another folder without any record: a file
+ * system that is not mounted, or a package that makes the folder anew, speaks of no service.
  */
 export class SpoolView implements Disposable {
   readonly #store: SpoolStore;
   readonly #index: SpoolIndex;
   readonly #log: Log;
   readonly #watch: (root: string) => Deno.FsWatcher;
-  readonly #unreadable = new Set<string>();
+  readonly #records = new Map<string, SpoolRecord>();
+  readonly #gone = new Map<string, Gone>();
+  readonly #faulty = new Set<string>();
   readonly #vanished = new Set<string>();
   /** How each file looked when it was read, where the folder cannot be watched. */
   readonly #looks = new Map<string, string>();
   #root: string;
+  /** Whether that folder was seen to go. */
+  #removed = false;
   #fault: string | null = null;
   #watcher: Deno.FsWatcher | undefined;
   /** Resolves when the last watcher has let go of the folder. */
@@ -97,6 +119,8 @@ export class SpoolView implements Disposable {
       fault: this.#fault,
       watched: this.#watcher !== undefined,
       records: this.#index.size,
+      faulty: this.#faulty.size,
+      faulty_names: this.#faulty.values().take(MAX_NAMES).toArray(),
     };
   }
 
@@ -115,9 +139,14 @@ export class SpoolView implements Disposable {
    * Reads one record again, at once.
    *
    * @param name The name of its file.
+   * @returns Whether what is known of it is what the file says.
    */
-  refresh(name: string): void {
-    if (this.#read(name) === "none" && this.#isSame()) this.#forget(name);
+  refresh(name: string): boolean {
+    const found = this.#read(name);
+    if (found !== "none") return found === "down";
+    if (!this.#isSame()) return !this.#index.has(name);
+    this.#forget(name);
+    return true;
   }
 
   /** Stops watching. What is known stays known. */
@@ -141,19 +170,45 @@ export class SpoolView implements Disposable {
     }
     if (stored === undefined) return "none";
     this.#index.set(name, stored.record);
-    if (stored.readable) {
-      this.#unreadable.delete(name);
-    } else if (!this.#unreadable.has(name)) {
-      this.#unreadable.add(name);
-      this.#log.warning("{name} counts as down: {reason}", { name, reason: stored.record.reason });
+    this.#records.set(name, stored.record);
+    this.#gone.delete(name);
+    if (stored.fault === null) {
+      this.#faulty.delete(name);
+    } else if (!this.#faulty.has(name)) {
+      this.#faulty.add(name);
+      this.#log.warning("{name} counts as down: {fault}", { name, fault: stored.fault });
     }
     return "down";
   }
 
   #forget(name: string): void {
     this.#index.delete(name);
-    this.#unreadable.delete(name);
+    this.#records.delete(name);
+    this.#faulty.delete(name);
     this.#looks.delete(name);
+  }
+
+  /** Forgets a record that is gone, unless the spool is. */
+  #letGo(name: string): void {
+    const record = this.#records.get(name);
+    if (!this.refresh(name) || record === undefined || this.#index.has(name)) return;
+    const now = performance.now();
+    for (const [oldest, { at }] of this.#gone) {
+      if (now - at < REMEMBER_MS) break;
+      this.#gone.delete(oldest);
+    }
+    this.#gone.set(name, { record, at: now });
+  }
+
+  /** Puts back in force what went just before the spool did: who removes a big or slow one takes a while. */
+  #restore(): void {
+    const now = performance.now();
+    for (const [name, { record, at }] of this.#gone) {
+      if (now - at >= REMEMBER_MS) continue;
+      this.#index.set(name, record);
+      this.#records.set(name, record);
+    }
+    this.#gone.clear();
   }
 
   #startWatching(): void {
@@ -209,6 +264,8 @@ export class SpoolView implements Disposable {
 
   #changed(path: string, kind: Deno.FsEvent["kind"]): void {
     if (path === this.#store.root) {
+      // The next one may have its inode, and be born in the same tick of the clock.
+      if (kind === "remove") this.#removed = true;
       // Moved away or not to be looked into for a while, it was watched no more.
       if (kind !== "access") void this.#startAnew();
       return;
@@ -231,7 +288,7 @@ export class SpoolView implements Disposable {
     clearTimeout(this.#settling);
     this.#settling = setTimeout(() => {
       this.#settling = undefined;
-      for (const name of this.#vanished) this.refresh(name);
+      for (const name of this.#vanished) this.#letGo(name);
       this.#vanished.clear();
     }, SETTLE_MS);
   }
@@ -241,21 +298,18 @@ export class SpoolView implements Disposable {
     if (!this.#isSame() || (this.#fault !== null && this.#watcher !== undefined)) {
       void this.#startAnew();
     } else if (this.#watcher === undefined) this.#reread();
-    else for (const name of [...this.#unreadable]) this.refresh(name);
+    else for (const name of [...this.#faulty]) this.refresh(name);
   }
 
   /** Begins anew with the folder that is now at the spool's path, if there is one. */
   async #startAnew(): Promise<void> {
-    let root;
     try {
-      root = this.#identity();
+      const root = this.#identity();
+      if (root !== this.#root || this.#removed) this.#adopt(root);
     } catch (error) {
+      if (error instanceof Deno.errors.NotFound) this.#restore();
       this.#setFault(told(error));
       return;
-    }
-    if (root !== this.#root) {
-      this.#log.warning("{root} is another folder than before", { root: this.#store.root });
-      this.#root = root;
     }
     this.#looks.clear();
     this.#stopWatching();
@@ -265,6 +319,27 @@ export class SpoolView implements Disposable {
     if (this.#closed || this.#watcher !== undefined) return;
     this.#startWatching();
     this.#reread();
+  }
+
+  /** Takes another folder for the spool, unless it is one that says nothing. */
+  #adopt(identity: string): void {
+    const { root } = this.#store;
+    this.#restore();
+    if (this.#isAnyDown() && this.#store.list().length === 0) {
+      throw new Error(`${root} is another folder than before, and has no record`);
+    }
+    if (identity !== this.#root) {
+      this.#log.warning("{root} is another folder than before", { root });
+    }
+    this.#root = identity;
+    this.#removed = false;
+  }
+
+  #isAnyDown(): boolean {
+    return this.#records.keys().some((name) => {
+      const { service, port, host } = parseRecordName(name)!;
+      return this.#index.find(service, port, host) !== undefined;
+    });
   }
 
   /** Reads everything again, or leaves everything as it is. */
@@ -288,15 +363,14 @@ export class SpoolView implements Disposable {
       throw new Error(`${this.#store.root} was replaced meanwhile`);
     }
     for (const name of [...this.#index.names]) {
-      if (!names.has(name)) this.refresh(name);
+      if (!names.has(name)) this.#letGo(name);
     }
   }
 
   /** Tells whether the spool is still the folder that is known. */
   #isSame(): boolean {
     try {
-      if (this.#identity() === this.#root) return true;
-      this.#setFault(`${this.#store.root} is another folder than before`);
+      return this.#identity() === this.#root && !this.#removed;
     } catch (error) {
       this.#setFault(told(error));
     }
@@ -317,11 +391,11 @@ export class SpoolView implements Disposable {
   /** Tells one folder from another, and fails where records cannot be listed or looked at. */
   #identity(): string {
     const { root } = this.#store;
-    const { dev, ino, isDirectory } = Deno.statSync(root);
+    const { dev, ino, birthtime, isDirectory } = Deno.statSync(root);
     if (!isDirectory) throw new Error(`${root} is not a folder`);
     Deno.openSync(root).close();
     this.#store.read(".nobody");
-    return `${dev}:${ino}`;
+    return `${dev}:${ino}:${birthtime?.getTime()}`;
   }
 
   #look(name: string): string {

@@ -487,7 +487,14 @@ Deno.test("/status tells of cache, uptime, queue, spool and permissions", async 
   assertEquals(status, {
     cache: { expirations: 0, sets: 1, gets: 2, hits: 1, misses: 1 },
     outbound_request_queue_size: 0,
-    spool: { healthy: true, fault: null, watched: true, records: 0 },
+    spool: {
+      healthy: true,
+      fault: null,
+      watched: true,
+      records: 0,
+      faulty: 0,
+      faulty_names: [],
+    },
     refused: { targets: 0, clients: 0, spool_changes: 0 },
     permissions: PERMISSIONS,
     listeners: { renewals: 0, falls: 0, cut_requests: 0 },

@@ -1,5 +1,6 @@
 import {
   downLine,
+  faultOf,
   formatRecord,
   isExpired,
   isTime,
@@ -20,6 +21,33 @@ function record(
 /** How PaaSTA's drainer reads the line. */
 const PAASTA =
   /^Service (?<service>.+) in (?<state>.+) state(?: since (?<since>[0-9.]+))?(?: until (?<until>[0-9.]+))?(?:: (?<reason>.*))?$/;
+
+const FAULTS: readonly [content: string, fault: string | null][] = [
+  ["", null],
+  ["text { }", null],
+  ['["maint"]', null],
+  ["{}", null],
+  ['{"reason": 5, "creation": "soon"}', null],
+  ['{"expiration": null}', null],
+  ['{"expiration": 0}', null],
+  ['{"expiration": 4000000000.125}', null],
+  ['{"expiration": -1}', "its expiration makes no sense: -1"],
+  ['{"expiration": 1e400}', "its expiration makes no sense: Infinity"],
+  ['{"expiration": 1e21}', "its expiration makes no sense: 1e+21"],
+  ['{"expiration": "4000000000"}', 'its expiration makes no sense: "4000000000"'],
+  ['{"expiration": false}', "its expiration makes no sense: false"],
+  ['{"expiration": [5]}', "its expiration makes no sense: [5]"],
+  [`{"expiration": "${"9".repeat(500)}"}`, `its expiration makes no sense: "${"9".repeat(99)}`],
+  ['{"expiration": NaN}', "it is not the JSON it begins as"],
+  ['\n{"reason": "ha', "it is not the JSON it begins as"],
+];
+
+for (const [content, fault] of FAULTS) {
+  Deno.test(`faultOf() says of ${JSON.stringify(content.slice(0, 40))}: ${fault?.slice(0, 50)}`, () => {
+    assertEquals(faultOf(content), fault);
+    if (fault !== null) assert(!isExpired(parseRecord(content), Number.MAX_VALUE));
+  });
+}
 
 const CONTENTS: readonly [content: string, record: SpoolRecord][] = [
   // As hactl and the other hachecks write it.

@@ -89,7 +89,7 @@ for (const [what, content, record] of CONTENTS) {
       spool.file("web"),
       typeof content === "string" ? new TextEncoder().encode(content) : content,
     );
-    assertEquals(spool.store.read("web"), { record, readable: true });
+    assertEquals(spool.store.read("web"), { record, fault: null });
   });
 }
 
@@ -117,9 +117,10 @@ for (const [what, why, make] of UNREADABLE) {
   Deno.test(`SpoolStore.read() says of ${what} that it is down and cannot be read`, async () => {
     using spool = new TestSpool();
     await make(spool.file("web"));
+    const fault = `the record cannot be read: ${why}`;
     assertEquals(spool.store.read("web"), {
-      record: { reason: `the record cannot be read: ${why}`, expiration: null, creation: null },
-      readable: false,
+      record: { reason: fault, expiration: null, creation: null },
+      fault,
     });
     assertEquals(spool.store.list(), ["web"]);
   });
@@ -226,7 +227,7 @@ for (const { when, present, reason, expiration, creation, since } of REMARKED) {
     const record = await spool.store.markDown("web", reason, expiration, creation);
     assertEquals(record, { reason, expiration, creation: since ?? record.creation });
     if (since === undefined) assert(record.creation !== null && record.creation >= before);
-    assertEquals(spool.store.read("web"), { record, readable: true });
+    assertEquals(spool.store.read("web"), { record, fault: null });
   });
 }
 
@@ -379,6 +380,6 @@ Deno.test("A reason too long to be read back is still down", async () => {
   using spool = new TestSpool();
   await spool.store.markDown("web", "x".repeat(MAX_RECORD_BYTES), null);
   const stored = spool.store.read("web");
-  assertEquals(stored?.readable, false);
+  assertEquals(stored?.fault, stored?.record.reason);
   assertStringIncludes(stored!.record.reason, "longer than");
 });

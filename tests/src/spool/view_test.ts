@@ -129,6 +129,19 @@ class HandDrivenWatcher implements Deno.FsWatcher {
   }
 }
 
+/** How a spool is known in which nothing is wrong, but for what is named. */
+function well(but: Partial<SpoolHealth>): SpoolHealth {
+  return {
+    healthy: true,
+    fault: null,
+    watched: true,
+    records: 0,
+    faulty: 0,
+    faulty_names: [],
+    ...but,
+  };
+}
+
 /** A way to change the spool, under which the view must come to know the same. */
 const WAYS: readonly [how: string, watch: SpoolViewOptions["watch"] | undefined][] = [
   ["watched", undefined],
@@ -149,7 +162,7 @@ Deno.test("SpoolView knows from the start what stands in the spool", () => {
   assertEquals(spool.reason("api", 8080), "text");
   assertEquals(spool.reason("api"), undefined);
   assertEquals(spool.reason("old"), undefined);
-  assertEquals(spool.view.health, { healthy: true, fault: null, watched: true, records: 3 });
+  assertEquals(spool.view.health, well({ records: 3 }));
   assertEquals(spool.lines, []);
 });
 
@@ -300,6 +313,93 @@ for (const [how, watch] of WAYS) {
     assertEquals([spool.reason("both"), spool.reason("db")], ["new", undefined]);
   });
 
+  Deno.test(`A ${how} spool: made anew and empty, it stays in force until it has a record`, async () => {
+    using spool = new Viewed({ web: "maint", old: '{"reason": "over", "expiration": 99}' }, watch);
+    Deno.removeSync(spool.root, { recursive: true });
+    Deno.mkdirSync(spool.root);
+    spool.write(".web", "nobody's");
+    const why = `${spool.root} is another folder than before, and has no record`;
+    await until("it is told of", () => spool.view.health.fault === why);
+    // It is looked at again and again meanwhile, and told of once.
+    await new Promise((resolve) => setTimeout(resolve, 1200));
+    assertEquals([spool.reason("web"), spool.view.health.healthy], ["maint", false]);
+    assertEquals(spool.logged(/^error .* has no record$/), 1);
+    assertEquals(spool.view.refresh("web"), false);
+    assertEquals(spool.view.refresh("api"), true);
+    assertEquals(spool.reason("web"), "maint");
+    spool.write("api", "the first");
+    await spool.sees("api", "the first");
+    await spool.sees("web", undefined);
+    await spool.isHealthy(true);
+    Deno.removeSync(spool.file("api"));
+    await spool.sees("api", undefined);
+  });
+
+  Deno.test(`A ${how} spool: where nothing is down, an empty one in its place is believed`, async () => {
+    using spool = new Viewed({ old: '{"reason": "over", "expiration": 99}' }, watch);
+    Deno.removeSync(spool.root, { recursive: true });
+    Deno.mkdirSync(spool.root);
+    await until("it is read", () => spool.view.health.records === 0);
+    await spool.isHealthy(true);
+    spool.write("web", "followed");
+    await spool.sees("web", "followed");
+  });
+
+  Deno.test(`A ${how} spool: an empty one mounted over it and away again leaves it in force`, async () => {
+    using spool = new Viewed({ web: "maint" }, watch);
+    const [away, empty] = [spool.beside("away"), spool.beside("empty")];
+    Deno.mkdirSync(empty);
+    Deno.renameSync(spool.root, away);
+    Deno.renameSync(empty, spool.root);
+    await spool.isHealthy(false);
+    Deno.renameSync(spool.root, empty);
+    Deno.renameSync(away, spool.root);
+    await spool.isHealthy(true);
+    assertEquals(spool.reason("web"), "maint");
+    assertEquals(spool.logged(/^warning .* another folder/), 0);
+    spool.write("web", "followed");
+    await spool.sees("web", "followed");
+  });
+
+  Deno.test(`A ${how} spool: a slow removal takes no record out of force`, async () => {
+    const names = Array.from({ length: 8 }, (_, i) => `service-${i}`);
+    using spool = new Viewed(Object.fromEntries(names.map((name) => [name, "maint"])), watch);
+    const inForce = () => names.filter((name) => spool.reason(name) === "maint");
+    for (const name of names) {
+      Deno.removeSync(spool.file(name));
+      await new Promise((resolve) => setTimeout(resolve, 60));
+    }
+    // Nobody can know yet that the spool itself is to go.
+    await until("some are believed to be gone", () => inForce().length < names.length);
+    Deno.removeSync(spool.root);
+    await spool.isHealthy(false);
+    await until("all are in force", () => inForce().length === names.length);
+  });
+
+  Deno.test(`A ${how} spool: what was marked up long before it went stays up`, async () => {
+    using spool = new Viewed({ web: "maint", api: "maint" }, watch);
+    Deno.removeSync(spool.file("web"));
+    await spool.sees("web", undefined);
+    await new Promise((resolve) => setTimeout(resolve, 2200));
+    Deno.removeSync(spool.root, { recursive: true });
+    await spool.isHealthy(false);
+    assertEquals([spool.reason("web"), spool.reason("api")], [undefined, "maint"]);
+  });
+
+  Deno.test(`A ${how} spool: records that make no sense are told of, the first ten by name`, async () => {
+    using spool = new Viewed({ good: "maint" }, watch);
+    const names = Array.from({ length: 15 }, (_, i) => `service-${i}`);
+    for (const name of names) spool.write(name, '{"reason": "x", "expiration": -5}');
+    await until("all are seen", () => spool.view.health.faulty === 15);
+    const { healthy, records, faulty_names } = spool.view.health;
+    assertEquals([healthy, records, faulty_names.length], [true, 16, 10]);
+    assert(faulty_names.every((name) => names.includes(name)));
+    assertEquals(spool.logged(/counts as down: its expiration makes no sense: -5$/), 15);
+    for (const name of names.slice(1)) Deno.removeSync(spool.file(name));
+    spool.write(names[0]!, '{"reason": "x", "expiration": 500}');
+    await until("none is left", () => spool.view.health.faulty === 0);
+  });
+
   Deno.test(`A ${how} spool: a file in its place leaves it in force`, async () => {
     using spool = new Viewed({ web: "maint" }, watch);
     Deno.renameSync(spool.root, spool.beside("away"));
@@ -364,6 +464,16 @@ Deno.test("Records that go before the spool itself does, as rm -rf removes them,
   assertEquals(inForce(), names);
 });
 
+Deno.test("A folder that was seen to go is not believed if it is back and empty, whatever it looks like", async () => {
+  const watcher = new HandDrivenWatcher();
+  using spool = new Viewed({ web: "maint" }, () => watcher);
+  // A folder made anew at once can have the inode of the last, and be born in the same tick.
+  Deno.removeSync(spool.file("web"));
+  watcher.tell({ kind: "remove", paths: [spool.root] });
+  await until("it is told of", () => spool.view.health.fault?.endsWith("has no record") ?? false);
+  assertEquals(spool.reason("web"), "maint");
+});
+
 Deno.test("A record that goes while others come and go is gone before long", async () => {
   const watcher = new HandDrivenWatcher();
   using spool = new Viewed({ web: "maint" }, () => watcher);
@@ -413,7 +523,7 @@ Deno.test("SpoolView reads everything again when events were lost", async () => 
   await spool.sees("api", "changed");
   await spool.sees("db", "created");
   await spool.sees("web", undefined);
-  assertEquals(spool.view.health, { healthy: true, fault: null, watched: true, records: 2 });
+  assertEquals(spool.view.health, well({ records: 2 }));
 });
 
 const DEATHS: readonly [how: string, why: string, die: (watcher: HandDrivenWatcher) => void][] = [
@@ -433,7 +543,7 @@ for (const [how, why, die] of DEATHS) {
     assertEquals(spool.lines, [
       `warning no longer watching ${spool.root}, reading it 20 times a second: ${why}`,
     ]);
-    assertEquals(spool.view.health, { healthy: true, fault: null, watched: false, records: 1 });
+    assertEquals(spool.view.health, well({ watched: false, records: 1 }));
   });
 }
 
@@ -444,7 +554,7 @@ Deno.test("A watch that cannot be had is told of", () => {
   assertEquals(spool.lines, [
     `warning cannot watch ${spool.root}, reading it 20 times a second: no watches left`,
   ]);
-  assertEquals(spool.view.health, { healthy: true, fault: null, watched: false, records: 1 });
+  assertEquals(spool.view.health, well({ watched: false, records: 1 }));
 });
 
 Deno.test("SpoolView.refresh() reads one record at once", () => {
@@ -565,7 +675,7 @@ serverTest("A daemon that gets no watch reads the spool all the same", ["unshare
     Deno.writeTextFileSync(path, `turn ${i}`);
     await answers(daemon, "web", `turn ${i}`);
   }
-  assertEquals(await healthOf(daemon), { healthy: true, fault: null, watched: false, records: 1 });
+  assertEquals(await healthOf(daemon), well({ watched: false, records: 1 }));
   Deno.removeSync(path);
   await answers(daemon, "web", null);
 });
