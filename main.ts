@@ -14,6 +14,7 @@ import {
 } from "./src/config.ts";
 import { countDescriptors, DescriptorsError, ensureDescriptors } from "./src/descriptors.ts";
 import { EventLoop, type LoopOptions, StartError } from "./src/event_loop.ts";
+import { type FaultCounts, noFaults } from "./src/faults.ts";
 import { type CommandLine, parseFlags, UsageError, wholeNumber } from "./src/flags.ts";
 import { type DaemonLog, type Log, LogError, openLogOf, surviveFaults } from "./src/log.ts";
 import { PermissionError, Permissions } from "./src/permissions.ts";
@@ -99,6 +100,7 @@ async function serve(
   { processes, ...options }: Omit<LoopOptions, "descriptors"> & { readonly processes: number },
   settings: Settings,
   log: Log,
+  faults: FaultCounts,
 ): Promise<Serving> {
   const { spoolRoot } = options;
   await ensureDescriptors(settings.config.rlimit_nofile, spoolRoot);
@@ -108,7 +110,7 @@ async function serve(
   );
   const loops = { ...options, descriptors };
   if (processes > 1) return await Supervisor.start(processes, loops, settings, log);
-  const loop = new EventLoop(loops, settings, log);
+  const loop = new EventLoop(loops, settings, log, undefined, faults);
   const addresses = loop.listen();
   return { addresses, configure: (settings) => loop.configure(settings), stop: () => loop.stop() };
 }
@@ -137,12 +139,13 @@ function reloadOnHangup(
   { identity }: Settings,
   starting: Promise<Serving>,
   log: DaemonLog,
+  faults: FaultCounts,
 ): void {
   Deno.addSignalListener("SIGHUP", async () => {
     try {
       const serving = await starting;
       const settings = loadSettings(options.configPath, (config) => permissions.demand(config));
-      openLogOf(settings, options.verbose, log);
+      openLogOf(settings, options.verbose, faults, log);
       // Who listens goes on as who it is, and so do those who take the place of one that died.
       serving.configure({ ...settings, identity });
       if (JSON.stringify(settings.identity) !== JSON.stringify(identity)) {
@@ -186,15 +189,16 @@ export async function main(args: readonly string[]): Promise<number> {
     const permissions = new Permissions(options);
     permissions.demand();
     const settings = loadSettings(options.configPath, (config) => permissions.demand(config));
-    const log = openLogOf(settings, options.verbose);
+    const faults = noFaults();
+    const log = openLogOf(settings, options.verbose, faults);
     tellOddities(settings, options, log);
-    surviveFaults(log);
+    surviveFaults(log, faults);
     createSpool(options);
     const inForce = permissions.giveUp(settings.config, log);
     const stop = stopped();
-    const starting = serve({ ...options, permissions: inForce }, settings, log);
+    const starting = serve({ ...options, permissions: inForce }, settings, log, faults);
     // From the start on: a hangup that nobody hears ends a program.
-    reloadOnHangup(options, permissions, settings, starting, log);
+    reloadOnHangup(options, permissions, settings, starting, log, faults);
     const serving = await starting;
     for (const address of serving.addresses) {
       log.info("hacheck {version} listens on {hostname} port {port}", {

@@ -1,6 +1,7 @@
 import { type CheckerOptions, protocols } from "./checkers/mod.ts";
 import type { Identity, Settings } from "./config.ts";
 import type { DescriptorSupply } from "./descriptors.ts";
+import { type FaultCounts, noFaults } from "./faults.ts";
 import type { Log } from "./log.ts";
 import { Networks } from "./networks.ts";
 import { OwnAddresses } from "./own_addresses.ts";
@@ -60,6 +61,9 @@ export class EventLoop {
   readonly #options: LoopOptions;
   readonly #log: Log;
   readonly #ask: Ask;
+  readonly #faults: FaultCounts;
+  /** When the daemon was started, by a clock that nobody sets, in milliseconds. */
+  readonly #startedAt: number;
   readonly #own = new OwnAddresses();
   readonly #stats = new Stats();
   readonly #refusals: Refusals;
@@ -81,6 +85,7 @@ export class EventLoop {
    * @param settings How to serve it.
    * @param log Where faults are told.
    * @param peers Makes of what this event loop answers a way to ask all of them.
+   * @param faults Where faults are counted.
    * @throws {StartError} If the spool cannot be read.
    */
   constructor(
@@ -88,12 +93,15 @@ export class EventLoop {
     settings: Settings,
     log: Log,
     peers: (respondent: Respondent) => Ask = alone,
+    faults: FaultCounts = noFaults(),
   ) {
-    const { spoolRoot } = options;
+    const { spoolRoot, startedAt } = options;
     this.#options = options;
     this.#log = log;
     this.#refusals = new Refusals(log);
     this.#identity = settings.identity;
+    this.#faults = faults;
+    this.#startedAt = performance.now() - (Date.now() - startedAt * 1000);
     this.#store = new SpoolStore(spoolRoot);
     this.#ask = peers(this.#respondent());
     this.#view = this.#openSpool();
@@ -110,9 +118,10 @@ export class EventLoop {
    */
   configure(settings: Settings): void {
     const { config, token } = settings;
-    const { permissions, spoolRoot, startedAt, verbose } = this.#options;
+    const { permissions, spoolRoot, verbose } = this.#options;
     const log = this.#log;
     const refusals = this.#refusals;
+    const faults = this.#faults;
     this.#patience = config.healthcheck_timeout * 1000;
     this.#pipeline = new Pipeline({
       spool: this.#view,
@@ -121,6 +130,7 @@ export class EventLoop {
       timeout: config.healthcheck_timeout,
       maxClients: config.max_clients,
       log,
+      faults,
     });
     const router = createRouter({
       pipeline: this.#pipeline,
@@ -129,7 +139,7 @@ export class EventLoop {
       targets: new TargetPolicy({ hosts: config.check_hosts, ports: config.check_ports }),
       refusals,
       ask: this.#ask,
-      startedAt,
+      startedAt: this.#startedAt,
       permissions,
       spoolRoot,
       headersToCopy: config.http_headers_to_copy,
@@ -140,6 +150,7 @@ export class EventLoop {
           timeout: config.healthcheck_timeout,
           ask: this.#ask,
           log,
+          faults,
         }
         : null,
     });
@@ -187,15 +198,13 @@ export class EventLoop {
         spool: this.#view.health,
         listeners: { ...this.#counters },
         refused: { ...this.#refusals.counters },
+        faults: { ...this.#faults },
       }),
       counts: () => this.#stats.counts(),
       recent: (threshold) => this.#stats.recent(threshold, Date.now() / 1000),
       spool: ({ service, port, host }) =>
         this.#view.find(service, port, host)?.verdict ?? { code: 200, message: "" },
-      refresh: (name) => {
-        this.#view.refresh(name);
-        return null;
-      },
+      refresh: (name) => this.#view.refresh(name),
       runtime: () => ({
         memory: Deno.memoryUsage(),
         event_loop_delay: this.#delay.report,

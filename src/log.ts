@@ -1,4 +1,5 @@
 import type { Settings } from "./config.ts";
+import { type FaultCounts, noFaults } from "./faults.ts";
 
 /** How grave a record is. */
 export type Level = "debug" | "info" | "warning" | "error";
@@ -41,15 +42,21 @@ export class LogError extends Error {
  *
  * @param settings The settings.
  * @param verbose Whether to tell everything.
+ * @param faults Where lines are counted that cannot be written.
  * @param log The log that is open already, if there is one: it then goes on there.
  * @returns The log.
  * @throws {LogError} If its file cannot be opened.
  */
-export function openLogOf({ config }: Settings, verbose: boolean, log?: DaemonLog): DaemonLog {
+export function openLogOf(
+  { config }: Settings,
+  verbose: boolean,
+  faults: FaultCounts,
+  log?: DaemonLog,
+): DaemonLog {
   const { log_path: path, log_format: format } = config;
   const options = { path, format, verbose };
   try {
-    if (log === undefined) return new DaemonLog(options);
+    if (log === undefined) return new DaemonLog(options, faults);
     log.reopen(options);
     return log;
   } catch (error) {
@@ -68,16 +75,19 @@ interface Sink extends Disposable {
  * start and a tenth of the memory.
  */
 export class DaemonLog implements Log, Disposable {
+  readonly #faults: FaultCounts;
   #options: LogOptions;
   #sink: Sink;
 
   /**
    * @param options Where it goes.
+   * @param faults Where lines are counted that cannot be written.
    * @throws {Error} If the file cannot be opened.
    */
-  constructor(options: LogOptions) {
+  constructor(options: LogOptions, faults: FaultCounts = noFaults()) {
+    this.#faults = faults;
     this.#options = options;
-    this.#sink = sinkTo(options.path);
+    this.#sink = sinkTo(options.path, faults);
   }
 
   /**
@@ -87,7 +97,7 @@ export class DaemonLog implements Log, Disposable {
    * @throws {Error} If the file cannot be opened. The log then goes on as before.
    */
   reopen(options: LogOptions): void {
-    const sink = sinkTo(options.path);
+    const sink = sinkTo(options.path, this.#faults);
     this.#sink[Symbol.dispose]();
     this.#sink = sink;
     this.#options = options;
@@ -118,21 +128,25 @@ export class DaemonLog implements Log, Disposable {
   }
 }
 
-function sinkTo(path: string): Sink {
-  if (path !== "stdout" && path !== "stderr") return new LogFile(path);
-  return { write: writerTo(Deno[path]), [Symbol.dispose]() {} };
+function sinkTo(path: string, faults: FaultCounts): Sink {
+  if (path !== "stdout" && path !== "stderr") return new LogFile(path, faults);
+  return { write: writerTo(Deno[path], faults), [Symbol.dispose]() {} };
 }
 
 const encoder = new TextEncoder();
 
-function writerTo(stream: { writeSync(bytes: Uint8Array): number }): (line: Uint8Array) => void {
+function writerTo(
+  stream: { writeSync(bytes: Uint8Array): number },
+  faults: FaultCounts,
+): (line: Uint8Array) => void {
   return (line) => {
     try {
       for (let written = 0; written < line.length;) {
         written += stream.writeSync(line.subarray(written));
       }
     } catch {
-      // Nobody reads any more. That is no reason to stop answering.
+      // Nobody reads any more, or the disk is full. That is no reason to stop answering.
+      faults.lost_log_lines++;
     }
   };
 }
@@ -140,10 +154,12 @@ function writerTo(stream: { writeSync(bytes: Uint8Array): number }): (line: Uint
 /** A file that is appended to; one that was moved away by logrotate is left to whoever has it now. */
 class LogFile implements Sink {
   readonly #path: string;
+  readonly #faults: FaultCounts;
   #file: Deno.FsFile;
 
-  constructor(path: string) {
+  constructor(path: string, faults: FaultCounts) {
     this.#path = path;
+    this.#faults = faults;
     this.#file = openForAppending(path);
   }
 
@@ -157,7 +173,7 @@ class LogFile implements Sink {
         // The old file is still better than none.
       }
     }
-    writerTo(this.#file)(line);
+    writerTo(this.#file, this.#faults)(line);
   }
 
   [Symbol.dispose](): void {
@@ -235,14 +251,14 @@ function escaped(text: string): string {
  * nor go unseen.
  *
  * @param log Where faults are told.
+ * @param faults Where they are counted.
  */
-export function surviveFaults(log: Log): void {
-  globalThis.addEventListener("unhandledrejection", (event) => {
+export function surviveFaults(log: Log, faults: FaultCounts): void {
+  const survive = (event: Event, error: unknown) => {
     event.preventDefault();
-    log.error("a fault of hacheck's own: {error}", { error: event.reason });
-  });
-  globalThis.addEventListener("error", (event) => {
-    event.preventDefault();
-    log.error("a fault of hacheck's own: {error}", { error: event.error });
-  });
+    faults.unforeseen++;
+    log.error("a fault of hacheck's own: {error}", { error });
+  };
+  globalThis.addEventListener("unhandledrejection", (event) => survive(event, event.reason));
+  globalThis.addEventListener("error", (event) => survive(event, event.error));
 }

@@ -6,6 +6,7 @@
 
 import type { CacheCounters } from "./cache.ts";
 import type { Verdict } from "./check.ts";
+import type { FaultCounts } from "./faults.ts";
 import type { RuntimeReport } from "./runtime.ts";
 import type { ListenerCounters } from "./server/listener.ts";
 import type { RefusalCounters } from "./refusals.ts";
@@ -39,8 +40,8 @@ export interface Answers {
   recent: RecentService[];
   /** To `spool`. */
   spool: Verdict;
-  /** To `refresh`: it is done. */
-  refresh: null;
+  /** To `refresh`: whether what is known of the record is what its file says. */
+  refresh: boolean;
   /** To `runtime`. */
   runtime: RuntimeReport;
 }
@@ -57,6 +58,8 @@ export interface LoopStatus {
   readonly listeners: ListenerCounters;
   /** How many requests it has refused. */
   readonly refused: RefusalCounters;
+  /** How often it was at fault itself. */
+  readonly faults: FaultCounts;
 }
 
 /** One event loop's answers. */

@@ -7,12 +7,16 @@
 import { STATUS_TEXT } from "@std/http/status";
 import { ResultCache } from "./cache.ts";
 import type { CheckRequest, Protocol, Verdict } from "./check.ts";
+import type { FaultCounts } from "./faults.ts";
 import { Limiter, QueueFullError } from "./limiter.ts";
 import type { Log } from "./log.ts";
 import type { SpoolIndex } from "./spool/index.ts";
 
 /** How many checks may wait for a place; one more is answered 503 at once. */
 export const MAX_QUEUED = 10_000;
+
+/** How long a checker may take to heed its deadline, in milliseconds. */
+const GRACE_MS = 1000;
 
 /** What a {@linkcode Pipeline} works with. */
 export interface PipelineOptions {
@@ -28,6 +32,8 @@ export interface PipelineOptions {
   readonly maxClients: number;
   /** Where a checker's own faults are told. */
   readonly log: Log;
+  /** Where they are counted. */
+  readonly faults: FaultCounts;
 }
 
 const UP: Verdict = { code: 200, message: "" };
@@ -119,36 +125,46 @@ export class Pipeline {
 
   async #start(key: string, protocol: Protocol, request: CheckRequest): Promise<Verdict> {
     const startedAt = performance.now();
-    const verdict = servable(await this.#ask(protocol, request));
+    const verdict = await this.#ask(protocol, request);
     this.cache.set(key, verdict, startedAt, performance.now());
     return verdict;
   }
 
   /** Never rejects: what goes wrong here is down, not up. */
   async #ask(protocol: Protocol, request: CheckRequest): Promise<Verdict> {
-    const { timeout, maxClients, log } = this.#options;
+    const { timeout, maxClients, log, faults } = this.#options;
     const deadline = new AbortController();
-    const timer = setTimeout(
-      () => deadline.abort(new DOMException("the check took too long", "TimeoutError")),
-      timeout * 1000,
-    );
+    // A checker that does not heed its deadline must not keep its place for ever, or all wait for it.
+    const overdue = Promise.withResolvers<never>();
+    let timer = setTimeout(() => {
+      deadline.abort(new DOMException("the check took too long", "TimeoutError"));
+      timer = setTimeout(
+        () => overdue.reject(new Error("it did not heed its deadline")),
+        GRACE_MS,
+      );
+    }, timeout * 1000);
+    let asked = false;
     try {
       const startedAt = performance.now();
       using _place = await this.#limiter.enter(deadline.signal);
       const waited = performance.now() - startedAt;
-      const verdict = await protocol.check(request, deadline.signal);
+      asked = true;
+      const verdict = servable(
+        await Promise.race([protocol.check(request, deadline.signal), overdue.promise]),
+      );
       return deadline.signal.aborted && waited > TOLD_WAIT_MS ? late(verdict, waited) : verdict;
     } catch (error) {
       if (error instanceof QueueFullError) {
         return { code: 503, message: `Not checked: ${error.message}` };
       }
-      if (deadline.signal.aborted) {
+      if (!asked && deadline.signal.aborted) {
         const seconds = timeout.toFixed(2);
         return {
           code: 503,
           message: `Not checked: timed out after ${seconds}s behind ${maxClients} other checks`,
         };
       }
+      faults.checks++;
       log.error("{protocol} check of {service} failed by itself: {error}", {
         protocol: request.protocol,
         service: request.service,
@@ -191,6 +207,7 @@ function keyOf(request: CheckRequest, { shapedBy }: Protocol): string {
 
 /** A balancer is told the check's own code where it is a registered one that ends an exchange, else 503. */
 function servable(verdict: Verdict): Verdict {
+  if (typeof verdict.message !== "string") throw new TypeError("it came to no verdict");
   if (verdict.code >= 200 && Object.hasOwn(STATUS_TEXT, verdict.code)) return verdict;
   return { code: 503, message: verdict.message };
 }

@@ -5,6 +5,7 @@
  */
 
 import { EventLoop } from "./event_loop.ts";
+import { noFaults } from "./faults.ts";
 import { type DaemonLog, openLogOf, surviveFaults } from "./log.ts";
 import type { Answers, Ask, Respondent } from "./peers.ts";
 import type { Order, Question, Report } from "./supervisor.ts";
@@ -24,6 +25,7 @@ let loop: EventLoop | undefined;
 let verbose = false;
 let log: DaemonLog | undefined;
 let respondent: Respondent | undefined;
+const faults = noFaults();
 
 function peers(own: Respondent): Ask {
   respondent = own;
@@ -38,9 +40,9 @@ function peers(own: Respondent): Ask {
 function start({ options, settings }: Order & { kind: "start" }): void {
   try {
     verbose = options.verbose;
-    log = openLogOf(settings, verbose);
-    surviveFaults(log);
-    loop = new EventLoop(options, settings, log, peers);
+    log = openLogOf(settings, verbose, faults);
+    surviveFaults(log, faults);
+    loop = new EventLoop(options, settings, log, peers, faults);
     scope.postMessage({ kind: "listening", addresses: loop.listen() });
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
@@ -60,7 +62,7 @@ scope.addEventListener("message", async ({ data }) => {
       return start(data);
     case "configure":
       loop?.configure(data.settings);
-      openLogOf(data.settings, verbose, log);
+      openLogOf(data.settings, verbose, faults, log);
       return;
     case "question":
       return scope.postMessage({ kind: "answer", id: data.id, answer: answer(data.question) });

@@ -1,4 +1,5 @@
 import { LOCAL_ADDRESS } from "../addresses.ts";
+import type { FaultCounts } from "../faults.ts";
 import type { Log } from "../log.ts";
 import type { Ask } from "../peers.ts";
 import { canBeMarked, recordName } from "../spool/names.ts";
@@ -24,8 +25,10 @@ export interface SpoolChanges {
   readonly timeout: number;
   /** Asks all event loops, which must know at once. */
   readonly ask: Ask;
-  /** Where they are told. */
+  /** Where faults are told. */
   readonly log: Log;
+  /** Where they are counted. */
+  readonly faults: FaultCounts;
 }
 
 /** A change, as the form asks for it. */
@@ -47,13 +50,14 @@ type Change =
  * @param changes What to work with.
  * @returns 200 with an empty body once the spool says so and every later answer does;
  * 401 or 403 for who may not change it, 507 where there are too many records, 400 for a form that makes
- * no sense, 408 for one that does not arrive, 413 for one too long, 500 if the spool cannot be written.
+ * no sense, 408 for one that does not arrive, 413 for one too long, 500 if the spool
+ * cannot be written or read.
  */
 export async function changeSpool(
   request: Request,
   { service, port }: CheckPath,
   client: string,
-  { access, store, timeout, ask, log }: SpoolChanges,
+  { access, store, timeout, ask, log, faults }: SpoolChanges,
 ): Promise<Response> {
   const refused = await refusedChange(request.headers, client, access);
   if (refused !== undefined) return refused;
@@ -68,6 +72,12 @@ export async function changeSpool(
   const change = parseChange(new URLSearchParams(form));
   if (typeof change === "string") return text(400, change);
   const name = recordName({ service, port, host: LOCAL_ADDRESS });
+  const { status } = change;
+  const failed = (what: string, error: unknown) => {
+    faults.spool_changes++;
+    log.error("cannot mark {name} {status}: {error}", { name, status, error });
+    return text(500, `Cannot mark ${name} ${status}: the spool cannot be ${what}`);
+  };
   try {
     if (change.status === "down" && store.read(name) === undefined && isFull(store)) {
       return text(507, `Cannot mark ${name} down: the spool has ${MAX_RECORDS} records already`);
@@ -75,13 +85,12 @@ export async function changeSpool(
     if (change.status === "up") await store.markUp(name);
     else await store.markDown(name, change.reason, change.expiration, change.creation);
   } catch (error) {
-    log.error("cannot mark {name} {status}: {error}", { name, status: change.status, error });
-    return text(500, `Cannot mark ${name} ${change.status}: the spool cannot be written`);
-  } finally {
     // Even a failed change may have changed the file.
     await ask("refresh", name);
+    return failed("written", error);
   }
-  return text(200, "");
+  const known = await ask("refresh", name);
+  return known.every((isKnown) => isKnown) ? text(200, "") : failed("read", "what was known stays");
 }
 
 function isFull(store: SpoolStore): boolean {

@@ -17,7 +17,7 @@ export interface StatusSources {
   readonly own: OwnAddresses;
   /** For `/debug/runtime`: the spool. */
   readonly spoolRoot: string;
-  /** When the daemon was started, in unix seconds. */
+  /** When the daemon was started, by `performance.now()`. */
   readonly startedAt: number;
   /** What the daemon may do. */
   readonly permissions: PermissionsInForce;
@@ -63,10 +63,11 @@ const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
     then(ask("status", null), (loops) =>
       json({
         cache: sumOf(loops.map(({ cache }) => cache)),
-        uptime: Date.now() / 1000 - startedAt,
+        uptime: (performance.now() - startedAt) / 1000,
         outbound_request_queue_size: loops.reduce((sum, { queued }) => sum + queued, 0),
         spool: worstOf(loops.map(({ spool }) => spool)),
         refused: sumOf(loops.map(({ refused }) => refused)),
+        faults: sumOf(loops.map(({ faults }) => faults)),
         permissions,
         listeners: sumOf(loops.map(({ listeners }) => listeners)),
         version: VERSION,
@@ -134,8 +135,9 @@ function sumOf<Name extends string>(
 
 /** The health of the event loop that knows the spool least. */
 function worstOf(healths: readonly SpoolHealth[]): SpoolHealth {
-  return healths.find(({ healthy }) => !healthy) ?? healths.find(({ watched }) => !watched) ??
-    healths[0]!;
+  return healths.find(({ healthy }) => !healthy) ??
+    healths.find(({ faulty }) => faulty > 0) ??
+    healths.find(({ watched }) => !watched) ?? healths[0]!;
 }
 
 function mergedCounts(loops: readonly Answers["counts"][]): Answers["counts"] {

@@ -9,6 +9,7 @@ import { MAX_PACKET_BYTES, MAX_PACKETS, mysqlChecker } from "../../src/checkers/
 import { MAX_MESSAGE_BYTES, MAX_MESSAGES, postgresChecker } from "../../src/checkers/postgres.ts";
 import { redisInfoChecker } from "../../src/checkers/redis_info.ts";
 import { checkSmtp, MAX_LINE_BYTES, MAX_LINES } from "../../src/checkers/smtp.ts";
+import { noFaults } from "../../src/faults.ts";
 import { MAX_BODY_BYTES, MAX_HEAD_BYTES } from "../../src/http_client.ts";
 import { MAX_REMEMBERED } from "../../src/networks.ts";
 import { MAX_KNOWN, OwnAddresses } from "../../src/own_addresses.ts";
@@ -243,6 +244,7 @@ Deno.test("POST adds records until there are as many as are allowed, and changes
     timeout: 10,
     ask: () => [],
     log,
+    faults: noFaults(),
   };
   const post = async (service: string, body: string) => {
     const request = new Request("http://x/", { method: "POST", body });

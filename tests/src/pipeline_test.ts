@@ -1,4 +1,5 @@
 import type { CheckRequest, Protocol, Shape, Verdict } from "../../src/check.ts";
+import { noFaults } from "../../src/faults.ts";
 import { MAX_QUEUED, Pipeline } from "../../src/pipeline.ts";
 import { SpoolIndex } from "../../src/spool/index.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
@@ -41,6 +42,7 @@ class Bench {
   readonly service = new Service("path");
   readonly spool = new SpoolIndex();
   readonly recorded = new RecordedLog();
+  readonly faults = noFaults();
   readonly pipeline: Pipeline;
 
   constructor(options: BenchOptions = {}) {
@@ -51,6 +53,7 @@ class Bench {
       timeout: options.timeout ?? 60,
       maxClients: options.maxClients ?? 10,
       log: this.recorded.log,
+      faults: this.faults,
     });
   }
 
@@ -389,6 +392,7 @@ Deno.test("a checker that fails by itself is down, and told of", async () => {
     assertEquals(bench.ask(), failed);
     assertEquals(bench.recorded.lines.length, 1);
     assert(bench.recorded.lines[0]!.startsWith("ERROR test check of web failed by itself: "));
+    assertEquals(bench.faults.checks, 1);
     assertEquals(await bench.answered(GOOD, { path: "/next" }), GOOD);
   }
 });
@@ -403,6 +407,54 @@ Deno.test("a checker that throws instead of answering is down, and told of", asy
   const bench = new Bench({ protocols: { test: protocol } });
   assertEquals(await bench.ask(), { code: 503, message: "The test check failed by itself" });
   assertEquals(bench.recorded.lines, ["ERROR test check of web failed by itself: Error: a slip"]);
+});
+
+Deno.test("a checker that does not heed its deadline is down, and gives its place up", async () => {
+  const bench = new Bench({ maxClients: 1, timeout: 0.05 });
+  const failed = { code: 503, message: "The test check failed by itself" };
+  const answer = bench.ask();
+  const run = await bench.run(0);
+  assertEquals(await answer, failed);
+  assert(run.signal.aborted);
+  assertEquals(bench.recorded.lines, [
+    "ERROR test check of web failed by itself: Error: it did not heed its deadline",
+  ]);
+  assertEquals([bench.faults.checks, bench.pipeline.underWay], [1, 0]);
+  // What it says in the end is heard by nobody.
+  run.end(GOOD);
+  assertEquals(bench.ask(), failed);
+  assertEquals(await bench.answered(GOOD, { path: "/next" }), GOOD);
+  run.fail(new Error("too late"));
+});
+
+Deno.test("a checker that ends soon after its deadline is heard", async () => {
+  const bench = new Bench({ timeout: 0.05 });
+  const answer = bench.ask();
+  const { signal, end } = await bench.run(0);
+  await until("its time is over", () => signal.aborted);
+  end(BAD);
+  assertEquals(await answer, BAD);
+  assertEquals([bench.recorded.lines, bench.faults.checks], [[], 0]);
+});
+
+Deno.test("a checker whose rejection comes after the deadline has failed by itself", async () => {
+  const bench = new Bench({ timeout: 0.05 });
+  const answer = bench.ask();
+  const { signal, fail } = await bench.run(0);
+  await until("its time is over", () => signal.aborted);
+  fail(new Error("a slip"));
+  assertEquals(await answer, { code: 503, message: "The test check failed by itself" });
+  assertEquals(bench.faults.checks, 1);
+});
+
+Deno.test("a checker that answers nonsense is down, and told of", async () => {
+  for (const verdict of [undefined, null, 5, {}, { code: 200 }]) {
+    const bench = new Bench();
+    const answer = bench.ask();
+    (await bench.run(0)).end(verdict as unknown as Verdict);
+    assertEquals(await answer, { code: 503, message: "The test check failed by itself" });
+    assertEquals(bench.faults.checks, 1);
+  }
 });
 
 Deno.test("a code is passed on where it is a registered one that ends an exchange, else it is 503", async () => {

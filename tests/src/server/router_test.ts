@@ -498,6 +498,7 @@ Deno.test("/status tells of cache, uptime, queue, spool and permissions", async 
     refused: { targets: 0, clients: 0, spool_changes: 0 },
     permissions: PERMISSIONS,
     listeners: { renewals: 0, falls: 0, cut_requests: 0 },
+    faults: { checks: 0, spool_changes: 0, unforeseen: 0, lost_log_lines: 0 },
     version: VERSION,
   });
   assert(typeof uptime === "number" && uptime > 0 && uptime < 600, String(uptime));
