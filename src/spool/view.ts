@@ -83,6 +83,11 @@ export class SpoolView implements Disposable {
   /** Resolves when the last watcher has let go of the folder. */
   #following: Promise<void> = Promise.resolve();
   #timer: ReturnType<typeof setInterval> | undefined;
+  /** When the folder had last changed as it was looked at, and as its names were compared with those known. */
+  #changedAt: number | undefined;
+  #comparedAt: number | undefined;
+  /** A name that came or went, and no event has come since. */
+  #missed: string | undefined;
   #settling: ReturnType<typeof setTimeout> | undefined;
   #settlingSince = 0;
   #closed = false;
@@ -250,6 +255,7 @@ export class SpoolView implements Disposable {
     let why = "the watch ended";
     try {
       for await (const event of watcher) {
+        this.#missed = undefined;
         if (event.flag === "rescan") this.#reread();
         for (const path of event.paths) this.#changed(path, event.kind);
       }
@@ -258,6 +264,10 @@ export class SpoolView implements Disposable {
     }
     if (this.#closed || this.#watcher !== watcher) return;
     this.#stopWatching();
+    this.#pollInstead(why);
+  }
+
+  #pollInstead(why: string): void {
     this.#tellPolling("no longer watching", why);
     this.#schedule();
   }
@@ -298,7 +308,41 @@ export class SpoolView implements Disposable {
     if (!this.#isSame() || (this.#fault !== null && this.#watcher !== undefined)) {
       void this.#startAnew();
     } else if (this.#watcher === undefined) this.#reread();
-    else for (const name of [...this.#faulty]) this.refresh(name);
+    else {
+      this.#compare();
+      for (const name of [...this.#faulty]) this.refresh(name);
+    }
+  }
+
+  /**
+   * Looks whether names came or went that no event told of. Deno tells of no link that leads elsewhere;
+   * and at a pipe its watcher waits for ever, and tells of nothing that comes after it.
+   */
+  #compare(): void {
+    try {
+      const changedAt = Deno.statSync(this.#store.root).mtime?.getTime();
+      if (changedAt === this.#comparedAt) return;
+      const isQuiet = changedAt === this.#changedAt;
+      this.#changedAt = changedAt;
+      const names = new Set(this.#store.list());
+      const come = [...names].filter((name) => !this.#index.has(name));
+      const gone = [...this.#index.names].filter((name) =>
+        !names.has(name) && !this.#vanished.has(name)
+      );
+      for (const name of come) this.#read(name);
+      for (const name of gone) this.#vanished.add(name);
+      if (gone.length > 0) this.#settle();
+      this.#missed ??= come[0] ?? gone[0];
+      // The event of what has just changed may be on its way.
+      if (!isQuiet) return;
+      this.#comparedAt = changedAt;
+      if (this.#missed === undefined) return;
+      // It is left as it is: closing a watcher that waits at a pipe would wait with it.
+      this.#watcher = undefined;
+      this.#pollInstead(`no event told of ${this.#missed}`);
+    } catch (error) {
+      this.#setFault(told(error));
+    }
   }
 
   /** Begins anew with the folder that is now at the spool's path, if there is one. */

@@ -509,6 +509,25 @@ for (const kind of ["modify", "rename", "remove"] as const) {
   });
 }
 
+Deno.test("A watch is not given up for a record that goes, whenever that is", async () => {
+  // The spools are looked at at the same times, and something goes at each of the times between.
+  const spools = Array.from({ length: 120 }, () => new Viewed({ web: "maint", api: "maint" }));
+  try {
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    for (const spool of spools) {
+      Deno.removeSync(spool.file("web"));
+      await new Promise((resolve) => setTimeout(resolve, 4));
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1200));
+    for (const spool of spools) {
+      assertEquals([spool.reason("web"), spool.lines], [undefined, []]);
+      assertEquals(spool.view.health, well({ records: 1 }));
+    }
+  } finally {
+    for (const spool of spools) spool[Symbol.dispose]();
+  }
+});
+
 Deno.test("SpoolView reads everything again when events were lost", async () => {
   const watcher = new HandDrivenWatcher();
   using spool = new Viewed({ web: "maint", api: "maint" }, () => watcher);
