@@ -239,13 +239,18 @@ export function hactl(
   env: Record<string, string> = {},
   more: readonly string[] = [],
 ): Promise<Result> {
-  const grants = [...flagsOf(hactlGrants(spool)), ...more];
-  return run(Deno.execPath(), [
-    "run",
-    ...grants,
-    `${ROOT}cli/hactl.ts`,
-    ...args,
-    "--spool-root",
-    spool,
-  ], { NO_COLOR: "1", SUDO_USER: "operator", ...env });
+  const [command, ...rest] = hactlCommand(spool, args, more);
+  return run(command!, rest, { NO_COLOR: "1", SUDO_USER: "operator", ...env });
+}
+
+/** The command line that does so, by more grants than the README's if need be. */
+export function hactlCommand(
+  spool: string,
+  args: readonly string[],
+  more: readonly string[] = [],
+): string[] {
+  return [
+    ...[Deno.execPath(), "run", ...flagsOf(hactlGrants(spool)), ...more, `${ROOT}cli/hactl.ts`],
+    ...[...args, "--spool-root", spool],
+  ];
 }

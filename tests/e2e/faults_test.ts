@@ -1,0 +1,602 @@
+import type { FaultCounts } from "../../src/faults.ts";
+import type { SpoolHealth } from "../../src/spool/view.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
+import { Debugger } from "../debugger.ts";
+import { MOUNT_PROGRAMS, onSmallDisk, runAmong, WITH_OWN_MOUNTS } from "../mounts.ts";
+import { Daemon, hactlCommand, type Result, run, TempFolder } from "../programs.ts";
+import { FaultyServer, silent } from "../servers/faulty.ts";
+import { serverTest, until } from "../servers/mod.ts";
+
+/** What `/status` tells. */
+interface Status {
+  readonly uptime: number;
+  readonly spool: SpoolHealth;
+  readonly faults: FaultCounts;
+}
+
+async function statusOf(daemon: Daemon): Promise<Status> {
+  return JSON.parse((await daemon.get("/status")).body);
+}
+
+const UP = { status: 200, body: "" };
+
+function down(service: string, why: string): { status: number; body: string } {
+  return { status: 503, body: `Service ${service} in down state: ${why}` };
+}
+
+async function answers(
+  daemon: Daemon,
+  service: string,
+  answer: { status: number; body: string },
+): Promise<void> {
+  await until(`${service} is ${JSON.stringify(answer)}`, async () => {
+    const { status, body } = await daemon.get(`/spool/${service}/0`);
+    return status === answer.status && body === answer.body;
+  });
+}
+
+/** Runs hactl among a daemon's mounts. */
+function hactlAmong(daemon: Daemon, ...args: readonly string[]): Promise<Result> {
+  return runAmong(
+    daemon,
+    ...hactlCommand(daemon.spool, [...args, "-p", String(daemon.port)]),
+  );
+}
+
+/** Runs a line of shell among a daemon's mounts, with the spool as `$1`, and returns what it prints. */
+async function shell(daemon: Daemon, line: string, ...more: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await runAmong(
+    daemon,
+    ...["sh", "-c", line, "sh", daemon.spool, ...more],
+  );
+  assertEquals([code, stderr], [0, ""], line);
+  return stdout;
+}
+
+/** A disk on which nothing can be written any more. */
+interface Disk {
+  readonly what: string;
+  /** How the file system is mounted. */
+  readonly options: string;
+  /** The line of shell that makes it so, and the one that makes it good again. */
+  readonly spoil: string;
+  readonly mend: string;
+  /** What the system says of it. */
+  readonly why: string;
+  /** Whether records can be removed from it. */
+  readonly canRemove: boolean;
+}
+
+const DISKS: readonly Disk[] = [
+  {
+    what: "full",
+    options: "size=64k",
+    spoil: 'cat /dev/zero > "$1/.filler" 2> /dev/null || true',
+    mend: 'rm "$1/.filler"',
+    why: "No space left on device",
+    canRemove: true,
+  },
+  {
+    what: "out of inodes",
+    options: "nr_inodes=24",
+    spoil: 'cd "$1" && seq -f .filler-%g 24 | xargs touch 2> /dev/null || true',
+    mend: 'rm "$1"/.filler*',
+    why: "No space left on device",
+    canRemove: true,
+  },
+  {
+    what: "read-only",
+    options: "size=64k",
+    spoil: 'mount -o remount,ro "$1"',
+    mend: 'mount -o remount,rw "$1"',
+    why: "Read-only file system",
+    canRemove: false,
+  },
+];
+
+/** Every file of the spool, with its content. */
+const CONTENTS =
+  'cd "$1" && for file in $(ls -A | grep -v filler); do echo "$file: $(cat "$file")"; done';
+
+for (const { what, options, spoil, mend, why, canRemove } of DISKS) {
+  serverTest(
+    `A disk that is ${what} changes nothing, and whoever tries is told`,
+    MOUNT_PROGRAMS,
+    async () => {
+      using folder = new TempFolder();
+      await using daemon = await Daemon.start({
+        spool: folder.path,
+        wrapper: onSmallDisk(folder.path, options),
+        config: "allow_remote_spool_changes: true\n",
+        grants: [`--allow-write=${folder.path}`],
+      });
+      const post = (service: string, form: string) =>
+        fetch(daemon.url(`/spool/${service}/0`), {
+          method: "POST",
+          body: new URLSearchParams(form),
+        });
+      const silentResult = { code: 0, stdout: "", stderr: "" };
+      assertEquals(await hactlAmong(daemon, "down", "web", "-r", "maint"), silentResult);
+      const { body } = await daemon.get("/spool/web/0");
+      const before = await shell(daemon, CONTENTS);
+      assertMatch(before, /^web: \{"reason": "maint", "expiration": null, "creation": [\d.]+\}\n$/);
+
+      await shell(daemon, spoil);
+      const refused: [args: string[], what: string][] = [
+        [["down", "api", "-r", "new"], "api down"],
+        [["down", "web", "-r", "new"], "web down"],
+        [["down", "web", "-r", "maint", "-e", "4000000000"], "web down"],
+      ];
+      if (!canRemove) refused.push([["up", "web"], "web up"]);
+      for (const [args, what] of refused) {
+        const { code, stdout, stderr } = await hactlAmong(daemon, ...args);
+        assertEquals([code, stdout], [1, ""], args.join(" "));
+        assert(stderr.startsWith(`hactl: cannot mark ${what}: ${why}`), stderr);
+        assertEquals(stderr.split("\n").length, 2, stderr);
+      }
+      const forms: [service: string, form: string][] = [
+        ["api", "status=down&reason=new"],
+        ["web", "status=down&reason=new"],
+      ];
+      if (!canRemove) forms.push(["web", "status=up"]);
+      for (const [service, form] of forms) {
+        const response = await post(service, form);
+        const how = /status=(\w+)/.exec(form)![1];
+        assertEquals(
+          [response.status, await response.text()],
+          [500, `Cannot mark ${service} ${how}: the spool cannot be written`],
+        );
+        await daemon.logged(new RegExp(`ERROR cannot mark ${service} ${how}: .*${why}`));
+      }
+      assertEquals((await statusOf(daemon)).faults.spool_changes, forms.length);
+      // Nothing is torn, nothing is left over, and nobody is up for it.
+      assertEquals(await shell(daemon, CONTENTS), before);
+      assertEquals(await daemon.get("/spool/web/0"), { status: 503, body });
+      assertEquals(await daemon.get("/spool/api/0"), UP);
+      assertEquals((await statusOf(daemon)).spool.healthy, true);
+      // What needs no room is done all the same.
+      assertEquals(await hactlAmong(daemon, "up", "api"), silentResult);
+      assertEquals(await hactlAmong(daemon, "status", "web", "api"), {
+        code: 1,
+        stdout: "DOWN\tinf\tweb\tmaint\nUP\tapi\n",
+        stderr: "",
+      });
+      if (canRemove) {
+        assertEquals(await hactlAmong(daemon, "up", "web"), silentResult);
+        assertEquals(await daemon.get("/spool/web/0"), UP);
+      }
+
+      await shell(daemon, mend);
+      assertEquals(await hactlAmong(daemon, "down", "api", "-r", "new"), silentResult);
+      assertEquals((await daemon.get("/spool/api/0")).status, 503);
+      const marked = await post("db", "status=down&reason=new");
+      assertEquals([marked.status, await marked.text()], [200, ""]);
+    },
+  );
+}
+
+serverTest(
+  "A file system mounted over the spool, or taken from under it, leaves what was known in force",
+  MOUNT_PROGRAMS,
+  async () => {
+    for (const isMountedFirst of [false, true]) {
+      using folder = new TempFolder();
+      const wrapper = isMountedFirst ? onSmallDisk(folder.path, "size=64k") : WITH_OWN_MOUNTS;
+      await using daemon = await Daemon.start({ spool: folder.path, wrapper });
+      const [take, giveBack] = isMountedFirst
+        ? ['mount --bind "$1" "$2" && umount "$1"', 'mount --bind "$2" "$1"']
+        : ['mount -t tmpfs -o size=64k tmpfs "$1"', 'umount "$1"'];
+      using aside = new TempFolder();
+      assertEquals((await hactlAmong(daemon, "down", "web", "-r", "maint")).code, 0);
+      const { body } = await daemon.get("/spool/web/0");
+
+      await shell(daemon, take, aside.path);
+      const why = `${daemon.spool} is another folder than before, and has no record`;
+      await until("it is told of", async () => (await statusOf(daemon)).spool.fault === why);
+      await daemon.logged(
+        /ERROR \S+ cannot be read, what was known of it stays in force: .* has no record/,
+      );
+      assertEquals(await daemon.get("/spool/web/0"), { status: 503, body });
+      // Who has marked nothing down cannot mark it up.
+      const { code, stderr } = await hactlAmong(daemon, "up", "web");
+      assertEquals(code, 1);
+      assertStringIncludes(stderr, "does not say so: web: expected 200");
+
+      await shell(daemon, giveBack, aside.path);
+      await until("it is well", async () => (await statusOf(daemon)).spool.healthy);
+      assertEquals(await daemon.get("/spool/web/0"), { status: 503, body });
+      assertEquals((await hactlAmong(daemon, "up", "web")).code, 0);
+      assertEquals(await daemon.get("/spool/web/0"), UP);
+    }
+  },
+);
+
+Deno.test("rm -rf of the spool takes nothing out of force, and neither does an empty one made after it", async () => {
+  const names = Array.from({ length: 500 }, (_, i) => `service-${i}`);
+  for (let round = 0; round < 5; round++) {
+    await using daemon = await Daemon.start();
+    for (const name of names) Deno.writeTextFileSync(`${daemon.spool}/${name}`, "maint");
+    await until("all is known", async () => (await statusOf(daemon)).spool.records === 500);
+    const line = 'rm -rf "$1" && mkdir "$1"';
+    assertEquals((await run("sh", ["-c", line, "sh", daemon.spool])).code, 0);
+    await until("it is told of", async () => !(await statusOf(daemon)).spool.healthy);
+    await until("all is in force", async () => (await statusOf(daemon)).spool.records === 500);
+    for (const name of names) {
+      assertEquals(await daemon.get(`/spool/${name}/0`), down(name, "maint"));
+    }
+  }
+});
+
+Deno.test("POST does not say that a service is up whose record went with the spool", async () => {
+  using folder = new TempFolder();
+  const spool = folder.file("spool");
+  Deno.mkdirSync(spool);
+  Deno.writeTextFileSync(`${spool}/web`, "maint");
+  await using daemon = await Daemon.start({
+    spool,
+    config: "allow_remote_spool_changes: true\n",
+    grants: [`--allow-write=${spool}`],
+  });
+  const up = async () => {
+    const body = new URLSearchParams("status=up");
+    const response = await fetch(daemon.url("/spool/web/0"), { method: "POST", body });
+    return [response.status, await response.text()];
+  };
+  const refused = [500, "Cannot mark web up: the spool cannot be read"];
+  Deno.removeSync(spool, { recursive: true });
+  assertEquals(await up(), refused);
+  Deno.mkdirSync(spool);
+  await until("it is told of", async () => {
+    return (await statusOf(daemon)).spool.fault?.endsWith("has no record") ?? false;
+  });
+  assertEquals(await up(), refused);
+  assertEquals(await daemon.get("/spool/web/0"), down("web", "maint"));
+  assertEquals((await statusOf(daemon)).faults.spool_changes, 2);
+});
+
+/** What may stand in a spool, made at a path; what is answered of it, and whether `/status` names it. */
+const RECORDS: readonly {
+  what: string;
+  make: (path: string) => unknown;
+  why: string;
+  isFault: boolean;
+}[] = [
+  {
+    what: "folder",
+    make: (path) => Deno.mkdirSync(path),
+    why: "the record cannot be read: it is not a regular file",
+    isFault: true,
+  },
+  {
+    what: "link-out",
+    make: (path) => Deno.symlinkSync("/etc/hostname", path),
+    why: "the record cannot be read: it is not a regular file",
+    isFault: true,
+  },
+  {
+    what: "link-to-nothing",
+    make: (path) => Deno.symlinkSync("nothing", path),
+    why: "the record cannot be read: it is not a regular file",
+    isFault: true,
+  },
+  {
+    what: "pipe",
+    make: (path) => run("mkfifo", [path]),
+    why: "the record cannot be read: it is not a regular file",
+    isFault: true,
+  },
+  {
+    what: "big",
+    make: (path) => Deno.writeFileSync(path, new Uint8Array(10 * 1024 * 1024)),
+    why: "the record cannot be read: it is longer than 65536 bytes",
+    isFault: true,
+  },
+  {
+    what: "binary",
+    make: (path) => Deno.writeFileSync(path, Uint8Array.of(0, 1, 0xff, 0xfe, 10, 0x80)),
+    why: " \ufffd\ufffd \ufffd",
+    isFault: false,
+  },
+  {
+    what: "latin-1",
+    make: (path) => Deno.writeFileSync(path, Uint8Array.of(0x63, 0x61, 0x66, 0xe9)),
+    why: "caf\ufffd",
+    isFault: false,
+  },
+  ...["NaN", "-Infinity"].map((expiration) => ({
+    what: `expires-${expiration}`,
+    make: (path: string) =>
+      Deno.writeTextFileSync(path, `{"reason": "x", "expiration": ${expiration}}`),
+    why: `{"reason": "x", "expiration": ${expiration}}`,
+    isFault: true,
+  })),
+  ...["1e400", "-1", "1e21", '"1"', "true", "[1]"].map((expiration, i) => ({
+    what: `expires-senselessly-${i}`,
+    make: (path: string) =>
+      Deno.writeTextFileSync(path, `{"reason": "x", "expiration": ${expiration}}`),
+    why: "x",
+    isFault: true,
+  })),
+];
+
+Deno.test("A record that is none is down, wherever the daemon meets it, and told of", async () => {
+  for (const isThereFirst of [true, false]) {
+    using folder = new TempFolder();
+    const write = async () => {
+      for (const { what, make } of RECORDS) await make(folder.file(what));
+    };
+    if (isThereFirst) await write();
+    await using daemon = await Daemon.start({ spool: folder.path });
+    if (!isThereFirst) await write();
+    for (const { what, why } of RECORDS) await answers(daemon, what, down(what, why));
+    const faulty = RECORDS.filter(({ isFault }) => isFault);
+    for (const { what } of faulty) {
+      await daemon.logged(new RegExp(`WARNING ${what} counts as down: `));
+    }
+    const { healthy, faulty: count, faulty_names: names } = (await statusOf(daemon)).spool;
+    assertEquals([healthy, count, names.length], [true, faulty.length, 10]);
+    assert(names.every((name) => faulty.some(({ what }) => what === name)), names.join(" "));
+    for (const { what } of RECORDS) Deno.removeSync(folder.file(what), { recursive: true });
+    for (const { what } of RECORDS) await answers(daemon, what, UP);
+    assertEquals((await statusOf(daemon)).spool.faulty, 0);
+  }
+});
+
+for (
+  const [what, make] of [
+    ["pipe", (path: string) => run("mkfifo", [path])],
+    ["link that leads elsewhere", (path: string) => Deno.symlinkSync("/etc/hostname", path)],
+  ] as const
+) {
+  Deno.test(`A ${what} in the spool keeps nobody from knowing what comes after it`, async () => {
+    await using daemon = await Daemon.start();
+    const { spool } = daemon;
+    // Not even one that is nobody's.
+    for (const name of [".hidden", "web"]) await make(`${spool}/${name}`);
+    await answers(
+      daemon,
+      "web",
+      down("web", "the record cannot be read: it is not a regular file"),
+    );
+    await daemon.logged(
+      /WARNING no longer watching \S+, reading it 20 times a second: no event told of web/,
+    );
+    for (const reason of ["created", "changed"]) {
+      Deno.writeTextFileSync(`${spool}/api`, reason);
+      await answers(daemon, "api", down("api", reason));
+    }
+    assertEquals((await statusOf(daemon)).spool.watched, false);
+    Deno.removeSync(`${spool}/api`);
+    await answers(daemon, "api", UP);
+    Deno.removeSync(spool, { recursive: true });
+    Deno.mkdirSync(spool);
+    Deno.writeTextFileSync(`${spool}/db`, "anew");
+    await answers(daemon, "db", down("db", "anew"));
+    await answers(daemon, "web", UP);
+    daemon.kill("SIGTERM");
+    assertEquals((await daemon.ended()).code, 0);
+  });
+}
+
+/** Changes a spool very often, and returns what stands in it in the end. */
+function churn(spool: string, changes: number): Map<string, string> {
+  const records = new Map<string, string>();
+  for (let i = 0; i < changes; i++) {
+    const name = `service-${(i * 7919) % 400}`;
+    if (i % 3 === 0 && records.has(name)) {
+      Deno.removeSync(`${spool}/${name}`);
+      records.delete(name);
+    } else {
+      Deno.writeTextFileSync(`${spool}/${name}`, `change ${i}`);
+      records.set(name, `change ${i}`);
+    }
+  }
+  return records;
+}
+
+async function agrees(daemon: Daemon, records: ReadonlyMap<string, string>): Promise<void> {
+  for (let i = 0; i < 400; i++) {
+    const name = `service-${i}`;
+    const reason = records.get(name);
+    await answers(daemon, name, reason === undefined ? UP : down(name, reason));
+  }
+}
+
+Deno.test("20,000 changes in a second, and the daemon knows how they ended", async () => {
+  await using daemon = await Daemon.start();
+  await agrees(daemon, churn(daemon.spool, 20_000));
+  assertEquals((await statusOf(daemon)).spool.watched, true);
+  Deno.writeTextFileSync(`${daemon.spool}/web`, "followed");
+  await answers(daemon, "web", down("web", "followed"));
+});
+
+/** How many events the system keeps for who does not fetch them, unless told otherwise. */
+const QUEUED = 16_384;
+
+Deno.test("Changes that the system has no room to tell of are known all the same", async () => {
+  await using daemon = await Daemon.start();
+  const path = `${daemon.spool}/late`;
+  Deno.writeTextFileSync(path, "before");
+  await answers(daemon, "late", down("late", "before"));
+  // Each change makes two events or more, and nobody fetches them.
+  daemon.kill("SIGSTOP");
+  const records = churn(daemon.spool, QUEUED);
+  Deno.writeTextFileSync(path, "after");
+  daemon.kill("SIGCONT");
+  const late = down("late", "after");
+  // The daemon has a great many events to go through first.
+  await until("the last is known", async () => {
+    return (await daemon.get("/spool/late/0")).body === late.body;
+  }, 120_000);
+  await agrees(daemon, records);
+  assertEquals((await statusOf(daemon)).spool.watched, true);
+});
+
+/** The library that tells a program another time. */
+const FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+
+serverTest(
+  "A clock set forward and back moves expirations and nothing else",
+  [FAKETIME],
+  async () => {
+    using folder = new TempFolder();
+    let asked = 0;
+    await using service = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, () => {
+      asked++;
+      return new Response("alive");
+    });
+    await using mute = await FaultyServer.start(silent);
+    const clock = folder.write("clock", "+0");
+    const set = (offset: string) => Deno.renameSync(folder.write("next", offset), clock);
+    await using daemon = await Daemon.start({
+      config: "cache_time: 3600\nhealthcheck_timeout: 0.3\n",
+      wrapper: [
+        ...["env", `LD_PRELOAD=${FAKETIME}`, `FAKETIME_TIMESTAMP_FILE=${clock}`],
+        ...["FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1"],
+      ],
+    });
+    const now = Date.now() / 1000;
+    const record = (seconds: number) => JSON.stringify({ reason: "x", expiration: now + seconds });
+    const records = {
+      soon: record(3600),
+      later: record(40 * 86_400),
+      over: record(-3600),
+      never: "x",
+    };
+    for (const [name, content] of Object.entries(records)) {
+      Deno.writeTextFileSync(`${daemon.spool}/${name}`, content);
+    }
+    await answers(daemon, "never", down("never", "x"));
+    const path = `/http/web/${service.addr.port}/status`;
+    const timeout = (await daemon.get(`/http/mute/${mute.port}/0`)).body;
+    assertMatch(timeout, /^HTTP check failed after 0\.\d\ds: timed out$/);
+    const downUnder: [offset: string, down: string[]][] = [
+      ["+0", ["later", "never", "soon"]],
+      ["+30d", ["later", "never"]],
+      ["+100d", ["never"]],
+      ["+0", ["later", "never", "soon"]],
+      ["-30d", ["later", "never", "over", "soon"]],
+      ["-19000d", ["later", "never", "over", "soon"]],
+      ["+30d", ["later", "never"]],
+      ["+0", ["later", "never", "soon"]],
+    ];
+    for (const [i, [offset, expected]] of downUnder.entries()) {
+      set(offset);
+      await until(`under ${offset} ${expected.join(" ")} are down`, async () => {
+        const statuses = await Promise.all(
+          Object.keys(records).map(async (
+            name,
+          ) => [name, (await daemon.get(`/spool/${name}/0`)).status]),
+        );
+        const found = statuses.filter(([, status]) => status === 503).map(([name]) => name).sort();
+        return found.join() === expected.join();
+      });
+      // The cache neither forgets nor keeps for ever, and deadlines are where they were.
+      assertEquals(await daemon.get(path), { status: 200, body: "alive" });
+      assertEquals(asked, 1);
+      assertMatch(
+        (await daemon.get(`/http/mute/${mute.port}/${i + 1}`)).body,
+        /after 0\.\d\ds: timed/,
+      );
+      const { uptime } = await statusOf(daemon);
+      assert(uptime > 0 && uptime < 600, `${uptime} under ${offset}`);
+    }
+  },
+);
+
+serverTest("A cached result ends in time under a clock that was set back", [FAKETIME], async () => {
+  using folder = new TempFolder();
+  let isWell = true;
+  await using service = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    () => new Response("", { status: isWell ? 200 : 500 }),
+  );
+  const clock = folder.write("clock", "+0");
+  await using daemon = await Daemon.start({
+    config: "cache_time: 1\n",
+    wrapper: [
+      ...["env", `LD_PRELOAD=${FAKETIME}`, `FAKETIME_TIMESTAMP_FILE=${clock}`],
+      ...["FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1"],
+    ],
+  });
+  const path = `/http/web/${service.addr.port}/status`;
+  assertEquals((await daemon.get(path)).status, 200);
+  isWell = false;
+  Deno.renameSync(folder.write("next", "-30d"), clock);
+  await until("it is down", async () => (await daemon.get(path)).status === 500);
+});
+
+/** What goes wrong within a checker: code that a debugger runs in the daemon, and what that comes to. */
+const SLIPS: readonly { what: string; code: string; unforeseen: number }[] = [
+  {
+    what: "throws",
+    code: "Deno.connect = () => ({ then() { throw new Error('struck') } });",
+    unforeseen: 0,
+  },
+  {
+    what: "throws as it cleans up",
+    code: "Deno.connect = () => Promise.resolve({});",
+    unforeseen: 0,
+  },
+  {
+    what: "never settles",
+    code: "Deno.connect = () => new Promise(() => {});",
+    unforeseen: 0,
+  },
+  {
+    what: "throws where no promise hears it",
+    code: `Deno.connect = () => {
+      setTimeout(() => { throw new Error("struck") });
+      return new Promise(() => {});
+    };`,
+    unforeseen: 1,
+  },
+  {
+    what: "drops a rejection",
+    code: `Deno.connect = () => {
+      Promise.reject(new Error("struck"));
+      return new Promise(() => {});
+    };`,
+    unforeseen: 1,
+  },
+];
+
+for (const { what, code, unforeseen } of SLIPS) {
+  Deno.test(`A checker that ${what} is down, is told of, and holds nobody up`, async () => {
+    await using service = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen() {} },
+      () => new Response("alive"),
+    );
+    const { port } = service.addr;
+    await using daemon = await Daemon.start({
+      config: "max_clients: 1\nhealthcheck_timeout: 0.5\ncache_time: 0\n",
+      grants: [Debugger.GRANT],
+    });
+    await using debug = await Debugger.attach(daemon.log, 0);
+    assertEquals((await daemon.get(`/tcp/web/${port}`)).status, 200);
+    Deno.writeTextFileSync(`${daemon.spool}/api`, "maint");
+    await answers(daemon, "api", down("api", "maint"));
+
+    debug.run(`globalThis.connect = Deno.connect; ${code}`);
+    for (const protocol of ["tcp", "http"]) {
+      await until("the checker is struck", async () => {
+        const { status } = await daemon.get(`/${protocol}/web/${port}`);
+        assert(status === 200 || status === 503);
+        return status === 503;
+      });
+    }
+    assertEquals(await daemon.get("/spool/api/0"), down("api", "maint"));
+    assertEquals(await daemon.get("/spool/web/0"), UP);
+    const { faults } = await statusOf(daemon);
+    if (unforeseen > 0) {
+      assert(faults.unforeseen >= unforeseen, JSON.stringify(faults));
+      await daemon.logged(/ERROR a fault of hacheck's own: Error: struck/);
+    }
+
+    debug.run("Deno.connect = globalThis.connect;");
+    await until(
+      "it is up again",
+      async () => (await daemon.get(`/tcp/web/${port}`)).status === 200,
+    );
+  });
+}
