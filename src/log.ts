@@ -221,9 +221,18 @@ export function formatJson(record: LogRecord): string {
     logger: "hacheck",
     properties,
   };
-  return `${
-    JSON.stringify(line, (_key, value) => value instanceof Error ? partsOf(value) : value)
-  }\n`;
+  try {
+    return jsonLine(line);
+  } catch {
+    // Something in them has no form as JSON.
+    const described = Object.entries(properties).map(([key, value]) => [key, describe(value)]);
+    return jsonLine({ ...line, properties: Object.fromEntries(described) });
+  }
+}
+
+function jsonLine(line: unknown): string {
+  const json = JSON.stringify(line, (_, value) => value instanceof Error ? partsOf(value) : value);
+  return `${json}\n`;
 }
 
 function partsOf({ name, message, stack }: Error): Record<string, unknown> {
@@ -234,9 +243,14 @@ function textOf({ message, properties }: LogRecord): string {
   return message.replace(/\{(\w+)\}/g, (_, name) => describe(properties[name]));
 }
 
+/** Whatever was thrown is told, even what has no form as text or as JSON. */
 function describe(value: unknown): string {
-  if (value instanceof Error) return value.stack ?? String(value);
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+  try {
+    if (value instanceof Error) return String(value.stack ?? value);
+    return String(typeof value === "object" ? JSON.stringify(value) : value);
+  } catch {
+    return Deno.inspect(value);
+  }
 }
 
 function escaped(text: string): string {

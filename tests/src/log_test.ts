@@ -83,6 +83,16 @@ Deno.test("formatLine() tells where an error comes from, on the same line", () =
   );
 });
 
+Deno.test("formatLine() tells even what is no text and no JSON", () => {
+  const loop: Record<string, unknown> = {};
+  loop.loop = loop;
+  const mute = Object.assign(new Error("x"), { stack: Object.create(null) });
+  for (const value of [loop, Object.create(null), Symbol("x"), { count: 5n }, mute]) {
+    assertMatch(line([value]), /^\S+ INFO \S.*\n$/);
+  }
+  assertMatch(line([loop]), /INFO <ref \*1> \{ loop: \[Circular \*1\] \}\n$/);
+});
+
 Deno.test("a log goes on elsewhere for all who log already, or as before if it cannot", () => {
   using folder = new TempFolder();
   const [first, second] = [folder.file("first"), folder.file("second")];
