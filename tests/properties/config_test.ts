@@ -1,0 +1,139 @@
+import { stringify as stringifyUntyped } from "@std/yaml";
+import fc from "fast-check";
+import { type Config, ConfigError, parseConfig } from "../../src/config.ts";
+import { assert, assertEquals, assertThrows } from "../assert.ts";
+import { holds, oddText } from "./property.ts";
+
+const stringify: (value: unknown) => string = stringifyUntyped;
+
+const headerName = fc.stringMatching(/^X-[!#$%&'*+.^_`|~\w-]{1,10}$/);
+const text = fc.string({ minLength: 1, maxLength: 20 });
+
+/** What each key takes. */
+const GOOD = {
+  cache_time: fc.double({ min: 0, max: 86_400, noNaN: true }).map(Math.abs),
+  healthcheck_timeout: fc.double({ min: 0.001, max: 86_400, noNaN: true }),
+  max_clients: fc.integer({ min: 1, max: 10_000 }),
+  http_headers_to_copy: fc.array(headerName, { maxLength: 4 }),
+  service_name_header: headerName,
+  log_format: fc.constantFrom("text", "json"),
+  log_path: text,
+  mysql_username: text,
+  mysql_password: text,
+  redis_password: text,
+  https_verify: fc.boolean(),
+  rlimit_nofile: fc.oneof(fc.constant("max"), fc.integer({ min: 64, max: 1e6 })),
+  allow_remote_spool_changes: fc.boolean(),
+};
+
+const KEYS = Object.keys(GOOD) as (keyof typeof GOOD)[];
+const DEFAULTS = parseConfig("", "").config;
+
+Deno.test("What a configuration says is in force, and what it does not say is the default", () =>
+  holds(
+    fc.property(fc.record(GOOD, { requiredKeys: [] }), (given) => {
+      const { config, unknownKeys } = parseConfig(stringify(given), "hacheck.yaml");
+      assertEquals(unknownKeys, []);
+      assertEquals(config, { ...DEFAULTS, ...given } as Config);
+    }),
+    2500,
+  ));
+
+Deno.test("A value that is not what its key takes is refused by the key's name", () => {
+  const value = fc.oneof(
+    fc.jsonValue(),
+    fc.double(),
+    oddText("yes", "max", "10s", "*"),
+    fc.constantFrom(-1, 0, 1.5, 1e9, "0", "true", [], {}, ["Connection"], [1]),
+  );
+  return holds(
+    fc.property(fc.constantFrom(...KEYS), value, (key, value) => {
+      const content = stringify({ [key]: value });
+      try {
+        const { config } = parseConfig(content, "hacheck.yaml");
+        assertEquals(config[key] as unknown, value === null ? DEFAULTS[key] : value);
+      } catch (error) {
+        assert(error instanceof ConfigError, String(error));
+        const start = `Cannot use configuration hacheck.yaml: ${key}: expected `;
+        assert(error.message.startsWith(start), error.message);
+        assert(!error.message.includes("\n"), error.message);
+      }
+    }),
+    3000,
+  );
+});
+
+Deno.test("Whatever a file holds, it is a configuration or a ConfigError on one line", () =>
+  holds(
+    fc.property(
+      fc.array(
+        fc.oneof(
+          oddText(
+            "- ",
+            "? ",
+            "&a ",
+            "*a",
+            "!!binary ",
+            "---\n",
+            "|\n",
+            "cache_time: ",
+            "[",
+            "{",
+            "}",
+          ),
+          fc.constantFrom(...KEYS).map((key) => `\n${key}: `),
+        ),
+        { maxLength: 8 },
+      ),
+      (pieces) => {
+        try {
+          const { config } = parseConfig(pieces.join(""), "hacheck.yaml");
+          assertEquals(Object.keys(config), Object.keys(DEFAULTS));
+        } catch (error) {
+          assert(error instanceof ConfigError, String(error));
+          assert(
+            error.message.startsWith("Cannot use configuration hacheck.yaml: "),
+            error.message,
+          );
+          assert(!error.message.includes("\n"), error.message);
+        }
+      },
+    ),
+    4000,
+  ));
+
+Deno.test("No message shows a password, however wrong it is", () => {
+  const secret = "s3cr3t";
+  const password = fc.constantFrom(
+    "mysql_password",
+    "postgres_password",
+    "redis_password",
+    "sentinel_password",
+  );
+  const wrong = fc.constantFrom<(key: string) => string>(
+    (key) => `${key}: [${secret}]`,
+    (key) => `${key}: {${secret}: ${secret}}`,
+    (key) => `${key}: !!${secret} x`,
+    (key) => `${key}: !<${secret}> x`,
+    (key) => `${key}: "${secret}`,
+    (key) => `${key}: *${secret}`,
+    (key) => `${key}: ${secret}\n  ${secret}: x`,
+    (key) => `${key}:\n\t${secret}`,
+    (key) => `${key}: @${secret}`,
+    (key) => `${key}: 5\n${secret}: [`,
+    (key) => `${key}: {"${secret}": "\\${secret}"}`,
+  );
+  return holds(
+    fc.property(
+      password,
+      wrong,
+      oddText().map((text) => text.replace(/s3cr3t/g, "")),
+      (key, wrong, noise) => {
+        const broken = `${wrong(key)}\n${noise}\n: [`;
+        const { message } = assertThrows(() => parseConfig(broken, "hacheck.yaml"), ConfigError);
+        assert(!message.includes(secret), message);
+      },
+    ),
+    2000,
+  );
+});

@@ -1,0 +1,80 @@
+import fc from "fast-check";
+import { noFaults } from "../../src/faults.ts";
+import { DaemonLog, formatJson, formatLine } from "../../src/log.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { TempFolder } from "../programs.ts";
+import { holds, oddText } from "./property.ts";
+
+/** What may be thrown, and logged then. */
+const thing = fc.oneof(
+  fc.jsonValue({ maxDepth: 2 }),
+  oddText(),
+  oddText().map((text) => new Error(text)),
+  oddText().map((text) => Object.assign(new Error(), { stack: text })),
+  fc.constant(null).map(() => {
+    const loop: Record<string, unknown> = {};
+    return Object.assign(loop, { loop });
+  }),
+  fc.constantFrom(
+    {
+      toString() {
+        throw new Error("slip");
+      },
+    },
+    {
+      toJSON() {
+        throw new Error("slip");
+      },
+    },
+    Object.assign(new Error(), { stack: 5 }),
+    Object.assign(new Error(), { stack: undefined, toString: 5 }),
+    Object.create(null),
+    new Map([[{}, 5n]]),
+    undefined,
+    NaN,
+    5n,
+    Symbol("x"),
+    () => {},
+  ),
+);
+
+Deno.test("Whatever is logged comes to one line, and steers no terminal", () =>
+  holds(
+    fc.property(fc.array(thing, { maxLength: 3 }), (message) => {
+      const record = {
+        level: "error",
+        message: "{0} {1} {2}",
+        properties: { ...message },
+        timestamp: 0,
+      } as const;
+      const line = formatLine(record);
+      const json = formatJson(record);
+      assert(JSON.parse(json).logger === "hacheck" && json.indexOf("\n") === json.length - 1, json);
+      assert(line.startsWith("1970-01-01T00:00:00.000Z ERROR ") && line.endsWith("\n"), line);
+      // deno-lint-ignore no-control-regex
+      assert(!/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/.test(line.slice(0, -1)), line);
+    }),
+    1000,
+  ));
+
+Deno.test("No fault is lost for how it looks, in text or in JSON", async () => {
+  using folder = new TempFolder();
+  for (const format of ["text", "json"] as const) {
+    const path = folder.file(format);
+    const faults = noFaults();
+    using log = new DaemonLog({ path, format, verbose: false }, faults);
+    let logged = 0;
+    await holds(
+      fc.property(thing, (error) => {
+        log.error("a fault: {error}", { error });
+        logged++;
+      }),
+      500,
+    );
+    const lines = Deno.readTextFileSync(path).split("\n").slice(0, -1);
+    assertEquals([lines.length, faults.lost_log_lines], [logged, 0]);
+    if (format === "json") {
+      for (const line of lines) assert(JSON.parse(line).message.startsWith("a fault: "), line);
+    }
+  }
+});

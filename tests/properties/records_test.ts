@@ -1,0 +1,98 @@
+import fc from "fast-check";
+import { downLine, faultOf, formatRecord, isExpired, parseRecord } from "../../src/spool/record.ts";
+import { SpoolStore } from "../../src/spool/store.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { TempFolder } from "../programs.ts";
+import { holds, oddText, service, time } from "./property.ts";
+
+const record = fc.record({
+  reason: oddText(": ", " in down state", " since 1", " until 2", "{}"),
+  expiration: fc.option(time, { nil: null }),
+  creation: fc.option(time, { nil: null }),
+});
+
+/** Later than every time that makes sense. */
+const FOREVER = Number.MAX_VALUE;
+
+/** How PaaSTA's drainer reads the line. */
+const PAASTA =
+  /^Service (?<service>.+) in (?<state>.+) state(?: since (?<since>[0-9.]+))?(?: until (?<until>[0-9.]+))?(?:: (?<reason>.*))?$/;
+
+Deno.test("A record that was written is read as it was", () =>
+  holds(
+    fc.property(record, (record) => {
+      // JSON cannot hold half a surrogate pair but as an escape, and reads that back.
+      assertEquals(parseRecord(formatRecord(record)), record);
+      assertEquals(faultOf(formatRecord(record)), null);
+    }),
+    8000,
+  ));
+
+Deno.test("The line of a downtime is one that PaaSTA reads, and gives its parts back", () =>
+  holds(
+    fc.property(service, record, (name, record) => {
+      const line = downLine(name, record);
+      // deno-lint-ignore no-control-regex
+      assert(!/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/.test(line), line);
+      const { groups } = PAASTA.exec(line) ?? {};
+      assert(groups !== undefined, line);
+      const { expiration, creation, reason } = record;
+      // deno-lint-ignore no-control-regex
+      const oneLine = reason.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ");
+      // A reason that reads as the line itself does is taken for it by who is greedy; what comes before stands.
+      if (/ in .+ state/.test(oneLine)) {
+        assert(line.startsWith(`Service ${name} in down state`), line);
+      } else {
+        assertEquals([groups.service, groups.state], [name, "down"]);
+        assertEquals(groups.since, creation?.toFixed(6));
+        assertEquals(groups.until, expiration?.toFixed(6));
+        assertEquals(groups.reason ?? "", oneLine);
+      }
+    }),
+    8000,
+  ));
+
+Deno.test("What a file says ends by itself only if it says when, in so many words", () => {
+  const value = fc.oneof(fc.jsonValue(), time, fc.constantFrom("soon", -1, 1e300, [], {}));
+  const content = fc.oneof(
+    oddText("{", "}", '"expiration": ', '"reason": ', "null"),
+    fc.jsonValue().map((value) => JSON.stringify(value)),
+    fc.record({ reason: value, expiration: value, creation: value }, { requiredKeys: [] })
+      .map((fields) => JSON.stringify(fields)),
+    fc.double().map((number) => `{"expiration": ${number}}`),
+    fc.tuple(record, fc.nat(80)).map(([record, length]) => formatRecord(record).slice(0, length)),
+  );
+  return holds(
+    fc.property(content, (content) => {
+      const record = parseRecord(content);
+      assert(typeof record.reason === "string");
+      const fault = faultOf(content);
+      if (!isExpired(record, FOREVER)) return;
+      assertEquals(fault, null);
+      const { expiration } = JSON.parse(content);
+      assert(typeof expiration === "number" && expiration >= 0 && Number.isFinite(expiration));
+      assertEquals(record.expiration, expiration);
+      assert(!isExpired(record, expiration) && isExpired(record, expiration * 2 + 1));
+    }),
+    10_000,
+  );
+});
+
+Deno.test("Whatever bytes a file holds, it is down until the time it gives", () => {
+  using folder = new TempFolder();
+  const store = new SpoolStore(folder.path);
+  const bytes = fc.oneof(
+    fc.uint8Array({ maxLength: 200 }),
+    record.map((record) => new TextEncoder().encode(formatRecord(record))),
+  );
+  return holds(
+    fc.property(bytes, (bytes) => {
+      Deno.writeFileSync(folder.file("web"), bytes);
+      const stored = store.read("web");
+      assert(stored !== undefined);
+      const { expiration } = stored.record;
+      assert(!isExpired(stored.record, expiration ?? FOREVER));
+    }),
+    3000,
+  );
+});
