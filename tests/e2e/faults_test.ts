@@ -5,7 +5,7 @@ import { Debugger } from "../debugger.ts";
 import { MOUNT_PROGRAMS, onSmallDisk, runAmong, WITH_OWN_MOUNTS } from "../mounts.ts";
 import { Daemon, hactlCommand, type Result, run, TempFolder } from "../programs.ts";
 import { FaultyServer, silent } from "../servers/faulty.ts";
-import { serverTest, until } from "../servers/mod.ts";
+import { freePort, serverTest, until } from "../servers/mod.ts";
 
 /** What `/status` tells. */
 interface Status {
@@ -174,6 +174,42 @@ for (const { what, options, spoil, mend, why, canRemove } of DISKS) {
     },
   );
 }
+
+serverTest(
+  "A log on a full disk loses lines, which are counted, and no answer",
+  MOUNT_PROGRAMS,
+  async () => {
+    using folder = new TempFolder();
+    const path = folder.file("log");
+    await using daemon = await Daemon.start({
+      wrapper: onSmallDisk(folder.path, "size=64k"),
+      config: `log_path: ${path}\n`,
+      args: ["-v"],
+      grants: [`--allow-read=${path}`, `--allow-write=${path}`],
+      port: freePort(),
+    });
+    const lost = async () => (await statusOf(daemon)).faults.lost_log_lines;
+    const log = async () => (await runAmong(daemon, "cat", path)).stdout;
+    assertEquals(await lost(), 0);
+    assertStringIncludes(await log(), "DEBUG 200 GET ");
+    const fill = await runAmong(
+      daemon,
+      "sh",
+      "-c",
+      'cat /dev/zero > "$1"',
+      "sh",
+      folder.file("filler"),
+    );
+    assertStringIncludes(fill.stderr, "No space left on device");
+    await until("there is no room for a line", async () => await lost() > 0);
+    const before = await lost();
+    for (let i = 0; i < 5; i++) assertEquals(await daemon.get("/spool/web/0"), UP);
+    assertEquals(await lost(), before + 6);
+    assertEquals((await runAmong(daemon, "rm", folder.file("filler"))).code, 0);
+    assertEquals(await daemon.get("/spool/found/0"), UP);
+    assertStringIncludes(await log(), "/spool/found/0 ");
+  },
+);
 
 serverTest(
   "A file system mounted over the spool, or taken from under it, leaves what was known in force",
