@@ -63,6 +63,10 @@ export class Connection implements Disposable {
       socket.close();
       throw signal.reason;
     }
+    if (isConnectedToItself(socket)) {
+      socket.close();
+      throw new Deno.errors.ConnectionRefused("Connection refused: nobody but this end is there");
+    }
     return new Connection(socket, signal);
   }
 
@@ -96,6 +100,14 @@ export class Connection implements Disposable {
     this.#signal.removeEventListener("abort", this.#close);
     this.#socket.close();
   }
+}
+
+/**
+ * Where nobody listens on a port of this host, the system may give that very port to who connects to it,
+ * and TCP then connects the two ends of one socket.
+ */
+function isConnectedToItself({ localAddr, remoteAddr }: Deno.TcpConn): boolean {
+  return localAddr.port === remoteAddr.port && localAddr.hostname === remoteAddr.hostname;
 }
 
 /** What a closed socket says of itself is noise where a deadline closed it. */

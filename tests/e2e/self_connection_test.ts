@@ -1,0 +1,28 @@
+import { assertEquals } from "../assert.ts";
+import { IN_OWN_NETWORK, NETWORK_PROGRAMS, runBeside } from "../network.ts";
+import { Daemon } from "../programs.ts";
+import { serverTest } from "../servers/mod.ts";
+
+/** Few ports to connect from: a check of one of them soon comes from that very port. */
+const FEW_PORTS = [
+  ...["sh", "-c"],
+  'echo "40000 40015" > /proc/sys/net/ipv4/ip_local_port_range && exec "$@"',
+  "sh",
+];
+
+serverTest(
+  "A dead service is not up because a check connects to itself",
+  NETWORK_PROGRAMS,
+  async () => {
+    await using daemon = await Daemon.start({
+      wrapper: [...IN_OWN_NETWORK, ...FEW_PORTS],
+      args: ["-p", "3333"],
+    });
+    const { stdout } = await runBeside(
+      daemon,
+      ...["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}\n", "-H", "Pragma: no-cache"],
+      daemon.url("/tcp/web/[40000-40015]/[1-10]"),
+    );
+    assertEquals(stdout, "503\n".repeat(160));
+  },
+);
