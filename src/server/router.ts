@@ -117,6 +117,7 @@ export function createRouter(options: RouterOptions): Router {
   }
 
   return (request, info) => {
+    if (isForged(request.headers.get("host"))) return text(400, BAD_HOST);
     const route = routes.of(request.url);
     const client = clientOf(info);
     const path = route.check;
@@ -142,6 +143,13 @@ function agree(copied: readonly Header[], headers: Headers, names: readonly stri
   }
   return i === copied.length;
 }
+
+/** A URL is a Host header and a target: with a path in the first, it asks for something else than the second. */
+function isForged(host: string | null): boolean {
+  return host !== null && (host.includes("/") || host.includes("?"));
+}
+
+const BAD_HOST = "Bad Host: expected a name or an address, with or without a port";
 
 const NOT_FOUND =
   "Not found: expected /<protocol>/<service>/<port>/<query>, /status, /status/count or /recent";

@@ -946,6 +946,20 @@ Deno.test("odd requests are answered, and harm nobody", async () => {
   assertEquals(await daemon.get("/spool/web/0"), { status: 200, body: "" });
 });
 
+Deno.test("a path in the Host header asks for nothing", async () => {
+  await using daemon = await Daemon.start();
+  Deno.writeTextFileSync(`${daemon.spool}/web`, "maint");
+  await until("web is down", async () => (await daemon.get("/spool/web/0")).status === 503);
+  for (const host of ["x/spool/api/0", "x/spool/api/0?", "/spool/api/0/", "x?y", "x/"]) {
+    const answer = await speak(daemon.port, last("GET /spool/web/0 HTTP/1.1", `Host: ${host}`));
+    assertEquals(
+      [answer.status, answer.body],
+      [400, "Bad Host: expected a name or an address, with or without a port"],
+      host,
+    );
+  }
+});
+
 Deno.test("several requests on one connection are answered in their order", async () => {
   await using service = await well();
   await using daemon = await Daemon.start();
