@@ -1,0 +1,49 @@
+import { ClosedPort, FaultyServer, resetting, saying, silent } from "../servers/faulty.ts";
+
+/** What a service that is checked does. */
+export type Manner = "alive" | "closed" | "garbage" | "resetting" | "silent";
+
+/** The statuses that a service answers that is alive, for the paths `/code/200`, … */
+export const CODES: readonly number[] = [200, 204, 301, 302, 404, 418, 429, 500, 503, 599];
+
+/** Services of 127.0.0.1 to check: one of each manner. */
+export class Targets implements AsyncDisposable {
+  readonly #stack: AsyncDisposableStack;
+
+  /** Where each of them is. */
+  readonly ports: Readonly<Record<Manner, number>>;
+
+  private constructor(stack: AsyncDisposableStack, ports: Readonly<Record<Manner, number>>) {
+    this.#stack = stack;
+    this.ports = ports;
+  }
+
+  /** Starts them. */
+  static async start(): Promise<Targets> {
+    await using stack = new AsyncDisposableStack();
+    const alive = stack.use(
+      Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, answer),
+    );
+    const garbage = stack.use(await FaultyServer.start(saying("\x16\x03\x01\0\xff\0".repeat(100))));
+    const reset = stack.use(await FaultyServer.start(resetting));
+    const quiet = stack.use(await FaultyServer.start(silent));
+    const closed = stack.use(await ClosedPort.open());
+    return new Targets(stack.move(), {
+      alive: alive.addr.port,
+      closed: closed.port,
+      garbage: garbage.port,
+      resetting: reset.port,
+      silent: quiet.port,
+    });
+  }
+
+  /** Stops them. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+}
+
+function answer({ url }: Request): Response {
+  const status = Number(/\/code\/(\d{3})$/.exec(url)?.[1] ?? "200");
+  return new Response(status === 204 ? null : `code ${status}`, { status });
+}

@@ -1,0 +1,29 @@
+import { utf8 } from "./wire.ts";
+
+/**
+ * The line that tells of a downtime, by the contract and not by the daemon's own code.
+ *
+ * @param service The name that is down.
+ * @param reason Why.
+ * @param creation Since when, in unix seconds; any time, if not given.
+ * @param expiration Until when, if it ends.
+ * @returns The line as it goes over the wire, or what it looks like.
+ */
+export function downLine(
+  service: string,
+  reason: string,
+  creation: number | undefined,
+  expiration: number | undefined,
+): string | RegExp {
+  const why = reason.replace(/[\p{Cc}\u2028\u2029]+/gu, " ");
+  const until = expiration === undefined ? "" : ` until ${expiration.toFixed(6)}`;
+  const start = `Service ${service} in down state since `;
+  const end = utf8(`${until}${why === "" ? "" : `: ${why}`}`);
+  if (creation !== undefined) return `${start}${creation.toFixed(6)}${end}`;
+  return new RegExp(`^${literally(start)}\\d+\\.\\d{6}${literally(end)}$`);
+}
+
+/** A pattern that matches a text and nothing else. */
+function literally(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\/-]/g, "\\$&");
+}
