@@ -1,0 +1,132 @@
+/**
+ * Balancers, who ask how services are and judge each answer.
+ *
+ * @module
+ */
+
+import type { Dice } from "../load/dice.ts";
+import { Wire, type WireResponse } from "../load/wire.ts";
+import type { Answers } from "./answers.ts";
+import type { Downtimes } from "./downtimes.ts";
+import { rest } from "./operators.ts";
+import type { Service } from "./service.ts";
+
+/** How long an asker rests between two questions at most, in milliseconds. */
+const LONGEST_REST_MS = 8;
+
+/** How many questions are asked on one connection at most. */
+const MOST_QUESTIONS = 100;
+
+/** After which time there is no answer, in milliseconds. */
+const PATIENCE_MS = 20_000;
+
+/** How long an answer is under way at most, in milliseconds, on a busy machine. */
+const TRANSIT_MS = 2000;
+
+/** How long the daemon may reuse a result, in milliseconds. */
+export const CACHE_MS = 1000;
+
+/** What an asker works with. */
+export interface AskerOptions {
+  /** The daemon's port. */
+  readonly port: number;
+  /** What is asked for. */
+  readonly services: readonly Service[];
+  /** What is marked. */
+  readonly downtimes: Downtimes;
+  /** Where answers are told. */
+  readonly answers: Answers;
+  /** Chance. */
+  readonly dice: Dice;
+  /** Ends the work. */
+  readonly signal: AbortSignal;
+}
+
+/** A question about a service. */
+interface Question {
+  readonly protocol: string;
+  readonly method: string;
+  readonly service: Service;
+  /** Whether no result may be reused. */
+  readonly fresh: boolean;
+  /** What is sent. */
+  readonly bytes: string;
+}
+
+/**
+ * Asks until told to stop.
+ *
+ * @param options What to work with.
+ */
+export async function askOn(options: AskerOptions): Promise<void> {
+  const { port, dice, signal, answers } = options;
+  while (!signal.aborted) {
+    using wire = await Wire.open(port);
+    for (let left = dice.between(1, MOST_QUESTIONS); left > 0 && !signal.aborted; left--) {
+      const asked = question(options);
+      const start = performance.now();
+      const impatient = setTimeout(() => wire[Symbol.dispose](), PATIENCE_MS);
+      await wire.send(asked.bytes);
+      const answer = await wire.response(asked.method);
+      clearTimeout(impatient);
+      const end = performance.now();
+      if (answer === null) {
+        answers.wrong.push(`no answer to ${JSON.stringify(asked.bytes)}`);
+        break;
+      }
+      const kind = judge(options, asked, answer, start, end);
+      answers.add(asked.protocol, kind, end - start);
+      if (kind === "wrong") answers.wrong.push(told(asked, answer, start, end));
+      await rest(dice.below(LONGEST_REST_MS), signal);
+    }
+  }
+}
+
+function question({ dice, services }: AskerOptions): Question {
+  const service = dice.pick(services);
+  const protocol = dice.pick(["spool", "spool", "http", "http", "tcp"]);
+  const method = dice.pick(["GET", "GET", "GET", "GET", "OPTIONS", "HEAD"]);
+  const fresh = dice.percent(15);
+  const stated = dice.percent(50);
+  const path = `/${protocol}/${service.name}/${stated ? 0 : service.port}/health`;
+  const headers = ["Host: soak"];
+  if (stated) headers.push(`X-Haproxy-Server-State: UP; address=127.0.0.1; port=${service.port}`);
+  if (fresh) headers.push(dice.pick(["Pragma: no-cache", "Cache-Control: no-cache"]));
+  const bytes = [`${method} ${path} HTTP/1.1`, ...headers, "", ""].join("\r\n");
+  return { protocol, method, service, fresh, bytes };
+}
+
+/** The kind of an answer. */
+function judge(
+  { downtimes }: AskerOptions,
+  { protocol, method, service, fresh }: Question,
+  answer: WireResponse,
+  asked: number,
+  answered: number,
+): string {
+  const names = ["all", service.name, `${service.name}:${service.port}`];
+  // Whoever is marked while the service is asked is down, however long ago that was.
+  const decided = Math.max(asked, answered - TRANSIT_MS);
+  const marked = downtimes.judge(names, answer, method, decided, answered);
+  if (marked === "wrong") return "wrong";
+  if (marked === "right") return "down by an operator";
+  if (protocol === "spool") {
+    return answer.status === 200 && answer.body === "" ? "up by the spool" : "wrong";
+  }
+  const since = fresh ? asked : asked - CACHE_MS;
+  if (service.isTrue(protocol, method, answer, since, answered, fresh)) {
+    return answer.status === 200 ? "up by the service" : "down by the service";
+  }
+  // On a machine that is too busy a service may be too late: that is down, and never wrong.
+  return answer.status === 503 && /timed out/.test(answer.body) ? "late" : "wrong";
+}
+
+function told(
+  { bytes, service }: Question,
+  { status, body }: WireResponse,
+  asked: number,
+  answered: number,
+): string {
+  return `to ${JSON.stringify(bytes)}, asked at ${asked} ms and answered at ${answered} ms: ` +
+    `${status} ${JSON.stringify(body)}: ${service.name} is ${service.state}`;
+}

@@ -1,0 +1,77 @@
+import { assertEquals } from "../assert.ts";
+import { Downtimes } from "./downtimes.ts";
+
+const LINE = "Service web in down state: maint";
+const DOWN = { status: 503, body: LINE };
+const UP = { status: 200, body: "" };
+
+/** What answers are that were asked for and came at once. */
+function judged(downtimes: Downtimes, names = ["all", "web"], from = performance.now()): string[] {
+  const now = performance.now();
+  return [DOWN, UP].map((answer) => downtimes.judge(names, answer, "GET", from, now));
+}
+
+Deno.test("What nobody marked is not down", () => {
+  assertEquals(judged(new Downtimes()), ["wrong", "not marked"]);
+});
+
+Deno.test("While something is marked it may be down, and once that is seen it must be", () => {
+  const downtimes = new Downtimes();
+  const seen = downtimes.marking("web", LINE, undefined);
+  const before = performance.now();
+  assertEquals(judged(downtimes), ["right", "not marked"]);
+  seen();
+  assertEquals(judged(downtimes), ["right", "wrong"]);
+  // Who asked before may have been answered before.
+  assertEquals(judged(downtimes, ["web"], before), ["right", "not marked"]);
+});
+
+Deno.test("While something is lifted it may be up, and once that is seen it must be", async () => {
+  const downtimes = new Downtimes();
+  downtimes.marking("web", LINE, undefined)();
+  const gone = downtimes.lifting("web");
+  await passed();
+  assertEquals(judged(downtimes), ["right", "not marked"]);
+  gone();
+  await passed();
+  assertEquals(judged(downtimes), ["wrong", "not marked"]);
+});
+
+Deno.test("What is marked again is not up for a moment, whichever line tells of it", async () => {
+  const downtimes = new Downtimes();
+  downtimes.marking("web", "Service web in down state: before", undefined)();
+  const before = { status: 503, body: "Service web in down state: before" };
+  const seen = downtimes.marking("web", LINE, undefined);
+  const ask = () => {
+    const now = performance.now();
+    return downtimes.judge(["web"], before, "GET", now, now);
+  };
+  assertEquals(judged(downtimes), ["right", "wrong"]);
+  assertEquals(ask(), "right");
+  seen();
+  await passed();
+  assertEquals(judged(downtimes), ["right", "wrong"]);
+  assertEquals(ask(), "wrong");
+});
+
+Deno.test("What ends by itself must be up when its time is over", async () => {
+  const downtimes = new Downtimes();
+  downtimes.marking("web", LINE, Date.now() / 1000 + 0.2)();
+  assertEquals(judged(downtimes), ["right", "wrong"]);
+  await new Promise((resolve) => setTimeout(resolve, 400));
+  assertEquals(judged(downtimes), ["wrong", "not marked"]);
+});
+
+Deno.test("What is asked for first is told of", () => {
+  const downtimes = new Downtimes();
+  downtimes.marking("web", LINE, undefined)();
+  downtimes.marking("all", "Service all in down state: gone", undefined)();
+  assertEquals(judged(downtimes), ["wrong", "wrong"]);
+  assertEquals(judged(downtimes, ["web"]), ["right", "wrong"]);
+  assertEquals(judged(downtimes, ["api"]), ["wrong", "not marked"]);
+});
+
+/** Lets a moment pass that this clock can see. */
+function passed(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 2));
+}

@@ -1,0 +1,136 @@
+/**
+ * Operators, who mark services down and up by hactl and by POST.
+ *
+ * @module
+ */
+
+import { main as hactl } from "../../cli/hactl.ts";
+import type { Dice } from "../load/dice.ts";
+import { downLine } from "../load/down_line.ts";
+import type { Daemon } from "../programs.ts";
+import type { Downtimes } from "./downtimes.ts";
+
+/** How often a machine may be too busy for the daemon to answer hactl within its second. */
+const EXCUSES = 20;
+
+/** What an operator works with. */
+export interface OperatorOptions {
+  /** The daemon. */
+  readonly daemon: Daemon;
+  /** Where what is marked is told. */
+  readonly downtimes: Downtimes;
+  /** Chance. */
+  readonly dice: Dice;
+  /** Ends the work. */
+  readonly signal: AbortSignal;
+  /** The service that nobody else marks. */
+  readonly service: string;
+  /** The port of it that may be marked by itself; 0 for none. */
+  readonly port: number;
+  /** How long a downtime and what follows it last at most, in milliseconds. */
+  readonly longest: { readonly down: number; readonly up: number };
+}
+
+/**
+ * Works until told to stop, and leaves everything up.
+ *
+ * @param options What to work with.
+ * @returns How often something was marked.
+ */
+export async function operate(options: OperatorOptions): Promise<number> {
+  const { dice, signal, port, longest } = options;
+  let marked = 0;
+  while (!signal.aborted) {
+    await rest(dice.below(longest.up), signal);
+    const part = port !== 0 && dice.percent(40) ? port : 0;
+    // Marked again, it must not be up for a moment.
+    for (let times = dice.percent(30) ? 2 : 1; times > 0; times--) {
+      const ends = dice.percent(30);
+      const expiration = ends
+        ? Date.now() / 1000 + dice.between(200, longest.down) / 1000
+        : undefined;
+      await mark(options, part, `${options.service} ${marked++}`, expiration);
+      await rest(dice.below(longest.down), signal);
+    }
+    await lift(options, part);
+  }
+  return marked;
+}
+
+/** Waits, but not when it is time to stop. */
+export function rest(milliseconds: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, milliseconds);
+    signal.addEventListener("abort", done);
+  });
+}
+
+async function mark(
+  options: OperatorOptions,
+  port: number,
+  reason: string,
+  expiration: number | undefined,
+): Promise<void> {
+  const { dice, downtimes, service } = options;
+  const creation = dice.percent(50) ? Math.floor(Date.now() / 1000) : undefined;
+  const post = dice.percent(50);
+  const line = downLine(service, reason, post ? creation : undefined, expiration);
+  const seen = downtimes.marking(nameOf(service, port), line, expiration);
+  if (post) {
+    await change(options, port, {
+      status: "down",
+      reason,
+      ...creation === undefined ? {} : { creation: String(creation) },
+      ...expiration === undefined ? {} : { expiration: String(expiration) },
+    });
+  } else {
+    const until = expiration === undefined ? [] : ["-e", String(expiration)];
+    await byHactl(options, "down", port, ["-r", reason, ...until]);
+  }
+  seen();
+}
+
+async function lift(options: OperatorOptions, port: number): Promise<void> {
+  const { dice, downtimes, service } = options;
+  const gone = downtimes.lifting(nameOf(service, port));
+  if (dice.percent(50)) await change(options, port, { status: "up" });
+  else await byHactl(options, "up", port, []);
+  gone();
+}
+
+function nameOf(service: string, port: number): string {
+  return port === 0 ? service : `${service}:${port}`;
+}
+
+async function change(
+  { daemon, service }: OperatorOptions,
+  port: number,
+  fields: Record<string, string>,
+): Promise<void> {
+  const body = new URLSearchParams(fields);
+  const headers = { connection: "close" };
+  const url = daemon.url(`/spool/${service}/${port}/status`);
+  const response = await fetch(url, { method: "POST", body, headers });
+  const text = await response.text();
+  if (response.status !== 200) throw new Error(`POST for ${service}: ${response.status} ${text}`);
+}
+
+/** By hactl's own code, until it is content. */
+async function byHactl(
+  { daemon, service }: OperatorOptions,
+  how: "down" | "up",
+  port: number,
+  args: readonly string[],
+): Promise<void> {
+  const part = port === 0 ? [] : ["-P", String(port)];
+  const where = ["-p", String(daemon.port), "--spool-root", daemon.spool];
+  for (let excuses = 0; await hactl([how, service, ...part, ...args, ...where]) !== 0; excuses++) {
+    if (excuses === EXCUSES) throw new Error(`hactl ${how} ${service} always complains`);
+  }
+}
