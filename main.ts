@@ -12,8 +12,8 @@ import {
   loadSettings,
   type Settings,
 } from "./src/config.ts";
-import { countDescriptors, DescriptorsError, ensureDescriptors } from "./src/descriptors.ts";
-import { EventLoop, type LoopOptions, StartError } from "./src/event_loop.ts";
+import { DescriptorCounter, DescriptorsError, ensureDescriptors } from "./src/descriptors.ts";
+import { DESCRIPTORS_PER_LOOP, EventLoop, type LoopOptions, StartError } from "./src/event_loop.ts";
 import { type FaultCounts, noFaults } from "./src/faults.ts";
 import { type CommandLine, parseFlags, UsageError, wholeNumber } from "./src/flags.ts";
 import { type DaemonLog, type Log, LogError, openLogOf, surviveFaults } from "./src/log.ts";
@@ -77,9 +77,6 @@ async function optionsOf(line: CommandLine): Promise<Options> {
 /** More event loops than any host has processors would only cost memory. */
 const MAX_PROCESSES = 256;
 
-/** How many file descriptors an event loop may use for connections that may hang, where there are so many. */
-const DESCRIPTORS_PER_LOOP = 1024;
-
 /** For how many event loops there have to be so many: to find out takes 10 ms for each. */
 const MAX_LOOPS_COUNTED = 4;
 
@@ -104,13 +101,12 @@ async function serve(
 ): Promise<Serving> {
   const { spoolRoot } = options;
   await ensureDescriptors(settings.config.rlimit_nofile, spoolRoot);
-  const descriptors = countDescriptors(
-    DESCRIPTORS_PER_LOOP * Math.min(processes, MAX_LOOPS_COUNTED),
-    spoolRoot,
-  );
-  const loops = { ...options, descriptors };
-  if (processes > 1) return await Supervisor.start(processes, loops, settings, log);
-  const loop = new EventLoop(loops, settings, log, undefined, faults);
+  if (processes > 1) {
+    const enough = DESCRIPTORS_PER_LOOP * Math.min(processes, MAX_LOOPS_COUNTED);
+    const descriptors = new DescriptorCounter(enough, spoolRoot).count();
+    return await Supervisor.start(processes, { ...options, descriptors }, settings, log);
+  }
+  const loop = new EventLoop({ ...options, descriptors: null }, settings, log, undefined, faults);
   const addresses = loop.listen();
   return { addresses, configure: (settings) => loop.configure(settings), stop: () => loop.stop() };
 }

@@ -54,11 +54,22 @@ export class Connection implements Disposable {
    */
   static async open(hostname: string, port: number, signal: AbortSignal): Promise<Connection> {
     signal.throwIfAborted();
-    const connecting = AbortSignal.any([signal]);
+    // AbortSignal.any() would do, and take three times as long: 3 of the 75 µs of a tcp check.
+    const connecting = new AbortController();
     // Deno asks the signal again when it has connected, and if it throws then, the socket is open
     // and nobody has it to close it.
-    connecting.throwIfAborted = () => {};
-    const socket = await orReason(signal, Deno.connect({ hostname, port, signal: connecting }));
+    connecting.signal.throwIfAborted = () => {};
+    const giveUp = () => connecting.abort(signal.reason);
+    signal.addEventListener("abort", giveUp, { once: true });
+    let socket;
+    try {
+      socket = await Deno.connect({ hostname, port, signal: connecting.signal });
+    } catch (error) {
+      signal.throwIfAborted();
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", giveUp);
+    }
     if (signal.aborted) {
       socket.close();
       throw signal.reason;

@@ -1,6 +1,6 @@
 import { type CheckerOptions, protocols } from "./checkers/mod.ts";
 import type { Identity, Settings } from "./config.ts";
-import type { DescriptorSupply } from "./descriptors.ts";
+import { DescriptorCounter, type DescriptorSupply } from "./descriptors.ts";
 import { type FaultCounts, noFaults } from "./faults.ts";
 import type { Log } from "./log.ts";
 import { Networks } from "./networks.ts";
@@ -36,9 +36,12 @@ export interface LoopOptions {
   readonly shared: boolean;
   /** What the daemon may do. */
   readonly permissions: PermissionsInForce;
-  /** How many file descriptors there are, for all event loops together. */
-  readonly descriptors: DescriptorSupply;
+  /** How many file descriptors there are for all event loops together; null for one that counts them itself. */
+  readonly descriptors: DescriptorSupply | null;
 }
+
+/** How many file descriptors an event loop may use for connections that may hang, where there are so many. */
+export const DESCRIPTORS_PER_LOOP = 1024;
 
 /** Thrown when the daemon cannot start as it was told to. */
 export class StartError extends Error {
@@ -166,7 +169,7 @@ export class EventLoop {
    * @throws {StartError} If a port cannot be had.
    */
   listen(): Deno.NetAddr[] {
-    const { address: hostname, ports, shared, descriptors, spoolRoot: path } = this.#options;
+    const { address: hostname, ports, shared, spoolRoot: path } = this.#options;
     const log = this.#log;
     for (const port of ports) {
       try {
@@ -177,6 +180,8 @@ export class EventLoop {
         throw cannotListen(hostname, port, error);
       }
     }
+    const known = this.#options.descriptors ?? undefined;
+    const descriptors = new DescriptorCounter(DESCRIPTORS_PER_LOOP, path, known);
     this.#guardian = new Guardian({ listeners: this.#listeners, descriptors, path, log });
     return this.#listeners.map(({ addr }) => addr);
   }

@@ -1,3 +1,4 @@
+import { soon } from "./soon.ts";
 import { VERSION } from "./version.ts";
 
 /** How often the event loop is asked how late it is, in milliseconds. */
@@ -19,16 +20,17 @@ export interface RuntimeReport {
 
 /** Measures how late an event loop's timers are. */
 export class EventLoopDelay implements Disposable {
-  readonly #timer: ReturnType<typeof setInterval>;
-  #due = performance.now() + SAMPLE_MS;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #isOver = false;
+  #due = 0;
   #samples = 0;
   #last = 0;
   #sum = 0;
   #max = 0;
 
-  /** Begins to measure, until it is disposed of. `Deno.unrefTimer` would take 10 ms of the start. */
+  /** Begins to measure. It does not keep a program from ending. */
   constructor() {
-    this.#timer = setInterval(() => this.#sample(), SAMPLE_MS);
+    soon(() => this.#begin());
   }
 
   /** What has been measured, in milliseconds. */
@@ -39,7 +41,15 @@ export class EventLoopDelay implements Disposable {
 
   /** Ends measuring. */
   [Symbol.dispose](): void {
+    this.#isOver = true;
     clearInterval(this.#timer);
+  }
+
+  #begin(): void {
+    if (this.#isOver) return;
+    this.#due = performance.now() + SAMPLE_MS;
+    this.#timer = setInterval(() => this.#sample(), SAMPLE_MS);
+    Deno.unrefTimer(this.#timer);
   }
 
   #sample(): void {

@@ -24,6 +24,9 @@ export type Question = {
   [Kind in keyof Questions]: { readonly kind: Kind; readonly detail: Questions[Kind] };
 }[keyof Questions];
 
+/** The first module of an event loop. Where modules are bundled, each keeps its path from the bundle on. */
+const WORKER = import.meta.url.endsWith(".ts") ? "./worker.ts" : "./src/worker.js";
+
 /** How long an event loop may take to answer another, in milliseconds. Who takes longer is left out. */
 const PATIENCE_MS = 1000;
 
@@ -115,7 +118,7 @@ export class Supervisor {
   }
 
   #spawn(): Promise<readonly Deno.NetAddr[]> {
-    const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+    const worker = new Worker(new URL(WORKER, import.meta.url), { type: "module" });
     this.#workers.add(worker);
     return new Promise((resolve, reject) => {
       let listens = false;

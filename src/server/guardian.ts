@@ -1,6 +1,7 @@
-import type { DescriptorSupply } from "../descriptors.ts";
+import type { DescriptorCounter } from "../descriptors.ts";
 import type { Log } from "../log.ts";
 import { Seldom } from "../seldom.ts";
+import { soon } from "../soon.ts";
 import type { Listener } from "./listener.ts";
 
 /** When a {@linkcode Guardian} acts. Times are in milliseconds. */
@@ -34,7 +35,7 @@ export interface GuardianOptions {
   /** Whom it guards: all that this event loop listens with. */
   readonly listeners: readonly Listener[];
   /** How many descriptors there are. */
-  readonly descriptors: DescriptorSupply;
+  readonly descriptors: Pick<DescriptorCounter, "supply">;
   /** A file or folder that may be opened. */
   readonly path: string;
   /** Where its acts are told. */
@@ -74,6 +75,7 @@ export class Guardian implements Disposable {
   readonly #acts = new Seldom();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #probe: Probe = () => 0;
+  #isOver = false;
   #lowest = 0;
   #unchanged = 0;
 
@@ -85,23 +87,30 @@ export class Guardian implements Disposable {
   constructor(options: GuardianOptions) {
     this.#options = options;
     this.#times = options.times ?? GUARDIAN_TIMES;
-    this.#schedule(this.#times.look);
-    openProbe(options).then((probe) => this.#probe = probe);
+    soon(() => void this.#begin());
   }
 
   /** Looks no more. */
   [Symbol.dispose](): void {
+    this.#isOver = true;
     clearTimeout(this.#timer);
   }
 
+  async #begin(): Promise<void> {
+    this.#probe = await openProbe(this.#options);
+    if (!this.#isOver) this.#look();
+  }
+
   #schedule(delay: number): void {
+    if (this.#isOver) return;
     this.#timer = setTimeout(() => this.#look(), delay);
     Deno.unrefTimer(this.#timer);
   }
 
   #look(): void {
-    const { listeners, descriptors: { count, isAll } } = this.#options;
+    const { listeners, descriptors } = this.#options;
     const lowest = this.#probe();
+    const { count, isAll } = descriptors.supply(lowest);
     this.#unchanged = lowest === this.#lowest ? this.#unchanged + 1 : 0;
     this.#lowest = lowest;
     // A request that is being answered has a connection, and mostly a check has another. Where there
@@ -139,7 +148,7 @@ export class Guardian implements Disposable {
 }
 
 /** Deno's own files do not tell their descriptors' numbers. */
-async function openProbe({ path, descriptors: { count } }: GuardianOptions): Promise<Probe> {
+async function openProbe({ path }: GuardianOptions): Promise<Probe> {
   const { closeSync, openSync } = await import("node:fs");
   return () => {
     try {
@@ -148,7 +157,7 @@ async function openProbe({ path, descriptors: { count } }: GuardianOptions): Pro
       return descriptor;
     } catch (error) {
       // While the path cannot be opened, nothing is known. A server that falls is then served anew.
-      return (error as { code?: string }).code === "EMFILE" ? count : 0;
+      return (error as { code?: string }).code === "EMFILE" ? Infinity : 0;
     }
   };
 }

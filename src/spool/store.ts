@@ -45,6 +45,7 @@ export interface StoredRecord {
 export class SpoolStore {
   /** The folder. */
   readonly root: string;
+  #buffer: Uint8Array<ArrayBuffer> | undefined;
 
   /** @param root The folder. */
   constructor(root: string) {
@@ -103,7 +104,7 @@ export class SpoolStore {
       return unreadable(`it is longer than ${MAX_RECORD_BYTES} bytes`);
     }
     try {
-      const content = readStart(path);
+      const content = this.#readStart(path);
       return { record: parseRecord(content), fault: faultOf(content) };
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return undefined;
@@ -175,6 +176,21 @@ export class SpoolStore {
     }
   }
 
+  /** The file may have grown since it was measured; no more of it is read than is of use. */
+  #readStart(path: string): string {
+    using file = Deno.openSync(path);
+    // Read at once, so that one buffer serves all: to make one takes as long as to read.
+    const buffer = this.#buffer ??= new Uint8Array(MAX_RECORD_BYTES);
+    let length = 0;
+    for (;;) {
+      const read = file.readSync(buffer.subarray(length)) ?? 0;
+      length += read;
+      // What does not fill the buffer is all there is.
+      if (read === 0 || length < buffer.length) break;
+    }
+    return decoder.decode(buffer.subarray(0, length));
+  }
+
   async #lock(): Promise<Disposable & { held: boolean; folder: Deno.FsFile }> {
     const folder = await Deno.open(this.root);
     try {
@@ -192,6 +208,8 @@ export class SpoolStore {
   }
 }
 
+const decoder = new TextDecoder();
+
 function lstat(path: string): Deno.FileInfo | undefined {
   try {
     return Deno.lstatSync(path);
@@ -204,19 +222,6 @@ function lstat(path: string): Deno.FileInfo | undefined {
 function unreadable(why: string): StoredRecord {
   const reason = `the record cannot be read: ${why}`;
   return { record: { reason, expiration: null, creation: null }, fault: reason };
-}
-
-/** The file may have grown since it was measured; no more of it is read than is of use. */
-function readStart(path: string): string {
-  using file = Deno.openSync(path);
-  const buffer = new Uint8Array(MAX_RECORD_BYTES);
-  let length = 0;
-  for (;;) {
-    const read = file.readSync(buffer.subarray(length));
-    if (read === null || read === 0) break;
-    length += read;
-  }
-  return new TextDecoder().decode(buffer.subarray(0, length));
 }
 
 /** Removes a file, and tells whether it was there. */

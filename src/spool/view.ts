@@ -1,4 +1,5 @@
 import type { Log } from "../log.ts";
+import { soon } from "../soon.ts";
 import type { Downtime, SpoolIndex } from "./index.ts";
 import { parseRecordName } from "./names.ts";
 import type { SpoolRecord } from "./record.ts";
@@ -223,7 +224,9 @@ export class SpoolView implements Disposable {
     } catch (error) {
       this.#tellPolling("cannot watch", told(error));
     }
-    this.#schedule();
+    // What is watched can wait to be looked after.
+    if (this.#watcher === undefined || this.#timer !== undefined) this.#schedule();
+    else soon(() => this.#timer === undefined && !this.#closed && this.#schedule());
   }
 
   #stopWatching(): void {

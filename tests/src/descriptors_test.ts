@@ -1,4 +1,4 @@
-import { countDescriptors, ensureDescriptors } from "../../src/descriptors.ts";
+import { DescriptorCounter, ensureDescriptors } from "../../src/descriptors.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { run, TempFolder } from "../programs.ts";
 
@@ -55,20 +55,20 @@ for (const { limit, wanted, says } of CASES) {
   });
 }
 
-Deno.test("countDescriptors() looks for no more than it is told to, and closes all that it opened", () => {
+Deno.test("a counter looks for no more than it is told to, and closes all that it opened", () => {
   for (let times = 0; times < 100; times++) {
-    assertEquals(countDescriptors(100, "/"), { count: 100, isAll: false });
+    assertEquals(new DescriptorCounter(100, "/").count(), { count: 100, isAll: false });
   }
 });
 
-Deno.test("countDescriptors() leaves a path that cannot be opened to who needs it", () => {
-  assertEquals(countDescriptors(100, "/nowhere"), { count: 100, isAll: false });
+Deno.test("a counter leaves a path that cannot be opened to who needs it", () => {
+  assertEquals(new DescriptorCounter(100, "/nowhere").count(), { count: 100, isAll: false });
 });
 
-Deno.test("countDescriptors() finds how many there are", async () => {
+Deno.test("a counter finds how many there are", async () => {
   const code = `
-    import { countDescriptors } from "${MODULE}";
-    console.log(JSON.stringify([countDescriptors(1000, "/"), countDescriptors(1000, "/")]));
+    import { DescriptorCounter } from "${MODULE}";
+    console.log(JSON.stringify([new DescriptorCounter(1000, "/").count(), new DescriptorCounter(1000, "/").count()]));
   `;
   const { stdout, stderr } = await run("sh", [
     ...["-c", 'ulimit -n 300 && exec "$@"', "sh"],
@@ -79,4 +79,29 @@ Deno.test("countDescriptors() finds how many there are", async () => {
   assertEquals(first, second);
   assert(first.isAll);
   assert(first.count > 200 && first.count < 300, stdout);
+});
+
+Deno.test("a counter finds out what there is once it matters, and never again", async () => {
+  using folder = new TempFolder();
+  const code = `
+    import { DescriptorCounter } from "${MODULE}";
+    const path = ${JSON.stringify(folder.path)};
+    const counter = new DescriptorCounter(1024, path);
+    const few = counter.supply(63);
+    const none = counter.supply(Infinity);
+    const { count, isAll } = counter.supply(64);
+    const again = counter.supply(900);
+    console.log(JSON.stringify([
+      few.count === Infinity, none, Math.abs(count - 250) < 50, isAll, again.count === count,
+    ]));
+  `;
+  const { stdout, stderr } = await run("sh", [
+    ...["-c", 'ulimit -n 200 && exec "$@"', "sh"],
+    ...[Deno.execPath(), "eval", code],
+  ]);
+  assertEquals({ stdout: stdout.trim(), stderr }, {
+    // What is in use is believed: 64 and what is left of 200.
+    stdout: '[true,{"count":0,"isAll":true},true,true,true]',
+    stderr: "",
+  });
 });

@@ -42,7 +42,7 @@ class Guarded implements AsyncDisposable {
     this.#listener = new Listener({ ...place, identity: null, router, counters, log });
     this.#guardian = new Guardian({
       listeners: [this.#listener],
-      descriptors: { count, isAll },
+      descriptors: { supply: () => ({ count, isAll }) },
       path,
       log,
       times: { ...GUARDIAN_TIMES, look: 5, leastAge: 0, mostAge: NEVER, ...times },
