@@ -1,14 +1,22 @@
+import { daemonFlags } from "../../src/permissions.ts";
 import { VERSION } from "../../src/version.ts";
-import { assertEquals } from "../assert.ts";
-import { run, TempFolder } from "../programs.ts";
+import { assertEquals, assertMatch } from "../assert.ts";
+import { Daemon, run, TempFolder } from "../programs.ts";
+import { MariaDb, MARIADB_PROGRAMS } from "../servers/mariadb.ts";
+import { serverTest } from "../servers/mod.ts";
 
 const INSTALL = new URL("../../deploy/install.ts", import.meta.url).pathname;
 
-Deno.test("what is installed without compiling runs under its names", async () => {
-  using folder = new TempFolder();
-  const args = ["run", "--no-prompt", "--allow-run", INSTALL, folder.path];
+async function install(folder: string): Promise<void> {
+  const permissions = ["--allow-run", "--allow-read", "--allow-write"];
+  const args = ["run", "--no-prompt", ...permissions, INSTALL, folder];
   const { code, stderr } = await run(Deno.execPath(), args);
   assertEquals(code, 0, stderr);
+}
+
+Deno.test("what is installed without compiling runs under its names", async () => {
+  using folder = new TempFolder();
+  await install(folder.path);
 
   // The scripts run whatever is called deno.
   const bin = folder.file("bin");
@@ -23,3 +31,39 @@ Deno.test("what is installed without compiling runs under its names", async () =
     stderr: "hactl: down needs the name of a service (hactl --help tells more)\n",
   });
 });
+
+Deno.test("what is installed starts Deno's Node layer no sooner than it is needed", async () => {
+  using folder = new TempFolder();
+  await install(folder.path);
+  for (const program of ["main.js", "cli/hactl.js"]) {
+    const code = Deno.readTextFileSync(folder.file(`lib/hacheck/src/${program}`));
+    const imported = [...code.matchAll(/\bfrom\s*"(node:[^"]+)"|\bimport\s*"(node:[^"]+)"/g)];
+    assertEquals(imported.map(([found]) => found), [], program);
+  }
+});
+
+serverTest(
+  "what is installed checks, with several event loops too, and by what is bundled apart",
+  MARIADB_PROGRAMS,
+  async () => {
+    using folder = new TempFolder();
+    await install(folder.path);
+    await using server = await MariaDb.start();
+    const { port } = server;
+    const project = folder.file("lib/hacheck/");
+    for (const loops of ["1", "2"]) {
+      await using daemon = await Daemon.start({
+        entry: `${project}src/main.js`,
+        config: "mysql_username: nobody\nmysql_password: wrong\n",
+        grants: daemonFlags({ project }).filter((flag) => flag.startsWith("--allow-read")),
+        args: ["-n", loops],
+      });
+      const { status, body } = await daemon.get(`/mysql/db/${port}`);
+      assertEquals(status, 500, body);
+      assertMatch(body, /^MySQL sez .*Access denied/);
+      assertEquals((await daemon.get(`/tcp/db/${port}`)).status, 200);
+      // Nobody listens there: the other library has been loaded, too.
+      assertMatch((await daemon.get("/postgres/db/1")).body, /No PostgreSQL|refused/i);
+    }
+  },
+);
