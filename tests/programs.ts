@@ -65,6 +65,8 @@ export interface DaemonOptions {
   readonly allGrants?: (spool: string) => readonly string[];
   /** The port it listens on, for one that does not log on stderr that it listens. */
   readonly port?: number;
+  /** Its first module; that of the checkout, if not given. */
+  readonly entry?: string;
   /** A program that runs it, with its arguments, such as `sh -c 'ulimit …; exec "$@"' sh`. */
   readonly wrapper?: readonly string[];
 }
@@ -105,7 +107,7 @@ export class Daemon implements AsyncDisposable {
     }
     const [command, ...rest] = [
       ...options.wrapper ?? [],
-      ...[Deno.execPath(), "run", ...grants, `${ROOT}main.ts`, ...args],
+      ...[Deno.execPath(), "run", ...grants, options.entry ?? `${ROOT}main.ts`, ...args],
     ];
     const process = new Deno.Command(command!, {
       args: rest,

@@ -61,11 +61,13 @@ export function freePort(): number {
  * @param what What is waited for, for the message.
  * @param holds Tells whether it holds. Where it throws, it does not.
  * @param patience For how many milliseconds at most.
+ * @param rest How many milliseconds to wait before it is asked again.
  */
 export async function until(
   what: string,
   holds: () => boolean | Promise<boolean>,
   patience = 20_000,
+  rest = 10,
 ): Promise<void> {
   const start = performance.now();
   let last: unknown;
@@ -76,7 +78,7 @@ export async function until(
     } catch (error) {
       last = error;
     }
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    await new Promise((resolve) => setTimeout(resolve, rest));
   }
   throw new Error(`still not: ${what}`, { cause: last });
 }

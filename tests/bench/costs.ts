@@ -1,0 +1,240 @@
+/**
+ * The rows that tell what the programs cost: memory, start, and the time until a downtime is seen.
+ *
+ * @module
+ */
+
+import { flagsOf, hactlGrants } from "../../src/permissions.ts";
+import { run, TempFolder } from "../programs.ts";
+import { RawConnection } from "../raw.ts";
+import { freePort, until } from "../servers/mod.ts";
+import { compared, inTurns, isWithin, type Limit, median, rounded } from "./compare.ts";
+import { manyRecords } from "./conditions.ts";
+import { askForManyThings } from "./many.ts";
+import type { Options, Row } from "./rows.ts";
+import { daemonCommand, rivalCommand, type Server, startDaemon, startRival } from "./servers.ts";
+import { wrk } from "./wrk.ts";
+
+/** How often a program is started: one start tells little. */
+const STARTS = 21;
+
+/** How often something is marked down to see how soon that shows. */
+const DOWNTIMES = 1000;
+
+/** The memory of the machine that a process holds (its resident set), in MiB. */
+async function memoryOf({ pid }: { readonly pid: number }): Promise<number> {
+  // Deno itself looks into /proc with all permissions only.
+  const { stdout } = await run("cat", [`/proc/${pid}/status`]);
+  return Number(/VmRSS:\s+(\d+)/.exec(stdout)![1]) / 1024;
+}
+
+/** Asks so many times, and tells what is held then. */
+async function memoryAfter(server: Server, requests: number, path: string): Promise<number> {
+  for (let asked = 0; asked < requests;) {
+    const url = `http://127.0.0.1:${server.port}${path}`;
+    asked += (await wrk({ url, connections: 32, seconds: 2 })).answers;
+  }
+  return await memoryOf(server);
+}
+
+function memoryRow(name: string, work: string, requests: number): Row {
+  const limit = { most: 1.5 };
+  return {
+    name,
+    work,
+    against: "a bare `Deno.serve` after the same",
+    limit,
+    measure: async (options) => {
+      const path = "/spool/web/0/status";
+      const measured = await inTurns(Math.min(options.rounds, 3), async () => {
+        await using daemon = await startDaemon(options, {});
+        await rest(1000);
+        return await memoryAfter(daemon, requests, path);
+      }, async () => {
+        await using bare = await startRival("bare");
+        await rest(1000);
+        return await memoryAfter(bare, requests, path);
+      });
+      return compared(measured, limit, "MiB");
+    },
+  };
+}
+
+const MEMORY_OF_MANY: Row = {
+  name: "memory-many",
+  work: "memory after 500,000 services, paths and client addresses",
+  against: "the same daemon before",
+  limit: { most: 48 },
+  measure: async (options) => {
+    await using daemon = await startDaemon(options, {});
+    await memoryAfter(daemon, 100_000, "/spool/web/0/status");
+    const before = await memoryOf(daemon);
+    await askForManyThings(daemon, 500_000);
+    const after = await memoryOf(daemon);
+    return {
+      own: `${rounded(after)} MiB`,
+      rival: `${rounded(before)} MiB`,
+      ratio: `+ ${rounded(after - before)} MiB`,
+      holds: isWithin(after - before, MEMORY_OF_MANY.limit),
+    };
+  },
+};
+
+const START: Row = {
+  name: "start",
+  work: "start to first answer",
+  against: "a bare `Deno.serve`",
+  limit: { most: 1.6 },
+  measure: async (options) => {
+    using spool = new TempFolder();
+    const measured = await inTurns(
+      STARTS,
+      () => timeToAnswer((port) => daemonCommand(options, spool.path, port)),
+      () => timeToAnswer((port) => rivalCommand("bare", port)),
+    );
+    return compared(measured, START.limit, "ms");
+  },
+};
+
+/** From the start of a server to its first answer, in milliseconds. */
+async function timeToAnswer(commandOn: (port: number) => readonly string[]): Promise<number> {
+  const port = freePort();
+  const [program, ...args] = commandOn(port);
+  const stdio = { stdin: "null", stdout: "null", stderr: "null" } as const;
+  const started = performance.now();
+  const process = new Deno.Command(program!, { args, ...stdio }).spawn();
+  try {
+    let took = 0;
+    // Refused until it listens, and reset while it finds out that nobody else has the port.
+    await until(
+      "it answers",
+      async () => {
+        using connection = await RawConnection.open(port);
+        await connection.send("GET /spool/web/0/status HTTP/1.0\r\n\r\n");
+        await connection.rest();
+        took = performance.now() - started;
+        return true;
+      },
+      20_000,
+      0.5,
+    );
+    return took;
+  } finally {
+    process.kill("SIGKILL");
+    await process.status;
+  }
+}
+
+const STATUS: Row = {
+  name: "hactl-status",
+  work: "`hactl status web`",
+  against: "an empty Deno program",
+  limit: { most: 1.5 },
+  measure: async (options) => {
+    using spool = new TempFolder();
+    const empty = new URL("./rivals/empty.ts", import.meta.url).pathname;
+    const measured = await inTurns(
+      STARTS,
+      () => timeOf(hactl(options, spool.path, "status", "web")),
+      () => timeOf(["run", "--no-prompt", empty]),
+    );
+    return compared(measured, STATUS.limit, "ms");
+  },
+};
+
+const DOWNED: Row = {
+  name: "hactl-downed",
+  work: "`hactl downed` with 10,000 records",
+  against: "`hactl status web`",
+  limit: { most: 5 },
+  measure: async (options) => {
+    using spool = new TempFolder();
+    manyRecords(spool.path, 10_000);
+    const measured = await inTurns(
+      STARTS,
+      () => timeOf(hactl(options, spool.path, "downed")),
+      () => timeOf(hactl(options, spool.path, "status", "web")),
+    );
+    return compared(measured, DOWNED.limit, "ms");
+  },
+};
+
+function hactl({ programs }: Options, spool: string, ...args: readonly string[]): string[] {
+  const flags = flagsOf(hactlGrants(spool));
+  return ["run", ...flags, programs.hactl, ...args, "--spool-root", spool];
+}
+
+/** How long Deno takes for a program, in milliseconds. */
+async function timeOf(args: readonly string[]): Promise<number> {
+  const started = performance.now();
+  const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [...args],
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).output();
+  if (code !== 0) throw new Error(`${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
+  return performance.now() - started;
+}
+
+function visibleRow(name: string, what: string, figure: (times: number[]) => number, limit: Limit) {
+  return {
+    name,
+    work: `down to visible under full load, ${what} of ${DOWNTIMES}`,
+    against: "—",
+    limit,
+    measure: async (options: Options) => {
+      const time = figure(await timesToVisible(options));
+      return { own: `${rounded(time)} ms`, rival: "", ratio: "", holds: isWithin(time, limit) };
+    },
+  };
+}
+
+/** From the return of rename() to the first answer that says down, in milliseconds. */
+async function timesToVisible(options: Options): Promise<number[]> {
+  await using daemon = await startDaemon(options, {});
+  using folder = new TempFolder();
+  const url = daemon.url("/spool/web/0/status");
+  let isOver = false;
+  const load = (async () => {
+    while (!isOver) await wrk({ url, connections: 32, seconds: 5 });
+  })();
+  const times: number[] = [];
+  try {
+    for (let i = 0; i < DOWNTIMES; i++) {
+      const name = `seen-${i}`;
+      // Not within the spool: the new name is the first that is to be seen of it.
+      const record = folder.write("record", '{"reason": "now"}');
+      Deno.renameSync(record, `${daemon.spool}/${name}`);
+      const renamed = performance.now();
+      for (;;) {
+        // On a connection that is there: to open one would be half of what is measured.
+        const { status, body } = await fetch(daemon.url(`/spool/${name}/0/status`));
+        await body?.cancel();
+        if (status === 503) break;
+      }
+      times.push(performance.now() - renamed);
+      await rest(5);
+    }
+  } finally {
+    isOver = true;
+    await load;
+  }
+  return times;
+}
+
+function rest(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+/** These rows. */
+export const costRows: readonly Row[] = [
+  memoryRow("memory", "memory after start", 0),
+  memoryRow("memory-million", "memory after 1,000,000 requests", 1_000_000),
+  MEMORY_OF_MANY,
+  START,
+  STATUS,
+  DOWNED,
+  visibleRow("visible-median", "median", median, { most: 2 }),
+  visibleRow("visible-worst", "worst", (times) => Math.max(...times), { most: 50 }),
+];
