@@ -199,6 +199,16 @@ export function parseConfig(content: string, path: string): LoadedConfig {
   };
 }
 
+/**
+ * The configuration where there is no file. It is what {@linkcode parseConfig} makes of an empty one,
+ * without the 2 ms that it takes.
+ */
+export function defaults(): Config {
+  const config: Record<string, unknown> = {};
+  for (const [key, { fallback }] of Object.entries(KEYS)) config[key] = fallback;
+  return config as Config;
+}
+
 function mappingOf(content: string, path: string): Record<string, unknown> {
   let value: unknown;
   try {
@@ -279,7 +289,7 @@ export function loadSettings(
   accept: (config: Config) => void = () => {},
 ): LoadedSettings {
   const loaded = path === null
-    ? parseConfig("", "")
+    ? { config: defaults(), unknownKeys: [] }
     : parseConfig(readText(path, "configuration"), path);
   const { config } = loaded;
   accept(config);

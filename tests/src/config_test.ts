@@ -1,4 +1,11 @@
-import { adviceOn, type Config, ConfigError, loadSettings, parseConfig } from "../../src/config.ts";
+import {
+  adviceOn,
+  type Config,
+  ConfigError,
+  defaults,
+  loadSettings,
+  parseConfig,
+} from "../../src/config.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
 import { TempFolder } from "../programs.ts";
 
@@ -442,4 +449,8 @@ Deno.test("the README names every key", () => {
     [...line.split("|")[1]!.matchAll(/`([a-z_]+)`/g)].map(([, key]) => key!)
   );
   assertEquals(named.sort(), Object.keys(DEFAULTS).sort());
+});
+
+Deno.test("defaults() are what an empty file says", () => {
+  assertEquals(defaults(), parseConfig("", "hacheck.yaml").config);
 });
