@@ -23,6 +23,9 @@ const REMEMBER_MS = 2000;
 /** How many faulty records are told of by name. */
 const MAX_NAMES = 10;
 
+/** For how long changes are followed before others have their turn, in milliseconds. */
+const TURN_MS = 5;
+
 /** What a {@linkcode SpoolView} works with. */
 export interface SpoolViewOptions {
   /** The files. The folder's path is absolute and has no `.` and `..`: events tell it so. */
@@ -256,11 +259,18 @@ export class SpoolView implements Disposable {
 
   async #follow(watcher: Deno.FsWatcher): Promise<void> {
     let why = "the watch ended";
+    let spent = 0;
     try {
       for await (const event of watcher) {
+        const began = performance.now();
         this.#missed = undefined;
         if (event.flag === "rescan") this.#reread();
         for (const path of event.paths) this.#changed(path, event.kind);
+        spent += performance.now() - began;
+        // Thousands of changes at once must not keep balancers waiting.
+        if (spent < TURN_MS) continue;
+        spent = 0;
+        await new Promise((resolve) => setTimeout(resolve, 0));
       }
     } catch (error) {
       why = told(error);
