@@ -42,6 +42,8 @@ export interface GuardianOptions {
   readonly log: Log;
   /** When it acts. */
   readonly times?: GuardianTimes;
+  /** Makes what tells how many descriptors are in use. */
+  readonly probe?: () => Promise<Probe>;
 }
 
 /** The share of the descriptors that may be in use before what hangs is cut. */
@@ -60,7 +62,7 @@ const REST_MS = 5;
 const QUIET_LOOKS = 2;
 
 /** Tells the lowest descriptor that is free: all below it are in use. */
-type Probe = () => number;
+export type Probe = () => number;
 
 /**
  * Sees to it that connections which hang neither use up the file descriptors nor live for ever.
@@ -97,7 +99,8 @@ export class Guardian implements Disposable {
   }
 
   async #begin(): Promise<void> {
-    this.#probe = await openProbe(this.#options);
+    const { path, probe = () => openProbe(path) } = this.#options;
+    this.#probe = await probe();
     if (!this.#isOver) this.#look();
   }
 
@@ -148,7 +151,7 @@ export class Guardian implements Disposable {
 }
 
 /** Deno's own files do not tell their descriptors' numbers. */
-async function openProbe({ path }: GuardianOptions): Promise<Probe> {
+async function openProbe(path: string): Promise<Probe> {
   const { closeSync, openSync } = await import("node:fs");
   return () => {
     try {

@@ -31,7 +31,20 @@ class Guarded implements AsyncDisposable {
   readonly recorded = new RecordedLog();
   readonly counters = nothingHappened();
 
-  constructor(times: Partial<GuardianTimes>, count = NEVER, isAll = true, path = "/") {
+  /**
+   * @param times When the guardian acts.
+   * @param count How many descriptors there are.
+   * @param isAll Whether there are no more.
+   * @param path What is opened to see how many are in use.
+   * @param inUse How many are; as many as there really are, if not given. Other tests use some, too.
+   */
+  constructor(
+    times: Partial<GuardianTimes>,
+    count = NEVER,
+    isAll = true,
+    path = "/",
+    inUse?: number,
+  ) {
     const { log } = this.recorded;
     const router: Router = ({ url }) =>
       url.endsWith("/slow")
@@ -44,6 +57,7 @@ class Guarded implements AsyncDisposable {
       listeners: [this.#listener],
       descriptors: { supply: () => ({ count, isAll }) },
       path,
+      ...inUse === undefined ? {} : { probe: () => Promise.resolve(() => inUse) },
       log,
       times: { ...GUARDIAN_TIMES, look: 5, leastAge: 0, mostAge: NEVER, ...times },
     });
@@ -165,15 +179,14 @@ Deno.test("however scarce descriptors are, a server that is too young is not rep
 
 Deno.test("scarce descriptors are no reason to cut what is being answered, all but used up ones are", async () => {
   {
-    await using scarce = new Guarded({ patience: NEVER }, Math.ceil(inUse() * 1.25) + 3 * MANY);
+    await using scarce = new Guarded({ patience: NEVER }, 100, true, "/", 80);
     const asked = await scarce.ask();
     await new Promise((resolve) => setTimeout(resolve, 300));
     scarce.answer();
     assertEquals(new Set(await Promise.all(asked)), new Set(["slow"]));
     assertEquals(scarce.counters.cut_requests, 0);
   }
-  // Used up by the requests themselves.
-  await using critical = new Guarded({ patience: NEVER }, inUse() + 2 * MANY);
+  await using critical = new Guarded({ patience: NEVER }, 100, true, "/", 90);
   const asked = await critical.ask();
   await until("some are cut", () => critical.counters.cut_requests > 0);
   critical.answer();
@@ -181,10 +194,8 @@ Deno.test("scarce descriptors are no reason to cut what is being answered, all b
 });
 
 Deno.test("descriptors that requests explain count as in use only where there are no more of them", async () => {
-  // Each request takes two here: who asks is in the same process.
-  const enough = Math.ceil((inUse() + SIDE_BY_SIDE + MANY) / 0.75);
   for (const isAll of [false, true]) {
-    await using guarded = new Guarded({ patience: NEVER }, enough, isAll);
+    await using guarded = new Guarded({ patience: NEVER }, 100, isAll, "/", 20 + 2 * MANY);
     await guarded.ask();
     if (isAll) {
       await until("servers are renewed", () => guarded.counters.renewals > 0);
