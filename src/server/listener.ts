@@ -87,7 +87,7 @@ export class Listener {
     const first = this.#serve(port);
     this.#servers.push(first);
     this.addr = first.addr;
-    this.#fill();
+    soon(() => this.#join());
   }
 
   /** For how long the oldest server has been listening, in milliseconds. */

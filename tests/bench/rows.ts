@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Daemon } from "../programs.ts";
+import { type Daemon, TempFolder } from "../programs.ts";
 import { changingRecords, hangingChecks } from "./conditions.ts";
 import { compared, inTurns, type Limit, type Result } from "./compare.ts";
 import { costRows } from "./costs.ts";
@@ -88,15 +88,28 @@ async function rates(
   rival: Target,
   limit: Limit,
   options: Options,
-  during: () => Promise<AsyncDisposable | null> = () => Promise.resolve(null),
+  { ofOwn = nothing, ofRival = nothing }: During = {},
 ): Promise<Result> {
   // The first answers, and those of a program not compiled yet, are nobody's measure.
   for (const target of [own, rival]) await bear(target, { ...options, seconds: 1 });
   const measured = await inTurns(options.rounds, async () => {
-    await using _condition = await during();
+    await using _condition = await ofOwn();
     return (await bear(own, options)).rate;
-  }, async () => (await bear(rival, options)).rate);
+  }, async () => {
+    await using _condition = await ofRival();
+    return (await bear(rival, options)).rate;
+  });
   return compared(measured, limit, "/s");
+}
+
+/** What goes on while hacheck is measured, and while the rival is. */
+interface During {
+  readonly ofOwn?: (() => Promise<AsyncDisposable | null>) | undefined;
+  readonly ofRival?: (() => Promise<AsyncDisposable | null>) | undefined;
+}
+
+function nothing(): Promise<null> {
+  return Promise.resolve(null);
 }
 
 function againstBare(hotPath: HotPath): Row {
@@ -129,6 +142,8 @@ interface Condition {
   readonly records?: number;
   /** What happens while it is measured. */
   readonly during?: (daemon: Daemon) => Promise<AsyncDisposable>;
+  /** What happens meanwhile that is not its business, and costs the machine as much. */
+  readonly elsewhere?: (folder: TempFolder) => Promise<AsyncDisposable>;
 }
 
 const CONDITIONS: readonly Condition[] = [
@@ -143,6 +158,7 @@ const CONDITIONS: readonly Condition[] = [
     when: "while 100 records a second change",
     limit: { least: 0.95 },
     during: (daemon) => changingRecords(daemon.spool, 100),
+    elsewhere: (folder) => changingRecords(folder.path, 100),
   },
   {
     name: "hanging-checks",
@@ -153,13 +169,14 @@ const CONDITIONS: readonly Condition[] = [
 ];
 
 function underCondition(condition: Condition, hotPath: HotPath): Row {
-  const { name, when, limit, records = 0, during } = condition;
+  const { name, when, limit, records = 0, during, elsewhere } = condition;
   return {
     name: `${hotPath.name}-${name}`,
     work: `${hotPath.work}, ${when}`,
-    against: "the same without",
+    against: elsewhere === undefined ? "the same without" : "the same, with that in another folder",
     limit,
     measure: async (options) => {
+      using folder = new TempFolder();
       await using service = await startService();
       const setup = { down: [DOWN], maxClients: 250 };
       await using daemon = await startDaemon(options, { ...setup, records });
@@ -169,7 +186,10 @@ function underCondition(condition: Condition, hotPath: HotPath): Row {
         hot(hotPath, rival, service.port),
         limit,
         options,
-        during === undefined ? undefined : () => during(daemon),
+        {
+          ofOwn: during && (() => during(daemon)),
+          ofRival: elsewhere && (() => elsewhere(folder)),
+        },
       );
     },
   };
