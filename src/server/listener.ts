@@ -1,7 +1,6 @@
 import type { Identity } from "../config.ts";
 import type { Log } from "../log.ts";
 import { Seldom } from "../seldom.ts";
-import { soon } from "../soon.ts";
 import type { Router } from "./router.ts";
 
 /** What a {@linkcode Listener} works with. */
@@ -87,7 +86,7 @@ export class Listener {
     const first = this.#serve(port);
     this.#servers.push(first);
     this.addr = first.addr;
-    soon(() => this.#join());
+    this.#fill();
   }
 
   /** For how long the oldest server has been listening, in milliseconds. */
@@ -165,16 +164,6 @@ export class Listener {
     const ended = (why: string) => this.#ended(server, why);
     server.finished.then(() => ended("it ended"), (error) => ended(told(error)));
     return server;
-  }
-
-  /** Lets the other servers listen, too. One is enough for the first answers. */
-  #join(): void {
-    if (this.#stopping || this.#retry !== undefined) return;
-    try {
-      this.#fill();
-    } catch (error) {
-      this.#again(told(error));
-    }
   }
 
   #fill(): void {
