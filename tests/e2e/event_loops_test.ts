@@ -240,10 +240,14 @@ Deno.test("an event loop that hangs does not keep the daemon from stopping", asy
     debug.run("setTimeout(() => { for (;;); });", debug.loops[0]);
   }
   await until("the other tells that it does not answer", async () => {
-    const signal = AbortSignal.timeout(3000);
-    const headers = { connection: "close" };
-    const response = await fetch(daemon.url("/debug/runtime"), { headers, signal });
-    return (await response.json()).event_loops.length === 1;
+    // About half of them come to the one that hangs.
+    const answers = await Promise.allSettled(Array.from({ length: 8 }, async () => {
+      const signal = AbortSignal.timeout(3000);
+      const headers = { connection: "close" };
+      const response = await fetch(daemon.url("/debug/runtime"), { headers, signal });
+      return (await response.json()).event_loops.length;
+    }));
+    return answers.some((answer) => answer.status === "fulfilled" && answer.value === 1);
   });
   daemon.kill("SIGTERM");
   let code: number | undefined;

@@ -1,5 +1,5 @@
 import { checkTcp } from "../../../src/checkers/tcp.ts";
-import { assertEquals, assertMatch } from "../../assert.ts";
+import { assert, assertEquals, assertMatch } from "../../assert.ts";
 import { ClosedPort, connectionsTo, FaultyServer, FullPort, silent } from "../../servers/faulty.ts";
 import { farOff, requestTo, testFaults } from "./checking.ts";
 
@@ -24,7 +24,9 @@ Deno.test("checkTcp() is down where connecting takes too long", async () => {
   assertEquals(code, 503);
   // Not when the system itself would have given up.
   assertMatch(message, /^Connection timed out after \d\.\d\ds$/);
-  assertEquals(await connectionsTo(full.port), before);
+  // Those that fill the port may have been given up meanwhile.
+  const after = await connectionsTo(full.port);
+  assert(after <= before, `${after} after ${before}`);
 });
 
 Deno.test("checkTcp() is down where its time is over before it begins", async () => {
