@@ -1,5 +1,5 @@
 import { Connection } from "../../src/connection.ts";
-import { assertEquals, assertRejects } from "../assert.ts";
+import { assert, assertEquals, assertRejects } from "../assert.ts";
 import {
   ClosedPort,
   connectionsTo,
@@ -64,7 +64,8 @@ Deno.test("Connection.open() ends with the deadline's reason while it connects",
   opening.then(() => hasEnded = true);
   await until("it has ended", () => hasEnded);
   assertEquals(await opening, reason);
-  assertEquals(await connectionsTo(full.port), before);
+  // Those that fill the port may have been given up meanwhile.
+  assert(await connectionsTo(full.port) <= before);
 });
 
 Deno.test("Connection.open() leaves nothing open whenever the deadline comes", async () => {
