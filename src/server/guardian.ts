@@ -20,12 +20,16 @@ export interface GuardianTimes {
   readonly scarcePatience: number;
 }
 
-/** The times that are in force where nobody says otherwise. No connection lives longer than `mostAge` and `patience` together. */
+/**
+ * The times that are in force where nobody says otherwise. No connection lives longer than `mostAge` and
+ * `patience` together. Each change of servers may cost a check its answer, so that they are rare where
+ * descriptors are plenty.
+ */
 export const GUARDIAN_TIMES: GuardianTimes = {
   look: 100,
   closeLook: 2,
   leastAge: 500,
-  mostAge: 300_000,
+  mostAge: 3_600_000,
   patience: 60_000,
   scarcePatience: 50,
 };
