@@ -63,10 +63,8 @@ export class Connection implements Disposable {
     signal.addEventListener("abort", giveUp, { once: true });
     let socket;
     try {
-      socket = await Deno.connect({ hostname, port, signal: connecting.signal });
-    } catch (error) {
-      signal.throwIfAborted();
-      throw error;
+      const options = { hostname, port, signal: connecting.signal };
+      socket = await orReason(signal, Deno.connect(options));
     } finally {
       signal.removeEventListener("abort", giveUp);
     }
