@@ -1,5 +1,11 @@
 import { until } from "./servers/mod.ts";
 
+/** How long what is said may go unanswered before it is said again, in milliseconds. */
+const HEARING_MS = 1000;
+
+/** How often it is said. */
+const MAX_TRIES = 20;
+
 /** A debugger in a daemon: it does to its event loops, and asks of them, what no request can. */
 export class Debugger implements AsyncDisposable {
   readonly #socket: WebSocket;
@@ -45,6 +51,8 @@ export class Debugger implements AsyncDisposable {
       flatten: true,
     });
     await until("all event loops are debugged", () => attached.#loops.size === loops);
+    // What is said to an event loop that has just come is not always heard.
+    for (const loop of attached.loops) await attached.run("0", loop);
     return attached;
   }
 
@@ -54,14 +62,13 @@ export class Debugger implements AsyncDisposable {
   }
 
   /**
-   * Runs code in an event loop, or in the daemon's main program.
+   * Runs code in an event loop, or in the daemon's main program. It may run twice.
    *
    * @param code The code.
    * @param loop Which event loop.
    */
-  run(code: string, loop?: string): void {
-    const session = loop === undefined ? undefined : this.#loops.get(loop);
-    this.#send("Runtime.evaluate", { expression: code }, session);
+  async run(code: string, loop?: string): Promise<void> {
+    await this.#evaluate({ expression: code }, loop);
   }
 
   /**
@@ -71,17 +78,13 @@ export class Debugger implements AsyncDisposable {
    * @param loop Which event loop.
    */
   async ask(expression: string, loop?: string): Promise<unknown> {
-    const session = loop === undefined ? undefined : this.#loops.get(loop);
-    const params = { expression, returnByValue: true };
-    const result = await new Promise((resolve) => {
-      this.#waiting.set(this.#send("Runtime.evaluate", params, session), resolve);
-    });
+    const result = await this.#evaluate({ expression, returnByValue: true }, loop);
     return (result as { result: { value: unknown } }).result.value;
   }
 
   /** Kills an event loop by a fault that nothing in it can catch. */
-  kill(loop: string): void {
-    this.run(
+  async kill(loop: string): Promise<void> {
+    await this.run(
       'Event.prototype.preventDefault = () => {}; setTimeout(() => { throw new Error("struck") });',
       loop,
     );
@@ -91,6 +94,28 @@ export class Debugger implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#socket.close();
     await this.#closed.promise;
+  }
+
+  /** Says it again until it is answered, or there is nobody left to answer. */
+  async #evaluate(params: Record<string, unknown>, loop?: string): Promise<unknown> {
+    const answer = Promise.withResolvers<unknown>();
+    const ids: number[] = [];
+    let result: unknown;
+    while (result === undefined && (loop === undefined || this.#loops.has(loop))) {
+      if (ids.length === MAX_TRIES) throw new Error(`unheard: ${params.expression}`);
+      const session = loop === undefined ? undefined : this.#loops.get(loop);
+      const id = this.#send("Runtime.evaluate", params, session);
+      this.#waiting.set(id, answer.resolve);
+      ids.push(id);
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const pause = new Promise<undefined>((resolve) =>
+        timer = setTimeout(() => resolve(undefined), HEARING_MS)
+      );
+      result = await Promise.race([answer.promise, pause]);
+      clearTimeout(timer);
+    }
+    for (const id of ids) this.#waiting.delete(id);
+    return result;
   }
 
   #send(method: string, params: Record<string, unknown>, sessionId?: string): number {

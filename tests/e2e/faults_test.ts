@@ -613,7 +613,7 @@ for (const { what, code, unforeseen } of SLIPS) {
     Deno.writeTextFileSync(`${daemon.spool}/api`, "maint");
     await answers(daemon, "api", down("api", "maint"));
 
-    debug.run(`globalThis.connect = Deno.connect; ${code}`);
+    await debug.run(`globalThis.connect ??= Deno.connect; ${code}`);
     for (const protocol of ["tcp", "http"]) {
       await until("the checker is struck", async () => {
         const { status } = await daemon.get(`/${protocol}/web/${port}`);
@@ -629,7 +629,7 @@ for (const { what, code, unforeseen } of SLIPS) {
       await daemon.logged(/ERROR a fault of hacheck's own: Error: struck/);
     }
 
-    debug.run("Deno.connect = globalThis.connect;");
+    await debug.run("Deno.connect = globalThis.connect;");
     await until(
       "it is up again",
       async () => (await daemon.get(`/tcp/web/${port}`)).status === 200,

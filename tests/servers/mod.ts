@@ -66,7 +66,7 @@ export function freePort(): number {
 export async function until(
   what: string,
   holds: () => boolean | Promise<boolean>,
-  patience = 20_000,
+  patience = 60_000,
   rest = 10,
 ): Promise<void> {
   const start = performance.now();
