@@ -9,10 +9,10 @@ import { type CommandContext, downLine, explained, subjectOf, tell } from "../co
 export async function downed({ store }: CommandContext): Promise<number> {
   try {
     const lines = [];
-    for (const name of store.list().sort()) {
-      const record = store.read(name)?.record;
-      if (record === undefined) continue;
-      if (isExpired(record, Date.now() / 1000)) await store.removeExpired(name).catch(() => {});
+    const now = Date.now() / 1000;
+    const stored = [...store.readAll()].sort(([one], [other]) => one < other ? -1 : 1);
+    for (const [name, { record }] of stored) {
+      if (isExpired(record, now)) await store.removeExpired(name).catch(() => {});
       else lines.push(downLine(subjectOf(name), record));
     }
     if (lines.length > 0) console.log(lines.join("\n"));
