@@ -2,7 +2,7 @@ import { createLRU } from "lru.min";
 import type { Verdict } from "./check.ts";
 
 /** How many results are kept at most. */
-export const MAX_ENTRIES = 10_000;
+export const MAX_ENTRIES = 4096;
 
 /** How many characters keys and results may take together. */
 export const MAX_CHARACTERS = 8 * 1024 * 1024;

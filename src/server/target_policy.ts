@@ -12,13 +12,13 @@ export interface TargetPolicyOptions {
 }
 
 /** Where nobody listens, whatever is listed: this network, multicast, broadcast and reserved. */
-const NOBODYS = networks("0.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4", "::/96", "ff00::/8");
+const NOBODYS = ["0.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4", "::/96", "ff00::/8"];
 
 /**
  * Where a machine is told, unasked for a password, what only it should know: link-local addresses,
  * and those at which clouds serve their metadata. A wide range was hardly meant to include them.
  */
-const GUARDED = networks(
+const GUARDED = [
   ...["169.254.0.0/16", "fe80::/10"],
   ...["100.100.100.200", "fd00:100::100:200"], // Alibaba
   ...["168.63.129.16"], // Azure
@@ -31,9 +31,9 @@ const GUARDED = networks(
   ...["64:ff9b::a9fe:0/112", "64:ff9b::6464:64c8", "64:ff9b::a83f:8110", "64:ff9b::c000:c0"],
   ...["64:ff9b:1::/48"],
   ...["2002:a9fe::/32", "2002:6464:64c8::/48", "2002:a83f:8110::/48", "2002:c000:c0::/48"],
-);
+];
 
-function networks(...texts: readonly string[]): readonly Network[] {
+function networks(texts: readonly string[]): readonly Network[] {
   return texts.map((text) => Network.parse(text)!);
 }
 
@@ -55,6 +55,10 @@ function networks(...texts: readonly string[]): readonly Network[] {
  */
 export class TargetPolicy {
   readonly #listed: readonly Network[];
+  /** Read when they are asked for first: to read them takes 2.5 ms of the start. */
+  #reserved:
+    | { readonly nobodys: readonly Network[]; readonly guarded: readonly Network[] }
+    | undefined;
   readonly #ports: readonly (readonly [first: number, last: number])[] | null;
   readonly #remembered = createLRU<string, { readonly refusal: string | undefined }>({
     max: MAX_REMEMBERED,
@@ -62,7 +66,7 @@ export class TargetPolicy {
 
   /** @param options What a check may connect to. */
   constructor({ hosts, ports }: TargetPolicyOptions) {
-    this.#listed = networks(...hosts);
+    this.#listed = networks(hosts);
     this.#ports = ports === null ? null : ports.map((range) => {
       const [first, last = first] = String(range).split("-").map(Number);
       return [first!, last!];
@@ -105,8 +109,12 @@ export class TargetPolicy {
   #whyNot(host: string): string | undefined {
     const listed = this.#listed.filter((network) => network.has(host));
     if (listed.length === 0) return "check_hosts does not list it";
-    if (NOBODYS.some((network) => network.has(host))) return "no check_hosts allows it";
-    const guard = GUARDED.find((network) => network.has(host));
+    const { nobodys, guarded } = this.#reserved ??= {
+      nobodys: networks(NOBODYS),
+      guarded: networks(GUARDED),
+    };
+    if (nobodys.some((network) => network.has(host))) return "no check_hosts allows it";
+    const guard = guarded.find((network) => network.has(host));
     if (guard === undefined || listed.some((network) => network.isWithin(guard))) return undefined;
     return "check_hosts lists it, but not by itself";
   }
