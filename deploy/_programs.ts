@@ -23,7 +23,7 @@ export interface Program {
  * lives for more than a request. Where ever new services are checked, whose results live for a while, V8
  * lets its heap grow to 160 MiB of garbage by default; with these, it stays at 30.
  */
-const HEAP = "--v8-flags=--max-semi-space-size=2,--heap-growing-percent=20";
+export const HEAP = "--v8-flags=--max-semi-space-size=2,--heap-growing-percent=20";
 
 /** What is built and installed. */
 export const PROGRAMS: readonly Program[] = [

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { HEAP } from "../../deploy/_programs.ts";
 import { daemonGrants, flagsOf } from "../../src/permissions.ts";
 import { SpoolStore } from "../../src/spool/store.ts";
 import { Daemon } from "../programs.ts";
@@ -71,7 +72,7 @@ export function daemonCommand(
   port: number,
 ): readonly string[] {
   return [
-    ...[Deno.execPath(), "run", ...flagsOf(daemonGrants(spool)), programs.hacheck],
+    ...[Deno.execPath(), "run", HEAP, ...flagsOf(daemonGrants(spool)), programs.hacheck],
     ...["-B", "127.0.0.1", "-p", String(port), "--spool-root", spool],
   ];
 }
