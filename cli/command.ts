@@ -41,14 +41,17 @@ export function upLine(subject: Subject): string {
 }
 
 /**
- * The line of something that is marked down.
+ * The line of something that is marked down, or as draining.
  *
  * @param subject What it is.
  * @param record Its record.
  */
-export function downLine(subject: Subject, { expiration, reason }: SpoolRecord): string {
+export function recordLine(
+  subject: Subject,
+  { mode, expiration, reason }: SpoolRecord,
+): string {
   const until = expiration === null ? "inf" : expiration.toFixed(6);
-  return `DOWN\t${until}\t${shown(subject)}\t${oneLine(reason)}`;
+  return `${mode.toUpperCase()}\t${until}\t${shown(subject)}\t${oneLine(reason)}`;
 }
 
 /** `web`, `web::8080` or `web:10.1.1.1:8080`: with a port, the host is there, if only as nothing. */

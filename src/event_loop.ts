@@ -209,6 +209,8 @@ export class EventLoop {
       recent: (threshold) => this.#stats.recent(threshold, Date.now() / 1000),
       spool: ({ service, port, host }) =>
         this.#view.find(service, port, host)?.verdict ?? { code: 200, message: "" },
+      weight: ({ service, port, host }) => this.#view.weight(service, port, host),
+      downtimes: () => this.#view.inForce,
       refresh: (name) => this.#view.refresh(name),
       runtime: () => ({
         memory: Deno.memoryUsage(),

@@ -10,6 +10,7 @@ import type { FaultCounts } from "./faults.ts";
 import type { RuntimeReport } from "./runtime.ts";
 import type { ListenerCounters } from "./server/listener.ts";
 import type { RefusalCounters } from "./refusals.ts";
+import type { InForce } from "./spool/in_force.ts";
 import type { Subject } from "./spool/names.ts";
 import type { SpoolHealth } from "./spool/view.ts";
 import type { RecentService } from "./stats.ts";
@@ -24,7 +25,11 @@ export interface Questions {
   recent: number;
   /** What do you say of this? */
   spool: Subject;
-  /** Read this record again. */
+  /** What weight is this to have? */
+  weight: Subject;
+  /** What has an operator marked, or given a weight? */
+  downtimes: null;
+  /** Read this record or weight again. */
   refresh: string;
   /** How is your runtime? */
   runtime: null;
@@ -40,6 +45,10 @@ export interface Answers {
   recent: RecentService[];
   /** To `spool`. */
   spool: Verdict;
+  /** To `weight`: from 0 to 100; null where the file does not tell. */
+  weight: number | null;
+  /** To `downtimes`. */
+  downtimes: InForce;
   /** To `refresh`: whether what is known of the record is what its file says. */
   refresh: boolean;
   /** To `runtime`. */

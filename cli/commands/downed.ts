@@ -1,5 +1,5 @@
 import { isExpired } from "../../src/spool/record.ts";
-import { type CommandContext, downLine, explained, subjectOf, tell } from "../command.ts";
+import { type CommandContext, explained, recordLine, subjectOf, tell } from "../command.ts";
 
 /**
  * Tells of everything that is marked down.
@@ -13,7 +13,7 @@ export async function downed({ store }: CommandContext): Promise<number> {
     const stored = [...store.readAll()].sort(([one], [other]) => one < other ? -1 : 1);
     for (const [name, { record }] of stored) {
       if (isExpired(record, now)) await store.removeExpired(name).catch(() => {});
-      else lines.push(downLine(subjectOf(name), record));
+      else lines.push(recordLine(subjectOf(name), record));
     }
     if (lines.length > 0) console.log(lines.join("\n"));
     return 0;

@@ -1,7 +1,7 @@
 import { ALL, recordName, type Subject } from "../../src/spool/names.ts";
 import { isExpired, type SpoolRecord } from "../../src/spool/record.ts";
 import type { SpoolStore } from "../../src/spool/store.ts";
-import { type CommandContext, downLine, explained, tell, upLine } from "../command.ts";
+import { type CommandContext, explained, recordLine, tell, upLine } from "../command.ts";
 
 /**
  * Tells which services are marked down themselves.
@@ -13,7 +13,7 @@ export async function status({ subjects, store }: CommandContext): Promise<numbe
   for (const subject of subjects) {
     try {
       const record = await recordOf(recordName(subject), store);
-      console.log(record === undefined ? upLine(subject) : downLine(subject, record));
+      console.log(record === undefined ? upLine(subject) : recordLine(subject, record));
       if (record !== undefined) code = 1;
       else await tellOfWider(subject, store);
     } catch (error) {

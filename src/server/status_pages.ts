@@ -90,6 +90,8 @@ const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
       (loops) => json({ seen_services: mergedRecent(loops), threshold_seconds: threshold }),
     );
   }],
+  // Any event loop knows them all.
+  ["/status/downtimes", ({ ask }) => then(ask("downtimes", null), ([first]) => json(first))],
   ["/debug/runtime", ({ ask, spoolRoot }, _path, _headers, client) => {
     if (client !== "::1" && !client.startsWith("127.")) {
       return text(403, "Only for clients on this host");

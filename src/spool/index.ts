@@ -1,31 +1,31 @@
 import { LOCAL_ADDRESS } from "../addresses.ts";
 import type { Verdict } from "../check.ts";
-import { ALL, parseRecordName } from "./names.ts";
-import { downLine, isExpired, type SpoolRecord } from "./record.ts";
+import type { InForce } from "./in_force.ts";
+import { parseRecordName, parseWeightName, type Subject, WEIGHT_PREFIX } from "./names.ts";
+import { isExpired, type Mode, type SpoolRecord, stateLine, type WeightRecord } from "./record.ts";
+import { type Spoken, Subjects } from "./subjects.ts";
 
-/** Something that is marked down. */
-export interface Downtime {
-  /** The name of the record's file. */
-  readonly name: string;
-  /** What stands in it. */
+/** Something that is marked down, or as draining. */
+export interface Downtime extends Spoken {
+  /** What stands in the record. */
   readonly record: SpoolRecord;
   /** The answer to who asks for it. */
   readonly verdict: Verdict;
 }
 
-interface HostDowntime extends Downtime {
-  readonly host: string;
+/** Something that was given a weight. */
+interface Weighing extends Spoken {
+  readonly record: WeightRecord;
 }
 
-/** The records of one service. */
-interface ServiceRecords {
-  /** The one that speaks of the service as a whole. */
-  whole: Downtime | undefined;
-  readonly byPort: Map<number, HostDowntime[]>;
-}
+/** The weight of what was given none. */
+const FULL_WEIGHT = 100;
+
+/** The status that tells of a mode. By 404 a HAProxy with `http-check disable-on-404` knows what drains. */
+const CODES: Readonly<Record<Mode, number>> = { down: 503, drain: 404 };
 
 /**
- * Records, by what they mark down.
+ * Records, by what they mark.
  *
  * @example
  * ```ts
@@ -33,7 +33,7 @@ interface ServiceRecords {
  * import { assertEquals } from "@std/assert";
  *
  * const index = new SpoolIndex();
- * index.set("web:8080", { reason: "maint", expiration: null, creation: null });
+ * index.set("web:8080", { mode: "down", reason: "maint", expiration: null, creation: null });
  * assertEquals(index.find("web", 8080, "127.0.0.1")?.verdict, {
  *   code: 503,
  *   message: "Service web in down state: maint",
@@ -44,9 +44,8 @@ interface ServiceRecords {
 export class SpoolIndex {
   readonly #isOwn: (address: string) => boolean;
   readonly #now: () => number;
-  readonly #services = new Map<string, ServiceRecords>();
-  readonly #names = new Set<string>();
-  #all: Downtime | undefined;
+  readonly #downtimes = new Subjects<Downtime>();
+  readonly #weights = new Subjects<Weighing>();
 
   /**
    * @param isOwn Tells whether an address is this machine's, and counts as 127.0.0.1.
@@ -60,72 +59,73 @@ export class SpoolIndex {
     this.#now = now;
   }
 
-  /** The names of the records' files. */
+  /** The names of all files, of records and of weights. */
   get names(): Iterable<string> {
-    return this.#names;
+    return [...this.#downtimes.names, ...this.#weights.names];
   }
 
   /**
-   * Tells whether there is a record of a name.
+   * Tells whether there is a record or a weight of a name.
    *
    * @param name The name of its file.
    */
   has(name: string): boolean {
-    return this.#names.has(name);
+    return this.#downtimes.has(name) || this.#weights.has(name);
   }
 
-  /** How many records there are, expired ones included. */
+  /** How many records there are, expired ones included. Weights are none. */
   get size(): number {
-    return this.#names.size;
+    return this.#downtimes.size;
+  }
+
+  /** Whether anything is marked or has a weight, and is not over. */
+  get isAnyInForce(): boolean {
+    const isInForce = this.#inForce();
+    return this.#downtimes.values().some(isInForce) || this.#weights.values().some(isInForce);
+  }
+
+  /** All that is marked or has a weight, and is not over. */
+  get inForce(): InForce {
+    const isInForce = this.#inForce();
+    return {
+      downtimes: this.#downtimes.values().filter(isInForce).map(({ record, ...said }) => {
+        const { mode, reason, expiration, creation } = record;
+        return { ...toldOf(said.name, said), mode, reason, expiration, creation };
+      }).toArray().sort(byName),
+      weights: this.#weights.values().filter(isInForce).map(({ record, ...said }) => {
+        const { weight, reason, expiration, creation } = record;
+        const name = said.name.slice(WEIGHT_PREFIX.length);
+        return { ...toldOf(name, said), weight, reason, expiration, creation };
+      }).toArray().sort(byName),
+    };
   }
 
   /**
-   * Puts a record in, or in the place of the one of that name.
+   * Puts a record or a weight in, or in the place of the one of that name.
    *
-   * @param name The name of its file. One that is not a record's is passed over.
+   * @param name The name of its file. One that is not that of such a file is passed over.
    * @param record What stands in it.
    */
-  set(name: string, record: SpoolRecord): void {
+  set(name: string, record: SpoolRecord | WeightRecord): void {
+    if ("weight" in record) {
+      const subject = parseWeightName(name);
+      if (subject !== undefined) this.#weights.set({ name, ...subject, record });
+      return;
+    }
     const subject = parseRecordName(name);
     if (subject === undefined) return;
-    this.delete(name);
-    const { service, port, host } = subject;
-    const verdict = { code: 503, message: downLine(service, record) };
-    let records = this.#services.get(service);
-    if (records === undefined) {
-      records = { whole: undefined, byPort: new Map() };
-      this.#services.set(service, records);
-    }
-    if (port === 0) {
-      records.whole = { name, record, verdict };
-      if (service === ALL) this.#all = records.whole;
-    } else {
-      const downtimes = records.byPort.get(port) ?? [];
-      // The one without a host is asked first.
-      downtimes[host === LOCAL_ADDRESS ? "unshift" : "push"]({ name, record, verdict, host });
-      records.byPort.set(port, downtimes);
-    }
-    this.#names.add(name);
+    const verdict = { code: CODES[record.mode], message: stateLine(subject.service, record) };
+    this.#downtimes.set({ name, ...subject, record, verdict });
   }
 
   /**
-   * Takes a record out.
+   * Takes a record or a weight out.
    *
    * @param name The name of its file.
    */
   delete(name: string): void {
-    if (!this.#names.delete(name)) return;
-    const { service, port } = parseRecordName(name)!;
-    const records = this.#services.get(service)!;
-    if (port === 0) {
-      records.whole = undefined;
-      if (service === ALL) this.#all = undefined;
-    } else {
-      const downtimes = records.byPort.get(port)!.filter((downtime) => downtime.name !== name);
-      if (downtimes.length > 0) records.byPort.set(port, downtimes);
-      else records.byPort.delete(port);
-    }
-    if (records.whole === undefined && records.byPort.size === 0) this.#services.delete(service);
+    this.#downtimes.delete(name);
+    this.#weights.delete(name);
   }
 
   /**
@@ -134,19 +134,72 @@ export class SpoolIndex {
    * @param service The service's name.
    * @param port The port that is asked for, or 0.
    * @param host The canonical IP address that is asked for.
-   * @returns The first record that has not expired, or undefined: the service is up.
+   * @returns The first record that has not expired and says down, else the first that says draining;
+   * undefined if there is none: the service is up.
    */
   find(service: string, port: number, host: string): Downtime | undefined {
-    if (this.#names.size === 0) return undefined;
+    if (this.#downtimes.size === 0) return undefined;
     const now = this.#now();
-    if (this.#all !== undefined && !isExpired(this.#all.record, now)) return this.#all;
-    const records = this.#services.get(service);
-    if (records === undefined) return undefined;
-    if (records.whole !== undefined && !isExpired(records.whole.record, now)) return records.whole;
-    return records.byPort.get(port)?.find((downtime) =>
-      !isExpired(downtime.record, now) &&
-      (downtime.host === LOCAL_ADDRESS || downtime.host === host ||
-        (host === LOCAL_ADDRESS && this.#isOwn(downtime.host)))
-    );
+    let draining: Downtime | undefined;
+    const { all } = this.#downtimes;
+    if (all !== undefined && !isExpired(all.record, now)) {
+      if (all.record.mode === "down") return all;
+      draining = all;
+    }
+    const records = this.#downtimes.of(service);
+    if (records === undefined) return draining;
+    const { whole } = records;
+    if (whole !== undefined && !isExpired(whole.record, now)) {
+      if (whole.record.mode === "down") return whole;
+      draining ??= whole;
+    }
+    for (const downtime of records.byPort.get(port) ?? NONE) {
+      if (isExpired(downtime.record, now) || !this.#isMeant(downtime, host)) continue;
+      if (downtime.record.mode === "down") return downtime;
+      draining ??= downtime;
+    }
+    return draining;
   }
+
+  /**
+   * Finds the weight that a service is to have: that of its port on that host, else of its port, else its
+   * own, else that of `all`.
+   *
+   * @param service The service's name.
+   * @param port The port that is asked for, or 0.
+   * @param host The canonical IP address that is asked for.
+   * @returns From 0 to 100; 100 if there is none; null if the file does not tell, and no weight is to change.
+   */
+  weight(service: string, port: number, host: string): number | null {
+    if (this.#weights.size === 0) return FULL_WEIGHT;
+    const isInForce = this.#inForce();
+    const { all } = this.#weights;
+    const { whole, byPort } = this.#weights.of(service) ?? {};
+    const ofPort = byPort?.get(port) ?? [];
+    const found = ofPort.findLast((said) => this.#isMeant(said, host) && isInForce(said)) ??
+      [whole, all].find((said) => said !== undefined && isInForce(said));
+    return found === undefined ? FULL_WEIGHT : found.record.weight;
+  }
+
+  /** Tells whether what is said of a port is said of it on a host, too. */
+  #isMeant({ host: said }: Spoken, host: string): boolean {
+    return said === LOCAL_ADDRESS || said === host ||
+      (host === LOCAL_ADDRESS && this.#isOwn(said));
+  }
+
+  /** Tells what is not over now. */
+  #inForce(): (said: Downtime | Weighing) => boolean {
+    const now = this.#now();
+    return ({ record }) => !isExpired(record, now);
+  }
+}
+
+const NONE: readonly Downtime[] = [];
+
+function toldOf(name: string, { service, port, host }: Subject): Subject & { name: string } {
+  return { name, service, port, host };
+}
+
+function byName(one: { readonly name: string }, other: { readonly name: string }): number {
+  return one.name < other.name ? -1 : 1;
 }

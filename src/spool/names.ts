@@ -22,6 +22,12 @@ export interface Subject {
   readonly host: string;
 }
 
+/**
+ * What the name of a weight's file begins with; that of a record follows. A hacheck that knows of no
+ * weights must not take it for a downtime, and to each of them names that begin with a dot are nobody's.
+ */
+export const WEIGHT_PREFIX = ".weight:";
+
 /** Tells whether a URL may name a service so. */
 export function isServiceName(text: string): boolean {
   return /^[.\w-]+$/.test(text) && text.length <= MAX_SERVICE_LENGTH && text !== "." &&
@@ -67,4 +73,35 @@ export function parseRecordName(name: string): Subject | undefined {
   const address = host === undefined ? LOCAL_ADDRESS : canonicalAddress(host);
   if (port < 1 || port > 65535 || address === undefined) return undefined;
   return { service, port, host: address };
+}
+
+/**
+ * Names the file of a weight: `.weight:web`, and so on as {@linkcode recordName} has it.
+ *
+ * @param subject What has the weight.
+ * @returns The file's name in the spool.
+ */
+export function weightName(subject: Subject): string {
+  return WEIGHT_PREFIX + recordName(subject);
+}
+
+/**
+ * Reads the name of a weight's file back.
+ *
+ * @param name The file's name.
+ * @returns What has the weight, or undefined where the name is not that of a weight.
+ */
+export function parseWeightName(name: string): Subject | undefined {
+  return name.startsWith(WEIGHT_PREFIX)
+    ? parseRecordName(name.slice(WEIGHT_PREFIX.length))
+    : undefined;
+}
+
+/**
+ * Tells whether a file in the spool says something of a service.
+ *
+ * @param name The file's name.
+ */
+export function isSpoolName(name: string): boolean {
+  return (parseWeightName(name) ?? parseRecordName(name)) !== undefined;
 }

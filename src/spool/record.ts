@@ -4,14 +4,29 @@
  * @module
  */
 
-/** A downtime, as its file tells it. */
-export interface SpoolRecord {
+/** What every file tells, whatever it is that it marks. */
+interface Marking {
   /** Why, in an operator's words; may be empty. */
   readonly reason: string;
   /** When it ends, in unix seconds; null if it does not end by itself. */
   readonly expiration: number | null;
   /** When it was made, in unix seconds; null if nobody knows. */
   readonly creation: number | null;
+}
+
+/** How something is marked: down, or draining, which finishes what it has and takes nothing new. */
+export type Mode = "down" | "drain";
+
+/** A downtime, as its file tells it. */
+export interface SpoolRecord extends Marking {
+  /** How it is marked; down where the file says something else. */
+  readonly mode: Mode;
+}
+
+/** The weight that an operator gave something, as its file tells it. */
+export interface WeightRecord extends Marking {
+  /** From 0 to 100, per cent of the weight that the balancer knows; null where the file does not tell. */
+  readonly weight: number | null;
 }
 
 /** From here on numbers are not spelled in digits alone, and who parses the line expects digits. */
@@ -27,6 +42,15 @@ export function isTime(value: unknown): value is number {
 }
 
 /**
+ * Tells whether a number can be a weight: a whole one from 0 to 100.
+ *
+ * @param value What should be one.
+ */
+export function isWeight(value: unknown): value is number {
+  return Number.isInteger(value) && value as number >= 0 && value as number <= 100;
+}
+
+/**
  * Reads the content of a record. A time that makes no sense is none, so that such a
  * record does not expire; what is not a JSON object is itself the reason.
  *
@@ -35,6 +59,24 @@ export function isTime(value: unknown): value is number {
  */
 export function parseRecord(content: string): SpoolRecord {
   const fields = parseObject(content);
+  return { mode: fields?.mode === "drain" ? "drain" : "down", ...markingOf(fields, content) };
+}
+
+/**
+ * Reads the content of a weight's file.
+ *
+ * @param content The content of the file.
+ * @returns The record. Its times are those that {@linkcode parseRecord} reads.
+ */
+export function parseWeight(content: string): WeightRecord {
+  const fields = parseObject(content);
+  return {
+    weight: isWeight(fields?.weight) ? fields.weight : null,
+    ...markingOf(fields, content),
+  };
+}
+
+function markingOf(fields: Record<string, unknown> | undefined, content: string): Marking {
   if (fields === undefined) return { reason: content.trim(), expiration: null, creation: null };
   const { reason = null, expiration, creation } = fields;
   return {
@@ -45,7 +87,7 @@ export function parseRecord(content: string): SpoolRecord {
 }
 
 /**
- * Tells why a record may not say what was meant, and does not end by itself.
+ * Tells why a record may not say what was meant, and is down, or does not end by itself.
  *
  * @param content The content of a file.
  * @returns What is wrong with it, or null.
@@ -65,10 +107,29 @@ export function faultOf(content: string): string | null {
   if (fields === undefined) {
     return /^\s*\{/.test(content) ? "it is not the JSON it begins as" : null;
   }
-  const { expiration = null } = fields;
-  if (expiration === null || isTime(expiration)) return null;
-  const shown = typeof expiration === "number" ? String(expiration) : JSON.stringify(expiration);
-  return `its expiration makes no sense: ${shown.slice(0, MAX_SHOWN)}`;
+  const { expiration = null, mode = null } = fields;
+  if (expiration !== null && !isTime(expiration)) return senseless("expiration", expiration);
+  if (mode !== null && mode !== "down" && mode !== "drain") return senseless("mode", mode);
+  return null;
+}
+
+/**
+ * Tells why a weight's file may not say what was meant, and changes no weight, or does not end by itself.
+ *
+ * @param content The content of the file.
+ * @returns What is wrong with it, or null.
+ */
+export function weightFaultOf(content: string): string | null {
+  const fields = parseObject(content);
+  if (fields === undefined) return "it is not a JSON object";
+  const { expiration = null, weight = null } = fields;
+  if (!isWeight(weight)) return senseless("weight", weight);
+  return expiration === null || isTime(expiration) ? null : senseless("expiration", expiration);
+}
+
+function senseless(key: string, value: unknown): string {
+  const shown = typeof value === "number" ? String(value) : JSON.stringify(value);
+  return `its ${key} makes no sense: ${shown.slice(0, MAX_SHOWN)}`;
 }
 
 /** How much of what makes no sense is shown. */
@@ -90,8 +151,22 @@ function parseObject(content: string): Record<string, unknown> | undefined {
  * @param record The record.
  * @returns The content of its file.
  */
-export function formatRecord({ reason, expiration, creation }: SpoolRecord): string {
-  const fields = { reason, expiration, creation };
+export function formatRecord({ mode, reason, expiration, creation }: SpoolRecord): string {
+  // A downtime is written as it always was. Who does not know of draining takes that for one, too.
+  return spaced({ reason, expiration, creation, ...mode === "down" ? {} : { mode } });
+}
+
+/**
+ * Writes the content of a weight's file.
+ *
+ * @param record The record.
+ * @returns The content of its file.
+ */
+export function formatWeight({ weight, reason, expiration, creation }: WeightRecord): string {
+  return spaced({ reason, expiration, creation, weight });
+}
+
+function spaced(fields: Readonly<Record<string, unknown>>): string {
   return `{${
     Object.entries(fields).map(([key, value]) => `"${key}": ${JSON.stringify(value)}`).join(", ")
   }}`;
@@ -103,30 +178,36 @@ export function formatRecord({ reason, expiration, creation }: SpoolRecord): str
  * @param record The record.
  * @param now The time in unix seconds.
  */
-export function isExpired({ expiration }: SpoolRecord, now: number): boolean {
+export function isExpired({ expiration }: Pick<SpoolRecord, "expiration">, now: number): boolean {
   return expiration !== null && expiration < now;
 }
 
 /**
  * The line that tells a balancer of a downtime.
  *
- * @param name The name that is down: the service's, or `all`.
+ * @param name The name that is marked: the service's, or `all`.
  * @param record Its record.
  * @returns One line, without its end.
  *
  * @example
  * ```ts
- * import { downLine } from "./record.ts";
+ * import { stateLine } from "./record.ts";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(
- *   downLine("web", { reason: "maint", expiration: null, creation: 1435694078.778886 }),
+ *   stateLine("web", {
+ *     mode: "down",
+ *     reason: "maint",
+ *     expiration: null,
+ *     creation: 1435694078.778886,
+ *   }),
  *   "Service web in down state since 1435694078.778886: maint",
  * );
  * ```
  */
-export function downLine(name: string, { reason, expiration, creation }: SpoolRecord): string {
-  let line = `Service ${name} in down state`;
+export function stateLine(name: string, record: SpoolRecord): string {
+  const { mode, reason, expiration, creation } = record;
+  let line = `Service ${name} in ${mode} state`;
   if (creation !== null) line += ` since ${creation.toFixed(6)}`;
   if (expiration !== null) line += ` until ${expiration.toFixed(6)}`;
   if (reason !== "") line += `: ${oneLine(reason)}`;

@@ -4,8 +4,19 @@
  * @module
  */
 
-import { parseRecordName } from "./names.ts";
-import { faultOf, formatRecord, isExpired, parseRecord, type SpoolRecord } from "./record.ts";
+import { isSpoolName, parseRecordName, parseWeightName } from "./names.ts";
+import {
+  faultOf,
+  formatRecord,
+  formatWeight,
+  isExpired,
+  type Mode,
+  parseRecord,
+  parseWeight,
+  type SpoolRecord,
+  weightFaultOf,
+  type WeightRecord,
+} from "./record.ts";
 
 /** Where the spool is unless told otherwise. */
 export const DEFAULT_SPOOL_ROOT = "/var/spool/hacheck";
@@ -23,6 +34,31 @@ export interface StoredRecord {
   /** Why that is not what was meant; null where nothing is wrong. */
   readonly fault: string | null;
 }
+
+/** What stands in a weight's file, and whether it makes sense. */
+export interface StoredWeight {
+  /** The record; where the file could not be read, one that changes no weight and says why. */
+  readonly record: WeightRecord;
+  /** Why that is not what was meant; null where nothing is wrong. */
+  readonly fault: string | null;
+}
+
+/** A file that is there and cannot be read. */
+class Unreadable {
+  readonly fault: string;
+
+  constructor(why: string) {
+    this.fault = `the record cannot be read: ${why}`;
+  }
+
+  /** What is told of it in the place of what it says. */
+  get marking(): { reason: string; expiration: null; creation: null } {
+    return { reason: this.fault, expiration: null, creation: null };
+  }
+}
+
+/** A lock on the folder, held or not. */
+type Lock = Disposable & { readonly held: boolean; readonly folder: Deno.FsFile };
 
 /**
  * Reads and writes the records of one spool.
@@ -74,17 +110,23 @@ export class SpoolStore {
   }
 
   /**
-   * Lists the files that are records by their names.
+   * Lists the files that are records of downtimes by their names.
    *
    * @returns Their names, in no order.
    * @throws {Error} What the system says, such as that there is no such folder.
    */
   list(): string[] {
-    const names = [];
-    for (const { name } of Deno.readDirSync(this.root)) {
-      if (parseRecordName(name) !== undefined) names.push(name);
-    }
-    return names;
+    return this.#names((name) => parseRecordName(name) !== undefined);
+  }
+
+  /**
+   * Lists all files that say something of a service, those of weights included.
+   *
+   * @returns Their names, in no order.
+   * @throws {Error} What the system says, such as that there is no such folder.
+   */
+  listAll(): string[] {
+    return this.#names(isSpoolName);
   }
 
   /**
@@ -95,10 +137,8 @@ export class SpoolStore {
    * @throws {Error} If the system does not tell whether there is such a file.
    */
   read(name: string): StoredRecord | undefined {
-    const path = this.path(name);
-    const info = lstat(path);
-    if (info === undefined) return undefined;
-    return this.#readFile(path, info.isFile);
+    const content = this.#content(name);
+    return content === undefined ? undefined : recordOf(content);
   }
 
   /**
@@ -110,9 +150,35 @@ export class SpoolStore {
   *readAll(): Generator<readonly [name: string, stored: StoredRecord]> {
     for (const { name, isFile } of Deno.readDirSync(this.root)) {
       if (parseRecordName(name) === undefined) continue;
-      const stored = this.#readFile(this.path(name), isFile);
-      if (stored !== undefined) yield [name, stored];
+      const content = this.#contentOf(this.path(name), isFile);
+      if (content !== undefined) yield [name, recordOf(content)];
     }
+  }
+
+  /**
+   * Reads a weight, as {@linkcode read} reads a record.
+   *
+   * @param name The name of its file.
+   * @returns What it says, or undefined where there is none. A file that cannot be read changes no weight.
+   * @throws {Error} If the system does not tell whether there is such a file.
+   */
+  readWeight(name: string): StoredWeight | undefined {
+    const content = this.#content(name);
+    if (content === undefined) return undefined;
+    if (content instanceof Unreadable) {
+      return { record: { weight: null, ...content.marking }, fault: content.fault };
+    }
+    return { record: parseWeight(content), fault: weightFaultOf(content) };
+  }
+
+  /**
+   * Reads a file of either kind, whichever its name tells.
+   *
+   * @param name The name of the file.
+   * @throws {Error} If the system does not tell whether there is such a file.
+   */
+  readAny(name: string): StoredRecord | StoredWeight | undefined {
+    return parseWeightName(name) === undefined ? this.read(name) : this.readWeight(name);
   }
 
   /**
@@ -131,25 +197,26 @@ export class SpoolStore {
     expiration: number | null,
     creation?: number,
   ): Promise<SpoolRecord> {
-    using lock = await this.#lock();
-    const now = Date.now() / 1000;
-    const present = this.read(name)?.record;
-    const since = present !== undefined && present.reason === reason && !isExpired(present, now)
-      ? present.creation
-      : null;
-    const record = { reason, expiration, creation: creation ?? since ?? now };
-    // One name for all serves who holds the lock, and bounds what a killed writer leaves behind.
-    const temporary = this.path(lock.held ? ".hacheck.tmp" : `.hacheck.${crypto.randomUUID()}.tmp`);
-    try {
-      await remove(temporary);
-      await writeDurably(temporary, formatRecord(record));
-      await Deno.rename(temporary, this.path(name));
-    } catch (error) {
-      await Deno.remove(temporary).catch(() => {});
-      throw error;
-    }
-    await lock.folder.sync();
-    return record;
+    return await this.#mark(name, "down", reason, expiration, creation);
+  }
+
+  /**
+   * Marks something as draining, as {@linkcode markDown} marks it down. If it was down, it is not any more.
+   *
+   * @param name The name of the record's file.
+   * @param reason Why.
+   * @param expiration When that ends, in unix seconds; null if not by itself.
+   * @param creation When that began, in unix seconds; now, if not given.
+   * @returns The record that is in force.
+   * @throws {Error} What the system says. The spool is then as it was.
+   */
+  async markDraining(
+    name: string,
+    reason: string,
+    expiration: number | null,
+    creation?: number,
+  ): Promise<SpoolRecord> {
+    return await this.#mark(name, "drain", reason, expiration, creation);
   }
 
   /**
@@ -159,40 +226,129 @@ export class SpoolStore {
    * @throws {Error} What the system says.
    */
   async markUp(name: string): Promise<void> {
-    if (!await remove(this.path(name))) return;
-    using folder = await Deno.open(this.root);
-    await folder.sync();
+    await this.#remove(name);
   }
 
   /**
-   * Removes a record if its time is over, and nobody has renewed it meanwhile.
+   * Gives something a weight. If it has that weight already, and for the same reason, it has it since then.
    *
-   * @param name The name of the record's file.
+   * @param name The name of the weight's file.
+   * @param weight The weight, from 0 to 100.
+   * @param reason Why.
+   * @param expiration When that ends, in unix seconds; null if not by itself.
+   * @param creation When that began, in unix seconds; now, if not given.
+   * @returns The record that is in force.
+   * @throws {Error} What the system says. The spool is then as it was.
+   */
+  async setWeight(
+    name: string,
+    weight: number,
+    reason: string,
+    expiration: number | null,
+    creation?: number,
+  ): Promise<WeightRecord> {
+    using lock = await this.#lock();
+    const now = Date.now() / 1000;
+    const present = this.readWeight(name)?.record;
+    const isSame = present?.weight === weight && present.reason === reason &&
+      !isExpired(present, now);
+    const since = isSame ? present.creation : null;
+    const record = { weight, reason, expiration, creation: creation ?? since ?? now };
+    await this.#write(lock, name, formatWeight(record));
+    return record;
+  }
+
+  /**
+   * Takes a weight back. What has none stays so.
+   *
+   * @param name The name of the weight's file.
+   * @throws {Error} What the system says.
+   */
+  async removeWeight(name: string): Promise<void> {
+    await this.#remove(name);
+  }
+
+  /**
+   * Removes a record or a weight if its time is over, and nobody has renewed it meanwhile.
+   *
+   * @param name The name of its file.
    * @throws {Error} What the system says.
    */
   async removeExpired(name: string): Promise<void> {
     using lock = await this.#lock();
     if (!lock.held) return;
-    const present = this.read(name);
+    const present = this.readAny(name);
     if (present !== undefined && isExpired(present.record, Date.now() / 1000)) {
       await Deno.remove(this.path(name));
     }
   }
 
-  #readFile(path: string, isFile: boolean): StoredRecord | undefined {
+  #names(isMeant: (name: string) => boolean): string[] {
+    const names = [];
+    for (const { name } of Deno.readDirSync(this.root)) {
+      if (isMeant(name)) names.push(name);
+    }
+    return names;
+  }
+
+  /** What a file says, if it is there. */
+  #content(name: string): string | Unreadable | undefined {
+    const path = this.path(name);
+    const info = lstat(path);
+    return info === undefined ? undefined : this.#contentOf(path, info.isFile);
+  }
+
+  #contentOf(path: string, isFile: boolean): string | Unreadable | undefined {
     // Opening a pipe would wait for ever, and a link may lead anywhere.
-    if (!isFile) return unreadable("it is not a regular file");
+    if (!isFile) return new Unreadable("it is not a regular file");
     try {
       const bytes = this.#readStart(path);
       if (bytes.length > MAX_RECORD_BYTES) {
-        return unreadable(`it is longer than ${MAX_RECORD_BYTES} bytes`);
+        return new Unreadable(`it is longer than ${MAX_RECORD_BYTES} bytes`);
       }
-      const content = decoder.decode(bytes);
-      return { record: parseRecord(content), fault: faultOf(content) };
+      return decoder.decode(bytes);
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return undefined;
-      return unreadable(error instanceof Error ? error.message : String(error));
+      return new Unreadable(error instanceof Error ? error.message : String(error));
     }
+  }
+
+  async #mark(
+    name: string,
+    mode: Mode,
+    reason: string,
+    expiration: number | null,
+    creation: number | undefined,
+  ): Promise<SpoolRecord> {
+    using lock = await this.#lock();
+    const now = Date.now() / 1000;
+    const present = this.read(name)?.record;
+    const isSame = present?.mode === mode && present.reason === reason && !isExpired(present, now);
+    const since = isSame ? present.creation : null;
+    const record = { mode, reason, expiration, creation: creation ?? since ?? now };
+    await this.#write(lock, name, formatRecord(record));
+    return record;
+  }
+
+  /** Writes a file whole or not at all. */
+  async #write(lock: Lock, name: string, content: string): Promise<void> {
+    // One name for all serves who holds the lock, and bounds what a killed writer leaves behind.
+    const temporary = this.path(lock.held ? ".hacheck.tmp" : `.hacheck.${crypto.randomUUID()}.tmp`);
+    try {
+      await remove(temporary);
+      await writeDurably(temporary, content);
+      await Deno.rename(temporary, this.path(name));
+    } catch (error) {
+      await Deno.remove(temporary).catch(() => {});
+      throw error;
+    }
+    await lock.folder.sync();
+  }
+
+  async #remove(name: string): Promise<void> {
+    if (!await remove(this.path(name))) return;
+    using folder = await Deno.open(this.root);
+    await folder.sync();
   }
 
   /** What a file begins with: one byte more than a record may have, if there is so much. */
@@ -210,7 +366,7 @@ export class SpoolStore {
     return buffer.subarray(0, length);
   }
 
-  async #lock(): Promise<Disposable & { held: boolean; folder: Deno.FsFile }> {
+  async #lock(): Promise<Lock> {
     const folder = await Deno.open(this.root);
     try {
       const start = performance.now();
@@ -229,6 +385,13 @@ export class SpoolStore {
 
 const decoder = new TextDecoder();
 
+function recordOf(content: string | Unreadable): StoredRecord {
+  if (content instanceof Unreadable) {
+    return { record: { mode: "down", ...content.marking }, fault: content.fault };
+  }
+  return { record: parseRecord(content), fault: faultOf(content) };
+}
+
 function lstat(path: string): Deno.FileInfo | undefined {
   try {
     return Deno.lstatSync(path);
@@ -236,11 +399,6 @@ function lstat(path: string): Deno.FileInfo | undefined {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
   }
-}
-
-function unreadable(why: string): StoredRecord {
-  const reason = `the record cannot be read: ${why}`;
-  return { record: { reason, expiration: null, creation: null }, fault: reason };
 }
 
 /** Removes a file, and tells whether it was there. */

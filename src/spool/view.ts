@@ -1,8 +1,9 @@
 import type { Log } from "../log.ts";
 import { soon } from "../soon.ts";
+import type { InForce } from "./in_force.ts";
 import type { Downtime, SpoolIndex } from "./index.ts";
-import { parseRecordName } from "./names.ts";
-import type { SpoolRecord } from "./record.ts";
+import { isSpoolName } from "./names.ts";
+import type { SpoolRecord, WeightRecord } from "./record.ts";
 import type { SpoolStore } from "./store.ts";
 
 /** How often the spool is read where it cannot be watched, in milliseconds. */
@@ -46,9 +47,9 @@ export interface SpoolHealth {
   readonly fault: string | null;
   /** Whether the folder is watched; it is read again and again where it is not. */
   readonly watched: boolean;
-  /** How many records are known, expired ones included. */
+  /** How many records are known, expired ones included. Weights are none. */
   readonly records: number;
-  /** How many of them cannot be read or make no sense, and count as down. */
+  /** How many records and weights cannot be read or make no sense: such a record is down. */
   readonly faulty: number;
   /** Which these are, or some of them. */
   readonly faulty_names: readonly string[];
@@ -56,7 +57,7 @@ export interface SpoolHealth {
 
 /** A record that is gone. */
 interface Gone {
-  readonly record: SpoolRecord;
+  readonly record: SpoolRecord | WeightRecord;
   readonly at: number;
 }
 
@@ -73,7 +74,7 @@ export class SpoolView implements Disposable {
   readonly #index: SpoolIndex;
   readonly #log: Log;
   readonly #watch: (root: string) => Deno.FsWatcher;
-  readonly #records = new Map<string, SpoolRecord>();
+  readonly #records = new Map<string, SpoolRecord | WeightRecord>();
   readonly #gone = new Map<string, Gone>();
   readonly #faulty = new Set<string>();
   readonly #vanished = new Set<string>();
@@ -145,14 +146,30 @@ export class SpoolView implements Disposable {
   }
 
   /**
-   * Reads one record again, at once.
+   * Finds the weight that a service is to have, as {@linkcode SpoolIndex.weight} does.
+   *
+   * @param service The service's name.
+   * @param port The port that is asked for, or 0.
+   * @param host The canonical IP address that is asked for.
+   */
+  weight(service: string, port: number, host: string): number | null {
+    return this.#index.weight(service, port, host);
+  }
+
+  /** All that is in force, as {@linkcode SpoolIndex.inForce} tells it. */
+  get inForce(): InForce {
+    return this.#index.inForce;
+  }
+
+  /**
+   * Reads one record or weight again, at once.
    *
    * @param name The name of its file.
    * @returns Whether what is known of it is what the file says.
    */
   refresh(name: string): boolean {
     const found = this.#read(name);
-    if (found !== "none") return found === "down";
+    if (found !== "none") return found === "known";
     if (!this.#isSame()) return !this.#index.has(name);
     this.#forget(name);
     return true;
@@ -167,12 +184,12 @@ export class SpoolView implements Disposable {
   }
 
   /** Reads one record, and keeps what is known if nobody can tell whether it is there. */
-  #read(name: string): "down" | "none" | "unknown" {
-    if (parseRecordName(name) === undefined) return "none";
+  #read(name: string): "known" | "none" | "unknown" {
+    if (!isSpoolName(name)) return "none";
     let stored;
     try {
       if (this.#watcher === undefined) this.#looks.set(name, this.#look(name));
-      stored = this.#store.read(name);
+      stored = this.#store.readAny(name);
     } catch (error) {
       this.#setFault(told(error));
       return "unknown";
@@ -185,9 +202,12 @@ export class SpoolView implements Disposable {
       this.#faulty.delete(name);
     } else if (!this.#faulty.has(name)) {
       this.#faulty.add(name);
-      this.#log.warning("{name} counts as down: {fault}", { name, fault: stored.fault });
+      const message = "weight" in stored.record
+        ? "{name} may not be what was meant: {fault}"
+        : "{name} counts as down: {fault}";
+      this.#log.warning(message, { name, fault: stored.fault });
     }
-    return "down";
+    return "known";
   }
 
   #forget(name: string): void {
@@ -337,7 +357,7 @@ export class SpoolView implements Disposable {
       if (changedAt === this.#comparedAt) return;
       const isQuiet = changedAt === this.#changedAt;
       this.#changedAt = changedAt;
-      const names = new Set(this.#store.list());
+      const names = new Set(this.#store.listAll());
       const come = [...names].filter((name) => !this.#index.has(name));
       const gone = [...this.#index.names].filter((name) =>
         !names.has(name) && !this.#vanished.has(name)
@@ -382,7 +402,7 @@ export class SpoolView implements Disposable {
   #adopt(identity: string): void {
     const { root } = this.#store;
     this.#restore();
-    if (this.#isAnyDown() && this.#store.list().length === 0) {
+    if (this.#index.isAnyInForce && this.#store.listAll().length === 0) {
       throw new Error(`${root} is another folder than before, and has no record`);
     }
     if (identity !== this.#root) {
@@ -390,13 +410,6 @@ export class SpoolView implements Disposable {
     }
     this.#root = identity;
     this.#removed = false;
-  }
-
-  #isAnyDown(): boolean {
-    return this.#records.keys().some((name) => {
-      const { service, port, host } = parseRecordName(name)!;
-      return this.#index.find(service, port, host) !== undefined;
-    });
   }
 
   /** Reads everything again, or leaves everything as it is. */
@@ -410,7 +423,7 @@ export class SpoolView implements Disposable {
   }
 
   #readAll(): void {
-    const names = new Set(this.#store.list());
+    const names = new Set(this.#store.listAll());
     for (const name of names) {
       // A file that looks as it did when it was read says what it said.
       if (this.#watcher === undefined && this.#look(name) === this.#looks.get(name)) continue;

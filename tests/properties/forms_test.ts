@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { downLine, isExpired, parseRecord } from "../../src/spool/record.ts";
+import { isExpired, parseRecord, stateLine } from "../../src/spool/record.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { AskedLoop } from "./asked.ts";
 import { holds, oddText, port, service, time } from "./property.ts";
@@ -37,7 +37,7 @@ Deno.test("What a form marks is marked so for the very next who asks, and unmark
         if (creation !== undefined) assertEquals(record.creation, creation);
         const { status, body } = await loop.ask(path);
         if (isExpired(record, Date.now() / 1000)) assertEquals([status, body], [200, ""]);
-        else assertEquals([status, body], [503, downLine(service, record)]);
+        else assertEquals([status, body], [503, stateLine(service, record)]);
         assertEquals(await loop.ask(path, form("status=up")), { status: 200, body: "" });
         assertEquals(await loop.ask(path), { status: 200, body: "" });
         assertEquals(loop.files, {});

@@ -1,8 +1,20 @@
 import fc from "fast-check";
 import { canonicalAddress, LOCAL_ADDRESS } from "../../src/addresses.ts";
 import { SpoolIndex } from "../../src/spool/index.ts";
-import { isServiceName, parseRecordName, recordName, type Subject } from "../../src/spool/names.ts";
-import { isExpired, type SpoolRecord } from "../../src/spool/record.ts";
+import {
+  isServiceName,
+  parseRecordName,
+  parseWeightName,
+  recordName,
+  type Subject,
+  weightName,
+} from "../../src/spool/names.ts";
+import {
+  isExpired,
+  type Mode,
+  type SpoolRecord,
+  type WeightRecord,
+} from "../../src/spool/record.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { holds, host, oddText, port, service } from "./property.ts";
 
@@ -15,6 +27,19 @@ Deno.test("The name of a record gives back what it marks down", () =>
   holds(
     fc.property(subject, (subject) => {
       assertEquals(parseRecordName(recordName(subject)), subject);
+    }),
+    5000,
+  ));
+
+Deno.test("The name of a weight gives back what has it, is no record's, and one that a file can have", () =>
+  holds(
+    fc.property(subject, (subject) => {
+      const name = weightName(subject);
+      assertEquals(parseWeightName(name), subject);
+      assertEquals(parseRecordName(name), undefined);
+      assertEquals(parseWeightName(recordName(subject)), undefined);
+      // To every hacheck these are nobody's.
+      assert(name.startsWith(".") && name.length <= 255, name);
     }),
     5000,
   ));
@@ -38,15 +63,37 @@ Deno.test("No name of a record leaves the folder, and none is hidden", () =>
     10_000,
   ));
 
-/** What the contract says of records, in its own words: the first of four that is down. */
-function expected(
-  records: ReadonlyMap<string, SpoolRecord>,
-  { service, port, host }: Subject,
-  now: number,
-): string | undefined {
+/** The names of what speaks of something, in the order in which it is asked for. */
+function namesFor({ service, port, host }: Subject): string[] {
   const names = ["all", service];
   if (port !== 0) names.push(`${service}:${port}`, `${service}:${host}:${port}`);
-  return names.find((name) => records.has(name) && !isExpired(records.get(name)!, now));
+  return names;
+}
+
+/** What the contract says of records, in its own words: the first of four that is down, else that drains. */
+function expected(
+  records: ReadonlyMap<string, SpoolRecord>,
+  asked: Subject,
+  now: number,
+): string | undefined {
+  const first = (mode: Mode) =>
+    namesFor(asked).find((name) => {
+      const record = records.get(name);
+      return record?.mode === mode && !isExpired(record, now);
+    });
+  return first("down") ?? first("drain");
+}
+
+/** What the contract says of weights: that of the narrowest. */
+function expectedWeight(
+  weights: ReadonlyMap<string, WeightRecord>,
+  asked: Subject,
+  now: number,
+): number | null {
+  const name = namesFor(asked).reverse().find((name) =>
+    weights.has(name) && !isExpired(weights.get(name)!, now)
+  );
+  return name === undefined ? 100 : weights.get(name)!.weight;
 }
 
 Deno.test("An index finds what the contract says, whatever has come and gone", () => {
@@ -61,6 +108,10 @@ Deno.test("An index finds what the contract says, whatever has come and gone", (
   const change = fc.record({
     subject: few,
     expiration: fc.option(fc.integer({ min: 0, max: 20 }), { nil: null }),
+    says: fc.oneof(
+      fc.constantFrom("down" as const, "drain" as const),
+      fc.record({ weight: fc.option(fc.integer({ min: 0, max: 100 }), { nil: null }) }),
+    ),
     stays: fc.boolean(),
   });
   const asked = fc.record({
@@ -76,22 +127,44 @@ Deno.test("An index finds what the contract says, whatever has come and gone", (
       (changes, questions, now) => {
         const index = new SpoolIndex(undefined, () => now);
         const records = new Map<string, SpoolRecord>();
-        for (const [i, { subject, expiration, stays }] of changes.entries()) {
+        const weights = new Map<string, WeightRecord>();
+        for (const [i, { subject, expiration, says, stays }] of changes.entries()) {
           const name = recordName(subject);
-          const record = { reason: `${i}`, expiration, creation: null };
-          if (stays) records.set(name, record);
-          else records.delete(name);
-          if (stays) index.set(name, record);
-          else index.delete(name);
+          const marking = { reason: `${i}`, expiration, creation: null };
+          if (typeof says === "string") {
+            const record = { mode: says, ...marking };
+            if (stays) records.set(name, record);
+            else records.delete(name);
+            if (stays) index.set(name, record);
+            else index.delete(name);
+          } else {
+            const record = { ...says, ...marking };
+            if (stays) weights.set(name, record);
+            else weights.delete(name);
+            if (stays) index.set(`.weight:${name}`, record);
+            else index.delete(`.weight:${name}`);
+          }
         }
-        assertEquals([...index.names].sort(), [...records.keys()].sort());
+        const weightNames = [...weights.keys()].map((name) => `.weight:${name}`);
+        assertEquals([...index.names].sort(), [...records.keys(), ...weightNames].sort());
+        assertEquals(index.size, records.size);
+        const { inForce } = index;
+        const left = <R extends { expiration: number | null }>(all: ReadonlyMap<string, R>) =>
+          [...all].filter(([, record]) => !isExpired(record, now))
+            .map(([name, record]) => ({ name, ...parseRecordName(name)!, ...record }))
+            .sort((a, b) => a.name < b.name ? -1 : 1);
+        assertEquals(inForce.downtimes, left(records));
+        assertEquals(inForce.weights, left(weights));
+        assertEquals(index.isAnyInForce, inForce.downtimes.length + inForce.weights.length > 0);
         for (const question of questions) {
           const { service, port, host } = question;
           const found = index.find(service, port, host);
           const name = expected(records, question, now);
           assertEquals(found?.name, name);
           if (name !== undefined) assertEquals(found?.record, records.get(name));
-          assertEquals(found?.verdict.code, name === undefined ? undefined : 503);
+          const mode = found?.record.mode;
+          assertEquals(found?.verdict.code, mode && { down: 503, drain: 404 }[mode]);
+          assertEquals(index.weight(service, port, host), expectedWeight(weights, question, now));
         }
       },
     ),

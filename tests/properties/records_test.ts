@@ -1,15 +1,29 @@
 import fc from "fast-check";
-import { downLine, faultOf, formatRecord, isExpired, parseRecord } from "../../src/spool/record.ts";
+import {
+  faultOf,
+  formatRecord,
+  formatWeight,
+  isExpired,
+  type Mode,
+  parseRecord,
+  parseWeight,
+  stateLine,
+  weightFaultOf,
+} from "../../src/spool/record.ts";
 import { SpoolStore } from "../../src/spool/store.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { TempFolder } from "../programs.ts";
 import { holds, oddText, service, time } from "./property.ts";
 
-const record = fc.record({
-  reason: oddText(": ", " in down state", " since 1", " until 2", "{}"),
+const marking = {
+  reason: oddText(": ", " in down state", " in drain state", " since 1", " until 2", "{}"),
   expiration: fc.option(time, { nil: null }),
   creation: fc.option(time, { nil: null }),
-});
+};
+
+const record = fc.record({ mode: fc.constantFrom<Mode>("down", "drain"), ...marking });
+
+const weight = fc.record({ weight: fc.integer({ min: 0, max: 100 }), ...marking });
 
 /** Later than every time that makes sense. */
 const FOREVER = Number.MAX_VALUE;
@@ -24,14 +38,50 @@ Deno.test("A record that was written is read as it was", () =>
       // JSON cannot hold half a surrogate pair but as an escape, and reads that back.
       assertEquals(parseRecord(formatRecord(record)), record);
       assertEquals(faultOf(formatRecord(record)), null);
+      // Who knows of no draining finds the downtime that it is to them, and no word more of any other.
+      const { mode, ...rest } = JSON.parse(formatRecord(record));
+      assertEquals([mode, rest], [record.mode === "drain" ? "drain" : undefined, {
+        reason: record.reason,
+        expiration: record.expiration,
+        creation: record.creation,
+      }]);
     }),
     8000,
   ));
 
+Deno.test("A weight that was written is read as it was", () =>
+  holds(
+    fc.property(weight, (weight) => {
+      assertEquals(parseWeight(formatWeight(weight)), weight);
+      assertEquals(weightFaultOf(formatWeight(weight)), null);
+    }),
+    4000,
+  ));
+
+Deno.test("Whatever a weight's file holds, it is a whole number from 0 to 100 or changes nothing", () => {
+  const value = fc.oneof(fc.jsonValue(), fc.double(), fc.integer({ min: -200, max: 300 }));
+  const content = fc.oneof(
+    oddText("{", "}", '"weight": ', "50", "null"),
+    fc.record({ weight: value, reason: value, expiration: value }, { requiredKeys: [] })
+      .map((fields) => JSON.stringify(fields)),
+    fc.double().map((number) => `{"weight": ${number}}`),
+    fc.tuple(weight, fc.nat(80)).map(([weight, length]) => formatWeight(weight).slice(0, length)),
+  );
+  return holds(
+    fc.property(content, (content) => {
+      const { weight } = parseWeight(content);
+      if (weight === null) return assert(weightFaultOf(content) !== null, content);
+      assert(Number.isInteger(weight) && weight >= 0 && weight <= 100);
+      assertEquals(weight, JSON.parse(content).weight);
+    }),
+    10_000,
+  );
+});
+
 Deno.test("The line of a downtime is one that PaaSTA reads, and gives its parts back", () =>
   holds(
     fc.property(service, record, (name, record) => {
-      const line = downLine(name, record);
+      const line = stateLine(name, record);
       // deno-lint-ignore no-control-regex
       assert(!/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/.test(line), line);
       const { groups } = PAASTA.exec(line) ?? {};
@@ -41,9 +91,9 @@ Deno.test("The line of a downtime is one that PaaSTA reads, and gives its parts 
       const oneLine = reason.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ");
       // A reason that reads as the line itself does is taken for it by who is greedy; what comes before stands.
       if (/ in .+ state/.test(oneLine)) {
-        assert(line.startsWith(`Service ${name} in down state`), line);
+        assert(line.startsWith(`Service ${name} in ${record.mode} state`), line);
       } else {
-        assertEquals([groups.service, groups.state], [name, "down"]);
+        assertEquals([groups.service, groups.state], [name, record.mode]);
         assertEquals(groups.since, creation?.toFixed(6));
         assertEquals(groups.until, expiration?.toFixed(6));
         assertEquals(groups.reason ?? "", oneLine);
@@ -54,10 +104,11 @@ Deno.test("The line of a downtime is one that PaaSTA reads, and gives its parts 
 
 Deno.test("What a file says ends by itself only if it says when, in so many words", () => {
   const value = fc.oneof(fc.jsonValue(), time, fc.constantFrom("soon", -1, 1e300, [], {}));
+  const mode = fc.oneof(value, fc.constantFrom("down", "drain", "Drain", "up"));
   const content = fc.oneof(
     oddText("{", "}", '"expiration": ', '"reason": ', "null"),
     fc.jsonValue().map((value) => JSON.stringify(value)),
-    fc.record({ reason: value, expiration: value, creation: value }, { requiredKeys: [] })
+    fc.record({ reason: value, expiration: value, creation: value, mode }, { requiredKeys: [] })
       .map((fields) => JSON.stringify(fields)),
     fc.double().map((number) => `{"expiration": ${number}}`),
     fc.tuple(record, fc.nat(80)).map(([record, length]) => formatRecord(record).slice(0, length)),
@@ -67,8 +118,12 @@ Deno.test("What a file says ends by itself only if it says when, in so many word
       const record = parseRecord(content);
       assert(typeof record.reason === "string");
       const fault = faultOf(content);
+      if (record.mode === "drain") assertEquals(JSON.parse(content).mode, "drain");
       if (!isExpired(record, FOREVER)) return;
-      assertEquals(fault, null);
+      if (fault !== null) {
+        assertEquals(record.mode, "down");
+        assert(fault.startsWith("its mode makes no sense: "), fault);
+      }
       const { expiration } = JSON.parse(content);
       assert(typeof expiration === "number" && expiration >= 0 && Number.isFinite(expiration));
       assertEquals(record.expiration, expiration);

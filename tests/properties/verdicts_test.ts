@@ -40,7 +40,8 @@ const outcome: fc.Arbitrary<() => Promise<Verdict>> = fc.oneof(
 
 Deno.test("Whatever a checker comes to, it is up only by its own word, and by none while it is marked down", () => {
   const spool = new SpoolIndex();
-  const mark = () => spool.set("web", { reason: "maint", expiration: null, creation: null });
+  const mark = () =>
+    spool.set("web", { mode: "down", reason: "maint", expiration: null, creation: null });
   const faults = noFaults();
   let told = 0;
   let check: () => Promise<Verdict>;

@@ -92,7 +92,7 @@ const BAD: Verdict = { code: 503, message: "ill" };
 const DOWN: Verdict = { code: 503, message: "Service web in down state: maint" };
 
 function markDown({ spool }: Bench, name = "web"): void {
-  spool.set(name, { reason: "maint", expiration: null, creation: null });
+  spool.set(name, { mode: "down", reason: "maint", expiration: null, creation: null });
 }
 
 Deno.test("the pipeline knows the spool's protocol and those it was given", () => {

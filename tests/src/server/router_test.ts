@@ -86,7 +86,7 @@ class Bench implements AsyncDisposable {
     await Deno.rename(this.folder.write(".tmp", content), this.folder.file(name));
     const [service, port = 0] = name.split(":");
     await until(`${name} is down`, async () => {
-      return (await this.ask(`/status/spool/${service}/${port}`)).status === 503;
+      return (await this.ask(`/status/spool/${service}/${port}`)).status !== 200;
     });
   }
 
@@ -153,7 +153,8 @@ Deno.test("a method that a path does not know is refused, and those it does know
       "GET, HEAD, OPTIONS, POST",
     ],
     [
-      ["/status", "/status/count", "/recent?threshold=1", "/status/spool/web/0"],
+      ["/status", "/status/count", "/recent?threshold=1", "/status/spool/web/0"]
+        .concat("/status/downtimes"),
       ["POST", "PUT", "DELETE", "OPTIONS"],
       "GET, HEAD",
     ],
@@ -595,6 +596,35 @@ Deno.test("/recent looks back as far as it is told", async () => {
       `Bad threshold: expected a whole number of seconds: received ${JSON.stringify(bad)}`,
     ]);
   }
+});
+
+Deno.test("/status/downtimes tells what is in force, sorted by name, and counts as nothing", async () => {
+  await using bench = new Bench();
+  assertEquals(await bench.page("/status/downtimes"), { downtimes: [], weights: [] });
+  const weight = (weight: number) => JSON.stringify({ weight, reason: "canary", creation: 5.5 });
+  bench.folder.write(".weight:web:8080", weight(50));
+  bench.folder.write(".weight:all", weight(0));
+  bench.folder.write("old", '{"expiration": 5}');
+  bench.folder.write("web:10.1.1.1:8080", '{"mode": "drain", "reason": "maint"}');
+  await bench.mark("all", '{"reason": "a\\nb", "expiration": 4000000000.125, "creation": 5}');
+  const told = { reason: "canary", expiration: null, creation: 5.5 };
+  assertEquals(await bench.page("/status/downtimes?x"), {
+    downtimes: [
+      {
+        ...{ name: "all", service: "all", port: 0, host: "127.0.0.1", mode: "down" },
+        ...{ reason: "a\nb", expiration: 4000000000.125, creation: 5 },
+      },
+      {
+        ...{ name: "web:10.1.1.1:8080", service: "web", port: 8080, host: "10.1.1.1" },
+        ...{ mode: "drain", reason: "maint", expiration: null, creation: null },
+      },
+    ],
+    weights: [
+      { name: "all", service: "all", port: 0, host: "127.0.0.1", weight: 0, ...told },
+      { name: "web:8080", service: "web", port: 8080, host: "127.0.0.1", weight: 50, ...told },
+    ],
+  });
+  assertEquals(await bench.page("/status/count"), { service_access_counts: {} });
 });
 
 Deno.test("/status/spool answers as a spool check does, and counts as none", async () => {

@@ -1,11 +1,11 @@
 import { SpoolIndex } from "../../../src/spool/index.ts";
-import type { SpoolRecord } from "../../../src/spool/record.ts";
+import type { Mode, SpoolRecord, WeightRecord } from "../../../src/spool/record.ts";
 import { assertEquals } from "../../assert.ts";
 
 const LOCAL = "127.0.0.1";
 
 function record(reason: string, expiration: number | null = null): SpoolRecord {
-  return { reason, expiration, creation: null };
+  return { mode: "down", reason, expiration, creation: null };
 }
 
 /** An index with records that tell their names as the reason, asked at a time that the test moves. */
@@ -106,7 +106,12 @@ Deno.test("A host of this machine's own is meant by 127.0.0.1", () => {
 
 Deno.test("The verdict is 503 and the line, with the service's name without its port", () => {
   const index = new SpoolIndex();
-  const maint = { reason: "maint", expiration: 4000000000.125, creation: 1435694078.778886 };
+  const maint: SpoolRecord = {
+    mode: "down",
+    reason: "maint",
+    expiration: 4000000000.125,
+    creation: 1435694078.778886,
+  };
   const rest = " in down state since 1435694078.778886 until 4000000000.125000: maint";
   for (const [name, service] of [["all", "all"], ["web", "web"], ["web:8080", "web"]]) {
     index.set(name!, maint);
@@ -114,7 +119,9 @@ Deno.test("The verdict is 503 and the line, with the service's name without its 
       name: name!,
       record: maint,
       verdict: { code: 503, message: `Service ${service}${rest}` },
-      ...name === "web:8080" ? { host: LOCAL } : {},
+      service: service!,
+      port: name === "web:8080" ? 8080 : 0,
+      host: LOCAL,
     });
     index.delete(name!);
   }
@@ -140,4 +147,130 @@ Deno.test("A record takes the place of the one of its name, and what is no recor
   index.delete("web:8080");
   assertEquals(found(index, "web", 8080), undefined);
   assertEquals([index.has("web:8080"), index.has("all"), index.size], [false, true, 1]);
+});
+
+/** An index of records that drain or are down, each with its name as the reason. */
+function modes(records: Record<string, Mode>): SpoolIndex {
+  const index = new SpoolIndex();
+  for (const [name, mode] of Object.entries(records)) index.set(name, { ...record(name), mode });
+  return index;
+}
+
+Deno.test("What drains is 404, and its line says so", () => {
+  const index = modes({ web: "drain" });
+  assertEquals(index.find("web", 8080, LOCAL)?.verdict, {
+    code: 404,
+    message: "Service web in drain state: web",
+  });
+});
+
+Deno.test("Where one record drains and another is down, it is down, whichever is asked first", () => {
+  const cases: readonly [records: Record<string, Mode>, name: string][] = [
+    [{ all: "drain", web: "down" }, "web"],
+    [{ all: "down", web: "drain" }, "all"],
+    [{ all: "drain", "web:8080": "down" }, "web:8080"],
+    [{ web: "drain", "web:10.1.1.1:8080": "down" }, "web:10.1.1.1:8080"],
+    [{ "web:8080": "drain", "web:10.1.1.1:8080": "down" }, "web:10.1.1.1:8080"],
+    [{ "web:8080": "down", "web:10.1.1.1:8080": "drain" }, "web:8080"],
+    // Where all drain, the first tells.
+    [{ all: "drain", web: "drain" }, "all"],
+    [{ web: "drain", "web:8080": "drain" }, "web"],
+    [{ "web:10.1.1.1:8080": "drain" }, "web:10.1.1.1:8080"],
+    // What is down elsewhere is of no matter.
+    [{ all: "drain", api: "down", "web:8081": "down" }, "all"],
+  ];
+  for (const [records, name] of cases) {
+    assertEquals(found(modes(records), "web", 8080, "10.1.1.1"), name, JSON.stringify(records));
+  }
+});
+
+Deno.test("A downtime that is over leaves what drains draining", () => {
+  const { index, clock } = filled({ web: 110 });
+  index.set("all", { ...record("all"), mode: "drain" });
+  assertEquals(found(index, "web"), "web");
+  clock.now = 111;
+  assertEquals(found(index, "web"), "all");
+});
+
+function weight(weight: number | null, expiration: number | null = null): WeightRecord {
+  return { weight, reason: "canary", expiration, creation: null };
+}
+
+Deno.test("The weight of the narrowest wins, and what has none has all of it", () => {
+  const { index, clock } = filled({}, (address) => address === LOCAL || address === "10.1.1.2");
+  const ask = (host = "10.1.1.1") => index.weight("web", 8080, host);
+  assertEquals(ask(), 100);
+  const files: readonly [name: string, weight: number][] = [
+    [".weight:all", 10],
+    [".weight:web", 20],
+    [".weight:web:8080", 30],
+    [".weight:web:10.1.1.1:8080", 40],
+  ];
+  for (const [name, percent] of files) {
+    index.set(name, weight(percent, percent === 40 ? 110 : null));
+    assertEquals(ask(), percent);
+  }
+  assertEquals([index.weight("web", 0, LOCAL), index.weight("api", 8080, LOCAL)], [20, 10]);
+  assertEquals([index.weight("web", 8081, LOCAL), ask("10.1.1.3")], [20, 30]);
+  clock.now = 111;
+  assertEquals(ask(), 30, "one that is over is passed over");
+  // An address of this machine's own is meant by 127.0.0.1.
+  index.set(".weight:web:10.1.1.2:8080", weight(50));
+  assertEquals(ask(LOCAL), 50);
+  for (const [name] of [...files].reverse()) index.delete(name);
+  index.delete(".weight:web:10.1.1.2:8080");
+  assertEquals([ask(), ask(LOCAL), [...index.names]], [100, 100, []]);
+});
+
+Deno.test("A weight that its file does not tell is none, and no wider one takes its place", () => {
+  const index = new SpoolIndex();
+  index.set(".weight:all", weight(50));
+  index.set(".weight:web", weight(null));
+  assertEquals(index.weight("web", 0, LOCAL), null);
+});
+
+Deno.test("A weight is no downtime, and a downtime no weight", () => {
+  const index = new SpoolIndex();
+  index.set(".weight:web", weight(0));
+  assertEquals([found(index, "web"), index.size, index.isAnyInForce], [undefined, 0, true]);
+  // Neither in the place of the other.
+  index.set("api", weight(0));
+  index.set(".weight:db", record("x"));
+  assertEquals([...index.names], [".weight:web"]);
+});
+
+Deno.test("What is in force is told by name, and nothing that is over", () => {
+  const { index } = filled({ "web:2001:db8::1:80": null, old: 99, all: 200 });
+  index.set("web:8080", { ...record("d", 200), mode: "drain", creation: 5 });
+  index.set(".weight:web", weight(50));
+  index.set(".weight:old", weight(50, 99));
+  index.set(".weight:api:80", weight(null, 200));
+  const downtime = { port: 0, host: LOCAL, mode: "down", expiration: null, creation: null };
+  assertEquals(JSON.parse(JSON.stringify(index.inForce)), {
+    downtimes: [
+      { ...downtime, name: "all", service: "all", reason: "all", expiration: 200 },
+      {
+        ...downtime,
+        name: "web:2001:db8::1:80",
+        service: "web",
+        port: 80,
+        host: "2001:db8::1",
+        reason: "web:2001:db8::1:80",
+      },
+      {
+        ...downtime,
+        name: "web:8080",
+        service: "web",
+        port: 8080,
+        mode: "drain",
+        reason: "d",
+        expiration: 200,
+        creation: 5,
+      },
+    ],
+    weights: [
+      { name: "api:80", service: "api", port: 80, host: LOCAL, ...weight(null, 200) },
+      { name: "web", service: "web", port: 0, host: LOCAL, ...weight(50) },
+    ],
+  });
 });

@@ -1,12 +1,15 @@
 import {
-  downLine,
   faultOf,
   formatRecord,
+  formatWeight,
   isExpired,
   isTime,
   oneLine,
   parseRecord,
+  parseWeight,
   type SpoolRecord,
+  stateLine,
+  weightFaultOf,
 } from "../../../src/spool/record.ts";
 import { assert, assertEquals } from "../../assert.ts";
 
@@ -15,7 +18,7 @@ function record(
   expiration: number | null = null,
   creation: number | null = null,
 ): SpoolRecord {
-  return { reason, expiration, creation };
+  return { mode: "down", reason, expiration, creation };
 }
 
 /** How PaaSTA's drainer reads the line. */
@@ -40,6 +43,12 @@ const FAULTS: readonly [content: string, fault: string | null][] = [
   [`{"expiration": "${"9".repeat(500)}"}`, `its expiration makes no sense: "${"9".repeat(99)}`],
   ['{"expiration": NaN}', "it is not the JSON it begins as"],
   ['\n{"reason": "ha', "it is not the JSON it begins as"],
+  ['{"mode": null}', null],
+  ['{"mode": "down"}', null],
+  ['{"mode": "drain"}', null],
+  ['{"mode": "Drain"}', 'its mode makes no sense: "Drain"'],
+  ['{"mode": ["drain"]}', 'its mode makes no sense: ["drain"]'],
+  ['{"mode": "maint", "expiration": -1}', "its expiration makes no sense: -1"],
 ];
 
 for (const [content, fault] of FAULTS) {
@@ -47,6 +56,15 @@ for (const [content, fault] of FAULTS) {
     assertEquals(faultOf(content), fault);
     if (fault !== null) assert(!isExpired(parseRecord(content), Number.MAX_VALUE));
   });
+}
+
+/** A record of draining. */
+function draining(
+  reason: string,
+  expiration: number | null = null,
+  creation: number | null = null,
+): SpoolRecord {
+  return { ...record(reason, expiration, creation), mode: "drain" };
 }
 
 const CONTENTS: readonly [content: string, record: SpoolRecord][] = [
@@ -68,6 +86,15 @@ const CONTENTS: readonly [content: string, record: SpoolRecord][] = [
   ['{"__proto__": {"reason": "no"}}', record("")],
   ['{"reason": "x", "expiration": 0, "creation": 0}', record("x", 0, 0)],
   ['{"reason": "x", "expiration": 1e3}', record("x", 1000)],
+
+  // A mode that nobody knows is down.
+  ['{"reason": "x", "expiration": 5, "creation": 4, "mode": "drain"}', draining("x", 5, 4)],
+  ['{"mode": "drain"}', draining("")],
+  ['{"mode": "down", "reason": "x"}', record("x")],
+  ['{"mode": "DRAIN", "reason": "x"}', record("x")],
+  ['{"mode": ["drain"]}', record("")],
+  ['{"mode": "up"}', record("")],
+  ['{"mode": null}', record("")],
 
   // What is no object is itself the reason.
   ["", record("")],
@@ -125,17 +152,22 @@ const LINES: readonly [record: SpoolRecord, line: string][] = [
   [record("a: b 🚀"), "Service web in down state: a: b 🚀"],
   [record(" since 5 until 6"), "Service web in down state:  since 5 until 6"],
   [record("two\nlines\r\nand\ttab\u0000"), "Service web in down state: two lines and tab "],
+  [draining(""), "Service web in drain state"],
+  [
+    draining("maint", 4000000000.125, 1435694078.778886),
+    "Service web in drain state since 1435694078.778886 until 4000000000.125000: maint",
+  ],
   [record("a\u2028b\u2029c\u0085d\u007fe"), "Service web in down state: a b c d e"],
 ];
 
 for (const [fields, line] of LINES) {
-  Deno.test(`downLine() gives ${JSON.stringify(line)}, as PaaSTA's drainer reads it`, () => {
-    assertEquals(downLine("web", fields), line);
+  Deno.test(`stateLine() gives ${JSON.stringify(line)}, as PaaSTA's drainer reads it`, () => {
+    assertEquals(stateLine("web", fields), line);
     const groups = PAASTA.exec(line)?.groups;
     assert(groups !== undefined);
     assertEquals({ ...groups }, {
       service: "web",
-      state: "down",
+      state: fields.mode,
       since: fields.creation?.toFixed(6),
       until: fields.expiration?.toFixed(6),
       reason: fields.reason === "" ? undefined : oneLine(fields.reason),
@@ -145,8 +177,9 @@ for (const [fields, line] of LINES) {
 
 Deno.test("What a record's file may say is one line that PaaSTA's drainer reads", () => {
   for (const [content] of CONTENTS) {
-    const { service, state } = PAASTA.exec(downLine("all", parseRecord(content)))?.groups ?? {};
-    assertEquals([service, state], ["all", "down"], content);
+    const record = parseRecord(content);
+    const { service, state } = PAASTA.exec(stateLine("all", record))?.groups ?? {};
+    assertEquals([service, state], ["all", record.mode], content);
   }
 });
 
@@ -161,12 +194,46 @@ Deno.test("formatRecord() writes the bytes that the other hachecks write and rea
       record('say "no"\\\n', 0, 5),
       '{"reason": "say \\"no\\"\\\\\\n", "expiration": 0, "creation": 5}',
     ],
+    // To a hacheck that knows of no draining, a downtime.
+    [
+      draining("maint", null, 5),
+      '{"reason": "maint", "expiration": null, "creation": 5, "mode": "drain"}',
+    ],
     [record("\ud800"), '{"reason": "\\ud800", "expiration": null, "creation": null}'],
   ];
   for (const [fields, content] of cases) {
     assertEquals(formatRecord(fields), content);
     assertEquals(parseRecord(content), fields);
   }
+});
+
+const WEIGHTS: readonly [content: string, weight: number | null, fault: string | null][] = [
+  ['{"reason": "x", "expiration": null, "creation": 5, "weight": 50}', 50, null],
+  ['{"weight": 0}', 0, null],
+  ['{"weight": 100.0}', 100, null],
+  ['{"weight": 101}', null, "its weight makes no sense: 101"],
+  ['{"weight": -1}', null, "its weight makes no sense: -1"],
+  ['{"weight": 0.5}', null, "its weight makes no sense: 0.5"],
+  ['{"weight": "50"}', null, 'its weight makes no sense: "50"'],
+  ['{"weight": [50]}', null, "its weight makes no sense: [50]"],
+  ["{}", null, "its weight makes no sense: null"],
+  ['{"weight": 50, "expiration": "soon"}', 50, 'its expiration makes no sense: "soon"'],
+  ['{"weight": 50', null, "it is not a JSON object"],
+  ["50", null, "it is not a JSON object"],
+  ["", null, "it is not a JSON object"],
+];
+
+for (const [content, weight, fault] of WEIGHTS) {
+  Deno.test(`parseWeight() reads ${JSON.stringify(content)}`, () => {
+    assertEquals([parseWeight(content).weight, weightFaultOf(content)], [weight, fault]);
+  });
+}
+
+Deno.test("formatWeight() writes what a record has, and the weight", () => {
+  const weight = { weight: 50, reason: "canary", expiration: 4e9, creation: 5.25 };
+  const content = '{"reason": "canary", "expiration": 4000000000, "creation": 5.25, "weight": 50}';
+  assertEquals(formatWeight(weight), content);
+  assertEquals(parseWeight(content), weight);
 });
 
 Deno.test("A record is expired once its time is over, and not before", () => {

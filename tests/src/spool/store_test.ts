@@ -54,28 +54,38 @@ function nowInSeconds(): number {
 const CONTENTS: readonly [what: string, content: string | Uint8Array<ArrayBuffer>, SpoolRecord][] =
   [
     ["a record", '{"reason": "a", "expiration": 2, "creation": 1}\n', {
+      mode: "down",
       reason: "a",
       expiration: 2,
       creation: 1,
     }],
     ["a byte order mark before the JSON", '\ufeff{"reason": "a"}', {
+      mode: "down",
       reason: "a",
       expiration: null,
       creation: null,
     }],
-    ["an empty file", "", { reason: "", expiration: null, creation: null }],
-    ["text", "being\nmoved\n", { reason: "being\nmoved", expiration: null, creation: null }],
+    ["an empty file", "", { mode: "down", reason: "", expiration: null, creation: null }],
+    ["text", "being\nmoved\n", {
+      mode: "down",
+      reason: "being\nmoved",
+      expiration: null,
+      creation: null,
+    }],
     ["Latin-1", Uint8Array.of(0x63, 0x61, 0x66, 0xe9), {
+      mode: "down",
       reason: "caf\ufffd",
       expiration: null,
       creation: null,
     }],
     ["bytes", Uint8Array.of(0, 0xff, 0xfe, 0x80, 0xc3), {
+      mode: "down",
       reason: "\u0000\ufffd\ufffd\ufffd\ufffd",
       expiration: null,
       creation: null,
     }],
     ["as much as is read", "x".repeat(MAX_RECORD_BYTES), {
+      mode: "down",
       reason: "x".repeat(MAX_RECORD_BYTES),
       expiration: null,
       creation: null,
@@ -119,7 +129,7 @@ for (const [what, why, make] of UNREADABLE) {
     await make(spool.file("web"));
     const fault = `the record cannot be read: ${why}`;
     assertEquals(spool.store.read("web"), {
-      record: { reason: fault, expiration: null, creation: null },
+      record: { mode: "down", reason: fault, expiration: null, creation: null },
       fault,
     });
     assertEquals(spool.store.list(), ["web"]);
@@ -135,9 +145,9 @@ Deno.test("SpoolStore.read() tells no record from one that nobody can tell of", 
 
 Deno.test("SpoolStore.list() gives the names of records alone", () => {
   using spool = new TestSpool();
-  for (const name of ["web", "web:8080", "all", ".hacheck.tmp", ".web", "web:", "a:b", "web~"]) {
-    spool.write(name, "");
-  }
+  const others = [".hacheck.tmp", ".web", "web:", "a:b", "web~", ".weight:", ".weight:a:b"];
+  for (const name of ["web", "web:8080", "all", ".weight:web", ...others]) spool.write(name, "");
+  assertEquals(spool.store.listAll().sort(), [".weight:web", "all", "web", "web:8080"]);
   assertEquals(spool.store.list().sort(), ["all", "web", "web:8080"]);
 });
 
@@ -168,42 +178,42 @@ const REMARKED: readonly {
 }[] = [
   {
     when: "for the same reason keeps the creation and sets the new expiration",
-    present: { reason: "maint", expiration: null, creation: 5.25 },
+    present: { mode: "down", reason: "maint", expiration: null, creation: 5.25 },
     reason: "maint",
     expiration: FAR,
     since: 5.25,
   },
   {
     when: "for the same reason takes an expiration away",
-    present: { reason: "maint", expiration: FAR, creation: 5.25 },
+    present: { mode: "down", reason: "maint", expiration: FAR, creation: 5.25 },
     reason: "maint",
     expiration: null,
     since: 5.25,
   },
   {
     when: "for another reason begins anew",
-    present: { reason: "maint", expiration: null, creation: 5.25 },
+    present: { mode: "down", reason: "maint", expiration: null, creation: 5.25 },
     reason: "drain",
     expiration: null,
     since: undefined,
   },
   {
     when: "after the expiration begins anew",
-    present: { reason: "maint", expiration: 6, creation: 5.25 },
+    present: { mode: "down", reason: "maint", expiration: 6, creation: 5.25 },
     reason: "maint",
     expiration: null,
     since: undefined,
   },
   {
     when: "where nobody knows since when begins now",
-    present: { reason: "maint", expiration: null, creation: null },
+    present: { mode: "down", reason: "maint", expiration: null, creation: null },
     reason: "maint",
     expiration: null,
     since: undefined,
   },
   {
     when: "with a creation takes that one",
-    present: { reason: "maint", expiration: null, creation: 5.25 },
+    present: { mode: "down", reason: "maint", expiration: null, creation: 5.25 },
     reason: "maint",
     expiration: null,
     creation: 7.5,
@@ -211,7 +221,7 @@ const REMARKED: readonly {
   },
   {
     when: "with a creation takes that one for another reason, too",
-    present: { reason: "maint", expiration: null, creation: 5.25 },
+    present: { mode: "down", reason: "maint", expiration: null, creation: 5.25 },
     reason: "drain",
     expiration: null,
     creation: 0,
@@ -225,11 +235,85 @@ for (const { when, present, reason, expiration, creation, since } of REMARKED) {
     spool.write("web", formatRecord(present));
     const before = nowInSeconds();
     const record = await spool.store.markDown("web", reason, expiration, creation);
-    assertEquals(record, { reason, expiration, creation: since ?? record.creation });
+    assertEquals(record, { mode: "down", reason, expiration, creation: since ?? record.creation });
     if (since === undefined) assert(record.creation !== null && record.creation >= before);
     assertEquals(spool.store.read("web"), { record, fault: null });
   });
 }
+
+Deno.test("SpoolStore.markDraining() writes a downtime to who knows of no draining, and the mode", async () => {
+  using spool = new TestSpool();
+  const record = await spool.store.markDraining("web", "maint", FAR, 5);
+  assertEquals(record, { mode: "drain", reason: "maint", expiration: FAR, creation: 5 });
+  assertEquals(
+    Deno.readTextFileSync(spool.file("web")),
+    `{"reason": "maint", "expiration": ${FAR}, "creation": 5, "mode": "drain"}`,
+  );
+  assertEquals(spool.store.read("web"), { record, fault: null });
+});
+
+Deno.test("Who goes from draining to down and back begins anew, whatever the reason", async () => {
+  using spool = new TestSpool();
+  const { store } = spool;
+  await store.markDraining("web", "maint", null, 5);
+  assertEquals((await store.markDraining("web", "maint", FAR)).creation, 5);
+  const down = await store.markDown("web", "maint", null);
+  assert(down.creation !== null && down.creation > 5);
+  await store.markDown("web", "maint", null, 5);
+  const draining = await store.markDraining("web", "maint", null);
+  assert(draining.creation !== null && draining.creation > 5);
+  assertEquals(spool.files, ["web"]);
+});
+
+Deno.test("A weight is a file of its own, which no downtime touches and which lists with none", async () => {
+  using spool = new TestSpool();
+  const { store } = spool;
+  const record = await store.setWeight(".weight:web", 50, "canary", FAR, 5);
+  assertEquals(
+    Deno.readTextFileSync(spool.file(".weight:web")),
+    `{"reason": "canary", "expiration": ${FAR}, "creation": 5, "weight": 50}`,
+  );
+  assertEquals(store.readWeight(".weight:web"), { record, fault: null });
+  assertEquals(store.readAny(".weight:web"), { record, fault: null });
+  await store.markDown("web", "maint", null);
+  await store.markUp("web");
+  assertEquals([store.list(), store.listAll(), store.read("web")], [
+    [],
+    [".weight:web"],
+    undefined,
+  ]);
+  // The same anew keeps since when; another weight or reason begins now.
+  assertEquals((await store.setWeight(".weight:web", 50, "canary", null)).creation, 5);
+  for (const [weight, reason] of [[51, "canary"], [50, "other"]] as const) {
+    await store.setWeight(".weight:web", 50, "canary", null, 5);
+    const { creation } = await store.setWeight(".weight:web", weight, reason, null);
+    assert(creation !== null && creation > 5);
+  }
+  await store.setWeight(".weight:web", 50, "canary", 6, 5);
+  const { creation } = await store.setWeight(".weight:web", 50, "canary", 7);
+  assert(creation !== null && creation > 5, "one that is over is none");
+  await store.setWeight(".weight:api", 0, "canary", 6);
+  await store.removeExpired(".weight:api");
+  assertEquals(spool.files, [".weight:web"]);
+  await store.removeWeight(".weight:web");
+  await store.removeWeight(".weight:web");
+  assertEquals([spool.files, store.readWeight(".weight:web")], [[], undefined]);
+});
+
+Deno.test("A weight that cannot be read or makes no sense says so, and is none", () => {
+  using spool = new TestSpool();
+  Deno.mkdirSync(spool.file(".weight:web"));
+  spool.write(".weight:api", "50");
+  const fault = "the record cannot be read: it is not a regular file";
+  assertEquals(spool.store.readWeight(".weight:web"), {
+    record: { weight: null, reason: fault, expiration: null, creation: null },
+    fault,
+  });
+  assertEquals(spool.store.readWeight(".weight:api"), {
+    record: { weight: null, reason: "50", expiration: null, creation: null },
+    fault: "it is not a JSON object",
+  });
+});
 
 Deno.test("SpoolStore.markDown() replaces a link and leaves alone where it led", async () => {
   using spool = new TestSpool();
@@ -265,9 +349,14 @@ Deno.test("SpoolStore.markUp() removes the record, and what is up already stays 
 Deno.test("SpoolStore.removeExpired() removes what has expired and nothing else", async () => {
   using spool = new TestSpool();
   const contents = {
-    expired: formatRecord({ reason: "", expiration: nowInSeconds() - 1, creation: null }),
-    lasting: formatRecord({ reason: "", expiration: FAR, creation: null }),
-    endless: formatRecord({ reason: "", expiration: null, creation: null }),
+    expired: formatRecord({
+      mode: "down",
+      reason: "",
+      expiration: nowInSeconds() - 1,
+      creation: null,
+    }),
+    lasting: formatRecord({ mode: "down", reason: "", expiration: FAR, creation: null }),
+    endless: formatRecord({ mode: "down", reason: "", expiration: null, creation: null }),
     text: "maint",
   };
   for (const [name, content] of Object.entries(contents)) spool.write(name, content);
@@ -351,7 +440,10 @@ serverTest(
 
 serverTest("Without the lock nothing is removed as expired", ["flock"], async () => {
   using spool = new TestSpool();
-  spool.write("web", formatRecord({ reason: "maint", expiration: 5, creation: null }));
+  spool.write(
+    "web",
+    formatRecord({ mode: "down", reason: "maint", expiration: 5, creation: null }),
+  );
   {
     await using _lock = await locked(spool.path);
     await spool.store.removeExpired("web");
@@ -363,8 +455,11 @@ serverTest("Without the lock nothing is removed as expired", ["flock"], async ()
 
 serverTest("A record renewed while its removal waits for the lock stays", ["flock"], async () => {
   using spool = new TestSpool();
-  spool.write("web", formatRecord({ reason: "maint", expiration: 5, creation: null }));
-  const renewed = formatRecord({ reason: "maint", expiration: FAR, creation: null });
+  spool.write(
+    "web",
+    formatRecord({ mode: "down", reason: "maint", expiration: 5, creation: null }),
+  );
+  const renewed = formatRecord({ mode: "down", reason: "maint", expiration: FAR, creation: null });
   let removal: Promise<void>;
   {
     await using _lock = await locked(spool.path);

@@ -231,6 +231,55 @@ for (const [how, watch] of WAYS) {
     await spool.sees("web", "maint");
   });
 
+  Deno.test(`A ${how} spool: what drains, and a weight, are known like what is down`, async () => {
+    const named = (weight: number, rest = "") => `{"reason": "canary", "weight": ${weight}${rest}}`;
+    using spool = new Viewed({ ".weight:all": named(90), web: '{"mode": "drain"}' }, watch);
+    const weight = () => spool.view.weight("web", 8080, "127.0.0.1");
+    const code = () => spool.view.find("web", 8080, "127.0.0.1")?.verdict.code;
+    assertEquals([weight(), code(), spool.view.health], [
+      90,
+      404,
+      well({ records: 1, watched: how === "watched" }),
+    ]);
+    spool.write("web", '{"mode": "down"}');
+    await until("it is down", () => code() === 503);
+    spool.write(".new", named(50, ', "expiration": 200'));
+    Deno.renameSync(spool.file(".new"), spool.file(".weight:web"));
+    await until("its weight is 50", () => weight() === 50);
+    assertEquals(spool.view.inForce.weights.map(({ name }) => name), ["all", "web"]);
+    spool.now = 201;
+    assertEquals(weight(), 90);
+    Deno.mkdirSync(spool.file(".weight:web:8080"));
+    await until("nobody knows it", () => weight() === null);
+    const fault = "the record cannot be read: it is not a regular file";
+    assert(
+      spool.lines.includes(`warning .weight:web:8080 may not be what was meant: ${fault}`),
+      spool.lines.join("\n"),
+    );
+    assertEquals(spool.view.health.faulty_names, [".weight:web:8080"]);
+    Deno.removeSync(spool.file(".weight:web:8080"));
+    await until("it is 90 again", () => weight() === 90);
+    assertEquals(spool.view.health.faulty, 0);
+    assertEquals(spool.view.refresh(".weight:all"), true);
+    Deno.removeSync(spool.file(".weight:all"));
+    assertEquals(spool.view.refresh(".weight:all"), true);
+    assertEquals(weight(), 100);
+  });
+
+  Deno.test(`A ${how} spool: made anew and empty, it leaves weights in force, too`, async () => {
+    using spool = new Viewed({ ".weight:web": '{"weight": 50}' }, watch);
+    const weight = () => spool.view.weight("web", 0, "127.0.0.1");
+    Deno.removeSync(spool.root, { recursive: true });
+    Deno.mkdirSync(spool.root);
+    await until("it is told of", () => /has no record$/.test(spool.view.health.fault ?? ""));
+    assertEquals(weight(), 50);
+    // What is written to it makes it the spool.
+    spool.write(".weight:api", '{"weight": 5}');
+    await until("it is the spool", () => weight() === 100);
+    await spool.isHealthy(true);
+    assertEquals(spool.view.weight("api", 0, "127.0.0.1"), 5);
+  });
+
   Deno.test(`A ${how} spool: gone with all its records, it leaves them in force`, async () => {
     const names = Array.from({ length: 50 }, (_, i) => `service-${i}`);
     using spool = new Viewed(Object.fromEntries(names.map((name) => [name, "maint"])), watch);
