@@ -21,6 +21,8 @@ export interface CommandContext {
   readonly reason: string | undefined;
   /** When that ends, in unix seconds; null if not by itself. */
   readonly expiration: number | null;
+  /** The weight that something is to have, from 0 to 100; undefined for sub-commands that give none. */
+  readonly weight: number | undefined;
 }
 
 /** A sub-command: does its work and returns the exit code. */

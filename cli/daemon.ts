@@ -8,7 +8,7 @@ import { LOCAL_ADDRESS } from "../src/addresses.ts";
 import type { Header, Verdict } from "../src/check.ts";
 import { exchange, get, type HttpAnswer, HttpError } from "../src/http_client.ts";
 import { SpoolIndex } from "../src/spool/index.ts";
-import { ALL, recordName, type Subject } from "../src/spool/names.ts";
+import { ALL, recordName, type Subject, weightName } from "../src/spool/names.ts";
 import type { SpoolStore } from "../src/spool/store.ts";
 import { openTls } from "../src/tls_connection.ts";
 import { type CommandContext, tell } from "./command.ts";
@@ -90,13 +90,35 @@ export class LocalDaemon {
  * @param context What was changed.
  * @returns Whether no answer of the daemon contradicts the spool any more. If one does, the operator is told.
  */
-export async function awaitDaemon(
+export function awaitDaemon(context: CommandContext): Promise<boolean> {
+  return awaitPage(context, "spool", expected);
+}
+
+/**
+ * Waits until the daemon knows the weights that the spool gives, as {@linkcode awaitDaemon} waits for what
+ * is marked.
+ *
+ * @param context What was changed.
+ * @returns Whether the daemon knows them. If it does not, the operator is told.
+ */
+export function awaitWeight(context: CommandContext): Promise<boolean> {
+  return awaitPage(context, "weight", expectedWeight);
+}
+
+/** Tells what a page is to say, by what stands in the spool. */
+type Expectation = (subject: Subject, store: SpoolStore) => Verdict;
+
+async function awaitPage(
   { subjects, store, daemon }: CommandContext,
+  page: string,
+  expect: Expectation,
 ): Promise<boolean> {
   const deadline = AbortSignal.timeout(PATIENCE_MS);
   let agrees = true;
   for (const subject of subjects) {
-    const disagreement = await disagreementOn(subject, store, daemon, deadline);
+    const path = `/status/${page}/${subject.service}/${subject.port}`;
+    const expected = () => expect(subject, store);
+    const disagreement = await disagreementOn(subject, path, expected, daemon, deadline);
     if (disagreement === undefined) continue;
     agrees = false;
     tell(
@@ -108,7 +130,8 @@ export async function awaitDaemon(
 
 async function disagreementOn(
   subject: Subject,
-  store: SpoolStore,
+  path: string,
+  expected: () => Verdict,
   daemon: LocalDaemon,
   deadline: AbortSignal,
 ): Promise<string | undefined> {
@@ -118,10 +141,9 @@ async function disagreementOn(
   let disagreement = `it did not answer within ${PATIENCE_MS} ms`;
   while (!deadline.aborted) {
     try {
-      const path = `/status/spool/${subject.service}/${subject.port}`;
       const { status, body } = await daemon.ask(path, headers, deadline);
       if (status === 401 || status === 403) return `it does not let hactl ask: ${status} ${body}`;
-      const { code, message } = expected(subject, store);
+      const { code, message } = expected();
       if (status === code && body === message) return undefined;
       disagreement = `expected ${code} ${JSON.stringify(message)}: received ${status} ${
         JSON.stringify(body)
@@ -136,18 +158,31 @@ async function disagreementOn(
 }
 
 /** What the files say, by the daemon's own rules. */
-function expected({ service, port, host }: Subject, store: SpoolStore): Verdict {
+function expected(subject: Subject, store: SpoolStore): Verdict {
+  const index = indexOf(subject, recordName, store);
+  const { service, port, host } = subject;
+  return index.find(service, port, host)?.verdict ?? { code: 200, message: "" };
+}
+
+function expectedWeight(subject: Subject, store: SpoolStore): Verdict {
+  const index = indexOf(subject, weightName, store);
+  const { service, port, host } = subject;
+  return { code: 200, message: String(index.weight(service, port, host) ?? "unknown") };
+}
+
+/** What those files say that speak of a subject. */
+function indexOf(
+  subject: Subject,
+  nameOf: (subject: Subject) => string,
+  store: SpoolStore,
+): SpoolIndex {
   const index = new SpoolIndex();
-  const names = [ALL, service];
-  if (port !== 0) {
-    names.push(
-      recordName({ service, port, host: LOCAL_ADDRESS }),
-      recordName({ service, port, host }),
-    );
-  }
-  for (const name of names) {
-    const stored = store.read(name);
+  const { service, port } = subject;
+  const wider = [ALL, service].map((service) => ({ service, port: 0, host: LOCAL_ADDRESS }));
+  const byPort = port === 0 ? [] : [{ service, port, host: LOCAL_ADDRESS }, subject];
+  for (const name of [...wider, ...byPort].map(nameOf)) {
+    const stored = store.readAny(name);
     if (stored !== undefined) index.set(name, stored.record);
   }
-  return index.find(service, port, host)?.verdict ?? { code: 200, message: "" };
+  return index;
 }

@@ -7,19 +7,22 @@
 import { canonicalAddress, LOCAL_ADDRESS } from "../src/addresses.ts";
 import { type CommandLine, parseFlags, UsageError, wholeNumber } from "../src/flags.ts";
 import { canBeMarked, MAX_SERVICE_LENGTH, type Subject } from "../src/spool/names.ts";
-import { isTime } from "../src/spool/record.ts";
+import { FULL_WEIGHT, isTime } from "../src/spool/record.ts";
 import { DEFAULT_SPOOL_ROOT, SpoolStore } from "../src/spool/store.ts";
 import { VERSION } from "../src/version.ts";
 import { type Command, type CommandContext, explained, tell } from "./command.ts";
 import { down } from "./commands/down.ts";
 import { downed } from "./commands/downed.ts";
+import { drain } from "./commands/drain.ts";
 import { list } from "./commands/list.ts";
 import { status } from "./commands/status.ts";
 import { up } from "./commands/up.ts";
+import { weight } from "./commands/weight.ts";
 import { LocalDaemon } from "./daemon.ts";
 
 const USAGE =
-  `hactl up|down|status SERVICE... [-P PORT [-H HOST]] [-r REASON] [-e UNIX_TIME] [--spool-root DIR]
+  `hactl up|down|drain|status SERVICE... [-P PORT [-H HOST]] [-r REASON] [-e UNIX_TIME] [--spool-root DIR]
+hactl weight SERVICE... PERCENT [-P PORT [-H HOST]] [-r REASON] [-e UNIX_TIME] [--spool-root DIR]
 hactl downed
 hactl list [-p DAEMON_PORT]
 
@@ -27,8 +30,10 @@ Takes services out of the load balancers that ask this host's hacheck, and puts 
 
   up SERVICE...             mark services up ("all" is everything on this host)
   down SERVICE...           mark services down
-  status SERVICE...         tell which are marked down; exit 1 if any is
-  downed                    tell of everything that is marked down
+  drain SERVICE...          have services finish what they have and get nothing new, until they are up
+  weight SERVICE... PERCENT give services a weight, from 0 to 100 (100 takes it back)
+  status SERVICE...         tell which are marked down or drain; exit 1 if any does
+  downed                    tell of everything that is marked down or drains
   list                      tell which services hacheck was asked about lately
 
   -P, --service-port PORT   speak of the services on this port only
@@ -59,11 +64,15 @@ interface SubCommand {
   readonly run: Command;
   /** Whether it speaks of the services that are named. */
   readonly takesServices: boolean;
+  /** Whether a weight follows them. */
+  readonly takesWeight?: boolean;
 }
 
-const COMMANDS: ReadonlyMap<string, SubCommand> = new Map([
+const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubCommand>([
   ["up", { run: up, takesServices: true }],
   ["down", { run: down, takesServices: true }],
+  ["drain", { run: drain, takesServices: true }],
+  ["weight", { run: weight, takesServices: true, takesWeight: true }],
   ["status", { run: status, takesServices: true }],
   ["downed", { run: downed, takesServices: false }],
   ["list", { run: list, takesServices: false }],
@@ -87,11 +96,14 @@ const OLD_ACTIONS: ReadonlyMap<string, string> = new Map([
   ["status_downed", "downed"],
 ]);
 
-/** The sub-command that is meant, and the services it is to speak of. */
-function chosen(
-  line: CommandLine,
-  calledAs: string,
-): { command: SubCommand; services: readonly string[] } {
+/** The sub-command that is meant, the services it is to speak of, and the weight it is to give them. */
+interface Chosen {
+  readonly command: SubCommand;
+  readonly services: readonly string[];
+  readonly weight: number | undefined;
+}
+
+function chosen(line: CommandLine, calledAs: string): Chosen {
   let name = OLD_NAMES.get(calledAs);
   let services = line.operands;
   const action = line.one("action");
@@ -113,13 +125,20 @@ function chosen(
       `Bad sub-command: expected one of ${names}: received ${JSON.stringify(name)}`,
     );
   }
+  let weight;
+  if (command.takesWeight && services.length > 1) {
+    weight = wholeNumber("weight", services.at(-1)!, 0, FULL_WEIGHT);
+    services = services.slice(0, -1);
+  } else if (command.takesWeight) {
+    throw new UsageError(`${name} needs the name of a service, and a weight from 0 to 100`);
+  }
   if (command.takesServices && services.length === 0) {
     throw new UsageError(`${name} needs the name of a service`);
   }
   if (!command.takesServices && services.length > 0) {
     throw new UsageError(`${name} takes no service: ${services[0]}`);
   }
-  return { command, services };
+  return { command, services, weight };
 }
 
 function subjects(line: CommandLine, services: readonly string[]): Subject[] {
@@ -165,7 +184,10 @@ function tokenIn(path: string | undefined): string | null {
   throw new UsageError(`Bad --token-file ${path}: expected one word: found something else`);
 }
 
-function contextOf(line: CommandLine, services: readonly string[]): CommandContext {
+function contextOf(
+  line: CommandLine,
+  { services, weight }: Chosen,
+): CommandContext {
   return {
     subjects: subjects(line, services),
     store: new SpoolStore(line.one("spool-root") ?? DEFAULT_SPOOL_ROOT),
@@ -175,6 +197,7 @@ function contextOf(line: CommandLine, services: readonly string[]): CommandConte
     ),
     reason: line.one("reason") || undefined,
     expiration: expirationOf(line),
+    weight,
   };
 }
 
@@ -191,9 +214,9 @@ export async function main(args: readonly string[], calledAs = "hactl"): Promise
     const line = parseFlags(args, FLAGS);
     if (line.has("help")) return say(USAGE);
     if (line.has("version")) return say(`hactl ${VERSION}`);
-    const { command, services } = chosen(line, calledAs);
-    const context = contextOf(line, services);
-    run = () => command.run(context);
+    const meant = chosen(line, calledAs);
+    const context = contextOf(line, meant);
+    run = () => meant.command.run(context);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     tell(`${error.message} (hactl --help tells more)`);

@@ -2,7 +2,7 @@ import { isExpired } from "../../src/spool/record.ts";
 import { type CommandContext, explained, recordLine, subjectOf, tell } from "../command.ts";
 
 /**
- * Tells of everything that is marked down.
+ * Tells of everything that is marked down, or as draining.
  *
  * @returns 0, or 1 if the spool cannot be read.
  */

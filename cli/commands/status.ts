@@ -4,7 +4,7 @@ import type { SpoolStore } from "../../src/spool/store.ts";
 import { type CommandContext, explained, recordLine, tell, upLine } from "../command.ts";
 
 /**
- * Tells which services are marked down themselves.
+ * Tells which services are marked down, or as draining, themselves.
  *
  * @returns 0 if none is, else 1.
  */
@@ -38,8 +38,10 @@ async function tellOfWider({ service, port }: Subject, store: SpoolStore): Promi
   if (service !== ALL) wider.push(ALL);
   if (port !== 0) wider.push(service);
   for (const name of wider) {
-    if (await recordOf(name, store) !== undefined) {
-      tell(`${service} is not in service all the same: ${name} is marked down`);
+    const record = await recordOf(name, store);
+    if (record !== undefined) {
+      const how = record.mode === "drain" ? "is draining" : "is marked down";
+      tell(`${service} is not in service all the same: ${name} ${how}`);
       return;
     }
   }

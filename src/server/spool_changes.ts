@@ -2,8 +2,8 @@ import { LOCAL_ADDRESS } from "../addresses.ts";
 import type { FaultCounts } from "../faults.ts";
 import type { Log } from "../log.ts";
 import type { Ask } from "../peers.ts";
-import { canBeMarked, recordName } from "../spool/names.ts";
-import { isTime } from "../spool/record.ts";
+import { canBeMarked, recordName, weightName } from "../spool/names.ts";
+import { FULL_WEIGHT, isTime, isWeight } from "../spool/record.ts";
 import type { SpoolStore } from "../spool/store.ts";
 import type { CheckPath } from "./path.ts";
 import { lastText, text } from "./responses.ts";
@@ -34,15 +34,18 @@ export interface SpoolChanges {
 /** A change, as the form asks for it. */
 type Change =
   | { readonly status: "up" }
-  | {
-    readonly status: "down";
-    readonly reason: string;
-    readonly expiration: number | null;
-    readonly creation: number | undefined;
-  };
+  | { readonly status: "down" | "drain" } & Marking
+  | { readonly status: "weight"; readonly weight: number } & Marking;
+
+/** What goes with a change. */
+interface Marking {
+  readonly reason: string;
+  readonly expiration: number | null;
+  readonly creation: number | undefined;
+}
 
 /**
- * Marks a service up or down, as a form asks for it.
+ * Marks a service up, down or as draining, or gives it a weight, as a form asks for it.
  *
  * @param request The POST request.
  * @param path What its path names.
@@ -71,30 +74,56 @@ export async function changeSpool(
   if (form instanceof Response) return form;
   const change = parseChange(new URLSearchParams(form));
   if (typeof change === "string") return text(400, change);
-  const name = recordName({ service, port, host: LOCAL_ADDRESS });
-  const { status } = change;
-  const failed = (what: string, error: unknown) => {
+  const subject = { service, port, host: LOCAL_ADDRESS };
+  const name = recordName(subject);
+  const file = change.status === "weight" ? weightName(subject) : name;
+  const what = whatOf(change, name);
+  const failed = (how: string, error: unknown) => {
     faults.spool_changes++;
-    log.error("cannot mark {name} {status}: {error}", { name, status, error });
-    return text(500, `Cannot mark ${name} ${status}: the spool cannot be ${what}`);
+    log.error("cannot {what}: {error}", { what, error });
+    return text(500, `Cannot ${what}: the spool cannot be ${how}`);
   };
   try {
-    if (change.status === "down" && store.read(name) === undefined && isFull(store)) {
-      return text(507, `Cannot mark ${name} down: the spool has ${MAX_RECORDS} records already`);
+    if (adds(change) && store.readAny(file) === undefined && isFull(store)) {
+      return text(507, `Cannot ${what}: the spool has ${MAX_RECORDS} records already`);
     }
-    if (change.status === "up") await store.markUp(name);
-    else await store.markDown(name, change.reason, change.expiration, change.creation);
+    await make(change, file, store);
   } catch (error) {
     // Even a failed change may have changed the file.
-    await ask("refresh", name);
+    await ask("refresh", file);
     return failed("written", error);
   }
-  const known = await ask("refresh", name);
+  const known = await ask("refresh", file);
   return known.every((isKnown) => isKnown) ? text(200, "") : failed("read", "what was known stays");
 }
 
+/** What a change does, in words. */
+function whatOf(change: Change, name: string): string {
+  if (change.status === "weight") return `give ${name} the weight ${change.weight}`;
+  return change.status === "drain" ? `drain ${name}` : `mark ${name} ${change.status}`;
+}
+
+/** Tells whether a change may put a file where there is none. */
+function adds(change: Change): boolean {
+  return change.status !== "up" && !(change.status === "weight" && change.weight === FULL_WEIGHT);
+}
+
 function isFull(store: SpoolStore): boolean {
-  return store.list().length >= MAX_RECORDS;
+  return store.listAll().length >= MAX_RECORDS;
+}
+
+async function make(change: Change, file: string, store: SpoolStore): Promise<void> {
+  if (change.status === "up") return await store.markUp(file);
+  if (!adds(change)) return await store.removeWeight(file);
+  const { reason, expiration, creation } = change;
+  switch (change.status) {
+    case "down":
+      return void await store.markDown(file, reason, expiration, creation);
+    case "drain":
+      return void await store.markDraining(file, reason, expiration, creation);
+    case "weight":
+      return void await store.setWeight(file, change.weight, reason, expiration, creation);
+  }
 }
 
 /** The form that a request brings, or the answer to one that does not bring it. */
@@ -131,25 +160,36 @@ async function readForm({ body }: Request, timeout: number): Promise<string | Re
 
 /** The change that a form asks for, or what is wrong with it. */
 function parseChange(form: URLSearchParams): Change | string {
-  for (const name of ["status", "reason", "expiration", "creation"]) {
+  for (const name of ["status", "weight", "reason", "expiration", "creation"]) {
     if (form.getAll(name).length > 1) {
       return `Bad ${name}: expected it once: received it more than once`;
     }
   }
   const status = form.get("status");
+  const percent = form.get("weight");
+  if (status !== null && percent !== null) {
+    return "Bad weight: expected either a weight or a status: received both";
+  }
   if (status === "up") return { status };
-  if (status !== "down") {
-    return `Bad status: expected up or down: received ${
+  if (percent === null && status !== "down" && status !== "drain") {
+    return `Bad status: expected up, down or drain: received ${
       status === null ? "none" : JSON.stringify(status)
     }`;
   }
-  const reason = form.get("reason");
+  const weight = /^\d{1,3}$/.test(percent ?? "") ? Number(percent) : undefined;
+  if (percent !== null && !isWeight(weight)) {
+    return `Bad weight: expected a whole number from 0 to 100: received ${JSON.stringify(percent)}`;
+  }
+  const reason = form.get("reason") ?? (status === null ? "" : null);
   if (reason === null) return "Bad reason: expected why the service is down: received none";
   const expiration = time(form, "expiration");
   if (typeof expiration === "string") return expiration;
   const creation = time(form, "creation");
   if (typeof creation === "string") return creation;
-  return { status, reason, expiration: expiration ?? null, creation };
+  const marking = { reason, expiration: expiration ?? null, creation };
+  return isWeight(weight)
+    ? { status: "weight", weight, ...marking }
+    : { status: status as "down" | "drain", ...marking };
 }
 
 /** A time that a form gives, undefined if it gives none, or what is wrong with it. */

@@ -2,6 +2,7 @@ import type { OwnAddresses } from "../own_addresses.ts";
 import { type Answers, type Ask, then } from "../peers.ts";
 import type { PermissionsInForce } from "../permissions.ts";
 import { platform } from "../runtime.ts";
+import type { Subject } from "../spool/names.ts";
 import type { SpoolHealth } from "../spool/view.ts";
 import type { LastAnswer, RecentService } from "../stats.ts";
 import { VERSION } from "../version.ts";
@@ -35,6 +36,8 @@ const DEFAULT_THRESHOLD = 600;
 
 const SPOOL_PAGE = "/status/spool/";
 
+const WEIGHT_PAGE = "/status/weight/";
+
 /**
  * Answers what is asked of the daemon itself.
  *
@@ -52,7 +55,11 @@ export function statusPage(
 ): Response | Promise<Response> | undefined {
   const query = path.indexOf("?");
   const name = query < 0 ? path : path.slice(0, query);
-  const page = name.startsWith(SPOOL_PAGE) ? spoolPage : PAGES.get(name);
+  const page = name.startsWith(SPOOL_PAGE)
+    ? spoolPage
+    : name.startsWith(WEIGHT_PAGE)
+    ? weightPage
+    : PAGES.get(name);
   if (page === undefined) return undefined;
   if (request.method !== "GET" && request.method !== "HEAD") return notAllowed("GET, HEAD");
   return page(sources, path, request.headers, client);
@@ -112,16 +119,48 @@ function spoolPage(
   path: string,
   headers: Headers,
 ): Response | Promise<Response> | undefined {
+  const subject = subjectOf(path, headers, own);
+  if (subject === undefined || subject instanceof Response) return subject;
+  return then(ask("spool", subject), ([first, ...others]) => {
+    const { code, message } = first!;
+    const agree = others.every((other) => other.code === code && other.message === message);
+    return agree ? text(code, message) : disagreed();
+  });
+}
+
+/**
+ * `/status/weight/<service>/<port>`: the weight that agent checks are told, in per cent; `unknown` where the
+ * spool does not tell it. hactl asks this page as it asks that of the spool.
+ */
+function weightPage(
+  { ask, own }: StatusSources,
+  path: string,
+  headers: Headers,
+): Response | Promise<Response> | undefined {
+  const subject = subjectOf(path, headers, own);
+  if (subject === undefined || subject instanceof Response) return subject;
+  return then(ask("weight", subject), ([first, ...others]) => {
+    const agree = others.every((other) => other === first);
+    return agree ? text(200, String(first ?? "unknown")) : disagreed();
+  });
+}
+
+/** What a page speaks of whose path names a service and a port after the page's own name. */
+function subjectOf(
+  path: string,
+  headers: Headers,
+  own: OwnAddresses,
+): Subject | Response | undefined {
   const asked = parseCheckPath(path.slice("/status".length));
   if (asked === undefined) return undefined;
   const target = targetOf(headers, asked.port, own);
   if (typeof target === "string") return text(400, target);
   if (target.host === null) return text(400, target.fault);
-  return then(ask("spool", { service: asked.service, ...target }), ([first, ...others]) => {
-    const { code, message } = first!;
-    const agree = others.every((other) => other.code === code && other.message === message);
-    return agree ? text(code, message) : text(409, "The event loops do not say the same yet");
-  });
+  return { service: asked.service, ...target };
+}
+
+function disagreed(): Response {
+  return text(409, "The event loops do not say the same yet");
 }
 
 /** The sums of counters that have the same names. */

@@ -2,7 +2,14 @@ import { LOCAL_ADDRESS } from "../addresses.ts";
 import type { Verdict } from "../check.ts";
 import type { InForce } from "./in_force.ts";
 import { parseRecordName, parseWeightName, type Subject, WEIGHT_PREFIX } from "./names.ts";
-import { isExpired, type Mode, type SpoolRecord, stateLine, type WeightRecord } from "./record.ts";
+import {
+  FULL_WEIGHT,
+  isExpired,
+  type Mode,
+  type SpoolRecord,
+  stateLine,
+  type WeightRecord,
+} from "./record.ts";
 import { type Spoken, Subjects } from "./subjects.ts";
 
 /** Something that is marked down, or as draining. */
@@ -17,9 +24,6 @@ export interface Downtime extends Spoken {
 interface Weighing extends Spoken {
   readonly record: WeightRecord;
 }
-
-/** The weight of what was given none. */
-const FULL_WEIGHT = 100;
 
 /** The status that tells of a mode. By 404 a HAProxy with `http-check disable-on-404` knows what drains. */
 const CODES: Readonly<Record<Mode, number>> = { down: 503, drain: 404 };

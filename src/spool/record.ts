@@ -29,6 +29,9 @@ export interface WeightRecord extends Marking {
   readonly weight: number | null;
 }
 
+/** The weight of what was given none. */
+export const FULL_WEIGHT = 100;
+
 /** From here on numbers are not spelled in digits alone, and who parses the line expects digits. */
 const END_OF_TIME = 1e21;
 
@@ -47,7 +50,7 @@ export function isTime(value: unknown): value is number {
  * @param value What should be one.
  */
 export function isWeight(value: unknown): value is number {
-  return Number.isInteger(value) && value as number >= 0 && value as number <= 100;
+  return Number.isInteger(value) && value as number >= 0 && value as number <= FULL_WEIGHT;
 }
 
 /**

@@ -138,6 +138,72 @@ Deno.test("hactl status tells an operator, and no script, what else keeps a serv
     stdout: "UP\tdb\n",
     stderr: "hactl: db is not in service all the same: all is marked down\n",
   });
+  host.write("all", '{"mode": "drain"}');
+  assertEquals(
+    (await host.called("hastatus", "db")).stderr,
+    "hactl: db is not in service all the same: all is draining\n",
+  );
+});
+
+Deno.test("hactl drain writes a record that others take for a downtime, and status and downed say DRAIN", async () => {
+  using host = await Host.make();
+  assertEquals(await host.hactl("drain", "web", "-r", "maint"), SILENT);
+  assertMatch(
+    host.read("web")!,
+    /^\{"reason": "maint", "expiration": null, "creation": \d+\.?\d*, "mode": "drain"\}$/,
+  );
+  const args = ["drain", "web", "-P", "8080", "-H", "10.1.1.1", "-e", "4000000000"];
+  assertEquals(await host.called("hactl", ...args), SILENT);
+  assertEquals(await host.hactl("status", "web"), {
+    code: 1,
+    stdout: "DRAIN\tinf\tweb\tmaint\n",
+    stderr: "",
+  });
+  const reason = JSON.parse(host.read("web:10.1.1.1:8080")!).reason;
+  assertEquals(await host.hactl("downed"), {
+    code: 0,
+    stdout: "DRAIN\tinf\tweb\tmaint\n" +
+      `DRAIN\t4000000000.000000\tweb:10.1.1.1:8080\t${reason}\n`,
+    stderr: "",
+  });
+  assertEquals(await host.hactl("down", "web", "-r", "maint"), SILENT);
+  assertEquals((await host.hactl("status", "web")).stdout, "DOWN\tinf\tweb\tmaint\n");
+  assertEquals(await host.hactl("drain", "web", "-r", "maint"), SILENT);
+  assertEquals(await host.hactl("up", "web"), SILENT);
+  assertEquals(await host.hactl("up", "web", "-P", "8080", "-H", "10.1.1.1"), SILENT);
+  assertEquals(host.names, []);
+});
+
+Deno.test("hactl weight gives a weight that downtimes do not touch, and 100 takes it back", async () => {
+  using host = await Host.make();
+  assertEquals(await host.hactl("weight", "web", "db", "50", "-r", "canary"), SILENT);
+  for (const name of [".weight:web", ".weight:db"]) {
+    assertMatch(
+      host.read(name)!,
+      /^\{"reason": "canary", "expiration": null, "creation": \d+\.?\d*, "weight": 50\}$/,
+    );
+  }
+  const where = ["-P", "8080", "-H", "10.1.1.1"];
+  assertEquals(await host.called("hactl", "weight", "web", "0", ...where, "-e", "4e9"), SILENT);
+  assertEquals(host.names, [".weight:db", ".weight:web", ".weight:web:10.1.1.1:8080"]);
+  assertEquals(JSON.parse(host.read(".weight:web:10.1.1.1:8080")!).expiration, 4e9);
+
+  assertEquals(await host.hactl("status", "web"), { ...SILENT, stdout: "UP\tweb\n" });
+  assertEquals(await host.hactl("downed"), SILENT);
+  assertEquals(await host.hactl("down", "web", "-r", "maint"), SILENT);
+  assertEquals(await host.hactl("up", "web"), SILENT);
+  assertEquals(JSON.parse(host.read(".weight:web")!).weight, 50);
+
+  for (let times = 1; times <= 2; times++) {
+    assertEquals(await host.called("hactl", "weight", "web", "db", "100"), SILENT);
+    assertEquals(await host.called("hactl", "weight", "web", "100", ...where), SILENT);
+    assertEquals(host.names, []);
+  }
+  assertEquals(await host.called("hactl", "weight", "web", "5", "-r", "x", "-e", "1"), {
+    code: 0,
+    stdout: "",
+    stderr: "hactl: web does not have that weight: its expiration 1 is in the past\n",
+  });
 });
 
 Deno.test("hactl downed tells of all that is marked down, sorted, to the byte", async () => {
@@ -510,6 +576,55 @@ Deno.test("once hactl has returned, the daemon agrees on every kind of record", 
   }
 });
 
+Deno.test("once hactl drain or weight has returned, the daemon agrees, whatever was in force before", async () => {
+  await using daemon = await Daemon.start();
+  const hactlOn = (...args: string[]) =>
+    inProcess([...args, "-p", String(daemon.port), "--spool-root", daemon.spool]);
+  const kinds: readonly [where: string[], path: string, headers: Record<string, string>][] = [
+    [[], "/web/0", {}],
+    [["-P", "8080"], "/web/8080", {}],
+    [["-P", "8080", "-H", "127.0.0.2"], "/web/8080", { "x-nerve-check-ip": "127.0.0.2" }],
+  ];
+  for (const [where, path, headers] of kinds) {
+    const says = async (page: string) => await daemon.get(page + path, headers);
+    for (let times = 1; times <= 3; times++) {
+      const why = ["-r", `for the ${times}. time`];
+      assertEquals(await hactlOn("drain", "web", ...where, ...why), SILENT);
+      const drains = await says("/spool");
+      assertEquals(drains.status, 404);
+      assertMatch(drains.body, new RegExp(`^Service web in drain state since .*: ${why[1]}$`));
+      assertEquals(await hactlOn("down", "web", ...where, ...why), SILENT);
+      assertEquals((await says("/spool")).status, 503);
+      assertEquals(await hactlOn("drain", "web", ...where, ...why), SILENT);
+      assertEquals((await says("/spool")).status, 404);
+      for (const weight of [50 + times, 0, 100]) {
+        assertEquals(await hactlOn("weight", "web", String(weight), ...where, ...why), SILENT);
+        assertEquals(await says("/status/weight"), { status: 200, body: String(weight) });
+      }
+      assertEquals(await hactlOn("up", "web", ...where), SILENT);
+      assertEquals(await says("/spool"), { status: 200, body: "" });
+    }
+  }
+  // What is wider counts as well.
+  assertEquals(await hactlOn("weight", "all", "10"), SILENT);
+  assertEquals(await hactlOn("weight", "web", "20"), SILENT);
+  assertEquals(await hactlOn("weight", "web", "100"), SILENT);
+  assertEquals((await daemon.get("/status/weight/web/8080")).body, "10");
+});
+
+Deno.test("hactl weight tells a daemon that does not follow", async () => {
+  using host = await Host.make();
+  await using daemon = await Daemon.start();
+  const port = String(daemon.port);
+  assertEquals(await hactl(host.spool, ["weight", "web", "50", "-p", port]), {
+    code: 1,
+    stdout: "",
+    stderr:
+      `hactl: the daemon on port ${port} does not say so: web: expected 200 "50": received 200 "100"\n`,
+  });
+  assertEquals(host.names, [".weight:web"]);
+});
+
 Deno.test("the old tools' names do what the sub-commands do", async () => {
   using host = await Host.make();
   await using daemon = await Daemon.start();
@@ -545,7 +660,7 @@ Deno.test("the old tools' -a does what the sub-commands do, whatever the name", 
 
 const SERVICE = 'expected at most 200 letters, digits, ".", "_" and "-", not beginning with a dot';
 const PORT = "expected a number from 1 to 65535";
-const COMMANDS = "expected one of up, down, status, downed, list";
+const COMMANDS = "expected one of up, down, drain, weight, status, downed, list";
 const ACTIONS = "expected one of up, down, status, list, status_downed";
 
 const WRONG_USAGE: readonly [args: string[], message: string][] = [
@@ -555,6 +670,16 @@ const WRONG_USAGE: readonly [args: string[], message: string][] = [
   [["constructor"], `Bad sub-command: ${COMMANDS}: received "constructor"`],
   [["down"], "down needs the name of a service"],
   [["up"], "up needs the name of a service"],
+  [["drain"], "drain needs the name of a service"],
+  [["weight"], "weight needs the name of a service, and a weight from 0 to 100"],
+  [["weight", "web"], "weight needs the name of a service, and a weight from 0 to 100"],
+  [["weight", "50"], "weight needs the name of a service, and a weight from 0 to 100"],
+  ...["101", "50%", "half", "5.5", "", "api"].map((weight): [string[], string] => [
+    ["weight", "web", weight],
+    `Bad weight: expected a number from 0 to 100: received ${JSON.stringify(weight)}`,
+  ]),
+  [["weight", "web", "-1"], "Unknown flag: -1"],
+  [["-a", "drain", "web"], `Bad -a: ${ACTIONS}: received "drain"`],
   [["status"], "status needs the name of a service"],
   [["down", "-r", "maint"], "down needs the name of a service"],
   [["downed", "web"], "downed takes no service: web"],
@@ -646,7 +771,8 @@ Deno.test("hactl --help and --version are all that is asked for", async () => {
     assertEquals([code, stderr], [0, ""]);
     for (
       const line of [
-        "hactl up|down|status SERVICE...",
+        "hactl up|down|drain|status SERVICE...",
+        "hactl weight SERVICE... PERCENT",
         "hactl downed\n",
         "hactl list [-p DAEMON_PORT]\n",
       ]

@@ -180,6 +180,20 @@ Deno.test("a POST is obeyed by all event loops once it is answered", async () =>
     for (const answer of await askAll(daemon, "/spool/web/8080")) {
       assertEquals(answer, { status: 200, body: "" });
     }
+    if (times % 5 !== 0) continue;
+    assertEquals(await post(daemon, "web", { status: "drain", reason }), { status: 200, body: "" });
+    const weight = String(times % 100);
+    assertEquals(await post(daemon, "web", { weight, reason }), { status: 200, body: "" });
+    for (const { status } of await askAll(daemon, "/spool/web/8080")) assertEquals(status, 404);
+    for (const answer of await askAll(daemon, "/status/weight/web/8080")) {
+      assertEquals(answer, { status: 200, body: weight });
+    }
+    for (const { body } of await askAll(daemon, "/status/downtimes")) {
+      const { downtimes: [downtime], weights: [weighed] } = JSON.parse(body);
+      assertEquals([downtime.name, downtime.mode, downtime.reason], ["web", "drain", reason]);
+      assertEquals([weighed.name, weighed.weight], ["web", Number(weight)]);
+    }
+    assertEquals(await post(daemon, "web", { status: "up" }), { status: 200, body: "" });
   }
   const shares = await asked(daemon);
   assert(shares.every((share) => share > 0), `some event loops were never asked: ${shares}`);
@@ -199,6 +213,12 @@ Deno.test("hactl's word is obeyed by all event loops once it has returned", asyn
     assertEquals(await hactl(daemon.spool, ["up", "web", ...port]), done);
     for (const answer of await askAll(daemon, "/spool/web/8080")) {
       assertEquals(answer, { status: 200, body: "" });
+    }
+    if (times % 5 !== 0) continue;
+    const weight = String(times);
+    assertEquals(await hactl(daemon.spool, ["weight", "web", weight, ...port]), done);
+    for (const answer of await askAll(daemon, "/status/weight/web/8080")) {
+      assertEquals(answer, { status: 200, body: weight });
     }
   }
 });

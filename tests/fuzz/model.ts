@@ -62,8 +62,14 @@ export const NOT_FOUND: readonly Answer[] = [[404, /^Not found: expected /]];
 /** The answers of all checks that are late. */
 const LATE: Answer = [503, /timed out/];
 
-/** What is marked down, by the name of its record, and the line that says so; null for what may be either. */
-export type Marks = ReadonlyMap<string, string | RegExp | null>;
+/** How something is marked, and the line that says so. */
+export interface Mark {
+  readonly mode: "down" | "drain";
+  readonly line: string | RegExp;
+}
+
+/** What is marked, by the name of its record; null for what may or may not be. */
+export type Marks = ReadonlyMap<string, Mark | null>;
 
 /**
  * Tells which answers to a check are right.
@@ -91,12 +97,16 @@ export function answersTo(
   if (address === undefined) return [[400, /^Bad (?:address= in X-Haproxy|X-Nerve-Check-IP)/]];
 
   const undecided: Answer[] = [];
+  let drain: Answer | undefined;
   for (const name of recordsOf(service, port, address)) {
-    const line = marks.get(name);
-    if (line === undefined) continue;
-    if (line !== null) return [...undecided, [503, line]];
-    undecided.push([503, /^Service /]);
+    const mark = marks.get(name);
+    if (mark === undefined) continue;
+    if (mark?.mode === "down") return [...undecided, [503, mark.line]];
+    if (mark === null) {
+      undecided.push([503, /^Service \S+ in down /], [404, /^Service \S+ in drain /]);
+    } else drain ??= [404, mark.line];
   }
+  if (drain !== undefined) return [...undecided, drain];
   if (protocol === "spool") return [...undecided, [200, ""]];
   if (port === 0) return [...undecided, [400, /^No port to connect to/]];
   const manner = address === "127.0.0.1" ? mannerOf(port, ports) : "closed";
@@ -149,6 +159,7 @@ export const ANY_ANSWER: readonly Answer[] = [
   [404, /^Not found: expected /],
   [405, /^Method not allowed: expected /],
   [413, /^The form is longer than \d+ bytes$/],
+  [404, /^Service [.\w-]+ in drain state/],
   [503, /^Service [.\w-]+ in down state/],
 ];
 

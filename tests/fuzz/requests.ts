@@ -6,7 +6,15 @@
 
 import type { Dice } from "../load/dice.ts";
 import { form } from "./forms.ts";
-import { ADDRESSES, type Answer, answersTo, NOT_FOUND, PROTOCOLS, type Question } from "./model.ts";
+import {
+  ADDRESSES,
+  type Answer,
+  answersTo,
+  type Mark,
+  NOT_FOUND,
+  PROTOCOLS,
+  type Question,
+} from "./model.ts";
 import {
   FORGED_HOSTS,
   HOSTS,
@@ -69,7 +77,7 @@ export class Requests {
   readonly #world: World;
   /** The services that only this connection marks. */
   readonly #own: readonly string[];
-  readonly #marks: Map<string, string | RegExp | null>;
+  readonly #marks: Map<string, Mark | null>;
 
   /**
    * @param dice Chance.
@@ -214,9 +222,9 @@ export class Requests {
     const dice = this.#dice;
     const service = dice.pick(this.#own);
     const [port, record] = dice.pick([["0", service], ["8081", `${service}:8081`]] as const);
-    const { body, valid, line } = form(dice, service);
-    if (valid && line === undefined) this.#marks.delete(record);
-    else if (valid) this.#marks.set(record, line!);
+    const { body, valid, mark } = form(dice, service);
+    if (mark === undefined) this.#marks.delete(record);
+    else if (mark !== null) this.#marks.set(record, mark);
     return {
       method: "POST",
       target: `/spool/${service}/${port}${dice.pick(["/status", "", "/x?y"])}`,
@@ -235,7 +243,10 @@ export class Requests {
       ["/recent?threshold=0", [[200, /^\{"seen_services":\[.*\],"threshold_seconds":0\}$/]]],
       ["/recent?threshold=x", [[400, /^Bad threshold: /]]],
       ["/recent?threshold=-1", [[400, /^Bad threshold: /]]],
-      ["/status/spool/condemned/0", [[503, this.#world.condemned.get("condemned")!]]],
+      ["/status/spool/condemned/0", [[503, this.#world.condemned.get("condemned")!.line]]],
+      ["/status/weight/web/0/x", [[200, "100"]]],
+      ["/status/weight/web/65536", [[400, /^Bad port/]]],
+      ["/status/downtimes", [[200, /^\{"downtimes":\[.+\],"weights":\[.*\]\}$/]]],
       ["/status/spool/web/0/x", [[200, ""]]],
       ["/status/spool/web/65536", [[400, /^Bad port/]]],
       ["/debug/runtime", [[200, /^\{"versions":\{.*\}$/]]],

@@ -50,12 +50,14 @@ export const FREE: readonly string[] = [
  * What is condemned, by the name of its record.
  */
 export function condemned(): Marks {
-  const line = (service: string) =>
-    downLine(service, CONDEMNED_BECAUSE, CONDEMNED_SINCE, undefined);
+  const mark = (service: string) => ({
+    mode: "down" as const,
+    line: downLine(service, CONDEMNED_BECAUSE, CONDEMNED_SINCE, undefined),
+  });
   return new Map([
     ...CONDEMNED.map(([service, port]) =>
-      [port === 0 ? service : `${service}:${port}`, line(service)] as const
+      [port === 0 ? service : `${service}:${port}`, mark(service)] as const
     ),
-    [`${BY_HOST.service}:${BY_HOST.host}:${BY_HOST.port}`, line(BY_HOST.service)],
+    [`${BY_HOST.service}:${BY_HOST.host}:${BY_HOST.port}`, mark(BY_HOST.service)],
   ]);
 }

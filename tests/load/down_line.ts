@@ -7,6 +7,7 @@ import { utf8 } from "./wire.ts";
  * @param reason Why.
  * @param creation Since when, in unix seconds; any time, if not given.
  * @param expiration Until when, if it ends.
+ * @param mode How it is marked.
  * @returns The line as it goes over the wire, or what it looks like.
  */
 export function downLine(
@@ -14,10 +15,11 @@ export function downLine(
   reason: string,
   creation: number | undefined,
   expiration: number | undefined,
+  mode: "down" | "drain" = "down",
 ): string | RegExp {
   const why = reason.replace(/[\p{Cc}\u2028\u2029]+/gu, " ");
   const until = expiration === undefined ? "" : ` until ${expiration.toFixed(6)}`;
-  const start = `Service ${service} in down state since `;
+  const start = `Service ${service} in ${mode} state since `;
   const end = utf8(`${until}${why === "" ? "" : `: ${why}`}`);
   if (creation !== undefined) return `${start}${creation.toFixed(6)}${end}`;
   return new RegExp(`^${literally(start)}\\d+\\.\\d{6}${literally(end)}$`);

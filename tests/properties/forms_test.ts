@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { isExpired, parseRecord, stateLine } from "../../src/spool/record.ts";
+import { isExpired, parseRecord, parseWeight, stateLine } from "../../src/spool/record.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { AskedLoop } from "./asked.ts";
 import { holds, oddText, port, service, time } from "./property.ts";
@@ -19,10 +19,11 @@ Deno.test("What a form marks is marked so for the very next who asks, and unmark
     fc.asyncProperty(
       service,
       fc.oneof(port, fc.constant(0)),
+      fc.constantFrom("down", "drain"),
       fc.record({ reason, expiration: time, creation: time }, { requiredKeys: ["reason"] }),
-      async (service, port, fields) => {
+      async (service, port, status, fields) => {
         const { reason, expiration, creation } = fields;
-        const given = Object.entries({ status: "down", ...fields }).map(([key, value]) => {
+        const given = Object.entries({ status, ...fields }).map(([key, value]) => {
           return [key, String(value)] as [string, string];
         });
         const path = `/spool/${service}/${port}`;
@@ -33,14 +34,57 @@ Deno.test("What a form marks is marked so for the very next who asks, and unmark
         const name = port === 0 ? service : `${service}:${port}`;
         assertEquals(Object.keys(loop.files), [name]);
         const record = parseRecord(loop.files[name]!);
+        assertEquals(record.mode, status);
         assertEquals([record.reason, record.expiration], [reason, expiration ?? null]);
         if (creation !== undefined) assertEquals(record.creation, creation);
-        const { status, body } = await loop.ask(path);
-        if (isExpired(record, Date.now() / 1000)) assertEquals([status, body], [200, ""]);
-        else assertEquals([status, body], [503, stateLine(service, record)]);
+        const answer = await loop.ask(path);
+        const code = status === "down" ? 503 : 404;
+        assertEquals(
+          answer,
+          isExpired(record, Date.now() / 1000)
+            ? { status: 200, body: "" }
+            : { status: code, body: stateLine(service, record) },
+        );
         assertEquals(await loop.ask(path, form("status=up")), { status: 200, body: "" });
         assertEquals(await loop.ask(path), { status: 200, body: "" });
         assertEquals(loop.files, {});
+      },
+    ),
+    300,
+  );
+});
+
+Deno.test("A weight that a form gives is known to the very next who asks, and marks nothing", async () => {
+  await using loop = new AskedLoop({}, CHANGING);
+  await holds(
+    fc.asyncProperty(
+      service,
+      fc.oneof(port, fc.constant(0)),
+      fc.integer({ min: 0, max: 99 }),
+      fc.record({ reason, expiration: time, creation: time }, { requiredKeys: [] }),
+      async (service, port, weight, fields) => {
+        const given = Object.entries({ weight, ...fields }).map(([key, value]) => {
+          return [key, String(value)] as [string, string];
+        });
+        const path = `/spool/${service}/${port}`;
+        const weights = `/status/weight/${service}/${port}`;
+        assertEquals(await loop.ask(path, form(`${new URLSearchParams(given)}`)), {
+          status: 200,
+          body: "",
+        });
+        const name = port === 0 ? `.weight:${service}` : `.weight:${service}:${port}`;
+        assertEquals(Object.keys(loop.files), [name]);
+        const record = parseWeight(loop.files[name]!);
+        assertEquals([record.weight, record.reason, record.expiration], [
+          weight,
+          fields.reason ?? "",
+          fields.expiration ?? null,
+        ]);
+        const isOver = isExpired(record, Date.now() / 1000);
+        assertEquals((await loop.ask(weights)).body, isOver ? "100" : String(weight));
+        assertEquals(await loop.ask(path), { status: 200, body: "" });
+        assertEquals(await loop.ask(path, form("weight=100")), { status: 200, body: "" });
+        assertEquals([(await loop.ask(weights)).body, loop.files], ["100", {}]);
       },
     ),
     300,
@@ -55,8 +99,14 @@ Deno.test("A form that makes no sense changes nothing, and is told what is wrong
     fc.tuple(fc.constantFrom("expiration", "creation"), oddText("-5", "1e30", "Infinity"))
       .filter(([, text]) => text.trim() === "" || !(Number(text) >= 0 && Number(text) < 1e21))
       .map(([key, text]) => `status=down&reason=x&${new URLSearchParams({ [key]: text })}`),
+    // A weight that is none, or that comes beside a status.
+    oddText("50", "100", "%").filter((text) => !/^(\d{1,2}|0\d\d|100)$/.test(text))
+      .map((text) => `${new URLSearchParams({ weight: text })}`),
+    fc.nat(100).map((weight) => `status=down&reason=x&weight=${weight}`),
     // A status that is none, or none at all.
-    oddText("up", "down", "UP").filter((text) => text !== "up" && text !== "down")
+    oddText("up", "down", "UP").filter((text) =>
+      text !== "up" && text !== "down" && text !== "drain"
+    )
       .map((text) => `reason=x&${new URLSearchParams({ status: text })}`),
     fc.constantFrom("", "reason=x", "status=down", "Status=up", "status", "{}", '{"status": "up"}'),
     // Twice the same.
@@ -66,7 +116,10 @@ Deno.test("A form that makes no sense changes nothing, and is told what is wrong
     fc.asyncProperty(bad, fc.constantFrom("web", "api", "all"), async (body, service) => {
       const answer = await loop.ask(`/spool/${service}/0/status`, form(body));
       assertEquals(answer.status, 400);
-      assert(/^Bad (status|reason|expiration|creation): expected /.test(answer.body), answer.body);
+      assert(
+        /^Bad (status|weight|reason|expiration|creation): expected /.test(answer.body),
+        answer.body,
+      );
       assertEquals(loop.files, before);
     }),
     4000,
@@ -81,8 +134,10 @@ Deno.test("No form names a file that is not a service's", async () => {
   );
   await holds(
     fc.asyncProperty(name, fc.nat(70_000), async (name, port) => {
-      const { status } = await loop.ask(`/spool/${name}/${port}`, form("status=down&reason=x"));
-      assert([400, 404, 405].includes(status), `${status} ${name}`);
+      for (const body of ["status=down&reason=x", "weight=5"]) {
+        const { status } = await loop.ask(`/spool/${name}/${port}`, form(body));
+        assert([400, 404, 405].includes(status), `${status} ${name}`);
+      }
       assertEquals(loop.files, {});
     }),
     4000,

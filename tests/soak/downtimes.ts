@@ -6,6 +6,12 @@ const REMEMBERED_MS = 30_000;
 /** How exactly a time in unix seconds can be compared with one of this clock, in milliseconds. */
 const CLOCKS_MS = 20;
 
+/** How something is marked. */
+export type Mode = "down" | "drain";
+
+/** The status that tells of it. */
+const CODES = { down: 503, drain: 404 } as const;
+
 /** A record as it is, was, or may have been: times are of `performance.now()`. */
 interface Line {
   readonly text: string | RegExp;
@@ -17,6 +23,8 @@ interface Line {
 
 /** What is known of one record. */
 class Record {
+  /** How it marks: each record of a run in one way only. */
+  mode: Mode = "down";
   readonly lines: Line[] = [];
   /** Since when each answer must tell of it, or another line of this record. */
   heldFrom = Infinity;
@@ -43,10 +51,17 @@ export class Downtimes {
    * @param name Its name.
    * @param text The line that tells of it.
    * @param expiration When it ends by itself, in unix seconds.
+   * @param mode How it marks.
    * @returns To be called when it is known to be in force.
    */
-  marking(name: string, text: string | RegExp, expiration: number | undefined): () => void {
+  marking(
+    name: string,
+    text: string | RegExp,
+    expiration: number | undefined,
+    mode: Mode = "down",
+  ): () => void {
     const record = this.#record(name);
+    record.mode = mode;
     const now = performance.now();
     const end = expiration === undefined ? Infinity : now + expiration * 1000 - Date.now();
     const replaced = record.lines.filter((line) => line.until > now);
@@ -94,10 +109,12 @@ export class Downtimes {
     asked: number,
     answered: number,
   ): "right" | "wrong" | "not marked" {
-    for (const name of names) {
-      const record = this.#record(name);
+    const records = names.map((name) => this.#record(name));
+    // What is down is down, whatever drains.
+    const isDown = ({ mode }: Record) => mode === "down";
+    for (const record of [...records.filter(isDown), ...records.filter((of) => !isDown(of))]) {
       record.lines.splice(0, record.lines.findIndex(({ until }) => until > asked - REMEMBERED_MS));
-      const told = status === 503 &&
+      const told = status === CODES[record.mode] &&
         record.lines.some(({ text, from, until }) =>
           from <= answered && until >= asked &&
           (method === "HEAD" || (typeof text === "string" ? text === body : text.test(body)))
@@ -105,7 +122,8 @@ export class Downtimes {
       if (told) return "right";
       if (record.holds(asked, answered)) return "wrong";
     }
-    return status === 503 && body.startsWith("Service ") ? "wrong" : "not marked";
+    const isLine = /^Service \S+ in (?:down|drain) state/.test(body);
+    return (status === 503 || status === 404) && isLine ? "wrong" : "not marked";
   }
 
   #record(name: string): Record {

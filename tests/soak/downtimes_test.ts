@@ -75,3 +75,22 @@ Deno.test("What is asked for first is told of", () => {
 function passed(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 2));
 }
+
+Deno.test("What drains is told by its own status, and by none while something is down as well", () => {
+  const downtimes = new Downtimes();
+  const line = "Service web in drain state: maint";
+  const drains = { status: 404, body: line };
+  const judge = (answer: { status: number; body: string }) => {
+    const now = performance.now();
+    return downtimes.judge(["all", "web"], answer, "GET", now, now);
+  };
+  assertEquals(judge(drains), "wrong");
+  downtimes.marking("all", line, undefined, "drain")();
+  assertEquals([judge(drains), judge({ status: 503, body: line }), judge(UP)], [
+    "right",
+    "wrong",
+    "wrong",
+  ]);
+  downtimes.marking("web", LINE, undefined)();
+  assertEquals([judge(drains), judge(DOWN)], ["wrong", "right"]);
+});

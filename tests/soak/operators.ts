@@ -8,7 +8,7 @@ import { main as hactl } from "../../cli/hactl.ts";
 import type { Dice } from "../load/dice.ts";
 import { downLine } from "../load/down_line.ts";
 import type { Daemon } from "../programs.ts";
-import type { Downtimes } from "./downtimes.ts";
+import type { Downtimes, Mode } from "./downtimes.ts";
 
 /** How often a machine may be too busy for the daemon to answer hactl within its second. */
 const EXCUSES = 20;
@@ -80,18 +80,19 @@ async function mark(
   const { dice, downtimes, service } = options;
   const creation = dice.percent(50) ? Math.floor(Date.now() / 1000) : undefined;
   const post = dice.percent(50);
-  const line = downLine(service, reason, post ? creation : undefined, expiration);
-  const seen = downtimes.marking(nameOf(service, port), line, expiration);
+  const mode = modeOf(port);
+  const line = downLine(service, reason, post ? creation : undefined, expiration, mode);
+  const seen = downtimes.marking(nameOf(service, port), line, expiration, mode);
   if (post) {
     await change(options, port, {
-      status: "down",
+      status: mode,
       reason,
       ...creation === undefined ? {} : { creation: String(creation) },
       ...expiration === undefined ? {} : { expiration: String(expiration) },
     });
   } else {
     const until = expiration === undefined ? [] : ["-e", String(expiration)];
-    await byHactl(options, "down", port, ["-r", reason, ...until]);
+    await byHactl(options, mode, port, ["-r", reason, ...until]);
   }
   seen();
 }
@@ -102,6 +103,11 @@ async function lift(options: OperatorOptions, port: number): Promise<void> {
   if (dice.percent(50)) await change(options, port, { status: "up" });
   else await byHactl(options, "up", port, []);
   gone();
+}
+
+/** A port by itself drains, so that who drains and is down as a whole is among what is judged. */
+function modeOf(port: number): Mode {
+  return port === 0 ? "down" : "drain";
 }
 
 function nameOf(service: string, port: number): string {
@@ -124,7 +130,7 @@ async function change(
 /** By hactl's own code, until it is content. */
 async function byHactl(
   { daemon, service }: OperatorOptions,
-  how: "down" | "up",
+  how: Mode | "up",
   port: number,
   args: readonly string[],
 ): Promise<void> {

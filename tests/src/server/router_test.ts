@@ -154,7 +154,7 @@ Deno.test("a method that a path does not know is refused, and those it does know
     ],
     [
       ["/status", "/status/count", "/recent?threshold=1", "/status/spool/web/0"]
-        .concat("/status/downtimes"),
+        .concat("/status/downtimes", "/status/weight/web/0"),
       ["POST", "PUT", "DELETE", "OPTIONS"],
       "GET, HEAD",
     ],
@@ -627,6 +627,25 @@ Deno.test("/status/downtimes tells what is in force, sorted by name, and counts 
   assertEquals(await bench.page("/status/count"), { service_access_counts: {} });
 });
 
+Deno.test("/status/weight tells the weight of what is asked for, and counts as nothing", async () => {
+  await using bench = new Bench();
+  const headers = { "X-Haproxy-Server-State": "UP; port=8080" };
+  assertEquals(await bench.told("/status/weight/web/0"), [200, "100"]);
+  bench.folder.write(".weight:web", '{"weight": 50}');
+  bench.folder.write(".weight:web:8080", '{"weight": 0}');
+  bench.folder.write(".weight:api", '{"weight": 101}');
+  await bench.mark("db", "");
+  assertEquals(await bench.told("/status/weight/web/0"), [200, "50"]);
+  assertEquals(await bench.told("/status/weight/web/0", { headers }), [200, "0"]);
+  assertEquals(await bench.told("/status/weight/api/80/x?y"), [200, "unknown"]);
+  assertEquals(await bench.told("/status/weight/web/65536"), [
+    400,
+    "Bad port in the path: expected a number from 0 to 65535: received 65536",
+  ]);
+  assertEquals(await bench.told("/status/weight/web"), [404, NOT_FOUND]);
+  assertEquals(await bench.page("/status/count"), { service_access_counts: {} });
+});
+
 Deno.test("/status/spool answers as a spool check does, and counts as none", async () => {
   await using bench = new Bench();
   await bench.mark("web:8080", '{"reason": "maint", "creation": 1}');
@@ -789,6 +808,42 @@ Deno.test("POST marks services down and up, and no later answer contradicts it",
   }
 });
 
+Deno.test("POST drains and gives weights, and no later answer contradicts it", async () => {
+  await using bench = new Bench(CHANGING);
+  const path = "/spool/web/8080/status";
+  const files = () => [...Deno.readDirSync(bench.folder.path)].map(({ name }) => name).sort();
+  const drain = "status=drain&reason=maint&creation=5&expiration=4000000000";
+  assertEquals(await bench.told(path, form(drain)), [200, ""]);
+  assertEquals(
+    Deno.readTextFileSync(bench.folder.file("web:8080")),
+    '{"reason": "maint", "expiration": 4000000000, "creation": 5, "mode": "drain"}',
+  );
+  assertEquals(await bench.told("/spool/web/8080"), [
+    404,
+    "Service web in drain state since 5.000000 until 4000000000.000000: maint",
+  ]);
+  assertEquals(await bench.told("/tcp/web/8080"), await bench.told("/spool/web/8080"));
+
+  for (const [weight, more] of [["50", "&reason=canary&creation=5"], ["0", ""], ["007", ""]]) {
+    assertEquals(await bench.told(path, form(`weight=${weight}${more}`)), [200, ""]);
+    assertEquals(await bench.told("/status/weight/web/8080"), [200, String(Number(weight))]);
+    assertEquals(files(), [".weight:web:8080", "web:8080"]);
+  }
+  await bench.told(path, form("weight=50&reason=canary&creation=5"));
+  assertEquals(
+    Deno.readTextFileSync(bench.folder.file(".weight:web:8080")),
+    '{"reason": "canary", "expiration": null, "creation": 5, "weight": 50}',
+  );
+  assertEquals(await bench.told(path, form("status=up")), [200, ""]);
+  assertEquals(await bench.told("/spool/web/8080"), [200, ""]);
+  assertEquals(files(), [".weight:web:8080"]);
+  for (let times = 1; times <= 2; times++) {
+    assertEquals(await bench.told(path, form("weight=100&reason=x")), [200, ""]);
+    assertEquals(await bench.told("/status/weight/web/8080"), [200, "100"]);
+    assertEquals(files(), []);
+  }
+});
+
 Deno.test("POST for a port speaks of that port of this machine, whatever the headers say", async () => {
   await using bench = new Bench(CHANGING);
   const headers = {
@@ -806,12 +861,12 @@ Deno.test("POST refuses a form that makes no sense, and changes nothing", async 
   const time = (name: string, given: string) =>
     `Bad ${name}: expected a time in unix seconds: received ${JSON.stringify(given)}`;
   const cases: [body: string, message: string][] = [
-    ["", "Bad status: expected up or down: received none"],
-    ["reason=x", "Bad status: expected up or down: received none"],
-    ["status=", 'Bad status: expected up or down: received ""'],
-    ["status=DOWN&reason=x", 'Bad status: expected up or down: received "DOWN"'],
-    ["status=%22%0A", 'Bad status: expected up or down: received "\\"\\n"'],
-    ['{"status": "up"}', "Bad status: expected up or down: received none"],
+    ["", "Bad status: expected up, down or drain: received none"],
+    ["reason=x", "Bad status: expected up, down or drain: received none"],
+    ["status=", 'Bad status: expected up, down or drain: received ""'],
+    ["status=DOWN&reason=x", 'Bad status: expected up, down or drain: received "DOWN"'],
+    ["status=%22%0A", 'Bad status: expected up, down or drain: received "\\"\\n"'],
+    ['{"status": "up"}', "Bad status: expected up, down or drain: received none"],
     ["status=down", "Bad reason: expected why the service is down: received none"],
     ["status=down&reason=x&expiration=", time("expiration", "")],
     ["status=down&reason=x&expiration=+", time("expiration", " ")],
@@ -830,6 +885,37 @@ Deno.test("POST refuses a form that makes no sense, and changes nothing", async 
   ];
   for (const [body, message] of cases) {
     assertEquals(await bench.told("/spool/web/0/status", form(body)), [400, message], body);
+  }
+  assertEquals([...Deno.readDirSync(bench.folder.path)], []);
+});
+
+Deno.test("POST refuses a weight that is none, and one beside a status", async () => {
+  await using bench = new Bench(CHANGING);
+  for (const given of ["", "101", "-1", "+5", "50%", "5.5", "1e1", "0x5", " 5", "half", "٣"]) {
+    assertEquals(
+      await bench.told("/spool/web/0", form(`${new URLSearchParams({ weight: given })}`)),
+      [
+        400,
+        `Bad weight: expected a whole number from 0 to 100: received ${JSON.stringify(given)}`,
+      ],
+    );
+  }
+  const cases: [body: string, message: string][] = [
+    ["weight=5&weight=5", "Bad weight: expected it once: received it more than once"],
+    [
+      "weight=5&status=down&reason=x",
+      "Bad weight: expected either a weight or a status: received both",
+    ],
+    ["weight=5&status=up", "Bad weight: expected either a weight or a status: received both"],
+    [
+      "weight=5&expiration=soon",
+      'Bad expiration: expected a time in unix seconds: received "soon"',
+    ],
+    ["status=drain", "Bad reason: expected why the service is down: received none"],
+    ["status=weight", 'Bad status: expected up, down or drain: received "weight"'],
+  ];
+  for (const [body, message] of cases) {
+    assertEquals(await bench.told("/spool/web/0", form(body)), [400, message], body);
   }
   assertEquals([...Deno.readDirSync(bench.folder.path)], []);
 });
@@ -864,12 +950,20 @@ Deno.test("POST says if the spool cannot be written, and logs why", async () => 
   await using bench = new Bench(CHANGING);
   // What is not a file can be neither replaced by one nor removed as one.
   Deno.mkdirSync(bench.folder.file("web:80/x"), { recursive: true });
-  for (const [status, body] of [["down", "status=down&reason=x"], ["up", "status=up"]] as const) {
-    assertEquals(await bench.told("/spool/web/80/status", form(body)), [
+  Deno.mkdirSync(bench.folder.file(".weight:web:80/x"), { recursive: true });
+  const cases = [
+    ["mark web:80 down", "status=down&reason=x"],
+    ["mark web:80 up", "status=up"],
+    ["drain web:80", "status=drain&reason=x"],
+    ["give web:80 the weight 5", "weight=5"],
+    ["give web:80 the weight 100", "weight=100"],
+  ];
+  for (const [what, body] of cases) {
+    assertEquals(await bench.told("/spool/web/80/status", form(body!)), [
       500,
-      `Cannot mark web:80 ${status}: the spool cannot be written`,
+      `Cannot ${what}: the spool cannot be written`,
     ]);
-    assertMatch(bench.recorded.lines.at(-1)!, new RegExp(`^ERROR cannot mark web:80 ${status}: `));
+    assertMatch(bench.recorded.lines.at(-1)!, new RegExp(`^ERROR cannot ${what}: `));
     assertEquals((await bench.ask("/spool/web/80")).status, 503);
   }
 });

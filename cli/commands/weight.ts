@@ -1,0 +1,35 @@
+import { recordName, weightName } from "../../src/spool/names.ts";
+import { FULL_WEIGHT, isExpired } from "../../src/spool/record.ts";
+import { type CommandContext, explained, tell } from "../command.ts";
+import { awaitWeight } from "../daemon.ts";
+import { reasonOf } from "../reason.ts";
+
+/**
+ * Gives services a weight, or takes it back where that is all of it.
+ *
+ * @returns 0, or 1 if nobody says why, the spool cannot be written or the daemon does not follow.
+ */
+export async function weight(context: CommandContext): Promise<number> {
+  const { subjects, store, expiration, weight = FULL_WEIGHT } = context;
+  const reason = weight === FULL_WEIGHT ? "" : await reasonOf(context);
+  if (reason === undefined) return 1;
+  for (const subject of subjects) {
+    const name = recordName(subject);
+    const file = weightName(subject);
+    try {
+      if (weight === FULL_WEIGHT) {
+        await store.removeWeight(file);
+        continue;
+      }
+      store.create();
+      const record = await store.setWeight(file, weight, reason, expiration);
+      if (isExpired(record, Date.now() / 1000)) {
+        tell(`${name} does not have that weight: its expiration ${expiration} is in the past`);
+      }
+    } catch (error) {
+      tell(`cannot give ${name} the weight ${weight}: ${explained(error)}`);
+      return 1;
+    }
+  }
+  return await awaitWeight(context) ? 0 : 1;
+}

@@ -1,0 +1,40 @@
+import { recordName } from "../src/spool/names.ts";
+import { isExpired, type SpoolRecord } from "../src/spool/record.ts";
+import { type CommandContext, explained, tell } from "./command.ts";
+import { awaitDaemon } from "./daemon.ts";
+import { reasonOf } from "./reason.ts";
+
+/** A way to mark services. */
+export interface Marking {
+  /** What is done to the record of a name, in words. */
+  readonly what: (name: string) => string;
+  /** Does it. */
+  readonly write: (name: string, reason: string) => Promise<SpoolRecord>;
+}
+
+/**
+ * Marks services, and waits until the daemon says so.
+ *
+ * @param context Which, and why.
+ * @param marking How.
+ * @returns 0, or 1 if nobody says why, the spool cannot be written or the daemon does not follow.
+ */
+export async function mark(context: CommandContext, { what, write }: Marking): Promise<number> {
+  const { subjects, store, expiration } = context;
+  const reason = await reasonOf(context);
+  if (reason === undefined) return 1;
+  for (const subject of subjects) {
+    const name = recordName(subject);
+    try {
+      store.create();
+      const record = await write(name, reason);
+      if (isExpired(record, Date.now() / 1000)) {
+        tell(`${name} counts as up: its expiration ${expiration} is in the past`);
+      }
+    } catch (error) {
+      tell(`cannot ${what(name)}: ${explained(error)}`);
+      return 1;
+    }
+  }
+  return await awaitDaemon(context) ? 0 : 1;
+}
