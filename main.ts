@@ -13,7 +13,13 @@ import {
   type Settings,
 } from "./src/config.ts";
 import { DescriptorCounter, DescriptorsError, ensureDescriptors } from "./src/descriptors.ts";
-import { DESCRIPTORS_PER_LOOP, EventLoop, type LoopOptions, StartError } from "./src/event_loop.ts";
+import {
+  DESCRIPTORS_PER_LOOP,
+  EventLoop,
+  type Listening,
+  type LoopOptions,
+  StartError,
+} from "./src/event_loop.ts";
 import { type FaultCounts, noFaults } from "./src/faults.ts";
 import { type CommandLine, parseFlags, UsageError, wholeNumber } from "./src/flags.ts";
 import { type DaemonLog, type Log, LogError, openLogOf, surviveFaults } from "./src/log.ts";
@@ -23,14 +29,17 @@ import { Supervisor } from "./src/supervisor.ts";
 import { VERSION } from "./src/version.ts";
 
 const USAGE =
-  `hacheck [-c FILE] [-p PORT]... [-B ADDRESS] [-n PROCESSES] [--spool-root DIR] [-v] [--version] [--help]
+  `hacheck [-c FILE] [-p PORT]... [-A PORT] [-B ADDRESS] [-n PROCESSES] [-S] [--spool-root DIR] [-v] [--version] [--help]
 
 Answers the health checks of HAProxy: down for what is marked down in the spool, else what the service says.
 
   -c, --config-file FILE    configuration, in YAML
   -p, --port PORT           port to listen on, may be repeated (default 3333)
+  -A, --agent-port PORT     port to answer agent checks on (default not at all)
   -B, --bind-address IP     address to listen on (default 0.0.0.0)
   -n, --processes N         event loops that serve side by side (default 1)
+  -S, --skip-spool-in-checks
+                            checks but those of /spool speak of services alone, whatever is marked
       --spool-root DIR      where downtimes are kept (default ${DEFAULT_SPOOL_ROOT})
   -v, --verbose             log every request
       --version             print the version
@@ -39,8 +48,10 @@ Answers the health checks of HAProxy: down for what is marked down in the spool,
 const FLAGS = {
   "config-file": { short: "c", takesValue: true },
   port: { short: "p", takesValue: true },
+  "agent-port": { short: "A", takesValue: true },
   "bind-address": { short: "B", takesValue: true },
   processes: { short: "n", takesValue: true },
+  "skip-spool-in-checks": { short: "S", takesValue: false },
   "spool-root": { takesValue: true },
   verbose: { short: "v", takesValue: false },
   version: { takesValue: false },
@@ -50,6 +61,8 @@ const FLAGS = {
 /** What a command line asks for. */
 interface Options extends Omit<LoopOptions, "descriptors" | "permissions"> {
   readonly configPath: string | null;
+  readonly agentPort: number | null;
+  readonly spoolInChecks: boolean;
   readonly processes: number;
 }
 
@@ -61,11 +74,17 @@ async function optionsOf(line: CommandLine): Promise<Options> {
       `Bad -B: expected an IPv4 or IPv6 address: received ${JSON.stringify(address)}`,
     );
   }
-  const ports = line.all("port").map((text) => wholeNumber("-p", text, 0, 65535));
+  const given = line.all("port").map((text) => wholeNumber("-p", text, 0, 65535));
+  const ports = given.length > 0 ? given : [3333];
+  const agents = line.one("agent-port");
+  const agentPort = agents === undefined ? null : wholeNumber("-A", agents, 0, 65535);
+  demandOther("-A", agentPort, ports);
   return {
     configPath: line.one("config-file") ?? null,
+    agentPort,
+    spoolInChecks: !line.has("skip-spool-in-checks"),
     processes: wholeNumber("-n", line.one("processes") ?? "1", 1, MAX_PROCESSES),
-    ports: ports.length > 0 ? ports : [3333],
+    ports,
     address,
     spoolRoot: await absolute(line.one("spool-root") ?? DEFAULT_SPOOL_ROOT),
     verbose: line.has("verbose"),
@@ -88,7 +107,7 @@ async function absolute(path: string): Promise<string> {
 
 /** The daemon's event loops, be they one or many. */
 interface Serving {
-  readonly addresses: readonly Deno.NetAddr[];
+  readonly listening: Listening;
   configure(settings: Settings): void;
   stop(): Promise<void>;
 }
@@ -107,8 +126,8 @@ async function serve(
     return await Supervisor.start(processes, { ...options, descriptors }, settings, log);
   }
   const loop = new EventLoop({ ...options, descriptors: null }, settings, log, undefined, faults);
-  const addresses = loop.listen();
-  return { addresses, configure: (settings) => loop.configure(settings), stop: () => loop.stop() };
+  const listening = await loop.listen();
+  return { listening, configure: (settings) => loop.configure(settings), stop: () => loop.stop() };
 }
 
 /** Creates the spool where that is permitted, and possible: who reads it tells if it is not there. */
@@ -132,7 +151,7 @@ function stopped(): Promise<Deno.Signal> {
 function reloadOnHangup(
   options: Options,
   permissions: Permissions,
-  { identity }: Settings,
+  { identity, config: { agent_port } }: Settings,
   starting: Promise<Serving>,
   log: DaemonLog,
   faults: FaultCounts,
@@ -147,6 +166,9 @@ function reloadOnHangup(
       if (JSON.stringify(settings.identity) !== JSON.stringify(identity)) {
         log.warning("tls_cert and tls_key have changed: hacheck must be started again for them");
       }
+      if (settings.config.agent_port !== agent_port && options.agentPort === null) {
+        log.warning("agent_port has changed: hacheck must be started again for it");
+      }
       tellOddities(settings, options, log);
       log.info("the configuration was read again");
     } catch (error) {
@@ -156,11 +178,29 @@ function reloadOnHangup(
   });
 }
 
-function tellOddities(settings: LoadedSettings, { configPath }: Options, log: Log): void {
+function tellOddities(settings: LoadedSettings, options: Options, log: Log): void {
+  const { configPath } = options;
   for (const key of settings.unknownKeys) {
     log.warning("unknown key {key} in {path}", { key, path: configPath });
   }
   for (const advice of adviceOn(settings)) log.warning("{advice}", { advice });
+  const isInChecks = options.spoolInChecks && settings.config.spool_in_checks;
+  if (!isInChecks && agentPortOf(options, settings) === null) {
+    log.warning(
+      "without the spool in checks and without agent checks (-A), only /spool tells what is marked down",
+    );
+  }
+}
+
+/** The port of agent checks, which the command line may give in the place of the configuration. */
+function agentPortOf({ agentPort }: Options, { config }: Settings): number | null {
+  return agentPort ?? config.agent_port;
+}
+
+/** Refuses a port for agent checks on which others are answered: event loops would share it all the same. */
+function demandOther(what: string, port: number | null, ports: readonly number[]): void {
+  if (port === null || port === 0 || !ports.includes(port)) return;
+  throw new UsageError(`Bad ${what}: expected another port than those of -p: received ${port}`);
 }
 
 /** Tells what an operator did wrong from what went wrong in the program. */
@@ -185,6 +225,8 @@ export async function main(args: readonly string[]): Promise<number> {
     const permissions = new Permissions(options);
     permissions.demand();
     const settings = loadSettings(options.configPath, (config) => permissions.demand(config));
+    const agentPort = agentPortOf(options, settings);
+    demandOther("agent_port", agentPort, options.ports);
     const faults = noFaults();
     const log = openLogOf(settings, options.verbose, faults);
     tellOddities(settings, options, log);
@@ -192,15 +234,19 @@ export async function main(args: readonly string[]): Promise<number> {
     createSpool(options);
     const inForce = permissions.giveUp(settings.config, log);
     const stop = stopped();
-    const starting = serve({ ...options, permissions: inForce }, settings, log, faults);
+    const starting = serve({ ...options, agentPort, permissions: inForce }, settings, log, faults);
     // From the start on: a hangup that nobody hears ends a program.
     reloadOnHangup(options, permissions, settings, starting, log, faults);
     const serving = await starting;
-    for (const address of serving.addresses) {
+    const { addresses, agents } = serving.listening;
+    for (const address of addresses) {
       log.info("hacheck {version} listens on {hostname} port {port}", {
         version: VERSION,
         ...address,
       });
+    }
+    if (agents !== null) {
+      log.info("agent checks are answered on {hostname} port {port}", { ...agents });
     }
     log.info("stopping on {signal}", { signal: await stop });
     await serving.stop();

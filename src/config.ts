@@ -126,6 +126,17 @@ const KEYS = {
     ),
     fallback: null,
   },
+  agent_port: {
+    expected: "a port, from 1 to 65535",
+    schema: v.nullable(port),
+    fallback: null,
+  },
+  agent_down: {
+    expected: "maint or down",
+    schema: v.picklist(["maint", "down"]),
+    fallback: "maint",
+  },
+  spool_in_checks: { expected: "true or false", schema: v.boolean(), fallback: true },
   allow_remote_spool_changes: { expected: "true or false", schema: v.boolean(), fallback: false },
   check_hosts: { ...networks, fallback: [] },
   check_ports: {

@@ -1,3 +1,4 @@
+import type { AgentDown } from "./agent.ts";
 import { type CheckerOptions, protocols } from "./checkers/mod.ts";
 import type { Identity, Settings } from "./config.ts";
 import { DescriptorCounter, type DescriptorSupply } from "./descriptors.ts";
@@ -10,7 +11,8 @@ import type { PermissionsInForce } from "./permissions.ts";
 import { Pipeline } from "./pipeline.ts";
 import { Refusals } from "./refusals.ts";
 import { EventLoopDelay } from "./runtime.ts";
-import { onlyFor } from "./server/client_gate.ts";
+import type { AgentListener } from "./server/agents.ts";
+import { onlyFor, UNLISTED } from "./server/client_gate.ts";
 import { Guardian } from "./server/guardian.ts";
 import { Listener, type ListenerCounters, nothingHappened } from "./server/listener.ts";
 import { clientOf, createRouter, type Router } from "./server/router.ts";
@@ -32,12 +34,24 @@ export interface LoopOptions {
   readonly verbose: boolean;
   /** When the daemon was started, in unix seconds. */
   readonly startedAt: number;
+  /** The port on which agent checks are answered, 0 for any that is free; null for none, as if not given. */
+  readonly agentPort?: number | null;
+  /** Whether all checks ask the spool, unless the configuration says no; they do, if not given. */
+  readonly spoolInChecks?: boolean;
   /** Whether others listen on the same ports. */
   readonly shared: boolean;
   /** What the daemon may do. */
   readonly permissions: PermissionsInForce;
   /** How many file descriptors there are for all event loops together; null for one that counts them itself. */
   readonly descriptors: DescriptorSupply | null;
+}
+
+/** Where a daemon, or one of its event loops, can be reached. */
+export interface Listening {
+  /** The address and port of each listener. */
+  readonly addresses: readonly Deno.NetAddr[];
+  /** Those of agent checks; null where none are answered. */
+  readonly agents: Deno.NetAddr | null;
 }
 
 /** How many file descriptors an event loop may use for connections that may hang, where there are so many. */
@@ -75,6 +89,9 @@ export class EventLoop {
   readonly #view: SpoolView;
   readonly #counters: ListenerCounters = nothingHappened();
   #listeners: Listener[] = [];
+  #agents: AgentListener | undefined;
+  #agentDown: AgentDown = "maint";
+  #clients: Networks | null = null;
   #guardian: Guardian | undefined;
   #patience = 0;
   readonly #identity: Identity | null;
@@ -121,13 +138,15 @@ export class EventLoop {
    */
   configure(settings: Settings): void {
     const { config, token } = settings;
-    const { permissions, spoolRoot, verbose } = this.#options;
+    const { permissions, spoolRoot, verbose, spoolInChecks = true } = this.#options;
     const log = this.#log;
     const refusals = this.#refusals;
     const faults = this.#faults;
     this.#patience = config.healthcheck_timeout * 1000;
+    this.#agentDown = config.agent_down;
     this.#pipeline = new Pipeline({
       spool: this.#view,
+      spoolInChecks: spoolInChecks && config.spool_in_checks,
       protocols: protocols(checkerOptions(settings)),
       cacheTime: config.cache_time,
       timeout: config.healthcheck_timeout,
@@ -157,7 +176,7 @@ export class EventLoop {
         }
         : null,
     });
-    const clients = listed(config.allowed_clients);
+    const clients = this.#clients = listed(config.allowed_clients);
     const answer = clients === null ? router : onlyFor(clients, router, refusals);
     this.#answer = verbose ? logged(answer, log) : answer;
   }
@@ -165,10 +184,10 @@ export class EventLoop {
   /**
    * Begins to listen.
    *
-   * @returns The address and port of each listener.
+   * @returns Where.
    * @throws {StartError} If a port cannot be had.
    */
-  listen(): Deno.NetAddr[] {
+  async listen(): Promise<Listening> {
     const { address: hostname, ports, shared, spoolRoot: path } = this.#options;
     const log = this.#log;
     for (const port of ports) {
@@ -183,13 +202,49 @@ export class EventLoop {
     const known = this.#options.descriptors ?? undefined;
     const descriptors = new DescriptorCounter(DESCRIPTORS_PER_LOOP, path, known);
     this.#guardian = new Guardian({ listeners: this.#listeners, descriptors, path, log });
-    return this.#listeners.map(({ addr }) => addr);
+    return {
+      addresses: this.#listeners.map(({ addr }) => addr),
+      agents: await this.#listenToAgents(),
+    };
+  }
+
+  async #listenToAgents(): Promise<Deno.NetAddr | null> {
+    const { agentPort: port = null, address: hostname, shared } = this.#options;
+    if (port === null) return null;
+    const log = this.#log;
+    const [{ AgentListener }, { agentAnswer }] = await Promise.all([
+      import("./server/agents.ts"),
+      import("./agent.ts"),
+    ]);
+    try {
+      this.#agents = new AgentListener({
+        ...{ hostname, port, shared, log, faults: this.#faults },
+        admits: (client) => {
+          const isAdmitted = this.#clients?.has(client) ?? true;
+          if (!isAdmitted) this.#refusals.tell("clients", client, UNLISTED);
+          return isAdmitted;
+        },
+        answer: (question, client) => {
+          const answer = agentAnswer(question, this.#view, this.#agentDown);
+          log.debug("agent check of {question}: {answer} ({client})", {
+            question: question ?? "everything",
+            answer,
+            client,
+          });
+          return answer;
+        },
+      });
+    } catch (error) {
+      throw cannotListen(hostname, port, error);
+    }
+    return this.#agents.addr;
   }
 
   /** Accepts nothing more, finishes what is under way, and lets go of everything. */
   async stop(): Promise<void> {
     this.#guardian?.[Symbol.dispose]();
-    await Promise.all(this.#listeners.map((listener) => listener.stop(this.#patience)));
+    const ending = this.#listeners.map((listener) => listener.stop(this.#patience));
+    await Promise.all([...ending, this.#agents?.stop()]);
     this.#listeners = [];
     this.#view[Symbol.dispose]();
     this.#delay[Symbol.dispose]();

@@ -30,6 +30,8 @@ export interface Use {
   readonly address: string;
   /** The ports to listen on. */
   readonly ports: readonly number[];
+  /** The port to answer agent checks on; null where the command line does not say. */
+  readonly agentPort: number | null;
   /** How many event loops there are. */
   readonly processes: number;
 }
@@ -37,6 +39,7 @@ export interface Use {
 /** What the configuration says of it. */
 export type ConfigUse = Pick<
   Config,
+  | "agent_port"
   | "allow_remote_spool_changes"
   | "https_ca"
   | "https_verify"
@@ -79,9 +82,16 @@ export const DAEMON_NEEDS: readonly Need[] = [
     kind: "net",
     place: "network",
     why: "listen for checks, and connect to the services they name",
-    of: ({ address, ports }) => {
-      const host = address.includes(":") ? `[${address}]` : address;
-      return ports.map((port) => `${host}:${port}`);
+    of: ({ address, ports }) => ports.map((port) => scopeOf(address, port)),
+  },
+  {
+    feature: "-A or agent_port",
+    kind: "net",
+    place: "network",
+    why: "listen for agent checks",
+    of: ({ address, agentPort }, config) => {
+      const port = agentPort ?? config?.agent_port ?? null;
+      return port === null ? [] : [scopeOf(address, port)];
     },
   },
   {
@@ -148,6 +158,11 @@ export const DAEMON_NEEDS: readonly Need[] = [
     of: ({ processes }) => processes > 1 && !Deno.build.standalone ? ownCode() : [],
   },
 ];
+
+/** An address to listen on, as `--allow-net` takes it. */
+function scopeOf(address: string, port: number): string {
+  return `${address.includes(":") ? `[${address}]` : address}:${port}`;
+}
 
 function listed(path: string | null | undefined): string[] {
   return path === null || path === undefined ? [] : [path];

@@ -22,6 +22,8 @@ const GRACE_MS = 1000;
 export interface PipelineOptions {
   /** What is marked down. */
   readonly spool: Pick<SpoolIndex, "find">;
+  /** Whether every check asks for that, and not only those of the spool itself; they do, if not given. */
+  readonly spoolInChecks?: boolean;
   /** How services are checked, by the protocol's name. */
   readonly protocols: ReadonlyMap<string, Protocol>;
   /** For how many seconds a result may be reused. */
@@ -44,6 +46,7 @@ export const SPOOL_PROTOCOL = "spool";
 /** Answers checks. */
 export class Pipeline {
   readonly #options: PipelineOptions;
+  readonly #spoolInChecks: boolean;
   readonly #limiter: Limiter;
   readonly #running = new Map<string, Promise<Verdict>>();
   /**
@@ -58,6 +61,7 @@ export class Pipeline {
   /** @param options What to work with. */
   constructor(options: PipelineOptions) {
     this.#options = options;
+    this.#spoolInChecks = options.spoolInChecks ?? true;
     this.#limiter = new Limiter(options.maxClients, MAX_QUEUED);
     this.cache = new ResultCache(options.cacheTime * 1000);
   }
@@ -89,8 +93,8 @@ export class Pipeline {
    * @returns The verdict. Its code is one that an HTTP response can carry.
    */
   check(request: CheckRequest, fresh: boolean): Verdict | Promise<Verdict> {
-    const down = this.#options.spool.find(request.service, request.port, request.host);
-    if (down !== undefined) return down.verdict;
+    const down = this.#down(request);
+    if (down !== undefined) return down;
     const protocol = this.#options.protocols.get(request.protocol);
     if (protocol === undefined) return UP;
     if (request.port === 0) return NO_PORT;
@@ -110,8 +114,13 @@ export class Pipeline {
   /** Whoever was marked down while the service was asked is down, whatever the service said. */
   async #checked(request: CheckRequest, run: Promise<Verdict>): Promise<Verdict> {
     const verdict = await run;
-    return this.#options.spool.find(request.service, request.port, request.host)?.verdict ??
-      verdict;
+    return this.#down(request) ?? verdict;
+  }
+
+  /** What the spool says, where that is asked for. */
+  #down({ protocol, service, port, host }: CheckRequest): Verdict | undefined {
+    if (!this.#spoolInChecks && protocol !== SPOOL_PROTOCOL) return undefined;
+    return this.#options.spool.find(service, port, host)?.verdict;
   }
 
   /** The run that is under way for the same check, or a new one. */

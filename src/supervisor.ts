@@ -1,5 +1,5 @@
 import type { Settings } from "./config.ts";
-import { cannotListen, type LoopOptions, StartError } from "./event_loop.ts";
+import { cannotListen, type Listening, type LoopOptions, StartError } from "./event_loop.ts";
 import type { Log } from "./log.ts";
 import type { Answers, Questions } from "./peers.ts";
 
@@ -13,7 +13,7 @@ export type Order =
 
 /** What an event loop tells its supervisor. */
 export type Report =
-  | { readonly kind: "listening"; readonly addresses: readonly Deno.NetAddr[] }
+  | { readonly kind: "listening"; readonly listening: Listening }
   | { readonly kind: "failed"; readonly message: string }
   | { readonly kind: "ask"; readonly id: number; readonly question: Question }
   | { readonly kind: "answer"; readonly id: number; readonly answer: unknown }
@@ -49,7 +49,7 @@ export class Supervisor {
   #settings: Settings;
   #questions = 0;
   #stopping = false;
-  #addresses: readonly Deno.NetAddr[] = [];
+  #listening: Listening = { addresses: [], agents: null };
 
   private constructor(options: LoopOptions, settings: Settings, log: Log) {
     this.#options = options;
@@ -77,9 +77,9 @@ export class Supervisor {
     const supervisor = new Supervisor({ ...options, shared: true }, settings, log);
     try {
       // The first one finds out which ports are free, where any will do.
-      supervisor.#addresses = await supervisor.#spawn();
-      const ports = supervisor.#addresses.map(({ port }) => port);
-      supervisor.#options = { ...supervisor.#options, ports };
+      const { addresses, agents } = supervisor.#listening = await supervisor.#spawn();
+      const ports = addresses.map(({ port }) => port);
+      supervisor.#options = { ...supervisor.#options, ports, agentPort: agents?.port ?? null };
       await Promise.all(Array.from({ length: count - 1 }, () => supervisor.#spawn()));
       return supervisor;
     } catch (error) {
@@ -89,9 +89,9 @@ export class Supervisor {
     }
   }
 
-  /** The address and port of each listener. */
-  get addresses(): readonly Deno.NetAddr[] {
-    return this.#addresses;
+  /** Where all of them listen. */
+  get listening(): Listening {
+    return this.#listening;
   }
 
   /**
@@ -117,7 +117,7 @@ export class Supervisor {
     for (const worker of this.#workers) worker.terminate();
   }
 
-  #spawn(): Promise<readonly Deno.NetAddr[]> {
+  #spawn(): Promise<Listening> {
     const worker = new Worker(new URL(WORKER, import.meta.url), { type: "module" });
     this.#workers.add(worker);
     return new Promise((resolve, reject) => {
@@ -130,7 +130,7 @@ export class Supervisor {
       worker.addEventListener("message", ({ data }: MessageEvent<Report>) => {
         if (data.kind === "listening") {
           listens = true;
-          resolve(data.addresses);
+          resolve(data.listening);
         } else if (data.kind === "failed") {
           die(data.message);
         } else {
@@ -219,8 +219,8 @@ function tell(worker: Worker, order: Order): void {
 }
 
 /** Event loops share their ports with whoever asks for it, another daemon of the same user's included. */
-function demandPorts({ address: hostname, ports }: LoopOptions): void {
-  for (const port of ports) {
+function demandPorts({ address: hostname, ports, agentPort = null }: LoopOptions): void {
+  for (const port of [...ports, ...agentPort === null ? [] : [agentPort]]) {
     try {
       Deno.listen({ hostname, port }).close();
     } catch (error) {

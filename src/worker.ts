@@ -37,13 +37,13 @@ function peers(own: Respondent): Ask {
     });
 }
 
-function start({ options, settings }: Order & { kind: "start" }): void {
+async function start({ options, settings }: Order & { kind: "start" }): Promise<void> {
   try {
     verbose = options.verbose;
     log = openLogOf(settings, verbose, faults);
     surviveFaults(log, faults);
     loop = new EventLoop(options, settings, log, peers, faults);
-    scope.postMessage({ kind: "listening", addresses: loop.listen() });
+    scope.postMessage({ kind: "listening", listening: await loop.listen() });
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     scope.postMessage({ kind: "failed", message });
@@ -59,7 +59,7 @@ function answer({ kind, detail }: Question): unknown {
 scope.addEventListener("message", async ({ data }) => {
   switch (data.kind) {
     case "start":
-      return start(data);
+      return await start(data);
     case "configure":
       loop?.configure(data.settings);
       openLogOf(data.settings, verbose, faults, log);

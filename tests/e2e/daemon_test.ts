@@ -1,7 +1,14 @@
 import { daemonGrants, flagsOf } from "../../src/permissions.ts";
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
-import { BOUND_BY_MODES, Daemon, run, runDaemon, TempFolder } from "../programs.ts";
+import {
+  BOUND_BY_MODES,
+  Daemon,
+  FOR_EVENT_LOOPS,
+  run,
+  runDaemon,
+  TempFolder,
+} from "../programs.ts";
 import { RawConnection } from "../raw.ts";
 import { asked, FaultyServer, saying, silent } from "../servers/faulty.ts";
 import { freePort, serverTest, until } from "../servers/mod.ts";
@@ -155,6 +162,15 @@ const WRONG_USAGE: readonly [args: string[], message: string][] = [
   [["-p", "http"], NUMBER("-p", 0, 65_535, "http")],
   [["-p", "65536"], NUMBER("-p", 0, 65_535, "65536")],
   [["-p", "1.5", "-p", "0"], NUMBER("-p", 0, 65_535, "1.5")],
+  [["-A", "agent"], NUMBER("-A", 0, 65_535, "agent")],
+  [["-A", "65536"], NUMBER("-A", 0, 65_535, "65536")],
+  [["-A", "1", "-A", "2"], "Flag -A was given more than once"],
+  [["-A", "3333"], "Bad -A: expected another port than those of -p: received 3333"],
+  [
+    ["-p", "1", "-p", "2", "-A", "2"],
+    "Bad -A: expected another port than those of -p: received 2",
+  ],
+  [["-S", "yes"], "Unexpected argument: yes"],
   [["-n", "0"], NUMBER("-n", 1, 256, "0")],
   [["-n", "two"], NUMBER("-n", 1, 256, "two")],
   [["-n", "1", "-n", "1"], "Flag -n was given more than once"],
@@ -176,6 +192,7 @@ Deno.test("a daemon that is told wrongly says so in one line, and starts nothing
       stderr: `hacheck: ${message}\n`,
     }, args.join(" "));
   }
+  const port = freePort();
   const configurations: [content: string | Uint8Array | null, message: string][] = [
     [null, "Cannot read configuration FILE: there is no such file"],
     [Uint8Array.of(0xff), "Cannot read configuration FILE: it is not UTF-8"],
@@ -185,13 +202,16 @@ Deno.test("a daemon that is told wrongly says so in one line, and starts nothing
       "Cannot use configuration FILE: it is not YAML: Cannot store mapping pair: duplicated key at line 3, column 1",
     ],
     [
+      `log_path: LOG\nagent_port: ${port}\n`,
+      `Bad agent_port: expected another port than those of -p: received ${port}`,
+    ],
+    [
       "log_path: LOG\nmysql_password: [hunter2]\nmax_clients: 0\n",
       "Cannot use configuration FILE: max_clients: expected a whole number from 1 to 10000: found 0; " +
       "mysql_password: expected a string: found a list",
     ],
   ];
   const log = folder.file("log");
-  const port = freePort();
   for (const [i, [content, message]] of configurations.entries()) {
     const path = folder.file(`${i}.yaml`);
     if (typeof content === "string") Deno.writeTextFileSync(path, content.replace("LOG", log));
@@ -210,6 +230,7 @@ Deno.test("a daemon that is told wrongly says so in one line, and starts nothing
     "2.yaml",
     "3.yaml",
     "4.yaml",
+    "5.yaml",
   ]);
 });
 
@@ -226,6 +247,16 @@ Deno.test("a daemon that cannot start says why in one line, and ends with 1", as
   const refusals: readonly Refusal[] = [
     {
       args: ["-B", "127.0.0.1", "-p", "0", "-p", String(port), "--spool-root", spool],
+      code: 1,
+      message: `Cannot listen on 127.0.0.1 port ${port}: Address already in use (os error 98)`,
+    },
+    ...["1", "2"].map((loops): Refusal => ({
+      args: [...on(spool), "-A", String(port), "-n", loops],
+      code: 1,
+      message: `Cannot listen on 127.0.0.1 port ${port}: Address already in use (os error 98)`,
+    })),
+    {
+      args: [...on(spool), ...configured("d", `agent_port: ${port}\n`)],
       code: 1,
       message: `Cannot listen on 127.0.0.1 port ${port}: Address already in use (os error 98)`,
     },
@@ -260,7 +291,10 @@ Deno.test("a daemon that cannot start says why in one line, and ends with 1", as
   ];
   for (const { args, code, message } of refusals) {
     assertEquals(
-      await runDaemon(args, ["--no-prompt", `--allow-read=${folder.path}`, "--allow-net"]),
+      await runDaemon(args, [
+        ...["--no-prompt", `--allow-read=${folder.path}`, "--allow-net"],
+        ...args.includes("-n") ? FOR_EVENT_LOOPS : [],
+      ]),
       {
         code,
         stdout: "",

@@ -1,9 +1,10 @@
 import { parseConfig } from "../../src/config.ts";
 import { DAEMON_NEEDS, daemonFlags, LOCKED_ADDRESSES } from "../../src/permissions.ts";
 import { assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
+import { askAgent } from "../agent.ts";
 import { Debugger } from "../debugger.ts";
 import { askBeside, IN_OWN_NETWORK, NETWORK_PROGRAMS, OWN_ADDRESSES } from "../network.ts";
-import { Daemon, FOR_EVENT_LOOPS, TempFolder } from "../programs.ts";
+import { Daemon, FOR_EVENT_LOOPS, runDaemon, TempFolder } from "../programs.ts";
 import { Authority, CERTIFICATE_PROGRAMS } from "../servers/certificates.ts";
 import { FaultyServer, saying, silent } from "../servers/faulty.ts";
 import { MariaDb, MARIADB_PROGRAMS, USER } from "../servers/mariadb.ts";
@@ -248,12 +249,13 @@ ${authority === undefined ? "" : `https_verify: true\nhttps_ca: ${authority}`}
 `;
   Deno.writeTextFileSync(file, content);
   const port = freePort();
+  const agentPort = freePort();
   const peers = new Set([`127.0.0.1:${port}`]);
   {
     await using daemon = await Daemon.start({
       spool,
       wrapper: ["env", `DENO_AUDIT_PERMISSIONS=${trail}`],
-      args: ["-v", "-n", String(loops), "-c", file],
+      args: ["-v", "-n", String(loops), "-c", file, "-A", String(agentPort)],
       allGrants: installed(),
       grants: [
         `--allow-read=${[file, log, ...authority === undefined ? [] : [authority]]}`,
@@ -293,7 +295,17 @@ ${authority === undefined ? "" : `https_verify: true\nhttps_ca: ${authority}`}
     // Addresses of others are told from this machine's own by listening on them.
     await daemon.get(`/tcp/web/${service.port}/`, { "X-Nerve-Check-IP": "127.0.0.2" });
     peers.add(`127.0.0.2:${service.port}`);
-    for (const page of ["/status", "/status/count", "/recent", "/debug/runtime", "/x"]) {
+    assertEquals(await askAgent(agentPort, "web\n"), "ready up 100%\n");
+    for (
+      const page of [
+        "/status",
+        "/status/count",
+        "/status/downtimes",
+        "/recent",
+        "/debug/runtime",
+        "/x",
+      ]
+    ) {
       await daemon.get(page);
     }
 
@@ -314,6 +326,7 @@ ${authority === undefined ? "" : `https_verify: true\nhttps_ca: ${authority}`}
     address: "127.0.0.1",
     ports: [port],
     processes: loops,
+    agentPort,
   };
   const inUse = {
     ...parseConfig("", "").config,
@@ -403,6 +416,25 @@ postgres_username: checker
     }
   }
   assertEquals(service.accepted, accepted);
+});
+
+Deno.test("locked, a daemon answers agent checks where it is granted to listen, and says so elsewhere", async () => {
+  const port = freePort();
+  using folder = new TempFolder();
+  const grants = installed(LOCKED_ADDRESSES)(folder.path);
+  // Loopback is granted as a whole.
+  await using _daemon = await Daemon.start({
+    allGrants: () => grants,
+    spool: folder.path,
+    args: ["-A", String(port)],
+  });
+  assertEquals(await askAgent(port, "web\n"), "ready up 100%\n");
+  const everywhere = ["-A", String(port), "--spool-root", folder.path];
+  assertEquals(await runDaemon(everywhere, grants), {
+    code: 1,
+    stdout: "",
+    stderr: `hacheck: -A or agent_port needs --allow-net=0.0.0.0:${port}\n`,
+  });
 });
 
 serverTest(

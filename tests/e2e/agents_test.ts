@@ -1,0 +1,263 @@
+import { askAgent } from "../agent.ts";
+import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { Debugger } from "../debugger.ts";
+import {
+  Daemon,
+  type DaemonOptions,
+  FOR_EVENT_LOOPS,
+  hactl,
+  run,
+  TempFolder,
+} from "../programs.ts";
+import { RawConnection } from "../raw.ts";
+import { freePort, until } from "../servers/mod.ts";
+
+const SILENT = { code: 0, stdout: "", stderr: "" };
+
+/** A daemon that answers agent checks, and where. */
+class AgentDaemon implements AsyncDisposable {
+  private constructor(readonly daemon: Daemon, readonly port: number) {}
+
+  static async start(options: DaemonOptions = {}, agents = ["-A", "0"]): Promise<AgentDaemon> {
+    const args = [...agents, ...options.args ?? []];
+    const daemon = await Daemon.start({ ...options, args });
+    const [, port] = await daemon.logged(/agent checks are answered on 127\.0\.0\.1 port (\d+)\n/);
+    return new AgentDaemon(daemon, Number(port));
+  }
+
+  ask(question: string): Promise<string> {
+    return askAgent(this.port, question);
+  }
+
+  /** Asks the same often enough that every event loop is asked. */
+  async askAll(question: string): Promise<string[]> {
+    const answers = Array.from({ length: 32 }, () => this.ask(question));
+    return [...new Set(await Promise.all(answers))];
+  }
+
+  async hactl(...args: string[]): Promise<void> {
+    const line = [...args, "-p", String(this.daemon.port)];
+    assertEquals(await hactl(this.daemon.spool, line), SILENT);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.daemon[Symbol.asyncDispose]();
+  }
+}
+
+for (const loops of [1, 3]) {
+  Deno.test(`with -n ${loops}, agents are told of what hactl says as soon as it has returned`, async () => {
+    await using agents = await AgentDaemon.start({
+      args: ["-n", String(loops)],
+      grants: FOR_EVENT_LOOPS,
+    });
+    const steps: readonly [command: string[], web: string, all: string][] = [
+      [["down", "web", "-r", "maint"], "maint\n", "ready up 100%\n"],
+      [["drain", "web", "-r", "deploy"], "drain\n", "ready up 100%\n"],
+      [["weight", "web", "50"], "drain\n", "ready up 100%\n"],
+      [["up", "web"], "ready up 50%\n", "ready up 100%\n"],
+      [["down", "web", "-P", "8080"], "maint\n", "ready up 100%\n"],
+      [["up", "web", "-P", "8080"], "ready up 50%\n", "ready up 100%\n"],
+      [["down", "all"], "maint\n", "maint\n"],
+      [["up", "all"], "ready up 50%\n", "ready up 100%\n"],
+      [["weight", "all", "10"], "ready up 50%\n", "ready up 10%\n"],
+      [["weight", "web", "100"], "ready up 10%\n", "ready up 10%\n"],
+      [["weight", "all", "100"], "ready up 100%\n", "ready up 100%\n"],
+    ];
+    assertEquals(await agents.askAll("web/8080\n"), ["ready up 100%\n"]);
+    for (const [command, web, all] of steps) {
+      await agents.hactl(...command);
+      assertEquals(await agents.askAll("web/8080\n"), [web], command.join(" "));
+      assertEquals(await agents.ask(""), all, command.join(" "));
+    }
+    // They count as no check.
+    const { body } = await agents.daemon.get("/status/count");
+    assertEquals(JSON.parse(body), { service_access_counts: {} });
+  });
+}
+
+Deno.test("agent checks are answered where the configuration says, and where -A says instead", async () => {
+  const config = `agent_port: ${freePort()}\n`;
+  {
+    await using agents = await AgentDaemon.start({ config }, []);
+    assertEquals(config, `agent_port: ${agents.port}\n`);
+    assertEquals(await agents.ask("web\n"), "ready up 100%\n");
+  }
+  await using agents = await AgentDaemon.start({ config }, ["-A", "0"]);
+  assert(config !== `agent_port: ${agents.port}\n`);
+  assertEquals(await agents.ask("web\n"), "ready up 100%\n");
+});
+
+for (const loops of [1, 2]) {
+  Deno.test(`with -n ${loops}, SIGHUP changes what agents are told and who is, and not where`, async () => {
+    using folder = new TempFolder();
+    const config = folder.write("changing.yaml", "agent_down: maint\n");
+    await using agents = await AgentDaemon.start({
+      args: ["-n", String(loops), "-c", config],
+      grants: [...FOR_EVENT_LOOPS, `--allow-read=${config}`],
+    });
+    const { daemon } = agents;
+    await agents.hactl("down", "web", "-r", "kernel update");
+    assertEquals(await agents.askAll("web\n"), ["maint\n"]);
+
+    const reload = async (content: string) => {
+      Deno.writeTextFileSync(config, content);
+      const before = daemon.log.length;
+      daemon.kill("SIGHUP");
+      await until("it is read again", () => daemon.log.slice(before).includes("was read again"));
+    };
+    await reload("agent_down: down\n");
+    await until("all event loops have it", async () => {
+      const answers = await agents.askAll("web\n");
+      return answers.length === 1 && answers[0] === "down #kernel update\n";
+    });
+    await reload("allowed_clients: [192.0.2.1]\n");
+    await until("all event loops have it", async () => {
+      const answers = await agents.askAll("web\n");
+      return answers.length === 1 && answers[0] === "";
+    });
+    assertMatch(daemon.log, /refused 127\.0\.0\.1: allowed_clients does not list it/);
+    await reload("agent_down: maint\n");
+    await until("all event loops have it", async () => {
+      const answers = await agents.askAll("web\n");
+      return answers.length === 1 && answers[0] === "maint\n";
+    });
+    assert(!daemon.log.includes("agent_port has changed"));
+  });
+}
+
+Deno.test("SIGHUP with another agent_port says that it takes a restart", async () => {
+  using folder = new TempFolder();
+  const config = folder.write("changing.yaml", `agent_port: ${freePort()}\n`);
+  await using agents = await AgentDaemon.start({
+    args: ["-c", config],
+    grants: [`--allow-read=${config}`],
+  }, []);
+  Deno.writeTextFileSync(config, "");
+  agents.daemon.kill("SIGHUP");
+  await agents.daemon.logged(
+    /WARNING agent_port has changed: hacheck must be started again for it/,
+  );
+  assertEquals(await agents.ask("web\n"), "ready up 100%\n");
+});
+
+Deno.test("an event loop that takes the place of a dead one answers agents as well", async () => {
+  await using agents = await AgentDaemon.start({
+    args: ["-n", "2"],
+    grants: [...FOR_EVENT_LOOPS, Debugger.GRANT],
+  });
+  await agents.hactl("down", "web", "-r", "maint");
+  await using debug = await Debugger.attach(agents.daemon.log, 2);
+  for (const victim of debug.loops) {
+    await debug.kill(victim);
+    await until("it is replaced", () => !debug.loops.includes(victim) && debug.loops.length === 2);
+    await until("agents are told the same", async () => {
+      const answers = await agents.askAll("web\n");
+      return answers.length === 1 && answers[0] === "maint\n";
+    });
+  }
+});
+
+Deno.test("-v tells of every agent check", async () => {
+  await using agents = await AgentDaemon.start({ args: ["-v"] });
+  await agents.ask("web/8080\n");
+  await agents.ask("");
+  await agents.daemon.logged(/DEBUG agent check of web\/8080: ready up 100% \(127\.0\.0\.1\)/);
+  await agents.daemon.logged(/DEBUG agent check of everything: ready up 100% \(127\.0\.0\.1\)/);
+});
+
+Deno.test("with -S or spool_in_checks: false, checks of services do not ask the spool, and all else does", async () => {
+  await using service = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    () => new Response("fine"),
+  );
+  const { port } = service.addr;
+  for (
+    const options of [{ args: ["-S"] }, { args: ["--skip-spool-in-checks"] }, {
+      config: "spool_in_checks: false\n",
+    }]
+  ) {
+    await using agents = await AgentDaemon.start(options);
+    const { daemon } = agents;
+    const status = async (path: string) => (await daemon.get(path)).status;
+    await agents.hactl("down", "all", "-r", "maint");
+    assertEquals(await daemon.get(`/http/web/${port}/`), { status: 200, body: "fine" });
+    assertEquals(await status(`/tcp/web/${port}`), 200);
+    assertEquals(await status(`/spool/web/${port}`), 503);
+    assertEquals(await status(`/status/spool/web/${port}`), 503);
+    assertEquals(await agents.ask(`web/${port}\n`), "maint\n");
+    assertEquals(
+      await status("/tcp/web/1"),
+      503,
+      "a service that is not there is down all the same",
+    );
+  }
+  // Whoever switches it off and answers no agents is warned.
+  await using daemon = await Daemon.start({ args: ["-S"] });
+  await daemon.logged(
+    /WARNING without the spool in checks and without agent checks \(-A\), only \/spool tells/,
+  );
+});
+
+/** How many file descriptors a daemon has open. */
+async function openBy({ pid }: Daemon): Promise<number> {
+  return (await run("ls", [`/proc/${pid}/fd`])).stdout.trim().split("\n").length;
+}
+
+Deno.test("clients that say nothing and hold on take no descriptor for long, and others are answered meanwhile", async () => {
+  await using agents = await AgentDaemon.start({
+    wrapper: ["sh", "-c", 'ulimit -n 256 && exec "$@"', "sh"],
+  });
+  const { daemon } = agents;
+  await agents.ask("web\n");
+  assertEquals((await daemon.get("/spool/web/0")).status, 200);
+  const before = await openBy(daemon);
+  const held: RawConnection[] = [];
+  try {
+    for (let i = 0; i < 2000; i++) held.push(await RawConnection.open(agents.port));
+    for (let i = 0; i < 20; i++) {
+      assertEquals(await daemon.get("/spool/web/0"), { status: 200, body: "" });
+    }
+    assertEquals(await agents.ask("web\n"), "ready up 100%\n");
+    await until("it holds none of them", async () => await openBy(daemon) <= before);
+    // Each of them was answered, and let go by this end alone.
+    for (const connection of held) assertEquals(await connection.rest(), "ready up 100%\n");
+  } finally {
+    for (const connection of held) connection[Symbol.dispose]();
+  }
+  const { listeners, faults } = JSON.parse((await daemon.get("/status")).body);
+  assertEquals([listeners.falls, faults.unforeseen], [0, 0]);
+});
+
+Deno.test("where the descriptors are used up, agents are answered again as soon as there are some", async () => {
+  await using agents = await AgentDaemon.start({
+    wrapper: ["sh", "-c", 'ulimit -n 64 && exec "$@"', "sh"],
+  });
+  await agents.ask("web\n");
+  const held: RawConnection[] = [];
+  try {
+    for (let i = 0; i < 300; i++) {
+      const port = i % 3 === 0 ? agents.daemon.port : agents.port;
+      // What is served by HTTP falls where there are no descriptors, and resets who is about to connect.
+      await RawConnection.open(port).then((connection) => held.push(connection), () => {});
+    }
+    await until("they are answered", async () => await agents.ask("web\n") === "ready up 100%\n");
+  } finally {
+    for (const connection of held) connection[Symbol.dispose]();
+  }
+  await until("so they are for good", async () => await agents.ask("web\n") === "ready up 100%\n");
+});
+
+Deno.test("on SIGTERM, who is asking is answered, and the daemon ends well", async () => {
+  await using agents = await AgentDaemon.start();
+  await agents.ask("web\n");
+  using asking = await RawConnection.open(agents.port);
+  await asking.send("web");
+  // Who came later has been answered.
+  await agents.ask("x\n");
+  agents.daemon.kill("SIGTERM");
+  await agents.daemon.logged(/stopping on SIGTERM/);
+  await asking.send("\n").catch(() => {});
+  assertEquals(await asking.rest(), "ready up 100%\n");
+  assertEquals((await agents.daemon.ended()).code, 0);
+});
