@@ -16,6 +16,7 @@ import { MAX_KNOWN, OwnAddresses } from "../../src/own_addresses.ts";
 import { MAX_QUEUED } from "../../src/pipeline.ts";
 import { Refusals } from "../../src/refusals.ts";
 import { MAX_ROUTE_LENGTH, MAX_ROUTES } from "../../src/server/routes.ts";
+import { ASKING_MS, MAX_AGENTS, MAX_QUESTION_BYTES } from "../../src/server/agents.ts";
 import { changeSpool, MAX_FORM_BYTES, MAX_RECORDS } from "../../src/server/spool_changes.ts";
 import { MAX_SERVICE_LENGTH } from "../../src/spool/names.ts";
 import { MAX_RECORD_BYTES, SpoolStore } from "../../src/spool/store.ts";
@@ -294,6 +295,9 @@ function count(number: number): string {
 const ROWS: readonly [what: string, number: string][] = [
   ["a form sent by POST", bytes(MAX_FORM_BYTES)],
   ["records in the spool that POST adds to", count(MAX_RECORDS)],
+  ["time for the line of an agent check", `${ASKING_MS} ms`],
+  ["that line", bytes(MAX_QUESTION_BYTES)],
+  ["agent checks at once", `${MAX_AGENTS} for each event loop`],
   ["a record", bytes(MAX_RECORD_BYTES)],
   ["a service's name", `${MAX_SERVICE_LENGTH} characters`],
   ["what is passed on of a service's answer", bytes(MAX_BODY_BYTES)],
