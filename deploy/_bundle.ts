@@ -2,10 +2,12 @@ import config from "../deno.json" with { type: "json" };
 import { deno } from "./_programs.ts";
 
 /**
- * What is bundled by itself. These are CommonJS, and code that is bundled with such starts Deno's Node
- * layer whether it needs it or not: a third more memory and twice the time to start.
+ * What is bundled by itself, and for which platform. These are CommonJS, and code that is bundled with such
+ * starts Deno's Node layer whether it needs it or not: a third more memory and twice the time to start. That
+ * of prom-client does not need it, and does not start it when it is bundled as for a browser: 2 MiB and 3 ms
+ * instead of 10 MiB and 40 ms, when the metrics are first asked for.
  */
-const APART = ["mysql2", "pg"] as const;
+const APART = { mysql2: "deno", pg: "deno", "prom-client": "browser" } as const;
 
 /** Where programs find what was bundled, from the folder on. */
 const CODE = "src";
@@ -20,7 +22,8 @@ const CODE = "src";
  */
 export async function bundle(folder: string, entries: readonly string[]): Promise<void> {
   const code = `${folder}/${CODE}`;
-  const externals = APART.flatMap((name) => ["--external", name]);
+  const apart = Object.keys(APART) as (keyof typeof APART)[];
+  const externals = apart.flatMap((name) => ["--external", name]);
   await deno(
     [
       "bundle",
@@ -33,16 +36,19 @@ export async function bundle(folder: string, entries: readonly string[]): Promis
     ],
     `Cannot bundle ${entries.join(", ")}`,
   );
-  for (const name of APART) {
+  for (const name of apart) {
     const entry = await Deno.makeTempFile({ suffix: ".ts" });
     await Deno.writeTextFile(entry, `export { default } from "${config.imports[name]}";\n`);
     await deno(
-      ["bundle", "--quiet", "--minify", "--output", `${code}/${name}.js`, entry],
+      [
+        ...["bundle", "--quiet", "--minify", "--platform", APART[name]],
+        ...["--output", `${code}/${name}.js`, entry],
+      ],
       `Cannot bundle ${name}`,
     );
     await Deno.remove(entry);
   }
-  const imports = Object.fromEntries(APART.map((name) => [name, `file://${code}/${name}.js`]));
+  const imports = Object.fromEntries(apart.map((name) => [name, `file://${code}/${name}.js`]));
   await Deno.writeTextFile(
     `${folder}/deno.json`,
     `${JSON.stringify({ unstable: config.unstable, imports }, null, 2)}\n`,

@@ -21,6 +21,15 @@ export interface CacheCounters {
   misses: number;
 }
 
+/**
+ * Begins to count.
+ *
+ * @returns Counters, all of them zero.
+ */
+export function nothingLookedUp(): CacheCounters {
+  return { expirations: 0, sets: 0, gets: 0, hits: 0, misses: 0 };
+}
+
 interface Entry {
   readonly verdict: Verdict;
   /** When the check that gave the verdict was started. */
@@ -53,11 +62,15 @@ export class ResultCache {
   });
 
   /** What has been asked of the cache. */
-  readonly counters: CacheCounters = { expirations: 0, sets: 0, gets: 0, hits: 0, misses: 0 };
+  readonly counters: CacheCounters;
 
-  /** @param ttl For how many milliseconds a result may be reused; 0 for not at all. */
-  constructor(ttl: number) {
+  /**
+   * @param ttl For how many milliseconds a result may be reused; 0 for not at all.
+   * @param counters Where it counts.
+   */
+  constructor(ttl: number, counters: CacheCounters = nothingLookedUp()) {
     this.#ttl = ttl;
+    this.counters = counters;
   }
 
   /**

@@ -1,9 +1,11 @@
 import type { AgentDown } from "./agent.ts";
+import { type CacheCounters, nothingLookedUp } from "./cache.ts";
 import { type CheckerOptions, protocols } from "./checkers/mod.ts";
 import type { Identity, Settings } from "./config.ts";
 import { DescriptorCounter, type DescriptorSupply } from "./descriptors.ts";
 import { type FaultCounts, noFaults } from "./faults.ts";
 import type { Log } from "./log.ts";
+import { Durations } from "./metrics/durations.ts";
 import { Networks } from "./networks.ts";
 import { OwnAddresses } from "./own_addresses.ts";
 import { alone, type Ask, type Respondent } from "./peers.ts";
@@ -87,6 +89,9 @@ export class EventLoop {
   readonly #delay = new EventLoopDelay();
   readonly #store: SpoolStore;
   readonly #view: SpoolView;
+  readonly #durations = new Durations();
+  /** The cache begins anew with other settings, what it has done does not. */
+  readonly #cacheCounters: CacheCounters = nothingLookedUp();
   readonly #counters: ListenerCounters = nothingHappened();
   #listeners: Listener[] = [];
   #agents: AgentListener | undefined;
@@ -153,6 +158,8 @@ export class EventLoop {
       maxClients: config.max_clients,
       log,
       faults,
+      durations: this.#durations,
+      cacheCounters: this.#cacheCounters,
     });
     const router = createRouter({
       pipeline: this.#pipeline,
@@ -253,7 +260,7 @@ export class EventLoop {
   #respondent(): Respondent {
     return {
       status: () => ({
-        cache: { ...this.#pipeline.cache.counters },
+        cache: { ...this.#cacheCounters },
         queued: this.#pipeline.queued,
         spool: this.#view.health,
         listeners: { ...this.#counters },
@@ -273,6 +280,28 @@ export class EventLoop {
         checks_under_way: this.#pipeline.underWay,
         checks_queued: this.#pipeline.queued,
         checks: this.#stats.byProtocol(),
+      }),
+      metrics: () => ({
+        counts: {
+          answers: this.#stats.answers(),
+          durations: this.#durations.report(),
+          cache: { ...this.#cacheCounters },
+          listeners: { ...this.#counters },
+          refused: { ...this.#refusals.counters },
+          faults: { ...this.#faults },
+          deaths: 0,
+        },
+        now: {
+          underWay: this.#pipeline.underWay,
+          queued: this.#pipeline.queued,
+          spool: {
+            isHealthy: this.#view.health.healthy,
+            records: this.#view.states(Date.now() / 1000),
+          },
+          memory: Deno.memoryUsage(),
+          startedAt: this.#options.startedAt,
+          uptime: (performance.now() - this.#startedAt) / 1000,
+        },
       }),
     };
   }

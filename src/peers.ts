@@ -7,6 +7,7 @@
 import type { CacheCounters } from "./cache.ts";
 import type { Verdict } from "./check.ts";
 import type { FaultCounts } from "./faults.ts";
+import type { LoopMetrics } from "./metrics/loop_metrics.ts";
 import type { RuntimeReport } from "./runtime.ts";
 import type { ListenerCounters } from "./server/listener.ts";
 import type { RefusalCounters } from "./refusals.ts";
@@ -33,6 +34,8 @@ export interface Questions {
   refresh: string;
   /** How is your runtime? */
   runtime: null;
+  /** What have you counted, and what is there to measure? */
+  metrics: null;
 }
 
 /** What an event loop answers. */
@@ -53,6 +56,8 @@ export interface Answers {
   refresh: boolean;
   /** To `runtime`. */
   runtime: RuntimeReport;
+  /** To `metrics`. */
+  metrics: LoopMetrics;
 }
 
 /** How an event loop is. */

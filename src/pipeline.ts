@@ -5,11 +5,12 @@
  */
 
 import { STATUS_TEXT } from "@std/http/status";
-import { ResultCache } from "./cache.ts";
+import { type CacheCounters, ResultCache } from "./cache.ts";
 import type { CheckRequest, Protocol, Verdict } from "./check.ts";
 import type { FaultCounts } from "./faults.ts";
 import { Limiter, QueueFullError } from "./limiter.ts";
 import type { Log } from "./log.ts";
+import type { Durations } from "./metrics/durations.ts";
 import type { SpoolIndex } from "./spool/index.ts";
 
 /** How many checks may wait for a place; one more is answered 503 at once. */
@@ -36,6 +37,10 @@ export interface PipelineOptions {
   readonly log: Log;
   /** Where they are counted. */
   readonly faults: FaultCounts;
+  /** Where it is counted how long services were asked. */
+  readonly durations: Durations;
+  /** Where the cache counts. */
+  readonly cacheCounters: CacheCounters;
 }
 
 const UP: Verdict = { code: 200, message: "" };
@@ -63,7 +68,7 @@ export class Pipeline {
     this.#options = options;
     this.#spoolInChecks = options.spoolInChecks ?? true;
     this.#limiter = new Limiter(options.maxClients, MAX_QUEUED);
-    this.cache = new ResultCache(options.cacheTime * 1000);
+    this.cache = new ResultCache(options.cacheTime * 1000, options.cacheCounters);
   }
 
   /** How many checks of services are under way. */
@@ -141,7 +146,7 @@ export class Pipeline {
 
   /** Never rejects: what goes wrong here is down, not up. */
   async #ask(protocol: Protocol, request: CheckRequest): Promise<Verdict> {
-    const { timeout, maxClients, log, faults } = this.#options;
+    const { timeout, maxClients, log, faults, durations } = this.#options;
     const deadline = new AbortController();
     // A checker that does not heed its deadline must not keep its place for ever, or all wait for it.
     const overdue = Promise.withResolvers<never>();
@@ -152,12 +157,12 @@ export class Pipeline {
         GRACE_MS,
       );
     }, timeout * 1000);
-    let asked = false;
+    let askedAt: number | undefined;
     try {
       const startedAt = performance.now();
       using _place = await this.#limiter.enter(deadline.signal);
-      const waited = performance.now() - startedAt;
-      asked = true;
+      askedAt = performance.now();
+      const waited = askedAt - startedAt;
       const verdict = servable(
         await Promise.race([protocol.check(request, deadline.signal), overdue.promise]),
       );
@@ -166,7 +171,7 @@ export class Pipeline {
       if (error instanceof QueueFullError) {
         return { code: 503, message: `Not checked: ${error.message}` };
       }
-      if (!asked && deadline.signal.aborted) {
+      if (askedAt === undefined && deadline.signal.aborted) {
         const seconds = timeout.toFixed(2);
         return {
           code: 503,
@@ -182,6 +187,9 @@ export class Pipeline {
       return { code: 503, message: `The ${request.protocol} check failed by itself` };
     } finally {
       clearTimeout(timer);
+      if (askedAt !== undefined) {
+        durations.took(request.protocol, (performance.now() - askedAt) / 1000);
+      }
     }
   }
 }

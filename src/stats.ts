@@ -1,4 +1,5 @@
 import { createLRU } from "lru.min";
+import { Tally } from "./metrics/tally.ts";
 
 /** How many services are remembered; the one not asked for longest is forgotten first. */
 export const MAX_SERVICES = 5000;
@@ -64,13 +65,13 @@ export type Asked = Pick<ServiceStats, "answered">;
  * import { assertEquals } from "@std/assert";
  *
  * const stats = new Stats();
- * stats.asked("http", "web", "10.0.0.1", 1000).answered(200, "10.0.0.1", 1000);
+ * stats.asked("web", "10.0.0.1", 1000).answered(200, "10.0.0.1", 1000);
  * assertEquals(stats.counts(), { web: { "10.0.0.1": 1 } });
  * assertEquals(stats.recent(600, 1200), [["web", { code: 200, remote_ip: "10.0.0.1", ts: 1000 }]]);
  * ```
  */
 export class Stats {
-  readonly #protocols = new Map<string, Counter>();
+  readonly #tallies = new Map<string, Tally>();
   #pairs = 0;
   readonly #services = createLRU<string, ServiceStats>({
     max: MAX_SERVICES,
@@ -78,16 +79,26 @@ export class Stats {
   });
 
   /**
-   * Counts a check.
+   * Finds what counts the checks of a protocol.
    *
    * @param protocol The protocol's name, one of those there are.
+   * @returns The same object for the same protocol.
+   */
+  tallyOf(protocol: string): Tally {
+    let tally = this.#tallies.get(protocol);
+    if (tally === undefined) this.#tallies.set(copyOf(protocol), tally = new Tally());
+    return tally;
+  }
+
+  /**
+   * Counts a check.
+   *
    * @param service The service's name.
    * @param client The address of who asks.
    * @param now The time in unix seconds.
    * @returns What takes the answer.
    */
-  asked(protocol: string, service: string, client: string, now: number): Asked {
-    counterOf(this.#protocols, protocol).count++;
+  asked(service: string, client: string, now: number): Asked {
     let stats = this.#services.get(service);
     if (stats === undefined) {
       stats = new ServiceStats();
@@ -122,7 +133,16 @@ export class Stats {
    * @returns By the protocol's name.
    */
   byProtocol(): Record<string, number> {
-    return plain(this.#protocols);
+    return Object.fromEntries([...this.#tallies].map(([name, { asked }]) => [name, asked]));
+  }
+
+  /**
+   * Tells how often checks were answered with which status.
+   *
+   * @returns By the protocol's name and the code.
+   */
+  answers(): Record<string, Record<string, number>> {
+    return Object.fromEntries([...this.#tallies].map(([name, tally]) => [name, tally.answers()]));
   }
 
   /**
@@ -153,12 +173,6 @@ export class Stats {
       }
     }
   }
-}
-
-function counterOf(counters: Map<string, Counter>, name: string): Counter {
-  let counter = counters.get(name);
-  if (counter === undefined) counters.set(copyOf(name), counter = { count: 0 });
-  return counter;
 }
 
 function plain(counters: ReadonlyMap<string, Counter>): Record<string, number> {

@@ -1,6 +1,8 @@
 import type { Settings } from "./config.ts";
 import { cannotListen, type Listening, type LoopOptions, StartError } from "./event_loop.ts";
 import type { Log } from "./log.ts";
+import { Ledger } from "./metrics/ledger.ts";
+import type { LoopMetrics } from "./metrics/loop_metrics.ts";
 import type { Answers, Questions } from "./peers.ts";
 
 /** What a supervisor tells an event loop. */
@@ -35,6 +37,7 @@ const RETRY_MS = 1000;
 
 /** Answers that are being gathered. */
 interface Gathering {
+  readonly kind: keyof Questions;
   readonly answers: Map<Worker, Answers[keyof Answers]>;
   readonly expected: Set<Worker>;
   readonly finish: () => void;
@@ -45,6 +48,7 @@ export class Supervisor {
   readonly #log: Log;
   readonly #workers = new Set<Worker>();
   readonly #gatherings = new Map<number, Gathering>();
+  readonly #ledger = new Ledger<Worker>();
   #options: LoopOptions;
   #settings: Settings;
   #questions = 0;
@@ -124,8 +128,10 @@ export class Supervisor {
       let listens = false;
       const die = (why: string) => {
         if (!this.#discard(worker)) return;
-        if (listens) this.#replace(why);
-        else reject(new StartError(why));
+        if (listens) {
+          this.#ledger.died(worker);
+          this.#replace(why);
+        } else reject(new StartError(why));
       };
       worker.addEventListener("message", ({ data }: MessageEvent<Report>) => {
         if (data.kind === "listening") {
@@ -154,14 +160,17 @@ export class Supervisor {
   #gather(asker: Worker, askersId: number, question: Question): void {
     const id = this.#questions++;
     const gathering: Gathering = {
+      kind: question.kind,
       answers: new Map(),
       expected: new Set(this.#workers),
       finish: () => {
         clearTimeout(timer);
         this.#gatherings.delete(id);
         // In an order of their own, so that who asks again can tell one from another.
-        const answers = [...this.#workers].filter((worker) => gathering.answers.has(worker))
-          .map((worker) => gathering.answers.get(worker));
+        const answered = [...this.#workers].filter((worker) => gathering.answers.has(worker));
+        const answers = gathering.kind === "metrics"
+          ? this.#ledger.complete(answered)
+          : answered.map((worker) => gathering.answers.get(worker));
         tell(asker, { kind: "answers", id: askersId, answers });
       },
     };
@@ -174,6 +183,7 @@ export class Supervisor {
     const gathering = this.#gatherings.get(id);
     if (gathering === undefined || !gathering.expected.delete(worker)) return;
     gathering.answers.set(worker, answer as Answers[keyof Answers]);
+    if (gathering.kind === "metrics") this.#ledger.told(worker, answer as LoopMetrics);
     if (gathering.expected.size === 0) gathering.finish();
   }
 

@@ -5,6 +5,7 @@
  */
 
 import type { CheckRequest, Header, Verdict } from "../check.ts";
+import type { Tally } from "../metrics/tally.ts";
 import { type Pipeline, SPOOL_PROTOCOL } from "../pipeline.ts";
 import type { Refusals } from "../refusals.ts";
 import type { Asked, Stats } from "../stats.ts";
@@ -67,27 +68,29 @@ export function createRouter(options: RouterOptions): Router {
 
   function check(request: Request, route: Route, path: CheckPath, client: string) {
     const { headers } = request;
+    const tally = route.tally ??= stats.tallyOf(path.protocol);
     const target = targetOf(headers, path.port, own);
-    if (typeof target === "string") return text(400, target);
+    if (typeof target === "string") return refused(tally, 400, target);
     const asksService = path.protocol !== SPOOL_PROTOCOL;
     if (asksService) {
       const refusal = targets.refusal(target);
       if (refusal !== undefined) {
         refusals.tell("targets", client, refusal);
-        return text(403, refusal);
+        return refused(tally, 403, refusal);
       }
     }
     // Nothing connects to it, but it has no records either.
-    if (target.host === null) return text(400, target.fault);
+    if (target.host === null) return refused(tally, 400, target.fault);
+    tally.asked++;
     const now = Date.now() / 1000;
-    const asked = stats.asked(path.protocol, path.service, client, now);
+    const asked = stats.asked(path.service, client, now);
     const question = questionOf(route, path, target, headers, asksService ? headersToCopy : []);
     const fresh = asksService && wantsFresh(headers);
     forgetHeaders(request);
     const verdict = pipeline.check(question, fresh);
     return verdict instanceof Promise
-      ? verdict.then((verdict) => answer(asked, client, verdict, Date.now() / 1000))
-      : answer(asked, client, verdict, now);
+      ? verdict.then((verdict) => answer(tally, asked, client, verdict, Date.now() / 1000))
+      : answer(tally, asked, client, verdict, now);
   }
 
   /** The same object for the same question: the pipeline knows it again. */
@@ -111,7 +114,14 @@ export function createRouter(options: RouterOptions): Router {
     return route.question = { protocol, service, host, port, path, headers: copied };
   }
 
-  function answer(asked: Asked, client: string, verdict: Verdict, now: number): Response {
+  function answer(
+    tally: Tally,
+    asked: Asked,
+    client: string,
+    verdict: Verdict,
+    now: number,
+  ): Response {
+    tally.answered(verdict.code);
     asked.answered(verdict.code, client, now);
     return responseOf(verdict);
   }
@@ -130,6 +140,12 @@ export function createRouter(options: RouterOptions): Router {
     if (spoolChanges === null) return text(403, "remote spool changes are not enabled");
     return changeSpool(request, path, client, spoolChanges);
   };
+}
+
+/** The answer to a check that is not to be made. */
+function refused(tally: Tally, code: number, why: string): Response {
+  tally.answered(code);
+  return text(code, why);
 }
 
 /** Tells whether the headers to copy are those that were copied before. */
@@ -152,7 +168,7 @@ function isForged(host: string | null): boolean {
 const BAD_HOST = "Bad Host: expected a name or an address, with or without a port";
 
 const NOT_FOUND =
-  "Not found: expected /<protocol>/<service>/<port>/<query>, /status, /status/count or /recent";
+  "Not found: expected /<protocol>/<service>/<port>/<query>, /status, /status/count, /recent or /metrics";
 
 function wantsFresh(headers: Headers): boolean {
   return isNoCache(headers.get("pragma")) || isNoCache(headers.get("cache-control"));

@@ -1,5 +1,6 @@
 import { createLRU } from "lru.min";
 import type { CheckRequest } from "../check.ts";
+import type { Tally } from "../metrics/tally.ts";
 import { type CheckPath, parseCheckPath, pathOf } from "./path.ts";
 
 /** How many URLs are remembered; the one not asked for longest is forgotten first. */
@@ -16,6 +17,8 @@ export interface Route {
   readonly check: CheckPath | undefined;
   /** The question that it led to last. */
   question: CheckRequest | undefined;
+  /** What counts the checks of its protocol, once one was asked for. */
+  tally: Tally | undefined;
 }
 
 /**
@@ -47,7 +50,7 @@ export class Routes {
     const known = this.#known.get(url);
     if (known !== undefined) return known;
     const path = pathOf(url);
-    const route = { path, check: parseCheckPath(path), question: undefined };
+    const route = { path, check: parseCheckPath(path), question: undefined, tally: undefined };
     if (route.check !== undefined && url.length <= MAX_ROUTE_LENGTH) this.#known.set(url, route);
     return route;
   }

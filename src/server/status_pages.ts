@@ -1,3 +1,4 @@
+import { CONTENT_TYPE, exposition } from "../metrics/exposition.ts";
 import type { OwnAddresses } from "../own_addresses.ts";
 import { type Answers, type Ask, then } from "../peers.ts";
 import type { PermissionsInForce } from "../permissions.ts";
@@ -99,6 +100,7 @@ const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
   }],
   // Any event loop knows them all.
   ["/status/downtimes", ({ ask }) => then(ask("downtimes", null), ([first]) => json(first))],
+  ["/metrics", async ({ ask }) => metricsPage(await ask("metrics", null))],
   ["/debug/runtime", ({ ask, spoolRoot }, _path, _headers, client) => {
     if (client !== "::1" && !client.startsWith("127.")) {
       return text(403, "Only for clients on this host");
@@ -109,6 +111,10 @@ const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
     );
   }],
 ]);
+
+async function metricsPage(loops: readonly Answers["metrics"][]): Promise<Response> {
+  return new Response(await exposition(loops), { headers: { "content-type": CONTENT_TYPE } });
+}
 
 /**
  * `/status/spool/<service>/<port>`: what `/spool/<service>/<port>` answers, without being counted as a

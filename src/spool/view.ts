@@ -3,7 +3,7 @@ import { soon } from "../soon.ts";
 import type { InForce } from "./in_force.ts";
 import type { Downtime, SpoolIndex } from "./index.ts";
 import { isSpoolName } from "./names.ts";
-import type { SpoolRecord, WeightRecord } from "./record.ts";
+import { isExpired, type SpoolRecord, type WeightRecord } from "./record.ts";
 import type { SpoolStore } from "./store.ts";
 
 /** How often the spool is read where it cannot be watched, in milliseconds. */
@@ -54,6 +54,9 @@ export interface SpoolHealth {
   /** Which these are, or some of them. */
   readonly faulty_names: readonly string[];
 }
+
+/** What a record or a weight does. One that is expired does nothing; a record that is faulty is down. */
+export type RecordState = "down" | "drain" | "weight" | "expired" | "faulty";
 
 /** A record that is gone. */
 interface Gone {
@@ -132,6 +135,19 @@ export class SpoolView implements Disposable {
       faulty: this.#faulty.size,
       faulty_names: this.#faulty.values().take(MAX_NAMES).toArray(),
     };
+  }
+
+  /**
+   * Counts the records and weights that are known, by what they do.
+   *
+   * @param now The time in unix seconds.
+   */
+  states(now: number): Record<RecordState, number> {
+    const states = { down: 0, drain: 0, weight: 0, expired: 0, faulty: 0 };
+    for (const [name, record] of this.#records) {
+      states[this.#faulty.has(name) ? "faulty" : stateOf(record, now)]++;
+    }
+    return states;
   }
 
   /**
@@ -476,6 +492,11 @@ export class SpoolView implements Disposable {
       return "";
     }
   }
+}
+
+function stateOf(record: SpoolRecord | WeightRecord, now: number): RecordState {
+  if (isExpired(record, now)) return "expired";
+  return "weight" in record ? "weight" : record.mode;
 }
 
 function told(error: unknown): string {

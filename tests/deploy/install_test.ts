@@ -1,6 +1,7 @@
 import { daemonFlags } from "../../src/permissions.ts";
 import { VERSION } from "../../src/version.ts";
 import { assertEquals, assertMatch } from "../assert.ts";
+import { samplesOf } from "../metrics.ts";
 import { Daemon, run, TempFolder } from "../programs.ts";
 import { MariaDb, MARIADB_PROGRAMS } from "../servers/mariadb.ts";
 import { serverTest } from "../servers/mod.ts";
@@ -40,6 +41,36 @@ Deno.test("what is installed starts Deno's Node layer no sooner than it is neede
     const imported = [...code.matchAll(/\bfrom\s*"(node:[^"]+)"|\bimport\s*"(node:[^"]+)"/g)];
     assertEquals(imported.map(([found]) => found), [], program);
   }
+});
+
+Deno.test("what is installed tells its metrics without Deno's Node layer, with several event loops too", async () => {
+  using folder = new TempFolder();
+  await install(folder.path);
+  const project = folder.file("lib/hacheck/");
+  const start = (loops: string) =>
+    Daemon.start({
+      entry: `${project}src/main.js`,
+      grants: daemonFlags({ project }).filter((flag) => flag.startsWith("--allow-read")),
+      args: ["-n", loops],
+    });
+  for (const loops of ["1", "2"]) {
+    await using daemon = await start(loops);
+    assertEquals((await daemon.get("/spool/web/0")).status, 200);
+    const { status, body } = await daemon.get("/metrics");
+    assertEquals(status, 200, body);
+    const told = samplesOf(body);
+    assertEquals(told.get('hacheck_requests_total{protocol="spool",code="200"}'), 1);
+    assertEquals(told.get("hacheck_event_loops"), Number(loops));
+  }
+  const library = `${project}src/prom-client.js`;
+  assertEquals(Deno.readTextFileSync(library).match(/from *"|import *"|createRequire/g), null);
+
+  // Whatever is wrong with it is no harm to checks.
+  Deno.removeSync(library);
+  await using daemon = await start("1");
+  assertEquals(await daemon.get("/metrics"), { status: 503, body: "Internal error" });
+  await daemon.logged(/ERROR cannot answer a request: .*prom-client/);
+  assertEquals(await daemon.get("/spool/web/0"), { status: 200, body: "" });
 });
 
 serverTest(

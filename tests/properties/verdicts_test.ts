@@ -1,8 +1,10 @@
 import { STATUS_TEXT } from "@std/http/status";
 import fc from "fast-check";
+import { nothingLookedUp } from "../../src/cache.ts";
 import type { CheckRequest, Verdict } from "../../src/check.ts";
 import { noFaults } from "../../src/faults.ts";
 import type { Log } from "../../src/log.ts";
+import { Durations } from "../../src/metrics/durations.ts";
 import { Pipeline } from "../../src/pipeline.ts";
 import { SpoolIndex } from "../../src/spool/index.ts";
 import { assert, assertEquals } from "../assert.ts";
@@ -53,6 +55,8 @@ Deno.test("Whatever a checker comes to, it is up only by its own word, and by no
     maxClients: 1,
     log: { error: () => told++ } as unknown as Log,
     faults,
+    durations: new Durations(),
+    cacheCounters: nothingLookedUp(),
   });
   return holds(
     fc.asyncProperty(

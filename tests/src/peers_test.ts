@@ -17,6 +17,7 @@ Deno.test("alone() asks the one event loop there is, and has the answer at once"
       ["spool", subject],
       ["refresh", "web"],
       ["runtime", null],
+      ["metrics", null],
     ]
   ) {
     assertEquals(ask(kind as string, detail), [[kind, detail]]);

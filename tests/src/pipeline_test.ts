@@ -1,5 +1,7 @@
+import { nothingLookedUp } from "../../src/cache.ts";
 import type { CheckRequest, Protocol, Shape, Verdict } from "../../src/check.ts";
 import { noFaults } from "../../src/faults.ts";
+import { Durations } from "../../src/metrics/durations.ts";
 import { MAX_QUEUED, Pipeline } from "../../src/pipeline.ts";
 import { SpoolIndex } from "../../src/spool/index.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
@@ -43,6 +45,7 @@ class Bench {
   readonly spool = new SpoolIndex();
   readonly recorded = new RecordedLog();
   readonly faults = noFaults();
+  readonly durations = new Durations();
   readonly pipeline: Pipeline;
 
   constructor(options: BenchOptions = {}) {
@@ -54,6 +57,8 @@ class Bench {
       maxClients: options.maxClients ?? 10,
       log: this.recorded.log,
       faults: this.faults,
+      durations: this.durations,
+      cacheCounters: nothingLookedUp(),
     });
   }
 

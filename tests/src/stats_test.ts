@@ -17,7 +17,7 @@ Deno.test("stats count checks by service and client", () => {
       ["constructor", "::1"],
     ] as const
   ) {
-    stats.asked("http", service, client, 1000);
+    stats.asked(service, client, 1000);
   }
   assertEquals(
     JSON.stringify(Object.entries(stats.counts()).sort()),
@@ -27,10 +27,10 @@ Deno.test("stats count checks by service and client", () => {
 
 Deno.test("stats tell which services were asked for lately, sorted, each with its last answer", () => {
   const stats = new Stats();
-  const web = stats.asked("http", "web", "10.0.0.1", 1000);
-  const db = stats.asked("http", "db", "10.0.0.1", 1100);
-  stats.asked("http", "Web", "10.0.0.1", 1200);
-  stats.asked("http", "web-2", "10.0.0.1", 1300);
+  const web = stats.asked("web", "10.0.0.1", 1000);
+  const db = stats.asked("db", "10.0.0.1", 1100);
+  stats.asked("Web", "10.0.0.1", 1200);
+  stats.asked("web-2", "10.0.0.1", 1300);
   web.answered(200, "10.0.0.1", 1001);
   db.answered(503, "10.0.0.2", 1101);
   db.answered(200, "10.0.0.1", 1102);
@@ -48,14 +48,14 @@ Deno.test("stats tell which services were asked for lately, sorted, each with it
 Deno.test("stats count checks by protocol", () => {
   const stats = new Stats();
   assertEquals(stats.byProtocol(), {});
-  for (const protocol of ["http", "spool", "http"]) stats.asked(protocol, "web", "10.0.0.1", 1000);
+  for (const protocol of ["http", "spool", "http"]) stats.tallyOf(protocol).asked++;
   assertEquals(stats.byProtocol(), { http: 2, spool: 1 });
 });
 
 Deno.test("stats take the answer of a service that has been forgotten meanwhile, and tell no one", () => {
   const stats = new Stats();
-  const forgotten = stats.asked("http", "forgotten", "10.0.0.1", 1000);
-  for (let i = 0; i < MAX_SERVICES; i++) stats.asked("http", `s${i}`, "10.0.0.1", 1000);
+  const forgotten = stats.asked("forgotten", "10.0.0.1", 1000);
+  for (let i = 0; i < MAX_SERVICES; i++) stats.asked(`s${i}`, "10.0.0.1", 1000);
   forgotten.answered(200, "10.0.0.1", 1000);
   const services = stats.recent(600, 1000).map(([service]) => service);
   assertEquals([services.length, services.includes("forgotten")], [MAX_SERVICES, false]);
@@ -63,9 +63,9 @@ Deno.test("stats take the answer of a service that has been forgotten meanwhile,
 
 Deno.test("stats remember so many services, and forget first what was not asked for longest", () => {
   const stats = new Stats();
-  for (let i = 0; i < MAX_SERVICES; i++) stats.asked("http", `s${i}`, "10.0.0.1", i);
-  stats.asked("http", "s0", "10.0.0.1", MAX_SERVICES);
-  stats.asked("http", "one more", "10.0.0.1", MAX_SERVICES);
+  for (let i = 0; i < MAX_SERVICES; i++) stats.asked(`s${i}`, "10.0.0.1", i);
+  stats.asked("s0", "10.0.0.1", MAX_SERVICES);
+  stats.asked("one more", "10.0.0.1", MAX_SERVICES);
   const counts = stats.counts();
   assertEquals(Object.keys(counts).length, MAX_SERVICES);
   assertEquals([counts.s0, counts.s1, counts.s2, counts["one more"]], [
@@ -81,7 +81,7 @@ Deno.test("stats count so many pairs of service and client, of whichever there a
     Object.values(stats.counts()).reduce((sum, clients) => sum + Object.keys(clients).length, 0);
 
   const manyClients = new Stats();
-  for (let i = 0; i <= MAX_PAIRS; i++) manyClients.asked("http", "web", `client ${i}`, i);
+  for (let i = 0; i <= MAX_PAIRS; i++) manyClients.asked("web", `client ${i}`, i);
   assertEquals(pairs(manyClients), MAX_PAIRS);
   const web = manyClients.counts().web!;
   assertEquals([web["client 0"], web["client 1"], web[`client ${MAX_PAIRS}`]], [undefined, 1, 1]);
@@ -89,10 +89,10 @@ Deno.test("stats count so many pairs of service and client, of whichever there a
   const both = new Stats();
   const clients = MAX_PAIRS / 1000;
   for (let i = 0; i < 1000; i++) {
-    for (let j = 0; j < clients; j++) both.asked("http", `s${i}`, `client ${j}`, i);
+    for (let j = 0; j < clients; j++) both.asked(`s${i}`, `client ${j}`, i);
   }
   assertEquals(pairs(both), MAX_PAIRS);
-  both.asked("http", "one more", "client 0", 1000);
+  both.asked("one more", "client 0", 1000);
   assertEquals(pairs(both), MAX_PAIRS - clients + 1);
   assertEquals([both.counts().s0, both.counts()["one more"]], [undefined, { "client 0": 1 }]);
 });

@@ -117,7 +117,7 @@ async function passedOn(response: string): Promise<[status: number, body: string
 const CHANGING = "allow_remote_spool_changes: true\n";
 
 const NOT_FOUND =
-  "Not found: expected /<protocol>/<service>/<port>/<query>, /status, /status/count or /recent";
+  "Not found: expected /<protocol>/<service>/<port>/<query>, /status, /status/count, /recent or /metrics";
 
 Deno.test("what is no check and no page is not found, whatever the method", async () => {
   await using bench = new Bench();

@@ -10,6 +10,7 @@ Deno.test("a URL that was read is remembered, with the question that it led to",
     path: "/tcp/web/8080",
     check: { protocol: "tcp", service: "web", port: 8080, path: "/" },
     question: undefined,
+    tally: undefined,
   });
   assert(routes.of(`${HOST}/tcp/web/8080`) === route);
   assert(routes.of(`${HOST}/tcp/web/8081`) !== route);
@@ -19,7 +20,12 @@ Deno.test("a URL that was read is remembered, with the question that it led to",
 Deno.test("a URL that is no check's is read, and not remembered", () => {
   const routes = new Routes();
   const route = routes.of(`${HOST}/status?x`);
-  assertEquals(route, { path: "/status?x", check: undefined, question: undefined });
+  assertEquals(route, {
+    path: "/status?x",
+    check: undefined,
+    question: undefined,
+    tally: undefined,
+  });
   assert(routes.of(`${HOST}/status?x`) !== route);
 });
 

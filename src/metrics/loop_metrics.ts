@@ -1,0 +1,107 @@
+/**
+ * What one event loop tells of itself to who measures.
+ *
+ * @module
+ */
+
+import { type CacheCounters, nothingLookedUp } from "../cache.ts";
+import { type FaultCounts, noFaults } from "../faults.ts";
+import type { RefusalCounters } from "../refusals.ts";
+import { type ListenerCounters, nothingHappened } from "../server/listener.ts";
+import type { RecordState } from "../spool/view.ts";
+import type { DurationCounts } from "./durations.ts";
+
+/** What an event loop tells. */
+export interface LoopMetrics {
+  /** What it has counted since it began. */
+  readonly counts: LoopCounts;
+  /** How it is; null for one that does not say any more, or not now. */
+  readonly now: LoopState | null;
+}
+
+/** What an event loop has counted. */
+export interface LoopCounts {
+  /** Checks answered, by protocol and status code. */
+  readonly answers: Record<string, Record<string, number>>;
+  /** How long services were asked, by protocol. */
+  readonly durations: Record<string, DurationCounts>;
+  /** What its cache has done. */
+  readonly cache: CacheCounters;
+  /** What has become of its servers. */
+  readonly listeners: ListenerCounters;
+  /** How many requests it has refused. */
+  readonly refused: RefusalCounters;
+  /** How often it was at fault itself. */
+  readonly faults: FaultCounts;
+  /** How many of it have died. */
+  readonly deaths: number;
+}
+
+/** How an event loop is. Times are in seconds, sizes in bytes. */
+export interface LoopState {
+  /** How many checks of services are under way. */
+  readonly underWay: number;
+  /** How many wait for a place. */
+  readonly queued: number;
+  /** What it knows of the spool. */
+  readonly spool: {
+    /** Whether that is what the files say. */
+    readonly isHealthy: boolean;
+    /** How many records there are, by what they do. */
+    readonly records: Readonly<Record<RecordState, number>>;
+  };
+  /** What it uses; `rss` is that of the whole process. */
+  readonly memory: Deno.MemoryUsage;
+  /** When the daemon was started, in unix seconds. */
+  readonly startedAt: number;
+  /** For how long it has been running, by a clock that nobody sets. */
+  readonly uptime: number;
+}
+
+/**
+ * Begins to count.
+ *
+ * @returns Counts, all of them zero.
+ */
+export function nothingCounted(): LoopCounts {
+  return {
+    answers: {},
+    durations: {},
+    cache: nothingLookedUp(),
+    listeners: nothingHappened(),
+    refused: { targets: 0, clients: 0, spool_changes: 0 },
+    faults: noFaults(),
+    deaths: 0,
+  };
+}
+
+/**
+ * Adds counts up.
+ *
+ * @param a Some.
+ * @param b Others, counted elsewhere.
+ * @returns Their sums. What only one of them has is taken as it is.
+ *
+ * @example
+ * ```ts
+ * import { nothingCounted, sumOf } from "./loop_metrics.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const one = { ...nothingCounted(), answers: { http: { "200": 2 } } };
+ * const other = { ...nothingCounted(), answers: { http: { "200": 1, "503": 1 }, tcp: {} } };
+ * assertEquals(sumOf(one, other).answers, { http: { "200": 3, "503": 1 }, tcp: {} });
+ * ```
+ */
+export function sumOf(a: LoopCounts, b: LoopCounts): LoopCounts {
+  return added(a, b) as LoopCounts;
+}
+
+function added(a: unknown, b: unknown): unknown {
+  if (typeof a === "number") return a + (b as number);
+  if (Array.isArray(a)) return a.map((value, i) => added(value, (b as unknown[])[i]));
+  const sum = { ...a as Record<string, unknown> };
+  for (const [name, value] of Object.entries(b as Record<string, unknown>)) {
+    sum[name] = Object.hasOwn(sum, name) ? added(sum[name], value) : value;
+  }
+  return sum;
+}

@@ -1,0 +1,323 @@
+import { METRICS } from "../../src/metrics/exposition.ts";
+import { VERSION } from "../../src/version.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { Debugger } from "../debugger.ts";
+import { samplesOf } from "../metrics.ts";
+import { Daemon, type DaemonOptions, FOR_EVENT_LOOPS } from "../programs.ts";
+import { codeAfter, tableAfter } from "../readme.ts";
+import { asked, ClosedPort, FaultyServer, saying } from "../servers/faulty.ts";
+import { serverTest, until } from "../servers/mod.ts";
+import { PatientService } from "../servers/patient.ts";
+import { Prometheus, PROMETHEUS_PROGRAMS } from "../servers/prometheus.ts";
+
+/** Starts a daemon with some event loops. */
+function start(loops: number, options: DaemonOptions = {}): Promise<Daemon> {
+  return Daemon.start({
+    ...options,
+    args: ["-n", String(loops), ...options.args ?? []],
+    grants: [...FOR_EVENT_LOOPS, ...options.grants ?? []],
+  });
+}
+
+/** What the daemon tells, by series. */
+async function samples(daemon: Daemon): Promise<Map<string, number>> {
+  const { status, body } = await daemon.get("/metrics");
+  assertEquals(status, 200, body);
+  return samplesOf(body);
+}
+
+/** The sum of all series of a metric. */
+function sumOf(samples: Map<string, number>, metric: string): number {
+  return [...samples].filter(([series]) => series.startsWith(metric))
+    .reduce((sum, [, value]) => sum + value, 0);
+}
+
+/** Asks for something so many times, each time on a connection of its own. */
+async function ask(daemon: Daemon, path: string, times: number, status: number): Promise<void> {
+  for (let i = 0; i < times; i++) assertEquals((await daemon.get(path)).status, status, path);
+}
+
+/** The README's way to scrape, with other targets. */
+function scrapeConfigs(daemon: Daemon): string {
+  const code = codeAfter("In Prometheus' configuration:");
+  const own = code.replace(/(targets: )\[.*\]/, `$1["127.0.0.1:${daemon.port}"]`);
+  assert(own !== code);
+  return own;
+}
+
+/** The README's alerts. */
+function alerts(): string {
+  return codeAfter("Alerts worth having:");
+}
+
+/** A service that answers every request alike. */
+function answering(content: string): Promise<FaultyServer> {
+  const response = `HTTP/1.1 200 OK\r\nContent-Length: ${content.length}\r\n\r\n${content}`;
+  return FaultyServer.start(asked(saying(response, (socket) => socket.end())));
+}
+
+for (const loops of [1, 3]) {
+  serverTest(
+    `Prometheus knows exactly what ${loops} event loops were asked and answered`,
+    PROMETHEUS_PROGRAMS,
+    async () => {
+      await using service = await answering("fine");
+      using closed = await ClosedPort.open();
+      await using daemon = await start(loops, { config: "cache_time: 60\n" });
+      Deno.writeTextFileSync(`${daemon.spool}/db`, "maint");
+      Deno.writeTextFileSync(`${daemon.spool}/old`, '{"reason":"","expiration":1}');
+      await until("db is down", async () => (await daemon.get("/status/spool/db/0")).status > 200);
+      await using prometheus = await Prometheus.start({
+        scrapeConfigs: scrapeConfigs(daemon),
+        rules: alerts(),
+      });
+      await prometheus.scraped();
+
+      await ask(daemon, "/spool/web/0", 41, 200);
+      await ask(daemon, "/spool/db/0", 7, 503);
+      await ask(daemon, `/http/web/${service.port}/`, 20, 200);
+      await ask(daemon, `/tcp/web/${closed.port}`, 5, 503);
+      await ask(daemon, "/http/web/0/", 3, 400);
+      await ask(daemon, "/spool/web/99999", 2, 400);
+      await ask(daemon, "/gopher/web/70", 9, 404);
+      assertEquals(
+        (await daemon.get("/tcp/web/80", { "X-Nerve-Check-IP": "10.9.8.7" })).status,
+        403,
+      );
+      await prometheus.scraped();
+
+      // Each event loop asks a service once for itself.
+      const runs = service.accepted;
+      const checks = "hacheck_check_duration_seconds_count";
+      for (
+        const [expression, value] of [
+          ['hacheck_requests_total{protocol="spool",code="200"}', 41],
+          ['hacheck_requests_total{protocol="spool",code="503"}', 7],
+          ['hacheck_requests_total{protocol="spool",code="400"}', 2],
+          ['hacheck_requests_total{protocol="http",code="200"}', 20],
+          ['hacheck_requests_total{protocol="http",code="400"}', 3],
+          ['hacheck_requests_total{protocol="tcp",code="503"}', 5],
+          ['hacheck_requests_total{protocol="tcp",code="403"}', 1],
+          ["sum(hacheck_requests_total)", 41 + 7 + 2 + 20 + 3 + 5 + 1],
+          ['sum(hacheck_requests_total{code=~"5.."})', 12],
+          ["count(hacheck_requests_total)", 7],
+          [`${checks}{protocol="http"}`, runs],
+          [`sum(${checks}) - sum(hacheck_cache_misses_total)`, 0],
+          ["hacheck_cache_hits_total + hacheck_cache_misses_total", 25],
+          ['hacheck_check_duration_seconds_bucket{protocol="http",le="+Inf"}', runs],
+          ["sum(resets(hacheck_requests_total[5m]))", 0],
+          ["hacheck_checks_in_flight", 0],
+          ["hacheck_checks_queued", 0],
+          ['hacheck_spool_records{state="down"}', 1],
+          ['hacheck_spool_records{state="drain"}', 0],
+          ['hacheck_spool_records{state="expired"}', 1],
+          ['hacheck_spool_records{state="faulty"}', 0],
+          ["hacheck_spool_healthy", 1],
+          ["hacheck_refused_targets_total", 1],
+          ["hacheck_event_loops", loops],
+          [`hacheck_build_info{version="${VERSION}",deno="${Deno.version.deno}"}`, 1],
+          ["sum(hacheck_faults_total)", 0],
+          ["abs(time() - process_start_time_seconds - hacheck_uptime_seconds) < bool 5", 1],
+          ["process_resident_memory_bytes > bool hacheck_heap_used_bytes", 1],
+        ] as const
+      ) {
+        const found = await prometheus.figure(expression);
+        assertEquals([expression, found], [expression, value]);
+      }
+      assert(runs >= 1 && runs <= loops, `${runs} runs`);
+
+      const rules = await prometheus.rules();
+      assertEquals(rules.length, alerts().match(/- alert:/g)!.length);
+      await until("the alerts were evaluated", async () => {
+        return (await prometheus.rules()).every(({ health }) => health !== "unknown");
+      });
+      for (const { name, health, lastError } of await prometheus.rules()) {
+        assertEquals([name, health, lastError ?? ""], [name, "ok", ""]);
+      }
+    },
+  );
+}
+
+serverTest(
+  "promtool has nothing to say of the metrics, nor of the README's",
+  PROMETHEUS_PROGRAMS,
+  async () => {
+    await using service = await answering("fine");
+    await using daemon = await start(1);
+    const promtool = async (args: readonly string[], input = "") => {
+      const process = new Deno.Command("promtool", {
+        args: [...args],
+        stdin: "piped",
+        stdout: "piped",
+        stderr: "piped",
+      }).spawn();
+      const writer = process.stdin.getWriter();
+      await writer.write(new TextEncoder().encode(input));
+      await writer.close();
+      const { code, stdout, stderr } = await process.output();
+      const decoder = new TextDecoder();
+      return { code, said: decoder.decode(stdout) + decoder.decode(stderr) };
+    };
+    const silent = { code: 0, said: "" };
+    // Without and with a series of each metric.
+    const checked = async () => promtool(["check", "metrics"], (await daemon.get("/metrics")).body);
+    assertEquals(await checked(), silent);
+    await ask(daemon, `/http/web/${service.port}/`, 2, 200);
+    assertEquals(await checked(), silent);
+
+    const rules = await Deno.makeTempFile({ suffix: ".yaml" });
+    try {
+      await Deno.writeTextFile(rules, alerts());
+      const { code, said } = await promtool(["check", "rules", rules]);
+      assertEquals(code, 0, said);
+    } finally {
+      await Deno.remove(rules);
+    }
+  },
+);
+
+Deno.test("the counts of an event loop that dies stay, and its death is one of them", async () => {
+  await using daemon = await start(3, { grants: [Debugger.GRANT] });
+  await using debug = await Debugger.attach(daemon.log, 3);
+  await ask(daemon, "/spool/web/0", 40, 200);
+  const requests = 'hacheck_requests_total{protocol="spool",code="200"}';
+  assertEquals((await samples(daemon)).get(requests), 40);
+  for (let deaths = 1; deaths <= 3; deaths++) {
+    const [victim] = debug.loops;
+    await debug.kill(victim!);
+    await until("it is replaced", async () => {
+      return !debug.loops.includes(victim!) &&
+        (await samples(daemon)).get("hacheck_event_loops") === 3;
+    });
+    const now = await samples(daemon);
+    assertEquals([now.get(requests), now.get("hacheck_event_loop_deaths_total")], [40, deaths]);
+  }
+  await ask(daemon, "/spool/web/0", 2, 200);
+  assertEquals((await samples(daemon)).get(requests), 42);
+});
+
+Deno.test("the counts of an event loop that hangs stay, and it is told that it does not answer", async () => {
+  await using daemon = await start(2, { grants: [Debugger.GRANT] });
+  await ask(daemon, "/spool/web/0", 40, 200);
+  const requests = 'hacheck_requests_total{protocol="spool",code="200"}';
+  assertEquals((await samples(daemon)).get(requests), 40);
+  {
+    await using debug = await Debugger.attach(daemon.log, 2);
+    await debug.run("setTimeout(() => { for (;;); }, 100);", debug.loops[0]);
+  }
+  await until("the other tells that it does not answer", async () => {
+    // About half of them come to the one that hangs.
+    const answers = await Promise.allSettled(Array.from({ length: 8 }, async () => {
+      const signal = AbortSignal.timeout(3000);
+      const headers = { connection: "close" };
+      const response = await fetch(daemon.url("/metrics"), { headers, signal });
+      return samplesOf(await response.text());
+    }));
+    const told = answers.flatMap((answer) => answer.status === "fulfilled" ? [answer.value] : []);
+    for (const samples of told) assertEquals(samples.get(requests), 40);
+    return told.some((samples) => samples.get("hacheck_event_loops") === 1);
+  });
+});
+
+for (const loops of [1, 3]) {
+  Deno.test(`no count of ${loops} event loops goes back when the configuration is read again`, async () => {
+    await using service = await answering("fine");
+    const config = await Deno.makeTempFile({ suffix: ".yaml" });
+    try {
+      await Deno.writeTextFile(config, "cache_time: 60\n");
+      await using daemon = await start(loops, {
+        args: ["-c", config],
+        grants: [`--allow-read=${config}`],
+      });
+      await ask(daemon, `/http/web/${service.port}/`, 30, 200);
+      const before = await samples(daemon);
+      const runs = before.get("hacheck_cache_misses_total")!;
+      assertEquals(before.get("hacheck_cache_hits_total"), 30 - runs);
+      daemon.kill("SIGHUP");
+      await daemon.logged(/the configuration was read again/);
+      const after = await samples(daemon);
+      for (const { name, type } of METRICS) {
+        if (type === "gauge") continue;
+        assertEquals([name, sumOf(after, name)], [name, sumOf(before, name)]);
+      }
+    } finally {
+      await Deno.remove(config);
+    }
+  });
+}
+
+Deno.test("/metrics tells of the checks under way and of those that wait", async () => {
+  await using service = await PatientService.start();
+  await using daemon = await start(1, { config: "max_clients: 2\n" });
+  const answers = ["a", "b", "c", "d", "e"].map((path) =>
+    daemon.get(`/http/web/${service.port}/${path}`)
+  );
+  const now = async () => {
+    const told = await samples(daemon);
+    return [told.get("hacheck_checks_in_flight"), told.get("hacheck_checks_queued")];
+  };
+  for (const expected of [[2, 3], [2, 1], [1, 0]]) {
+    await until(`it says ${expected}`, async () => String(await now()) === String(expected));
+    await until("they have asked", () => service.waiting === expected[0]);
+    service.answer("fine");
+  }
+  await Promise.all(answers);
+  assertEquals(await now(), [0, 0]);
+  const told = await samples(daemon);
+  assertEquals(told.get('hacheck_check_duration_seconds_count{protocol="http"}'), 5);
+});
+
+Deno.test("/metrics tells of a spool that is away, and of records that make no sense", async () => {
+  await using daemon = await start(1);
+  const state = async () => {
+    const told = await samples(daemon);
+    const states = ["down", "drain", "weight", "expired", "faulty"];
+    return [
+      ...states.map((state) => told.get(`hacheck_spool_records{state="${state}"}`)),
+      told.get("hacheck_spool_healthy"),
+    ];
+  };
+  assertEquals(await state(), [0, 0, 0, 0, 0, 1]);
+  Deno.writeTextFileSync(`${daemon.spool}/web`, "maint");
+  Deno.writeTextFileSync(`${daemon.spool}/api`, '{"expiration":"soon"}');
+  Deno.writeTextFileSync(`${daemon.spool}/db`, '{"expiration":1}');
+  Deno.writeTextFileSync(`${daemon.spool}/mail`, '{"mode":"drain"}');
+  Deno.writeTextFileSync(`${daemon.spool}/mail:25`, '{"mode":"drain"}');
+  Deno.writeTextFileSync(`${daemon.spool}/.weight:web`, '{"weight":50}');
+  Deno.writeTextFileSync(`${daemon.spool}/.weight:api`, '{"weight":50,"expiration":1}');
+  await until("they are counted", async () => String(await state()) === "1,2,1,2,1,1");
+  Deno.renameSync(daemon.spool, `${daemon.spool}.away`);
+  await until("it is told", async () => String(await state()) === "1,2,1,2,1,0");
+  Deno.renameSync(`${daemon.spool}.away`, daemon.spool);
+  await until("it is back", async () => String(await state()) === "1,2,1,2,1,1");
+});
+
+Deno.test("/metrics answers GET and HEAD, and only clients that are listed", async () => {
+  await using daemon = await start(1);
+  for (const method of ["GET", "HEAD", "POST", "OPTIONS"]) {
+    const headers = { connection: "close" };
+    const response = await fetch(daemon.url("/metrics"), { method, headers });
+    const body = await response.text();
+    const known = method === "GET" || method === "HEAD";
+    assertEquals([method, response.status], [method, known ? 200 : 405]);
+    assertEquals(body.startsWith("# HELP "), method === "GET");
+    const type = known ? "text/plain; version=0.0.4; charset=utf-8" : "text/plain;charset=UTF-8";
+    assertEquals(response.headers.get("content-type"), type);
+    if (!known) assertEquals(response.headers.get("allow"), "GET, HEAD");
+  }
+  await using closed = await start(1, { config: "allowed_clients: [10.0.0.0/8]\n" });
+  assertEquals(await closed.get("/metrics"), { status: 403, body: "Forbidden" });
+});
+
+Deno.test("the README tells of every metric, and of none that there is not", () => {
+  assertEquals(
+    tableAfter("What `/metrics` tells:").map(([metric]) => metric),
+    METRICS.map(({ name }) => `\`${name}\``),
+  );
+  for (const [metric, type, labels, meaning] of tableAfter("What `/metrics` tells:")) {
+    const found = METRICS.find(({ name }) => `\`${name}\`` === metric)!;
+    assertEquals([metric, type], [metric, found.type]);
+    assertEquals([metric, labels], [metric, found.labels.map((name) => `\`${name}\``).join(", ")]);
+    assert(meaning !== "", metric);
+  }
+});

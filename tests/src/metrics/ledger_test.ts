@@ -1,0 +1,78 @@
+import { Ledger } from "../../../src/metrics/ledger.ts";
+import { type LoopMetrics, nothingCounted, sumOf } from "../../../src/metrics/loop_metrics.ts";
+import { assert, assertEquals } from "../../assert.ts";
+
+/** What an event loop tells that has answered so many checks. */
+function counted(answers: number): LoopMetrics {
+  const now = {
+    underWay: 1,
+    queued: 0,
+    spool: { isHealthy: true, records: { down: 0, drain: 0, weight: 0, expired: 0, faulty: 0 } },
+    memory: { rss: 1, heapTotal: 1, heapUsed: 1, external: 1 },
+    startedAt: 1000,
+    uptime: 1,
+  };
+  const durations = { http: { buckets: [answers, 0], sum: answers / 4 } };
+  return { counts: { ...nothingCounted(), answers: { http: { "200": answers } }, durations }, now };
+}
+
+/** What all have answered, how many have died, and how many say how they are. */
+function told(ledger: Ledger<string>, answered: readonly string[]): number[] {
+  const loops = ledger.complete(answered);
+  const { answers, durations, deaths } = loops.map(({ counts }) => counts)
+    .reduce(sumOf, nothingCounted());
+  const count = answers.http?.["200"] ?? 0;
+  assertEquals(durations.http?.buckets ?? [0, 0], [count, 0]);
+  assertEquals(durations.http?.sum ?? 0, count / 4);
+  return [count, deaths, loops.filter(({ now }) => now !== null).length];
+}
+
+Deno.test("a ledger tells the last that each event loop has told", () => {
+  const ledger = new Ledger<string>();
+  assertEquals(told(ledger, []), [0, 0, 0]);
+  ledger.told("a", counted(7));
+  ledger.told("b", counted(2));
+  ledger.told("a", counted(9));
+  assertEquals(told(ledger, ["a", "b"]), [11, 0, 2]);
+});
+
+Deno.test("who does not answer is told of by what it had counted, and not by how it was", () => {
+  const ledger = new Ledger<string>();
+  ledger.told("a", counted(7));
+  ledger.told("b", counted(2));
+  assertEquals(told(ledger, ["b"]), [9, 0, 1]);
+  ledger.told("a", counted(8));
+  assertEquals(told(ledger, ["a", "b"]), [10, 0, 2]);
+});
+
+Deno.test("what an event loop had counted stays when it dies, and once only", () => {
+  const ledger = new Ledger<string>();
+  ledger.told("a", counted(7));
+  ledger.told("b", counted(2));
+  ledger.died("a");
+  assertEquals(told(ledger, ["a", "b"]), [9, 1, 1]);
+  // One that has told nothing yet.
+  ledger.died("c");
+  assertEquals(told(ledger, ["b"]), [9, 2, 1]);
+  ledger.told("d", counted(1));
+  ledger.died("b");
+  assertEquals(told(ledger, ["d"]), [10, 3, 1]);
+});
+
+Deno.test("however many event loops die, they are remembered as one", () => {
+  const ledger = new Ledger<string>();
+  for (let i = 0; i < 100; i++) {
+    ledger.told(String(i), counted(1));
+    ledger.died(String(i));
+  }
+  assertEquals(told(ledger, []), [100, 100, 0]);
+  assertEquals(ledger.complete([]).length, 1);
+});
+
+Deno.test("sums change none of what is added up", () => {
+  const [a, b] = [counted(1).counts, counted(2).counts];
+  const before = structuredClone([a, b]);
+  const sum = sumOf(a, b);
+  assert(sum !== a && sum !== b);
+  assertEquals([a, b], before);
+});
