@@ -382,6 +382,50 @@ Deno.test("who would wait behind too many is answered at once", async () => {
   assertEquals(bench.pipeline.queued, 0);
 });
 
+/** How many checks were counted, and how many seconds they took together. */
+function counted({ durations }: Bench): [count: number, seconds: number] {
+  const { buckets = [], sum = 0 } = durations.report().test ?? {};
+  return [buckets.reduce((sum, count) => sum + count, 0), sum];
+}
+
+Deno.test("it is counted how long services were asked, whatever came of it, and nothing else", async () => {
+  const bench = new Bench({ maxClients: 1, timeout: 0.1 });
+  markDown(bench);
+  assertEquals([bench.ask(), counted(bench)], [DOWN, [0, 0]]);
+  bench.spool.delete("web");
+  await bench.answered(GOOD);
+  assertEquals([bench.ask(), counted(bench)[0]], [GOOD, 1]);
+
+  const [failing, sharing] = [bench.ask({ path: "/fails" }), bench.ask({ path: "/fails" })];
+  (await bench.run(1)).fail(new Error("struck"));
+  await Promise.all([failing, sharing]);
+  assertEquals(counted(bench)[0], 2);
+
+  const slow = bench.ask({ path: "/slow" });
+  const run = await bench.run(2);
+  assertMatch((await bench.ask({ path: "/waits" })).message, /^Not checked: timed out/);
+  run.end(BAD);
+  await slow;
+  assertEquals(counted(bench)[0], 3);
+});
+
+Deno.test("the wait for a place is not counted as time that a service was asked", async () => {
+  const bench = new Bench({ maxClients: 1 });
+  const start = performance.now();
+  const answers = ["/0", "/1", "/2"].map((path) => bench.ask({ path }));
+  for (const i of [0, 1, 2]) {
+    const run = await bench.run(i);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    run.end(GOOD);
+  }
+  await Promise.all(answers);
+  const elapsed = (performance.now() - start) / 1000;
+  const [count, seconds] = counted(bench);
+  assertEquals(count, 3);
+  // One after another they took no longer than all of it.
+  assert(seconds > 0 && seconds <= elapsed, `${seconds} s of ${elapsed} s`);
+});
+
 Deno.test("a checker that fails by itself is down, and told of", async () => {
   for (
     const fail of [
