@@ -235,8 +235,9 @@ function jsonLine(line: unknown): string {
   return `${json}\n`;
 }
 
-function partsOf({ name, message, stack }: Error): Record<string, unknown> {
-  return { name, message, stack };
+function partsOf(error: Error): Record<string, unknown> {
+  const { name, message } = error;
+  return canLookInto() ? { name, message, stack: error.stack } : { name, message };
 }
 
 function textOf({ message, properties }: LogRecord): string {
@@ -246,10 +247,25 @@ function textOf({ message, properties }: LogRecord): string {
 /** Whatever was thrown is told, even what has no form as text or as JSON. */
 function describe(value: unknown): string {
   try {
-    if (value instanceof Error) return String(value.stack ?? value);
+    if (value instanceof Error) return String(canLookInto() ? value.stack ?? value : value);
     return String(typeof value === "object" ? JSON.stringify(value) : value);
   } catch {
-    return Deno.inspect(value);
+    return canLookInto() ? Deno.inspect(value) : Object.prototype.toString.call(value);
+  }
+}
+
+/**
+ * Whether it may be asked where an error comes from. Of sources as they are Deno finds that out with the
+ * help of files, and ends the whole program if it can have no descriptor; of what is bundled it does not.
+ */
+function canLookInto(): boolean {
+  if (!import.meta.url.endsWith(".ts")) return true;
+  try {
+    // What every daemon may do, whatever it may read.
+    Deno.listen({ hostname: "127.0.0.1", port: 0 }).close();
+    return true;
+  } catch {
+    return false;
   }
 }
 
