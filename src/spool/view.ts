@@ -21,6 +21,9 @@ const MAX_SETTLE_MS = 200;
 /** How long records that are gone are remembered, should the spool go after them, in milliseconds. */
 const REMEMBER_MS = 2000;
 
+/** How many records are looked at each time a watched spool is: all of them in their turn. */
+const MAX_LOOKS = 100;
+
 /** How many faulty records are told of by name. */
 const MAX_NAMES = 10;
 
@@ -81,8 +84,10 @@ export class SpoolView implements Disposable {
   readonly #gone = new Map<string, Gone>();
   readonly #faulty = new Set<string>();
   readonly #vanished = new Set<string>();
-  /** How each file looked when it was read, where the folder cannot be watched. */
+  /** How each file looked when it was read. */
   readonly #looks = new Map<string, string>();
+  /** Whose turn it is to be looked at. */
+  #turn: Iterator<string> = [].values();
   #root: string;
   /** Whether that folder was seen to go. */
   #removed = false;
@@ -204,7 +209,7 @@ export class SpoolView implements Disposable {
     if (!isSpoolName(name)) return "none";
     let stored;
     try {
-      if (this.#watcher === undefined) this.#looks.set(name, this.#look(name));
+      this.#looks.set(name, this.#look(name));
       stored = this.#store.readAny(name);
     } catch (error) {
       this.#setFault(told(error));
@@ -300,8 +305,9 @@ export class SpoolView implements Disposable {
       for await (const event of watcher) {
         const began = performance.now();
         this.#missed = undefined;
-        if (event.flag === "rescan") this.#reread();
-        for (const path of event.paths) this.#changed(path, event.kind);
+        // Deno itself has dropped events: that of the folder's removal, too, for all one knows.
+        if (event.flag === "rescan") void this.#startAnew();
+        else for (const path of event.paths) this.#changed(path, event.kind);
         spent += performance.now() - began;
         // Thousands of changes at once must not keep balancers waiting.
         if (spent < TURN_MS) continue;
@@ -360,6 +366,22 @@ export class SpoolView implements Disposable {
     else {
       this.#compare();
       for (const name of [...this.#faulty]) this.refresh(name);
+      this.#lookAround();
+    }
+  }
+
+  /**
+   * Looks whether records changed that no event told of. When the system has no room for more events it
+   * drops them, and Deno does not pass on that it did.
+   */
+  #lookAround(): void {
+    for (let looks = 0; looks < MAX_LOOKS; looks++) {
+      const { done, value: name } = this.#turn.next();
+      if (done) {
+        this.#turn = this.#records.keys();
+        return;
+      }
+      if (this.#look(name) !== this.#looks.get(name)) this.#read(name);
     }
   }
 

@@ -446,8 +446,24 @@ Deno.test("20,000 changes in a second, and the daemon knows how they ended", asy
   await answers(daemon, "web", down("web", "followed"));
 });
 
-/** How many events the system keeps for who does not fetch them, unless told otherwise. */
-const QUEUED = 16_384;
+/** How many events the system keeps for who does not fetch them. */
+async function queued(): Promise<number> {
+  return Number((await run("cat", ["/proc/sys/fs/inotify/max_queued_events"])).stdout);
+}
+
+/** Stops a daemon for as long as something is done. */
+async function whileStopped(daemon: Daemon, act: () => void): Promise<void> {
+  daemon.kill("SIGSTOP");
+  try {
+    await until("it is stopped", async () => {
+      const { stdout } = await run("cat", [`/proc/${daemon.pid}/stat`]);
+      return stdout.includes(") T ");
+    });
+    act();
+  } finally {
+    daemon.kill("SIGCONT");
+  }
+}
 
 Deno.test("Changes that the system has no room to tell of are known all the same", async () => {
   await using daemon = await Daemon.start();
@@ -455,16 +471,46 @@ Deno.test("Changes that the system has no room to tell of are known all the same
   Deno.writeTextFileSync(path, "before");
   await answers(daemon, "late", down("late", "before"));
   // Each change makes two events or more, and nobody fetches them.
-  daemon.kill("SIGSTOP");
-  const records = churn(daemon.spool, QUEUED);
-  Deno.writeTextFileSync(path, "after");
-  daemon.kill("SIGCONT");
+  const changes = await queued();
+  let records = new Map<string, string>();
+  await whileStopped(daemon, () => {
+    records = churn(daemon.spool, changes);
+    Deno.writeTextFileSync(path, "after");
+  });
   const late = down("late", "after");
   // The daemon has a great many events to go through first.
   await until("the last is known", async () => {
     return (await daemon.get("/spool/late/0")).body === late.body;
   }, 120_000);
   await agrees(daemon, records);
+  assertEquals((await statusOf(daemon)).spool.watched, true);
+});
+
+Deno.test("Changes of records are known of which nobody tells, not even that they are not told of", async () => {
+  await using daemon = await Daemon.start();
+  const { spool } = daemon;
+  const names = Array.from({ length: 300 }, (_, i) => `service-${i}`);
+  const expired = JSON.stringify({ reason: "over", expiration: 1 });
+  for (const name of names) Deno.writeTextFileSync(`${spool}/${name}`, expired);
+  for (const name of ["web", "api"]) Deno.writeTextFileSync(`${spool}/${name}`, "before");
+  for (const name of [".a", ".b"]) Deno.writeTextFileSync(`${spool}/${name}`, "");
+  const last = names.at(-1)!;
+  await answers(daemon, "web", down("web", "before"));
+  await until("all is known", async () => (await statusOf(daemon)).spool.records === 302);
+  const room = await queued();
+  await whileStopped(daemon, () => {
+    // Deno passes on none of these events, nor that the system dropped all that came after them.
+    for (let i = 0; i <= room; i++) {
+      Deno.openSync(`${spool}/${i % 2 === 0 ? ".a" : ".b"}`).close();
+    }
+    Deno.writeTextFileSync(`${spool}/web`, "after");
+    Deno.writeTextFileSync(`${spool}/.new`, "in its place");
+    Deno.renameSync(`${spool}/.new`, `${spool}/api`);
+    Deno.writeTextFileSync(`${spool}/${last}`, "maint");
+  });
+  await answers(daemon, "web", down("web", "after"));
+  await answers(daemon, "api", down("api", "in its place"));
+  await answers(daemon, last, down(last, "maint"));
   assertEquals((await statusOf(daemon)).spool.watched, true);
 });
 

@@ -13,6 +13,8 @@ class Viewed implements Disposable {
   readonly lines: string[] = [];
   /** The time that records expire by, in unix seconds. */
   now = 100;
+  /** How often a record was read. */
+  reads = 0;
   readonly root: string;
   readonly view: SpoolView;
 
@@ -30,9 +32,15 @@ class Viewed implements Disposable {
     this.root = this.#folder.file(root);
     Deno.mkdirSync(this.root, { recursive: true });
     for (const [name, content] of Object.entries(records)) this.write(name, content);
+    const store = new SpoolStore(this.root);
+    const read = store.readAny.bind(store);
+    store.readAny = (name) => {
+      this.reads++;
+      return read(name);
+    };
     try {
       this.view = new SpoolView({
-        store: new SpoolStore(this.root),
+        store,
         index: new SpoolIndex(undefined, () => this.now),
         log: this.#log(),
         ...watch === undefined ? {} : { watch },
@@ -558,40 +566,129 @@ for (const kind of ["modify", "rename", "remove"] as const) {
   });
 }
 
-Deno.test("A watch is not given up for a record that goes, whenever that is", async () => {
-  // The spools are looked at at the same times, and something goes at each of the times between.
-  const spools = Array.from({ length: 120 }, () => new Viewed({ web: "maint", api: "maint" }));
-  try {
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    for (const spool of spools) {
-      Deno.removeSync(spool.file("web"));
-      await new Promise((resolve) => setTimeout(resolve, 4));
-    }
-    await new Promise((resolve) => setTimeout(resolve, 1200));
-    for (const spool of spools) {
-      assertEquals([spool.reason("web"), spool.lines], [undefined, []]);
-      assertEquals(spool.view.health, well({ records: 1 }));
-    }
-  } finally {
-    for (const spool of spools) spool[Symbol.dispose]();
+/** Has a test say when a spool is looked after, instead of the clock. */
+class HandDrivenTicks implements Disposable {
+  readonly #setInterval = globalThis.setInterval;
+  #tick: (() => void) | undefined;
+
+  constructor() {
+    globalThis.setInterval = ((tick: () => void) => {
+      this.#tick = tick;
+    }) as typeof setInterval;
   }
-});
+
+  /** Waits until there is somebody to look after it. */
+  async begun(): Promise<void> {
+    await until("it is looked after", () => this.#tick !== undefined);
+  }
+
+  tick(): void {
+    this.#tick!();
+  }
+
+  [Symbol.dispose](): void {
+    globalThis.setInterval = this.#setInterval;
+  }
+}
+
+/** What happens to a record that comes or goes, in order, and whether its event then counts as missed. */
+const MISSES: readonly [steps: string, isMissed: boolean][] = [
+  ["change event tick tick tick", false],
+  ["change event settle tick tick tick", false],
+  ["change tick event tick tick", false],
+  ["change tick settle event tick tick", false],
+  ["change tick", false],
+  ["change tick settle", false],
+  ["change tick tick", true],
+  ["change tick settle tick", true],
+];
+
+for (const [steps, isMissed] of MISSES) {
+  for (const what of ["comes", "goes"]) {
+    const then = isMissed ? "is given up" : "is not given up";
+    Deno.test(`A watch ${then} for a record that ${what}: ${steps}`, async () => {
+      using ticks = new HandDrivenTicks();
+      const watcher = new HandDrivenWatcher();
+      const before: Record<string, string> = what === "comes" ? {} : { web: "maint" };
+      using spool = new Viewed({ api: "maint", ...before }, () => watcher);
+      await ticks.begun();
+      for (const step of ["tick", "tick", ...steps.split(" ")]) {
+        if (step === "tick") {
+          ticks.tick();
+        } else if (step === "change") {
+          if (what === "comes") spool.write("web", "maint");
+          else Deno.removeSync(spool.file("web"));
+          // It has changed since it was looked at last, however little time that is by the clock.
+          Deno.utimeSync(spool.root, 1, 1);
+        } else if (step === "event") {
+          const kind = what === "comes" ? "create" : "remove";
+          watcher.tell({ kind, paths: [spool.file("web")] });
+          // Time enough to heed it, but for no timer to fire.
+          for (let turns = 0; turns < 1000; turns++) await Promise.resolve();
+        } else {
+          await spool.sees("web", what === "comes" ? "maint" : undefined);
+        }
+      }
+      assertEquals(
+        spool.lines,
+        isMissed
+          ? [
+            `warning no longer watching ${spool.root}, reading it 20 times a second: no event told of web`,
+          ]
+          : [],
+      );
+      assertEquals(spool.view.health.watched, !isMissed);
+      await spool.sees("web", what === "comes" ? "maint" : undefined);
+    });
+  }
+}
 
 Deno.test("SpoolView reads everything again when events were lost", async () => {
-  const watcher = new HandDrivenWatcher();
-  using spool = new Viewed({ web: "maint", api: "maint" }, () => watcher);
-  assertEquals(spool.view.health.watched, true);
-  spool.write("api", "changed");
-  // Nobody has told of it, and what stands in a watched spool is not read for nothing.
-  await new Promise((resolve) => setTimeout(resolve, 700));
-  assertEquals(spool.reason("api"), "maint");
+  using ticks = new HandDrivenTicks();
+  const watchers: HandDrivenWatcher[] = [];
+  using spool = new Viewed({ web: "maint", api: "maint" }, () => {
+    watchers.push(new HandDrivenWatcher());
+    return watchers.at(-1)!;
+  });
+  await ticks.begun();
   Deno.removeSync(spool.file("web"));
+  spool.write("api", "changed");
   spool.write("db", "created");
-  watcher.tell({ kind: "other", paths: [], flag: "rescan" });
+  watchers[0]!.tell({ kind: "other", paths: [], flag: "rescan" });
   await spool.sees("api", "changed");
   await spool.sees("db", "created");
   await spool.sees("web", undefined);
+  await until("it is watched anew", () => watchers.length === 2 && spool.view.health.watched);
   assertEquals(spool.view.health, well({ records: 2 }));
+  assertEquals(spool.lines, []);
+});
+
+Deno.test("A watched spool is not read for nothing, but each record is looked at in its turn", async () => {
+  using ticks = new HandDrivenTicks();
+  const names = Array.from({ length: 250 }, (_, i) => `service-${i}`);
+  using spool = new Viewed(
+    Object.fromEntries(names.map((name) => [name, "maint"])),
+    () => new HandDrivenWatcher(),
+  );
+  await ticks.begun();
+  const changed = () => names.filter((name) => spool.reason(name) === "changed").length;
+  for (const name of names) spool.write(name, "changed");
+  const seen = Array.from({ length: 8 }, () => {
+    ticks.tick();
+    return changed();
+  });
+  assertEquals(seen, [0, 100, 200, 250, 250, 250, 250, 250]);
+  const reads = spool.reads;
+  for (let i = 0; i < 8; i++) ticks.tick();
+  assertEquals(spool.reads, reads);
+  // Those that come are looked at, and those that have gone no more.
+  Deno.removeSync(spool.file(names[0]!));
+  spool.view.refresh(names[0]!);
+  spool.write("web", "maint");
+  spool.view.refresh("web");
+  spool.write("web", "changed");
+  for (let i = 0; i < 4; i++) ticks.tick();
+  assertEquals([spool.reason("web"), spool.reason(names[0]!)], ["changed", undefined]);
 });
 
 const DEATHS: readonly [how: string, why: string, die: (watcher: HandDrivenWatcher) => void][] = [
