@@ -10,7 +10,7 @@ import { until } from "./servers/mod.ts";
 const ROOT = new URL("../", import.meta.url).pathname;
 
 /** How long a program may take to start or to stop, in milliseconds. */
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 
 /** What a daemon may do, beyond others, that has several event loops. */
 export const FOR_EVENT_LOOPS: readonly string[] = [`--allow-read=${ROOT}src,${ROOT}deno.json`];
@@ -75,6 +75,7 @@ export interface DaemonOptions {
 export class Daemon implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
   readonly #folder: TempFolder;
+  readonly #reading: Promise<void>;
   #log = "";
   #told: () => void = () => {};
 
@@ -87,7 +88,7 @@ export class Daemon implements AsyncDisposable {
     this.#process = process;
     this.#folder = folder;
     this.spool = spool;
-    this.#read();
+    this.#reading = this.#read();
   }
 
   /** Starts a daemon, and waits until it listens. */
@@ -177,8 +178,9 @@ export class Daemon implements AsyncDisposable {
     this.#process.kill(signal);
   }
 
-  /** Waits until it has ended. */
+  /** Waits until it has ended, and all that it has logged is known. */
   async ended(): Promise<Deno.CommandStatus> {
+    await this.#reading;
     return await this.#process.status;
   }
 
@@ -189,7 +191,7 @@ export class Daemon implements AsyncDisposable {
     } catch {
       // It has ended already.
     }
-    await this.#process.status;
+    await this.ended();
     this.#folder[Symbol.dispose]();
   }
 

@@ -111,7 +111,7 @@ Deno.test("a form that trickles is waited for no longer than a check may take", 
   using spool = new TempFolder();
   await using daemon = await Daemon.start({
     spool: spool.path,
-    config: "healthcheck_timeout: 1\nallow_remote_spool_changes: true\n",
+    config: "healthcheck_timeout: 3\nallow_remote_spool_changes: true\n",
     grants: [`--allow-write=${spool.path}`],
   });
   const form = "status=down&reason=maint";
@@ -129,12 +129,12 @@ Deno.test("a form that trickles is waited for no longer than a check may take", 
   // As many bytes as would never make it a whole form.
   for (let sent = 0; sent < form.length - 1 && !answered; sent++) {
     await late.send(form[sent]!);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await new Promise((resolve) => setTimeout(resolve, 300));
   }
   await until("it is answered", () => answered);
   assertMatch(
     await answer,
-    /^HTTP\/1\.1 408 [^]*connection: close[^]*The form was not sent within 1 seconds$/,
+    /^HTTP\/1\.1 408 [^]*connection: close[^]*The form was not sent within 3 seconds$/,
   );
   assertEquals(content(`${spool.path}/web`), "");
 });

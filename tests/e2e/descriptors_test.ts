@@ -34,7 +34,7 @@ for (const loops of [1, 3]) {
       using folder = new TempFolder();
       const config = folder.write("hacheck.yaml", `rlimit_nofile: ${wanted}\n`);
       const [command, ...rest] = [
-        ...[...LIMITED, "timeout", "20", Deno.execPath(), "run"],
+        ...[...LIMITED, "timeout", "60", Deno.execPath(), "run"],
         ...[...flagsOf(daemonGrants(folder.path)), ...FOR_EVENT_LOOPS, MAIN],
         ...[...args, "-c", config, "-p", "0", "-B", "127.0.0.1", "--spool-root", folder.path],
       ];

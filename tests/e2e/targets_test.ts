@@ -72,6 +72,7 @@ serverTest("a daemon that lists no hosts connects to none", NEIGHBOUR_PROGRAMS, 
   const statuses = await ask(daemon, attacks);
   attacks.forEach(({ headers }, i) => assertEquals([headers, statuses[i]], [headers, "403"]));
   assertEquals(neighbour.asked, reached);
+  await daemon.logged(/WARNING refused/);
   assertEquals(daemon.log.split("WARNING refused").length - 1, 1, daemon.log);
 });
 

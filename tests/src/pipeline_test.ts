@@ -336,7 +336,6 @@ Deno.test("the wait for one's turn counts towards the time that a check has", as
   assertEquals([await first, await second], [GOOD, GOOD]);
 
   const hasty = new Bench({ maxClients: 1, timeout: 0.5 });
-  const start = performance.now();
   const answers = Array.from({ length: 20 }, (_, i) => hasty.ask({ path: `/${i}` }));
   const letGo = setInterval(() => {
     for (const { signal, end } of hasty.service.runs) if (signal.aborted) end(BAD);
@@ -344,12 +343,13 @@ Deno.test("the wait for one's turn counts towards the time that a check has", as
   const codes = (await Promise.all(answers)).map(({ code }) => code);
   clearInterval(letGo);
   assertEquals(new Set(codes), new Set([503]));
-  // One after the other, twenty take ten seconds.
-  assert(performance.now() - start < 8000);
+  // Each of them would have its turn if its time began with that.
+  const { length } = hasty.service.runs;
+  assert(length < answers.length, `${length} were asked`);
 });
 
 Deno.test("a check that was late for want of a place says so", async () => {
-  const bench = new Bench({ maxClients: 1, timeout: 0.3 });
+  const bench = new Bench({ maxClients: 1, timeout: 2 });
   const first = bench.ask({ path: "/0" });
   await bench.run(0);
   const second = bench.ask({ path: "/1" });

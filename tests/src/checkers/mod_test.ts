@@ -1,3 +1,4 @@
+import type { Verdict } from "../../../src/check.ts";
 import { protocols } from "../../../src/checkers/mod.ts";
 import { assert, assertEquals } from "../../assert.ts";
 import { ClosedPort, FAULTS, FaultyServer, FullPort } from "../../servers/faulty.ts";
@@ -15,8 +16,11 @@ const PROTOCOLS = protocols({
   sentinel: { ...LOGIN, username: null },
 });
 
-/** How long a check may take, and how long after that its verdict may come on a busy machine. */
-const [DEADLINE_MS, PATIENCE_MS] = [700, 10_000];
+/**
+ * How long a check may take, and after how long its verdict must have come on a busy machine: before a server
+ * that sends a byte a second has sent all it has.
+ */
+const [DEADLINE_MS, PATIENCE_MS] = [700, 30_000];
 
 Deno.test("protocols() has every protocol", () => {
   assertEquals([...PROTOCOLS.keys()].sort(), [
@@ -61,15 +65,15 @@ for (const [fault, behaviour] of Object.entries(FAULTS)) {
   Deno.test(`every protocol answers in time on a server that ${fault}`, async () => {
     await Promise.all(Array.from(PROTOCOLS, async ([name, { check }]) => {
       await using server = await FaultyServer.start(behaviour);
-      const start = performance.now();
-      const { code, message } = await check(
-        requestTo(server.port, { protocol: name }),
-        AbortSignal.timeout(DEADLINE_MS),
-      );
-      const elapsed = performance.now() - start;
+      // To load what others need may take longer than that, and tcp waits for nothing.
+      const deadline = name === "tcp" ? farOff() : AbortSignal.timeout(DEADLINE_MS);
+      let verdict: Verdict | undefined;
+      const checking = check(requestTo(server.port, { protocol: name }), deadline)
+        .then((found) => verdict = found);
+      await until(`${name} has a verdict`, () => verdict !== undefined, PATIENCE_MS);
+      const { code, message } = await checking;
       assert(codesOf(name, fault).includes(code), `${name}: ${code} ${message}`);
       assert(message !== "", `${name} says nothing`);
-      assert(elapsed < DEADLINE_MS + PATIENCE_MS, `${name} took ${elapsed} ms`);
       await until(`${name} has no connection open`, async () => await server.connected() === 0);
     }));
   });
