@@ -36,14 +36,15 @@ class Guarded implements AsyncDisposable {
    * @param count How many descriptors there are.
    * @param isAll Whether there are no more.
    * @param path What is opened to see how many are in use.
-   * @param inUse How many are; as many as there really are, if not given. Other tests use some, too.
+   * @param inUse How many are while so many requests are under way; as many as there really are, if not
+   * given. Other tests use some, too.
    */
   constructor(
     times: Partial<GuardianTimes>,
     count = NEVER,
     isAll = true,
     path = "/",
-    inUse?: number,
+    inUse?: (underWay: number) => number,
   ) {
     const { log } = this.recorded;
     const router: Router = ({ url }) =>
@@ -57,7 +58,9 @@ class Guarded implements AsyncDisposable {
       listeners: [this.#listener],
       descriptors: { supply: () => ({ count, isAll }) },
       path,
-      ...inUse === undefined ? {} : { probe: () => Promise.resolve(() => inUse) },
+      ...inUse === undefined
+        ? {}
+        : { probe: () => Promise.resolve(() => inUse(this.#listener.underWay)) },
       log,
       times: { ...GUARDIAN_TIMES, look: 5, leastAge: 0, mostAge: NEVER, ...times },
     });
@@ -179,14 +182,14 @@ Deno.test("however scarce descriptors are, a server that is too young is not rep
 
 Deno.test("scarce descriptors are no reason to cut what is being answered, all but used up ones are", async () => {
   {
-    await using scarce = new Guarded({ patience: NEVER }, 100, true, "/", 80);
+    await using scarce = new Guarded({ patience: NEVER }, 100, true, "/", () => 80);
     const asked = await scarce.ask();
     await new Promise((resolve) => setTimeout(resolve, 300));
     scarce.answer();
     assertEquals(new Set(await Promise.all(asked)), new Set(["slow"]));
     assertEquals(scarce.counters.cut_requests, 0);
   }
-  await using critical = new Guarded({ patience: NEVER }, 100, true, "/", 90);
+  await using critical = new Guarded({ patience: NEVER }, 100, true, "/", () => 90);
   const asked = await critical.ask();
   await until("some are cut", () => critical.counters.cut_requests > 0);
   critical.answer();
@@ -195,7 +198,8 @@ Deno.test("scarce descriptors are no reason to cut what is being answered, all b
 
 Deno.test("descriptors that requests explain count as in use only where there are no more of them", async () => {
   for (const isAll of [false, true]) {
-    await using guarded = new Guarded({ patience: NEVER }, 100, isAll, "/", 20 + 2 * MANY);
+    const explained = (underWay: number) => 20 + 2 * underWay;
+    await using guarded = new Guarded({ patience: NEVER }, 100, isAll, "/", explained);
     await guarded.ask();
     if (isAll) {
       await until("servers are renewed", () => guarded.counters.renewals > 0);
