@@ -5,8 +5,15 @@
  */
 
 import type { Checker, CheckRequest, Verdict } from "../../../src/check.ts";
-import { assert, assertEquals } from "../../assert.ts";
-import { ClosedPort, FAULTS, FaultyServer } from "../../servers/faulty.ts";
+import { assert, assertEquals, assertMatch } from "../../assert.ts";
+import {
+  type Behaviour,
+  ClosedPort,
+  FAULTS,
+  FaultyServer,
+  FullPort,
+  silent,
+} from "../../servers/faulty.ts";
 import { until } from "../../servers/mod.ts";
 
 /**
@@ -82,5 +89,51 @@ export function testFaults(
     for (let done = 0; done < CHECKS.total; done++) {
       assertEquals((await check(requestTo(closed.port), farOff())).code, 503);
     }
+  });
+}
+
+/**
+ * Registers the tests that hold for every checker whose service is not there, or takes more time than it has.
+ *
+ * @param name The checker's name.
+ * @param check The checker.
+ * @param refused What it says where nobody listens.
+ * @param timedOut What it says when its time is over.
+ * @param slow Services that it waits for in vain, by what they do.
+ */
+export function testAbsence(
+  name: string,
+  check: Checker,
+  refused: RegExp,
+  timedOut: RegExp,
+  slow: Readonly<Record<string, Behaviour>>,
+): void {
+  const down = ({ code, message }: Verdict, why: RegExp) => {
+    assertEquals(code, 503);
+    assertMatch(message, why);
+  };
+
+  Deno.test(`${name} says why a service is down where nobody listens`, async () => {
+    using closed = await ClosedPort.open();
+    down(await check(requestTo(closed.port), farOff()), refused);
+  });
+
+  for (const [what, behaviour] of Object.entries(slow)) {
+    Deno.test(`${name} gives up when its time is over on a service that ${what}`, async () => {
+      await using server = await FaultyServer.start(behaviour);
+      down(await check(requestTo(server.port), AbortSignal.timeout(300)), timedOut);
+      await until("no connection is open", async () => await server.connected() === 0);
+    });
+  }
+
+  Deno.test(`${name} gives up when its time is over while it connects`, async () => {
+    using full = await FullPort.open();
+    down(await check(requestTo(full.port), AbortSignal.timeout(300)), timedOut);
+  });
+
+  Deno.test(`${name} does not connect when its time is over before`, async () => {
+    await using server = await FaultyServer.start(silent);
+    down(await check(requestTo(server.port), AbortSignal.abort()), timedOut);
+    assertEquals(server.accepted, 0);
   });
 }

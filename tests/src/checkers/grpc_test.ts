@@ -3,13 +3,11 @@ import { assert, assertEquals, assertMatch } from "../../assert.ts";
 import { chance } from "../../chance.ts";
 import {
   type Behaviour,
-  ClosedPort,
   closing,
   connectionsTo,
   dripping,
   FaultyServer,
   flooding,
-  FullPort,
   resetting,
   saying,
   silent,
@@ -18,7 +16,7 @@ import {
 import { Grpc, GRPC_PROGRAMS } from "../../servers/grpc.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Nginx, NGINX_PROGRAMS } from "../../servers/nginx.ts";
-import { farOff, requestTo, testFaults } from "./checking.ts";
+import { farOff, requestTo, testAbsence, testFaults } from "./checking.ts";
 
 const WHY = /^gRPC check failed after \d+\.\d\ds: (.+)$/;
 const TIMED_OUT = /^gRPC check failed after \d+\.\d\ds: timed out$/;
@@ -325,45 +323,6 @@ for (const { name, behaviour, code = 503, why = /./ } of servers) {
   });
 }
 
-Deno.test("checkGrpc() says why a server is down where nobody listens", async () => {
-  using closed = await ClosedPort.open();
-  const { code, message } = await checkGrpc(requestTo(closed.port), farOff());
-  assertEquals(code, 503);
-  assertMatch(message, /^gRPC check failed after \d+\.\d\ds: connect ECONNREFUSED/);
-});
-
-for (
-  const [name, behaviour] of [
-    ["never speaks", silent],
-    ["greets and says no more", saying(SETTINGS)],
-    ["stops within its answer", answering(frame(1, END_HEADERS, 1, OK) + frame(0, 0, 1, WELL))],
-    ["sends a byte a second", told(dripping(SETTINGS, 1000))],
-  ] as const
-) {
-  Deno.test(`checkGrpc() gives up when its time is over on a server that ${name}`, async () => {
-    await using server = await FaultyServer.start(behaviour);
-    const { code, message } = await checkGrpc(requestTo(server.port), AbortSignal.timeout(300));
-    assertEquals(code, 503);
-    assertMatch(message, TIMED_OUT);
-    await until("no connection is open", async () => await server.connected() === 0);
-  });
-}
-
-Deno.test("checkGrpc() gives up when its time is over while it connects", async () => {
-  using full = await FullPort.open();
-  const { code, message } = await checkGrpc(requestTo(full.port), AbortSignal.timeout(300));
-  assertEquals(code, 503);
-  assertMatch(message, TIMED_OUT);
-});
-
-Deno.test("checkGrpc() does not connect when its time is over before", async () => {
-  await using server = await FaultyServer.start(silent);
-  const { code, message } = await checkGrpc(requestTo(server.port), AbortSignal.abort());
-  assertEquals(code, 503);
-  assertMatch(message, TIMED_OUT);
-  assertEquals(server.accepted, 0);
-});
-
 for (
   const [name, behaviourFor] of [
     ["nonsense", (bytes: string) => saying(bytes, closing)],
@@ -384,5 +343,18 @@ for (
     await until("no connection is open", async () => await server.connected() === 0);
   });
 }
+
+testAbsence(
+  "checkGrpc()",
+  checkGrpc,
+  /^gRPC check failed after \d+\.\d\ds: connect ECONNREFUSED/,
+  TIMED_OUT,
+  {
+    "never speaks": silent,
+    "greets and says no more": saying(SETTINGS),
+    "stops within its answer": answering(frame(1, END_HEADERS, 1, OK) + frame(0, 0, 1, WELL)),
+    "sends a byte a second": told(dripping(SETTINGS, 1000)),
+  },
+);
 
 testFaults("checkGrpc()", checkGrpc, () => [503]);

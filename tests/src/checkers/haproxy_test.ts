@@ -9,7 +9,6 @@ import {
   dripping,
   FaultyServer,
   flooding,
-  FullPort,
   resetting,
   saying,
   silent,
@@ -17,7 +16,7 @@ import {
 import { HAProxy } from "../../servers/haproxy.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Nginx, NGINX_PROGRAMS } from "../../servers/nginx.ts";
-import { farOff, requestTo, testFaults } from "./checking.ts";
+import { farOff, requestTo, testAbsence, testFaults } from "./checking.ts";
 
 const PROGRAMS = ["haproxy"];
 const WHY = /^HAProxy check failed after \d+\.\d\ds: (.+)$/;
@@ -265,35 +264,17 @@ Deno.test("checkHaproxy() asks for the statistics as CSV", async () => {
   assertEquals(server.received.split("\r\n")[0], "GET /;csv HTTP/1.1");
 });
 
-Deno.test("checkHaproxy() says why a server is down where nobody listens", async () => {
-  using closed = await ClosedPort.open();
-  const { code, message } = await checkHaproxy(requestTo(closed.port), farOff());
-  assertEquals(code, 503);
-  assertMatch(message, /^HAProxy check failed after \d+\.\d\ds: .*refused/);
-});
-
-for (
-  const [name, behaviour] of [
-    ["never speaks", silent],
-    ["hears and never speaks", asked(silent)],
-    ["stops within its page", asked(saying(`HTTP/1.1 200 OK\r\n\r\n${HEADER}`))],
-    ["sends a byte a second", dripping("HTTP/1.1 200 OK\r\n\r\n", 1000)],
-  ] as const
-) {
-  Deno.test(`checkHaproxy() gives up when its time is over on a server that ${name}`, async () => {
-    await using server = await FaultyServer.start(behaviour);
-    const { code, message } = await checkHaproxy(requestTo(server.port), AbortSignal.timeout(300));
-    assertEquals(code, 503);
-    assertMatch(message, TIMED_OUT);
-    await until("no connection is open", async () => await server.connected() === 0);
-  });
-}
-
-Deno.test("checkHaproxy() gives up when its time is over while it connects", async () => {
-  using full = await FullPort.open();
-  const { code, message } = await checkHaproxy(requestTo(full.port), AbortSignal.timeout(300));
-  assertEquals(code, 503);
-  assertMatch(message, TIMED_OUT);
-});
+testAbsence(
+  "checkHaproxy()",
+  checkHaproxy,
+  /^HAProxy check failed after \d+\.\d\ds: .*refused/,
+  TIMED_OUT,
+  {
+    "never speaks": silent,
+    "hears and never speaks": asked(silent),
+    "stops within its page": asked(saying(`HTTP/1.1 200 OK\r\n\r\n${HEADER}`)),
+    "sends a byte a second": dripping("HTTP/1.1 200 OK\r\n\r\n", 1000),
+  },
+);
 
 testFaults("checkHaproxy()", checkHaproxy, () => [503]);

@@ -1,20 +1,18 @@
 import { httpChecker } from "../../../src/checkers/http.ts";
 import type { Header } from "../../../src/check.ts";
 import { VERSION } from "../../../src/version.ts";
-import { assertEquals, assertMatch, assertStringIncludes } from "../../assert.ts";
+import { assertEquals, assertMatch } from "../../assert.ts";
 import {
   asked,
   type Behaviour,
-  ClosedPort,
   closing,
   dripping,
   FaultyServer,
-  FullPort,
   resetting,
   saying,
   silent,
 } from "../../servers/faulty.ts";
-import { farOff, requestTo, testFaults } from "./checking.ts";
+import { farOff, requestTo, testAbsence, testFaults } from "./checking.ts";
 
 const check = httpChecker({ serviceNameHeader: null });
 
@@ -112,51 +110,18 @@ for (const { name, behaviour, why } of silences) {
   });
 }
 
-Deno.test("httpChecker() says why a service is down where nobody listens", async () => {
-  using closed = await ClosedPort.open();
-  const { code, message } = await check(requestTo(closed.port), farOff());
-  assertEquals(code, 503);
-  assertStringIncludes(message, "refused");
-});
-
 /** The deadlines here are far shorter than ten seconds. */
 const TIMED_OUT = /^HTTP check failed after \d\.\d\ds: timed out$/;
 
-const delays: readonly { name: string; behaviour: Behaviour }[] = [
-  { name: "never speaks", behaviour: silent },
-  { name: "hears and never speaks", behaviour: asked(silent) },
-  {
-    name: "says a byte a second",
-    behaviour: asked(dripping("HTTP/1.1 200 OK\r\n\r\nhi", 1000, closing)),
-  },
-  {
-    name: "stops speaking within its headers",
-    behaviour: asked(saying("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n")),
-  },
-  {
-    name: "stops speaking within its body",
-    behaviour: asked(saying("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell")),
-  },
-  {
-    name: "does not say that its body is over",
-    behaviour: asked(saying("HTTP/1.1 200 OK\r\n\r\nhello")),
-  },
-];
-
-for (const { name, behaviour } of delays) {
-  Deno.test(`httpChecker() gives up when its time is over on a service that ${name}`, async () => {
-    await using server = await FaultyServer.start(behaviour);
-    const { code, message } = await check(requestTo(server.port), AbortSignal.timeout(300));
-    assertEquals(code, 503);
-    assertMatch(message, TIMED_OUT);
-  });
-}
-
-Deno.test("httpChecker() gives up when its time is over while it connects", async () => {
-  using full = await FullPort.open();
-  const { code, message } = await check(requestTo(full.port), AbortSignal.timeout(300));
-  assertEquals(code, 503);
-  assertMatch(message, TIMED_OUT);
+testAbsence("httpChecker()", check, /^HTTP check failed after \d\.\d\ds: .*refused/, TIMED_OUT, {
+  "never speaks": silent,
+  "hears and never speaks": asked(silent),
+  "says a byte a second": asked(dripping("HTTP/1.1 200 OK\r\n\r\nhi", 1000, closing)),
+  "stops speaking within its headers": asked(saying("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n")),
+  "stops speaking within its body": asked(
+    saying("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell"),
+  ),
+  "does not say that its body is over": asked(saying("HTTP/1.1 200 OK\r\n\r\nhello")),
 });
 
 testFaults("httpChecker()", check, () => [503]);

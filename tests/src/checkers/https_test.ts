@@ -10,13 +10,11 @@ import {
 } from "../../servers/certificates.ts";
 import {
   type Behaviour,
-  ClosedPort,
   closing,
   connectionsTo,
   dripping,
   FaultyServer,
   flooding,
-  FullPort,
   resetting,
   saying,
   silent,
@@ -24,7 +22,7 @@ import {
 } from "../../servers/faulty.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Nginx, NGINX_PROGRAMS } from "../../servers/nginx.ts";
-import { farOff, requestTo, testFaults } from "./checking.ts";
+import { farOff, requestTo, testAbsence, testFaults } from "./checking.ts";
 
 const PROGRAMS = [...NGINX_PROGRAMS, ...CERTIFICATE_PROGRAMS];
 
@@ -230,28 +228,6 @@ serverTest("httpsChecker() says why a web server without TLS is down", NGINX_PRO
   assertMatch(message, /^HTTPS check failed after \d+\.\d\ds: .*wrong version number/);
 });
 
-Deno.test("httpsChecker() says why a service is down where nobody listens", async () => {
-  using closed = await ClosedPort.open();
-  const { code, message } = await check(requestTo(closed.port), farOff());
-  assertEquals(code, 503);
-  assertMatch(message, /^HTTPS check failed after \d+\.\d\ds: .*ECONNREFUSED/);
-});
-
-for (
-  const [name, behaviour] of [
-    ["never speaks", silent],
-    ["stops within its greeting", told(saying("\x16\x03\x03\0\x7a\x02"))],
-    ["sends a byte a second", told(dripping("\x16\x03\x03\0\x7a\x02\0\0\x76", 1000))],
-  ] as const
-) {
-  Deno.test(`httpsChecker() gives up when its time is over on a service that ${name}`, async () => {
-    await using server = await FaultyServer.start(behaviour);
-    const { code, message } = await check(requestTo(server.port), AbortSignal.timeout(300));
-    assertEquals(code, 503);
-    assertMatch(message, /^HTTPS check failed after \d+\.\d\ds: timed out$/);
-  });
-}
-
 serverTest(
   "httpsChecker() gives up when its time is over on a slow service",
   PROGRAMS,
@@ -273,11 +249,16 @@ server {
   },
 );
 
-Deno.test("httpsChecker() gives up when its time is over while it connects", async () => {
-  using full = await FullPort.open();
-  const { code, message } = await check(requestTo(full.port), AbortSignal.timeout(300));
-  assertEquals(code, 503);
-  assertMatch(message, /^HTTPS check failed after \d+\.\d\ds: timed out$/);
-});
+testAbsence(
+  "httpsChecker()",
+  check,
+  /^HTTPS check failed after \d+\.\d\ds: .*ECONNREFUSED/,
+  /^HTTPS check failed after \d+\.\d\ds: timed out$/,
+  {
+    "never speaks": silent,
+    "stops within its greeting": told(saying("\x16\x03\x03\0\x7a\x02")),
+    "sends a byte a second": told(dripping("\x16\x03\x03\0\x7a\x02\0\0\x76", 1000)),
+  },
+);
 
 testFaults("httpsChecker()", check, () => [503]);

@@ -3,13 +3,11 @@ import { assert, assertEquals, assertMatch } from "../../assert.ts";
 import { chance } from "../../chance.ts";
 import {
   type Behaviour,
-  ClosedPort,
   closing,
   connectionsTo,
   dripping,
   FaultyServer,
   flooding,
-  FullPort,
   resetting,
   saying,
   silent,
@@ -17,7 +15,7 @@ import {
 } from "../../servers/faulty.ts";
 import { MariaDb, MARIADB_PROGRAMS, USER } from "../../servers/mariadb.ts";
 import { serverTest, until } from "../../servers/mod.ts";
-import { farOff, requestTo, testFaults } from "./checking.ts";
+import { farOff, requestTo, testAbsence, testFaults } from "./checking.ts";
 
 const check = mysqlChecker(USER);
 
@@ -209,45 +207,6 @@ for (const { name, behaviour, code = 503, message = OUT_OF_REACH } of servers) {
   });
 }
 
-Deno.test("mysqlChecker() says why a server is down where nobody listens", async () => {
-  using closed = await ClosedPort.open();
-  const { code, message } = await check(requestTo(closed.port), farOff());
-  assertEquals(code, 503);
-  assertMatch(message, /^MySQL check failed after \d+\.\d\ds: .*refused/);
-});
-
-for (
-  const [name, behaviour] of [
-    ["never speaks", silent],
-    ["stops within its greeting", saying(packet(0, greeting()).slice(0, 30))],
-    ["never answers a login", greeted(silent)],
-    ["sends a byte a second", dripping(packet(0, greeting()), 1000)],
-  ] as const
-) {
-  Deno.test(`mysqlChecker() gives up when its time is over on a server that ${name}`, async () => {
-    await using server = await FaultyServer.start(behaviour);
-    const { code, message } = await check(requestTo(server.port), AbortSignal.timeout(300));
-    assertEquals(code, 503);
-    assertMatch(message, TIMED_OUT);
-    await until("no connection is open", async () => await server.connected() === 0);
-  });
-}
-
-Deno.test("mysqlChecker() gives up when its time is over while it connects", async () => {
-  using full = await FullPort.open();
-  const { code, message } = await check(requestTo(full.port), AbortSignal.timeout(300));
-  assertEquals(code, 503);
-  assertMatch(message, TIMED_OUT);
-});
-
-Deno.test("mysqlChecker() does not connect when its time is over before", async () => {
-  await using server = await FaultyServer.start(silent);
-  const { code, message } = await check(requestTo(server.port), AbortSignal.abort());
-  assertEquals(code, 503);
-  assertMatch(message, TIMED_OUT);
-  assertEquals(server.accepted, 0);
-});
-
 /** Where chance begins: from the first byte on, after what makes it look like MySQL, after the greeting. */
 const payloads: readonly [name: string, (bytes: string) => Behaviour][] = [
   ["nonsense", (bytes) => saying(bytes, closing)],
@@ -361,6 +320,13 @@ serverTest("mysqlChecker() hears that MariaDB is full", MARIADB_PROGRAMS, async 
   await until("there is room again", async () => {
     return (await check(requestTo(db.port), farOff())).code === 200;
   });
+});
+
+testAbsence("mysqlChecker()", check, /^MySQL check failed after \d+\.\d\ds: .*refused/, TIMED_OUT, {
+  "never speaks": silent,
+  "stops within its greeting": saying(packet(0, greeting()).slice(0, 30)),
+  "never answers a login": greeted(silent),
+  "sends a byte a second": dripping(packet(0, greeting()), 1000),
 });
 
 testFaults("mysqlChecker()", check, () => [503]);

@@ -3,13 +3,11 @@ import { assert, assertEquals, assertMatch } from "../../assert.ts";
 import { chance } from "../../chance.ts";
 import {
   type Behaviour,
-  ClosedPort,
   closing,
   connectionsTo,
   dripping,
   FaultyServer,
   flooding,
-  FullPort,
   resetting,
   saying,
   silent,
@@ -17,7 +15,7 @@ import {
 } from "../../servers/faulty.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Postgres, POSTGRES_PROGRAMS } from "../../servers/postgres.ts";
-import { farOff, requestTo, testFaults } from "./checking.ts";
+import { farOff, requestTo, testAbsence, testFaults } from "./checking.ts";
 
 const USER = { username: "checker", password: "pass w\xf6rd", database: null };
 const check = postgresChecker(USER);
@@ -269,31 +267,6 @@ for (const more of [READY, REFUSAL, LET_IN, message("D", "\x7f\xff"), "E\0\0\0\x
   });
 }
 
-Deno.test("postgresChecker() says why a server is down where nobody listens", async () => {
-  using closed = await ClosedPort.open();
-  const { code, message } = await check(requestTo(closed.port), farOff());
-  assertEquals(code, 503);
-  assertMatch(message, /^PostgreSQL check failed after \d+\.\d\ds: .*refused/);
-});
-
-for (
-  const [name, behaviour] of [
-    ["never speaks", silent],
-    ["stops within a message", answering(LET_IN.slice(0, 7))],
-    ["never lets in", answering(LET_IN)],
-    ["never answers a password", answering(message("R", int32(3)))],
-    ["sends a byte a second", told(dripping(LOGIN, 1000))],
-  ] as const
-) {
-  Deno.test(`postgresChecker() gives up when its time is over on a server that ${name}`, async () => {
-    await using server = await FaultyServer.start(behaviour);
-    const { code, message } = await check(requestTo(server.port), AbortSignal.timeout(300));
-    assertEquals(code, 503);
-    assertMatch(message, TIMED_OUT);
-    await until("no connection is open", async () => await server.connected() === 0);
-  });
-}
-
 Deno.test("postgresChecker() hangs up on a server that tells of settings without an end", async () => {
   await using server = await FaultyServer.start(
     saying(LET_IN, flooding(message("S", "a\0b\0"))),
@@ -301,21 +274,6 @@ Deno.test("postgresChecker() hangs up on a server that tells of settings without
   const { code, message: why } = await check(requestTo(server.port), AbortSignal.timeout(20_000));
   assertEquals([code, TIMED_OUT.test(why)], [503, false], why);
   await until("no connection is open", async () => await server.connected() === 0);
-});
-
-Deno.test("postgresChecker() gives up when its time is over while it connects", async () => {
-  using full = await FullPort.open();
-  const { code, message } = await check(requestTo(full.port), AbortSignal.timeout(300));
-  assertEquals(code, 503);
-  assertMatch(message, TIMED_OUT);
-});
-
-Deno.test("postgresChecker() does not connect when its time is over before", async () => {
-  await using server = await FaultyServer.start(silent);
-  const { code, message } = await check(requestTo(server.port), AbortSignal.abort());
-  assertEquals(code, 503);
-  assertMatch(message, TIMED_OUT);
-  assertEquals(server.accepted, 0);
 });
 
 /** Where chance begins, and which verdicts it may bring about. */
@@ -448,5 +406,19 @@ serverTest("postgresChecker() hears that PostgreSQL is full", POSTGRES_PROGRAMS,
   await db.stop();
   await session;
 });
+
+testAbsence(
+  "postgresChecker()",
+  check,
+  /^PostgreSQL check failed after \d+\.\d\ds: .*refused/,
+  TIMED_OUT,
+  {
+    "never speaks": silent,
+    "stops within a message": answering(LET_IN.slice(0, 7)),
+    "never lets in": answering(LET_IN),
+    "never answers a password": answering(message("R", int32(3))),
+    "sends a byte a second": told(dripping(LOGIN, 1000)),
+  },
+);
 
 testFaults("postgresChecker()", check, () => [503]);

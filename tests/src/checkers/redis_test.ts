@@ -3,13 +3,11 @@ import { assert, assertEquals, assertMatch } from "../../assert.ts";
 import { chance } from "../../chance.ts";
 import {
   type Behaviour,
-  ClosedPort,
   closing,
   connectionsTo,
   dripping,
   FaultyServer,
   flooding,
-  FullPort,
   resetting,
   saying,
   silent,
@@ -17,7 +15,7 @@ import {
 } from "../../servers/faulty.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Redis, REDIS_PROGRAMS, Sentinel, SENTINEL_PROGRAMS } from "../../servers/redis.ts";
-import { farOff, requestTo, testFaults } from "./checking.ts";
+import { farOff, requestTo, testAbsence, testFaults } from "./checking.ts";
 
 const NOBODY = { username: null, password: null };
 const check = redisChecker(NOBODY);
@@ -297,37 +295,6 @@ for (const { name, behaviour, code = 503, why = /./ } of servers) {
   });
 }
 
-Deno.test("redisChecker() says why a server is down where nobody listens", async () => {
-  using closed = await ClosedPort.open();
-  const { code, message } = await check(requestTo(closed.port), farOff());
-  assertEquals(code, 503);
-  assertMatch(message, /^Redis check failed after \d+\.\d\ds: .*refused/);
-});
-
-for (
-  const [name, behaviour] of [
-    ["never speaks", silent],
-    ["stops within its answer", answering("+PON")],
-    ["stops within a bulk string", answering("$4\r\nPO")],
-    ["sends a byte a second", told(dripping("+PONG\r\n", 1000))],
-  ] as const
-) {
-  Deno.test(`redisChecker() gives up when its time is over on a server that ${name}`, async () => {
-    await using server = await FaultyServer.start(behaviour);
-    const { code, message } = await check(requestTo(server.port), AbortSignal.timeout(300));
-    assertEquals(code, 503);
-    assertMatch(message, TIMED_OUT);
-    await until("no connection is open", async () => await server.connected() === 0);
-  });
-}
-
-Deno.test("redisChecker() gives up when its time is over while it connects", async () => {
-  using full = await FullPort.open();
-  const { code, message } = await check(requestTo(full.port), AbortSignal.timeout(300));
-  assertEquals(code, 503);
-  assertMatch(message, TIMED_OUT);
-});
-
 Deno.test("redisChecker() survives nonsense, a hundred times another", async () => {
   const next = chance(20_150_706);
   let bytes = "";
@@ -338,6 +305,13 @@ Deno.test("redisChecker() survives nonsense, a hundred times another", async () 
     const { code, message } = await check(requestTo(server.port), farOff());
     assert(code === 500 || code === 503, `${turn}: ${code} ${message} ${JSON.stringify(bytes)}`);
   }
+});
+
+testAbsence("redisChecker()", check, /^Redis check failed after \d+\.\d\ds: .*refused/, TIMED_OUT, {
+  "never speaks": silent,
+  "stops within its answer": answering("+PON"),
+  "stops within a bulk string": answering("$4\r\nPO"),
+  "sends a byte a second": told(dripping("+PONG\r\n", 1000)),
 });
 
 testFaults("redisChecker()", check, () => [503]);

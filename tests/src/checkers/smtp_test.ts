@@ -2,13 +2,11 @@ import { checkSmtp } from "../../../src/checkers/smtp.ts";
 import { assertEquals, assertMatch } from "../../assert.ts";
 import {
   type Behaviour,
-  ClosedPort,
   closing,
   connectionsTo,
   dripping,
   FaultyServer,
   flooding,
-  FullPort,
   resetting,
   saying,
   silent,
@@ -16,7 +14,7 @@ import {
 } from "../../servers/faulty.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Postfix, POSTFIX_PROGRAMS } from "../../servers/postfix.ts";
-import { farOff, requestTo, testFaults } from "./checking.ts";
+import { farOff, requestTo, testAbsence, testFaults } from "./checking.ts";
 
 const UP = /^Connected in \d+\.\d\ds$/;
 const CLOSED = /^Peer unexpectedly closed connection$/;
@@ -162,36 +160,18 @@ for (const { name, behaviour, code = 503, message } of servers) {
   });
 }
 
-Deno.test("checkSmtp() says why a server is down where nobody listens", async () => {
-  using closed = await ClosedPort.open();
-  const { code, message } = await checkSmtp(requestTo(closed.port), farOff());
-  assertEquals(code, 503);
-  assertMatch(message, /^Unexpected error .*refused.* after \d+\.\d\ds$/);
-});
-
-for (
-  const [name, behaviour] of [
-    ["never speaks", silent],
-    ["stops within its greeting", saying("220 ma")],
-    ["stops between the lines of its greeting", saying("220-mail\r\n")],
-    ["never answers QUIT", greeted(silent)],
-    ["sends a byte a second", dripping(GREETING, 1000)],
-  ] as const
-) {
-  Deno.test(`checkSmtp() gives up when its time is over on a server that ${name}`, async () => {
-    await using server = await FaultyServer.start(behaviour);
-    const { code, message } = await checkSmtp(requestTo(server.port), AbortSignal.timeout(300));
-    assertEquals(code, 503);
-    assertMatch(message, TIMED_OUT);
-    await until("no connection is open", async () => await server.connected() === 0);
-  });
-}
-
-Deno.test("checkSmtp() gives up when its time is over while it connects", async () => {
-  using full = await FullPort.open();
-  const { code, message } = await checkSmtp(requestTo(full.port), AbortSignal.timeout(300));
-  assertEquals(code, 503);
-  assertMatch(message, TIMED_OUT);
-});
+testAbsence(
+  "checkSmtp()",
+  checkSmtp,
+  /^Unexpected error .*refused.* after \d+\.\d\ds$/,
+  TIMED_OUT,
+  {
+    "never speaks": silent,
+    "stops within its greeting": saying("220 ma"),
+    "stops between the lines of its greeting": saying("220-mail\r\n"),
+    "never answers QUIT": greeted(silent),
+    "sends a byte a second": dripping(GREETING, 1000),
+  },
+);
 
 testFaults("checkSmtp()", checkSmtp, () => [503]);
