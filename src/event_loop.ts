@@ -8,6 +8,8 @@ import type { Log } from "./log.ts";
 import { Durations } from "./metrics/durations.ts";
 import { Networks } from "./networks.ts";
 import { OwnAddresses } from "./own_addresses.ts";
+import type { Page } from "./page/page.ts";
+import type { Changing } from "./page/report.ts";
 import { alone, type Ask, type Respondent } from "./peers.ts";
 import type { PermissionsInForce } from "./permissions.ts";
 import { Pipeline } from "./pipeline.ts";
@@ -56,6 +58,9 @@ export interface Listening {
   readonly agents: Deno.NetAddr | null;
 }
 
+/** How far back the page looks for what was asked for, in seconds. */
+const LATELY_SECONDS = 600;
+
 /** How many file descriptors an event loop may use for connections that may hang, where there are so many. */
 export const DESCRIPTORS_PER_LOOP = 1024;
 
@@ -88,6 +93,7 @@ export class EventLoop {
   readonly #refusals: Refusals;
   readonly #delay = new EventLoopDelay();
   readonly #store: SpoolStore;
+  readonly #index = new SpoolIndex((address) => this.#own.has(address));
   readonly #view: SpoolView;
   readonly #durations = new Durations();
   /** The cache begins anew with other settings, what it has done does not. */
@@ -100,6 +106,9 @@ export class EventLoop {
   #guardian: Guardian | undefined;
   #patience = 0;
   readonly #identity: Identity | null;
+  /** What people look at, once somebody has. */
+  #page: Promise<Page> | undefined;
+  #changing: Changing = "off";
   #pipeline!: Pipeline;
   #answer!: Router;
 
@@ -143,6 +152,8 @@ export class EventLoop {
    */
   configure(settings: Settings): void {
     const { config, token } = settings;
+    const { allow_remote_spool_changes: isAllowed } = config;
+    this.#changing = !isAllowed ? "off" : token === null ? "no token" : "by token";
     const { permissions, spoolRoot, verbose, spoolInChecks = true } = this.#options;
     const log = this.#log;
     const refusals = this.#refusals;
@@ -170,6 +181,7 @@ export class EventLoop {
       ask: this.#ask,
       startedAt: this.#startedAt,
       permissions,
+      look: (request, path) => this.#look(request, path),
       spoolRoot,
       headersToCopy: config.http_headers_to_copy,
       spoolChanges: config.allow_remote_spool_changes
@@ -186,6 +198,8 @@ export class EventLoop {
     const clients = this.#clients = listed(config.allowed_clients);
     const answer = clients === null ? router : onlyFor(clients, router, refusals);
     this.#answer = verbose ? logged(answer, log) : answer;
+    // Who looks may not be allowed to any more.
+    this.#page?.then((page) => page.endStreams(), () => {});
   }
 
   /**
@@ -250,6 +264,7 @@ export class EventLoop {
   /** Accepts nothing more, finishes what is under way, and lets go of everything. */
   async stop(): Promise<void> {
     this.#guardian?.[Symbol.dispose]();
+    await this.#page?.then((page) => page.close(), () => {});
     const ending = this.#listeners.map((listener) => listener.stop(this.#patience));
     await Promise.all([...ending, this.#agents?.stop()]);
     this.#listeners = [];
@@ -258,7 +273,7 @@ export class EventLoop {
   }
 
   #respondent(): Respondent {
-    return {
+    const respondent: Respondent = {
       status: () => ({
         cache: { ...this.#cacheCounters },
         queued: this.#pipeline.queued,
@@ -303,14 +318,38 @@ export class EventLoop {
           uptime: (performance.now() - this.#startedAt) / 1000,
         },
       }),
+      page: (services) => ({
+        status: respondent.status(null),
+        underWay: this.#pipeline.underWay,
+        services: this.#stats.lately(LATELY_SECONDS, Date.now() / 1000, services),
+      }),
     };
+    return respondent;
+  }
+
+  /** Most daemons are never looked at. */
+  async #look(request: Request, path: string): Promise<Response> {
+    this.#page ??= this.#openPage();
+    return (await this.#page).answer(request, path);
+  }
+
+  async #openPage(): Promise<Page> {
+    const { Page } = await import("./page/page.ts");
+    const page = new Page({
+      inForce: () => this.#view.inForce,
+      ask: this.#ask,
+      startedAt: this.#startedAt,
+      permissions: this.#options.permissions,
+      changing: () => this.#changing,
+    });
+    this.#index.onChange = () => page.changed();
+    return page;
   }
 
   #openSpool(): SpoolView {
     const root = this.#options.spoolRoot;
     try {
-      const index = new SpoolIndex((address) => this.#own.has(address));
-      return new SpoolView({ store: this.#store, index, log: this.#log });
+      return new SpoolView({ store: this.#store, index: this.#index, log: this.#log });
     } catch (error) {
       throw new StartError(`Cannot read spool ${root}: ${whyNot(error)}`);
     }

@@ -14,7 +14,7 @@ import type { RefusalCounters } from "./refusals.ts";
 import type { InForce } from "./spool/in_force.ts";
 import type { Subject } from "./spool/names.ts";
 import type { SpoolHealth } from "./spool/view.ts";
-import type { RecentService } from "./stats.ts";
+import type { RecentService, ServiceReport } from "./stats.ts";
 
 /** What can be asked of an event loop, and what goes with the question. */
 export interface Questions {
@@ -36,6 +36,8 @@ export interface Questions {
   runtime: null;
   /** What have you counted, and what is there to measure? */
   metrics: null;
+  /** What is there to see on the page, of this many services at most? */
+  page: number;
 }
 
 /** What an event loop answers. */
@@ -58,6 +60,8 @@ export interface Answers {
   runtime: RuntimeReport;
   /** To `metrics`. */
   metrics: LoopMetrics;
+  /** To `page`. */
+  page: LoopFigures;
 }
 
 /** How an event loop is. */
@@ -74,6 +78,16 @@ export interface LoopStatus {
   readonly refused: RefusalCounters;
   /** How often it was at fault itself. */
   readonly faults: FaultCounts;
+}
+
+/** What the page shows of an event loop. */
+export interface LoopFigures {
+  /** How it is. */
+  readonly status: LoopStatus;
+  /** How many checks of services are under way. */
+  readonly underWay: number;
+  /** What it was asked for lately. */
+  readonly services: readonly ServiceReport[];
 }
 
 /** One event loop's answers. */

@@ -17,6 +17,25 @@ export interface LastAnswer {
   readonly ts: number;
 }
 
+/** How many answers of a service are remembered for which somebody had to wait. */
+export const MAX_WAITS = 24;
+
+/**
+ * An answer for which somebody had to wait: when it came, in unix seconds, and after how many milliseconds.
+ * These are negative if a balancer takes it for down.
+ */
+export type Wait = readonly [ts: number, milliseconds: number];
+
+/** A service that was asked for lately. */
+export interface ServiceReport {
+  /** Its name. */
+  readonly service: string;
+  /** The last answer, if there was one yet. */
+  readonly last: LastAnswer | null;
+  /** The last answers for which somebody had to wait, the oldest first. */
+  readonly waits: readonly Wait[];
+}
+
 /** A service that was asked for, and the last answer, if there was one yet. */
 export type RecentService = [service: string, last: LastAnswer | null];
 
@@ -32,6 +51,9 @@ class ServiceStats {
   #code = 0;
   #client = "";
   #answeredAt = 0;
+  /** Pairs of numbers, which take the least memory so. None for what is never waited for. */
+  #waits: number[] | undefined;
+  #nextWait = 0;
 
   /** The last answer, if there was one yet. */
   get lastAnswer(): LastAnswer | null {
@@ -51,10 +73,57 @@ class ServiceStats {
     this.#client = client;
     this.#answeredAt = now;
   }
+
+  /**
+   * Remembers an answer for which somebody had to wait.
+   *
+   * @param code The HTTP status code.
+   * @param now When, in unix seconds.
+   * @param milliseconds After how long.
+   */
+  waited(code: number, now: number, milliseconds: number): void {
+    const waits = this.#waits ??= [];
+    waits[this.#nextWait] = now;
+    // Zero has no sign that would survive.
+    waits[this.#nextWait + 1] = isUp(code) ? milliseconds : -Math.max(milliseconds, LEAST_MS);
+    this.#nextWait = (this.#nextWait + 2) % (2 * MAX_WAITS);
+  }
+
+  /** The last answers for which somebody had to wait, the oldest first. */
+  get waits(): Wait[] {
+    const known = this.#waits ?? [];
+    const waits: Wait[] = [];
+    for (let i = 0; i < known.length; i += 2) {
+      const at = (this.#nextWait + i) % known.length;
+      waits.push([known[at]!, known[at + 1]!]);
+    }
+    return waits;
+  }
+}
+
+/** The shortest time that is told, in milliseconds. */
+const LEAST_MS = 0.01;
+
+/** Tells whether a balancer takes a status for up. */
+function isUp(code: number): boolean {
+  return code >= 200 && code < 400;
+}
+
+/**
+ * Picks the services that somebody who looks should see.
+ *
+ * @param reports All of them.
+ * @param most How many to pick at most.
+ * @returns Those first whose last answer a balancer takes for down, and else sorted by name.
+ */
+export function mostTelling(reports: readonly ServiceReport[], most: number): ServiceReport[] {
+  const rank = ({ last }: ServiceReport) => last === null || isUp(last.code) ? 1 : 0;
+  return reports.toSorted((a, b) => rank(a) - rank(b) || (a.service < b.service ? -1 : 1))
+    .slice(0, most);
 }
 
 /** Who was just asked for: takes the answer. */
-export type Asked = Pick<ServiceStats, "answered">;
+export type Asked = Pick<ServiceStats, "answered" | "waited">;
 
 /**
  * Who asks for what, and what was answered last.
@@ -158,6 +227,20 @@ export class Stats {
       if (now - lastAsked <= threshold) recent.push([service, lastAnswer]);
     }
     return recent.sort(([a], [b]) => a < b ? -1 : 1);
+  }
+
+  /**
+   * Tells more of the services that were asked for lately.
+   *
+   * @param threshold How many seconds ago at most.
+   * @param now The time in unix seconds.
+   * @param most Of how many at most, the {@linkcode mostTelling} ones.
+   */
+  lately(threshold: number, now: number, most: number): ServiceReport[] {
+    const reports = this.recent(threshold, now).map(([service, last]) => {
+      return { service, last, waits: this.#services.peek(service)!.waits };
+    });
+    return mostTelling(reports, most);
   }
 
   /** A client more must not be memory more without an end. */

@@ -88,9 +88,13 @@ export function createRouter(options: RouterOptions): Router {
     const fresh = asksService && wantsFresh(headers);
     forgetHeaders(request);
     const verdict = pipeline.check(question, fresh);
-    return verdict instanceof Promise
-      ? verdict.then((verdict) => answer(tally, asked, client, verdict, Date.now() / 1000))
-      : answer(tally, asked, client, verdict, now);
+    if (!(verdict instanceof Promise)) return answer(tally, asked, client, verdict, now);
+    const began = performance.now();
+    return verdict.then((verdict) => {
+      const now = Date.now() / 1000;
+      asked.waited(verdict.code, now, performance.now() - began);
+      return answer(tally, asked, client, verdict, now);
+    });
   }
 
   /** The same object for the same question: the pipeline knows it again. */

@@ -2,6 +2,7 @@ import { timingSafeEqual as timingSafeEqualUntyped } from "@std/crypto/timing-sa
 import type { Networks } from "../networks.ts";
 import type { Refusals } from "../refusals.ts";
 import { text } from "./responses.ts";
+import { browserOrigin } from "./same_origin.ts";
 
 const timingSafeEqual: (one: ArrayBuffer, other: ArrayBuffer) => boolean = timingSafeEqualUntyped;
 
@@ -18,13 +19,16 @@ export interface SpoolAccessOptions {
 /**
  * Tells whether a request may change the spool.
  *
- * @param headers Its headers.
+ * What a browser sends another site's page may have made it send, and its user knows nothing of it: so none
+ * is let in without a token. With one the page of this daemon is, since no other site has that.
+ *
+ * @param request The request.
  * @param client The address of who sent it.
  * @param options Who may.
  * @returns The response to who may not, which tells nothing but that; undefined for who may.
  */
 export async function refusedChange(
-  headers: Headers,
+  request: Request,
   client: string,
   { clients, token, refusals }: SpoolAccessOptions,
 ): Promise<Response | undefined> {
@@ -32,7 +36,15 @@ export async function refusedChange(
     refusals.tell("spool_changes", client, "remote_spool_clients does not list it");
     return text(403, "Forbidden");
   }
-  if (token === null || await isSame(bearerOf(headers), token)) return undefined;
+  const origin = browserOrigin(request);
+  if (origin === "other" || origin === "same" && token === null) {
+    const why = origin === "other"
+      ? "a browser sent it for another site"
+      : "a browser sent it, and there is no remote_spool_token";
+    refusals.tell("spool_changes", client, why);
+    return text(403, "Forbidden");
+  }
+  if (token === null || await isSame(bearerOf(request.headers), token)) return undefined;
   refusals.tell("spool_changes", client, "it does not have the remote_spool_token");
   return new Response("Unauthorized", { status: 401, headers: { "www-authenticate": "Bearer" } });
 }

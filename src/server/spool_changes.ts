@@ -62,7 +62,7 @@ export async function changeSpool(
   client: string,
   { access, store, timeout, ask, log, faults }: SpoolChanges,
 ): Promise<Response> {
-  const refused = await refusedChange(request.headers, client, access);
+  const refused = await refusedChange(request, client, access);
   if (refused !== undefined) return refused;
   if (!canBeMarked(service)) {
     return text(400, `Cannot mark ${service}: names beginning with a dot are reserved`);

@@ -4,8 +4,8 @@ import { type Answers, type Ask, then } from "../peers.ts";
 import type { PermissionsInForce } from "../permissions.ts";
 import { platform } from "../runtime.ts";
 import type { Subject } from "../spool/names.ts";
-import type { SpoolHealth } from "../spool/view.ts";
 import type { LastAnswer, RecentService } from "../stats.ts";
+import { sumOf, worstOf } from "../sums.ts";
 import { VERSION } from "../version.ts";
 import { parseCheckPath } from "./path.ts";
 import { json, notAllowed, text } from "./responses.ts";
@@ -23,6 +23,8 @@ export interface StatusSources {
   readonly startedAt: number;
   /** What the daemon may do. */
   readonly permissions: PermissionsInForce;
+  /** Answers who asks for the page to look at, or for what belongs to it. */
+  readonly look: (request: Request, path: string) => Promise<Response>;
 }
 
 type Page = (
@@ -38,6 +40,9 @@ const DEFAULT_THRESHOLD = 600;
 const SPOOL_PAGE = "/status/spool/";
 
 const WEIGHT_PAGE = "/status/weight/";
+
+/** The page to look at, and what belongs to it. With a query string they are nobody's: one may hide a check. */
+const LOOKED_AT = new Set(["/", "/events", "/page.css", "/page.js", "/page.svg"]);
 
 /**
  * Answers what is asked of the daemon itself.
@@ -61,8 +66,9 @@ export function statusPage(
     : name.startsWith(WEIGHT_PAGE)
     ? weightPage
     : PAGES.get(name);
-  if (page === undefined) return undefined;
+  if (page === undefined && !LOOKED_AT.has(path)) return undefined;
   if (request.method !== "GET" && request.method !== "HEAD") return notAllowed("GET, HEAD");
+  if (page === undefined) return sources.look(request, path);
   return page(sources, path, request.headers, client);
 }
 
@@ -167,24 +173,6 @@ function subjectOf(
 
 function disagreed(): Response {
   return text(409, "The event loops do not say the same yet");
-}
-
-/** The sums of counters that have the same names. */
-function sumOf<Name extends string>(
-  counters: readonly Readonly<Record<Name, number>>[],
-): Record<Name, number> {
-  const sum: Record<Name, number> = { ...counters[0]! };
-  for (const one of counters.slice(1)) {
-    for (const name of Object.keys(sum) as Name[]) sum[name] += one[name];
-  }
-  return sum;
-}
-
-/** The health of the event loop that knows the spool least. */
-function worstOf(healths: readonly SpoolHealth[]): SpoolHealth {
-  return healths.find(({ healthy }) => !healthy) ??
-    healths.find(({ faulty }) => faulty > 0) ??
-    healths.find(({ watched }) => !watched) ?? healths[0]!;
 }
 
 function mergedCounts(loops: readonly Answers["counts"][]): Answers["counts"] {

@@ -51,6 +51,9 @@ export class SpoolIndex {
   readonly #downtimes = new Subjects<Downtime>();
   readonly #weights = new Subjects<Weighing>();
 
+  /** Is called when a record or a weight came, changed or went. */
+  onChange: () => void = () => {};
+
   /**
    * @param isOwn Tells whether an address is this machine's, and counts as 127.0.0.1.
    * @param now Tells the time in unix seconds.
@@ -114,12 +117,13 @@ export class SpoolIndex {
     if ("weight" in record) {
       const subject = parseWeightName(name);
       if (subject !== undefined) this.#weights.set({ name, ...subject, record });
-      return;
+      return this.onChange();
     }
     const subject = parseRecordName(name);
     if (subject === undefined) return;
     const verdict = { code: CODES[record.mode], message: stateLine(subject.service, record) };
     this.#downtimes.set({ name, ...subject, record, verdict });
+    this.onChange();
   }
 
   /**
@@ -130,6 +134,7 @@ export class SpoolIndex {
   delete(name: string): void {
     this.#downtimes.delete(name);
     this.#weights.delete(name);
+    this.onChange();
   }
 
   /**

@@ -38,15 +38,18 @@ Deno.test("the compiled programs hold their modules and their permissions, and r
   const built = await compile(folder.path);
 
   const programs = [
-    { name: "hacheck", flags: daemonFlags({ project: null }), libraries: true },
-    { name: "hactl", flags: flagsOf(hactlGrants()), libraries: false },
+    { name: "hacheck", flags: daemonFlags({ project: null }), isDaemon: true },
+    { name: "hactl", flags: flagsOf(hactlGrants()), isDaemon: false },
   ];
-  for (const { name, flags, libraries } of programs) {
+  for (const { name, flags, isDaemon } of programs) {
     await t.step(`${name} may do what its flags say, and carries no more than it needs`, () => {
       const bytes = Deno.readFileSync(folder.file(name));
       const program = new TextDecoder("latin1").decode(bytes);
       for (const word of ["PROTOCOL_CONNECTION_LOST", "class AggregatorRegistry"]) {
-        assertEquals([word, program.includes(word)], [word, libraries]);
+        assertEquals([word, program.includes(word)], [word, isDaemon]);
+      }
+      for (const ofPage of ['new EventSource("/events")', 'id="downtimes"', "--drain-ground"]) {
+        assertEquals(program.includes(ofPage), isDaemon, ofPage);
       }
       const permissions = permissionsIn(program);
       const wanted = permissionsOf(flags);

@@ -93,6 +93,9 @@ serverTest(
       assertEquals(status, 500, body);
       assertMatch(body, /^MySQL sez .*Access denied/);
       assertEquals((await daemon.get(`/tcp/db/${port}`)).status, 200);
+      // The page is carried inside.
+      assertMatch((await daemon.get("/", { accept: "text/html" })).body, /^<!DOCTYPE html>/);
+      assertMatch((await daemon.get("/page.js")).body, /new EventSource/);
       // Nobody listens there: the other library has been loaded, too.
       assertMatch((await daemon.get("/postgres/db/1")).body, /No PostgreSQL|refused/i);
     }

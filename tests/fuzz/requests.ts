@@ -61,6 +61,11 @@ const BAD_HOST: readonly Answer[] = [[400, /^Bad Host: /]];
 const LONG_PAGES: readonly Pick<Draft, "method" | "target" | "answers">[] = [
   {
     method: "GET",
+    target: "/",
+    answers: [[200, /^\{"downtimes":\[.*\}$/s]],
+  },
+  {
+    method: "GET",
     target: "/status/count",
     answers: [[200, /^\{"service_access_counts":\{.*\}$/]],
   },

@@ -79,7 +79,9 @@ export const WRONG_STATED_PORTS: readonly string[] = [
 
 /** Paths that are nobody's. */
 export const NOBODYS: readonly string[] = [
-  ..."/ // /favicon.ico /spool /spool/ /spool/web /spool/web/ //spool/web/0".split(" "),
+  ..."// /events/ /page /favicon.ico /spool /spool/ /spool/web /spool/web/ //spool/web/0".split(
+    " ",
+  ),
   ..."/Status /status/ /status/counts /recent/x /%73tatus /debug /metrics/".split(" "),
   ..."/../spool/web/0 /./spool/web/0 /spool\\web\\0 /.well-known/x".split(" "),
   `/${"n".repeat(3000)}`,

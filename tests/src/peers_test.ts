@@ -18,6 +18,7 @@ Deno.test("alone() asks the one event loop there is, and has the answer at once"
       ["refresh", "web"],
       ["runtime", null],
       ["metrics", null],
+      ["page", 200],
     ]
   ) {
     assertEquals(ask(kind as string, detail), [[kind, detail]]);

@@ -1,4 +1,11 @@
-import { type LastAnswer, MAX_PAIRS, MAX_SERVICES, Stats } from "../../src/stats.ts";
+import {
+  type LastAnswer,
+  MAX_PAIRS,
+  MAX_SERVICES,
+  MAX_WAITS,
+  mostTelling,
+  Stats,
+} from "../../src/stats.ts";
 import { assertEquals } from "../assert.ts";
 
 function answerAt(ts: number): LastAnswer {
@@ -95,4 +102,47 @@ Deno.test("stats count so many pairs of service and client, of whichever there a
   both.asked("one more", "client 0", 1000);
   assertEquals(pairs(both), MAX_PAIRS - clients + 1);
   assertEquals([both.counts().s0, both.counts()["one more"]], [undefined, { "client 0": 1 }]);
+});
+
+Deno.test("stats remember the last answers for which somebody had to wait, the oldest first", () => {
+  const stats = new Stats();
+  const web = stats.asked("web", "10.0.0.1", 1000);
+  const waits = () => stats.lately(600, 1000, 10)[0]!.waits;
+  assertEquals(waits(), []);
+  for (
+    const [code, milliseconds, told] of [
+      [200, 12.5, 12.5],
+      [301, 1, 1],
+      [399, 0, 0],
+      [400, 7, -7],
+      [503, 0, -0.01],
+      [204, 3, 3],
+      [101, 3, -3],
+    ] as const
+  ) {
+    web.waited(code, 1001, milliseconds);
+    assertEquals(waits().at(-1), [1001, told], `${code}`);
+  }
+  for (let i = 0; i < MAX_WAITS + 5; i++) {
+    web.waited(200, 2000 + i, i);
+    assertEquals(waits().length, Math.min(8 + i, MAX_WAITS));
+  }
+  assertEquals(waits(), Array.from({ length: MAX_WAITS }, (_, i) => [2005 + i, 5 + i]));
+  // They are no answers by themselves: one who waits is answered like everybody.
+  assertEquals(stats.recent(600, 1000), [["web", null]]);
+});
+
+Deno.test("of too many services those are told that do not answer well, and else the first by name", () => {
+  const stats = new Stats();
+  const codes = { d: 200, b: 503, a: 204, c: 404, f: 302, e: null };
+  for (const [service, code] of Object.entries(codes)) {
+    const asked = stats.asked(service, "10.0.0.1", 1000);
+    if (code !== null) asked.answered(code, "10.0.0.1", 1000);
+  }
+  const names = (most: number) => stats.lately(600, 1000, most).map(({ service }) => service);
+  assertEquals(names(10), ["b", "c", "a", "d", "e", "f"]);
+  assertEquals(names(3), ["b", "c", "a"]);
+  assertEquals(stats.lately(600, 1601, 10), []);
+  const reports = stats.lately(600, 1000, 10);
+  assertEquals(mostTelling(reports.toReversed(), 10), reports);
 });

@@ -8,18 +8,21 @@ const TOKEN = "0123456789-._~+/abcdef==";
 
 /** What is answered to who may not, and what is logged of it. */
 async function answered(
-  { token = null, clients = null, client = "10.0.0.1", authorization }: {
+  { token = null, clients = null, client = "10.0.0.1", url = "http://ha:3333", ...said }: {
     token?: string | null;
     clients?: string[] | null;
     client?: string;
+    url?: string;
     authorization?: string;
+    origin?: string;
+    "sec-fetch-site"?: string;
   },
 ): Promise<{ answer: unknown[] | undefined; told: string[] }> {
   const recorded = new RecordedLog();
   const refusals = new Refusals(recorded.log);
-  const headers = new Headers(authorization === undefined ? {} : { authorization });
+  const request = new Request(`${url}/spool/web/0`, { method: "POST", headers: said });
   const access = { token, clients: clients === null ? null : new Networks(clients), refusals };
-  const response = await refusedChange(headers, client, access);
+  const response = await refusedChange(request, client, access);
   assertEquals(refusals.counters, {
     targets: 0,
     clients: 0,
@@ -82,4 +85,59 @@ Deno.test("where clients are listed, others may not change the spool, token or n
       });
     }
   }
+});
+
+Deno.test("a browser changes the spool for this daemon's own page alone, and only with the token", async () => {
+  const refused = (why: string) => ({
+    answer: [403, "Forbidden", null],
+    told: [`WARNING refused 10.0.0.1: a browser sent it${why}`],
+  });
+  const authorization = `Bearer ${TOKEN}`;
+  for (
+    const [said, url] of [
+      [{ origin: "http://ha:3333" }],
+      [{ origin: "http://ha:3333", "sec-fetch-site": "same-origin" }],
+      [{ "sec-fetch-site": "same-origin" }],
+      [{ origin: "http://ha" }, "http://ha:80"],
+      [{ origin: "https://ha:3333" }, "https://ha:3333"],
+      [{ origin: "http://[::1]:3333" }, "http://[::1]:3333"],
+    ] as const
+  ) {
+    const given = url === undefined ? said : { ...said, url };
+    assertEquals(await answered({ ...given, token: TOKEN, authorization }), LET_IN);
+    assertEquals(await answered({ ...given, token: TOKEN }), NO_TOKEN);
+    // Who makes a name of theirs lead here has the browser believe that the page is theirs.
+    assertEquals(await answered(given), refused(", and there is no remote_spool_token"));
+  }
+  for (
+    const said of [
+      { origin: "http://example.org" },
+      { origin: "http://ha:3334" },
+      { origin: "http://ha" },
+      { origin: "https://ha:3333" },
+      { origin: "http://ha:3333.example.org" },
+      { origin: "http://ha:3333/" },
+      { origin: "null" },
+      { origin: "" },
+      { origin: "http://ha:3333", "sec-fetch-site": "cross-site" },
+      { origin: "http://ha:3333", "sec-fetch-site": "same-site" },
+      { "sec-fetch-site": "cross-site" },
+      { "sec-fetch-site": "none" },
+      { "sec-fetch-site": "" },
+    ]
+  ) {
+    for (const token of [null, TOKEN]) {
+      const told = await answered({ ...said, token, authorization });
+      assertEquals(told, refused(" for another site"), JSON.stringify(said));
+    }
+  }
+  // What is no URL has no origin.
+  assertEquals(
+    await refusedChange(
+      { url: "http://h a/spool/web/0", headers: new Headers({ origin: "http://h a" }) } as Request,
+      "10.0.0.1",
+      { clients: null, token: TOKEN, refusals: new Refusals(new RecordedLog().log) },
+    ).then((response) => response?.status),
+    403,
+  );
 });

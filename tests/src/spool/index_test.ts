@@ -274,3 +274,17 @@ Deno.test("What is in force is told by name, and nothing that is over", () => {
     ],
   });
 });
+
+Deno.test("an index tells whoever asks it to of each record and weight that comes or goes", () => {
+  const index = new SpoolIndex();
+  let changes = 0;
+  index.onChange = () => changes++;
+  const marking = { reason: "", expiration: null, creation: null };
+  index.set("web", { mode: "down", ...marking });
+  assertEquals(changes, 1);
+  index.set(".weight:web", { weight: 50, ...marking });
+  assertEquals(changes, 2);
+  index.delete("web");
+  index.delete(".weight:web");
+  assertEquals(changes, 4);
+});

@@ -1,0 +1,162 @@
+/** How many streams may be open at once: who looks is an operator, and not a crowd. */
+export const MAX_STREAMS = 32;
+
+/** When {@linkcode EventStreams} tell what is new. Times are in milliseconds. */
+export interface EventTimes {
+  /** How often who looks is told the figures. */
+  readonly figures: number;
+  /** How soon after one change the next is told. */
+  readonly calm: number;
+}
+
+/** The times that are in force where nobody says otherwise. */
+export const EVENT_TIMES: EventTimes = { figures: 1000, calm: 200 };
+
+/** How soon a browser comes back whose stream has ended, in milliseconds. */
+const RETRY_MS = 1000;
+
+/** What is told, as JSON: what is marked, and all else. */
+export interface News {
+  readonly marked: string;
+  readonly figures: string;
+}
+
+/**
+ * Tells who looks what is new, by server-sent events: at once when the spool has changed, and once a second
+ * anyway. While nobody looks it does nothing.
+ *
+ * Who is slow to read misses what was new meanwhile, and is told what is new when they are ready. So there is
+ * never more than one message that waits for a reader.
+ */
+export class EventStreams {
+  readonly #gather: () => Promise<News>;
+  readonly #times: EventTimes;
+  readonly #streams = new Set<EventStream>();
+  #isWorking = false;
+  #isClosed = false;
+  /** Whether something has changed since the news were gathered. */
+  #isStale = false;
+  #rouse: () => void = () => {};
+
+  /**
+   * @param gather Finds out what there is to tell.
+   * @param times When it is told.
+   */
+  constructor(gather: () => Promise<News>, times: EventTimes = EVENT_TIMES) {
+    this.#gather = gather;
+    this.#times = times;
+  }
+
+  /**
+   * Opens a stream.
+   *
+   * @returns The body of a response; undefined if too many are open.
+   */
+  open(): ReadableStream<Uint8Array> | undefined {
+    if (this.#isClosed || this.#streams.size >= MAX_STREAMS) return undefined;
+    const stream: EventStream = new EventStream(() => {
+      this.#streams.delete(stream);
+      this.#rouse();
+    });
+    this.#streams.add(stream);
+    // What was last gathered may be long ago.
+    this.wake();
+    if (!this.#isWorking) void this.#work();
+    return stream.body;
+  }
+
+  /** Gathers anew, soon. */
+  wake(): void {
+    this.#isStale = true;
+    this.#rouse();
+  }
+
+  /** Ends the streams that are open. */
+  end(): void {
+    for (const stream of this.#streams) stream.end();
+    this.#streams.clear();
+    this.#rouse();
+  }
+
+  /** Ends the streams that are open, and opens none any more. */
+  close(): void {
+    this.#isClosed = true;
+    this.end();
+  }
+
+  async #work(): Promise<void> {
+    this.#isWorking = true;
+    const { figures, calm } = this.#times;
+    try {
+      while (this.#streams.size > 0) {
+        this.#isStale = false;
+        const news = await this.#gather();
+        for (const stream of this.#streams) stream.offer(news);
+        await this.#rest(calm, () => this.#streams.size === 0);
+        await this.#rest(figures - calm, () => this.#isStale || this.#streams.size === 0);
+      }
+    } finally {
+      this.#isWorking = false;
+      // If there was a fault, who still looks comes back at once.
+      this.end();
+    }
+  }
+
+  /** Waits, until it is roused for something that holds. */
+  async #rest(milliseconds: number, isOver: () => boolean): Promise<void> {
+    if (isOver()) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      this.#rouse = () => {
+        if (!isOver()) return;
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#rouse = () => {};
+  }
+}
+
+/** What one reader is told. */
+class EventStream {
+  readonly #encoder = new TextEncoder();
+  #controller!: ReadableStreamDefaultController<Uint8Array>;
+  #news: News | undefined;
+  #told: News | undefined;
+
+  /** What is told, as bytes. */
+  readonly body: ReadableStream<Uint8Array>;
+
+  /** @param onGone Is called when the reader has gone. */
+  constructor(onGone: () => void) {
+    this.body = new ReadableStream({
+      start: (controller) => {
+        this.#controller = controller;
+        controller.enqueue(this.#encoder.encode(`retry: ${RETRY_MS}\n\n`));
+      },
+      pull: () => this.#tell(),
+      cancel: onGone,
+    });
+  }
+
+  /** Tells what is new, as soon as the reader is ready for it. */
+  offer(news: News): void {
+    this.#news = news;
+    if ((this.#controller.desiredSize ?? 0) > 0) this.#tell();
+  }
+
+  end(): void {
+    this.#controller.close();
+  }
+
+  #tell(): void {
+    const news = this.#news;
+    if (news === undefined || news === this.#told) return;
+    let message = `event: figures\ndata: ${news.figures}\n\n`;
+    if (news.marked !== this.#told?.marked) {
+      message = `event: marked\ndata: ${news.marked}\n\n${message}`;
+    }
+    this.#told = news;
+    this.#controller.enqueue(this.#encoder.encode(message));
+  }
+}

@@ -1,0 +1,130 @@
+import { accepts as acceptsUntyped } from "@std/http/negotiation";
+import type { Ask } from "../peers.ts";
+import type { PermissionsInForce } from "../permissions.ts";
+import type { InForce } from "../spool/in_force.ts";
+import { EventStreams } from "./event_streams.ts";
+import html from "./page.html" with { type: "text" };
+import script from "./browser.js" with { type: "text" };
+import style from "./page.css" with { type: "text" };
+import icon from "./page.svg" with { type: "text" };
+import { type Changing, figuresReport, markedReport, MAX_SERVICES_SHOWN } from "./report.ts";
+
+const accepts: (request: Request, ...types: string[]) => string | undefined = acceptsUntyped;
+
+/** What a {@linkcode Page} works with. */
+export interface PageOptions {
+  /** Tells what an operator has said. */
+  readonly inForce: () => InForce;
+  /** Asks all event loops. */
+  readonly ask: Ask;
+  /** When the daemon was started, by `performance.now()`. */
+  readonly startedAt: number;
+  /** What the daemon may do. */
+  readonly permissions: PermissionsInForce;
+  /** Tells whether who looks may change the spool. */
+  readonly changing: () => Changing;
+}
+
+/**
+ * What goes with each answer. The page runs its own script and style, speaks to nobody else, is shown within
+ * no other page, and makes no markup of text.
+ */
+const HEADERS: Readonly<Record<string, string>> = {
+  "cache-control": "no-store",
+  "content-security-policy": [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self'",
+    "connect-src 'self'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+    "require-trusted-types-for 'script'",
+    "trusted-types 'none'",
+  ].join("; "),
+  "cross-origin-resource-policy": "same-origin",
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff",
+};
+
+/** The files, by path. */
+const FILES: ReadonlyMap<string, readonly [type: string, content: string]> = new Map([
+  ["/page.css", ["text/css", style]],
+  ["/page.js", ["text/javascript", script]],
+  ["/page.svg", ["image/svg+xml", icon]],
+]);
+
+/** What people look at: how the daemon is and what is marked, live. */
+export class Page {
+  readonly #options: PageOptions;
+  readonly #streams: EventStreams;
+
+  /** @param options What to work with. */
+  constructor(options: PageOptions) {
+    this.#options = options;
+    this.#streams = new EventStreams(async () => {
+      const { marked, figures } = await this.#report();
+      return { marked: JSON.stringify(marked), figures: JSON.stringify(figures) };
+    });
+  }
+
+  /**
+   * Answers a request.
+   *
+   * @param request The request, a GET or HEAD.
+   * @param path Its path: `/`, `/events` or that of a file.
+   */
+  async answer(request: Request, path: string): Promise<Response> {
+    const [type, content] = FILES.get(path) ?? [];
+    if (type !== undefined) return new Response(content, { headers: headersOf(type) });
+    if (path === "/events") return this.#events(request);
+    const headers = { vary: "accept" };
+    if (accepts(request, "application/json", "text/html") === "text/html") {
+      return new Response(html, { headers: { ...headersOf("text/html"), ...headers } });
+    }
+    const { marked, figures } = await this.#report();
+    return new Response(JSON.stringify({ ...marked, ...figures }), {
+      headers: { ...headersOf("application/json"), ...headers },
+    });
+  }
+
+  /** Tells who looks that the spool has changed. */
+  changed(): void {
+    this.#streams.wake();
+  }
+
+  /** Ends the streams that are open. Who still looks comes back at once. */
+  endStreams(): void {
+    this.#streams.end();
+  }
+
+  /** Ends the streams that are open, and opens none any more. */
+  close(): void {
+    this.#streams.close();
+  }
+
+  #events({ method }: Request): Response {
+    const headers = headersOf("text/event-stream");
+    if (method === "HEAD") return new Response(null, { headers });
+    const stream = this.#streams.open();
+    if (stream !== undefined) return new Response(stream, { headers });
+    return new Response("Too many look at the page already", {
+      status: 503,
+      headers: headersOf("text/plain"),
+    });
+  }
+
+  async #report() {
+    const { inForce, ask, startedAt, permissions, changing } = this.#options;
+    const loops = await ask("page", MAX_SERVICES_SHOWN);
+    const now = Date.now() / 1000;
+    const uptime = (performance.now() - startedAt) / 1000;
+    const rest = { now, uptime, permissions, changing: changing() };
+    return { marked: markedReport(inForce()), figures: figuresReport(loops, rest) };
+  }
+}
+
+function headersOf(type: string): Record<string, string> {
+  return { "content-type": `${type}; charset=UTF-8`, ...HEADERS };
+}

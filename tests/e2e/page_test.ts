@@ -1,0 +1,627 @@
+import axe, { type AxeResults } from "axe-core";
+import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+import { MAX_STREAMS } from "../../src/page/event_streams.ts";
+import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { Daemon, type DaemonOptions, FOR_EVENT_LOOPS, hactl, TempFolder } from "../programs.ts";
+import { CHROMIUM_PROGRAMS, startChromium } from "../servers/chromium.ts";
+import { asked, FaultyServer, saying } from "../servers/faulty.ts";
+import { freePort, serverTest, until } from "../servers/mod.ts";
+
+const TOKEN = "0123456789-abcdef";
+
+/** A daemon whose spool can be changed from the page. */
+async function changeable(config = "", more: DaemonOptions = {}): Promise<[Daemon, TempFolder]> {
+  const folder = new TempFolder();
+  const spool = folder.file("spool");
+  Deno.mkdirSync(spool);
+  const daemon = await Daemon.start({
+    ...more,
+    spool,
+    config: `allow_remote_spool_changes: true\nremote_spool_token: ${TOKEN}\n${config}`,
+    grants: [`--allow-write=${spool}`, ...more.grants ?? []],
+  });
+  return [daemon, folder];
+}
+
+/** Reads a stream of events. */
+class Events implements AsyncDisposable {
+  readonly #reader: ReadableStreamDefaultReader<string>;
+  #text = "";
+
+  private constructor(reader: ReadableStreamDefaultReader<string>) {
+    this.#reader = reader;
+  }
+
+  static async open(daemon: Daemon): Promise<Events> {
+    const response = await fetch(daemon.url("/events"));
+    assertEquals(response.status, 200);
+    assertEquals(response.headers.get("content-type"), "text/event-stream; charset=UTF-8");
+    return new Events(response.body!.pipeThrough(new TextDecoderStream()).getReader());
+  }
+
+  /** The next event of a kind; null when the stream ends before. */
+  async next(kind: string): Promise<Record<string, unknown> | null> {
+    for (;;) {
+      const end = this.#text.indexOf("\n\n");
+      if (end < 0) {
+        const { value, done } = await this.#reader.read();
+        if (done) return null;
+        this.#text += value;
+        continue;
+      }
+      const [, event, data] = /^event: (\w+)\ndata: (.*)$/.exec(this.#text.slice(0, end)) ?? [];
+      this.#text = this.#text.slice(end + 2);
+      if (event === kind) return JSON.parse(data!);
+    }
+  }
+
+  /** Waits until the stream ends. */
+  async end(): Promise<void> {
+    let hasEnded = false;
+    this.next("end").then(() => hasEnded = true);
+    await until("the stream ends", () => hasEnded);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#reader.cancel().catch(() => {});
+  }
+}
+
+Deno.test("/ is a page for browsers, and the same as JSON for all others", async () => {
+  await using daemon = await Daemon.start();
+  await hactl(daemon.spool, ["down", "web", "-r", "maint", "-p", String(daemon.port)]);
+  for (
+    const [accept, type] of [
+      ["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html"],
+      ["text/html", "text/html"],
+      ["text/*", "text/html"],
+      ["*/*", "application/json"],
+      ["application/json", "application/json"],
+      ["text/html;q=0.1, application/json", "application/json"],
+      ["image/png", "application/json"],
+      ["", "application/json"],
+    ] as const
+  ) {
+    const response = await fetch(daemon.url("/"), { headers: { accept } });
+    const body = await response.text();
+    assertEquals(
+      [response.status, response.headers.get("content-type"), response.headers.get("vary")],
+      [200, `${type}; charset=UTF-8`, "accept"],
+      accept,
+    );
+    if (type === "text/html") assert(body.startsWith("<!DOCTYPE html>"));
+    else assertEquals(JSON.parse(body).downtimes[0].reason, "maint");
+  }
+});
+
+Deno.test("all that belongs to the page has the same strict policy, and is asked for by GET and HEAD alone", async () => {
+  await using daemon = await Daemon.start();
+  for (
+    const [path, type] of [
+      ["/", "application/json"],
+      ["/page.css", "text/css"],
+      ["/page.js", "text/javascript"],
+      ["/page.svg", "image/svg+xml"],
+      ["/events", "text/event-stream"],
+    ] as const
+  ) {
+    const response = await fetch(daemon.url(path), { method: "HEAD" });
+    await response.body?.cancel();
+    const { status, headers } = response;
+    assertEquals([status, headers.get("content-type")], [200, `${type}; charset=UTF-8`]);
+    assertEquals(headers.get("cache-control"), "no-store");
+    assertEquals(headers.get("x-content-type-options"), "nosniff");
+    assertEquals(headers.get("referrer-policy"), "no-referrer");
+    assertEquals(headers.get("cross-origin-resource-policy"), "same-origin");
+    const policy = headers.get("content-security-policy")!.split("; ");
+    assertEquals(policy[0], "default-src 'none'");
+    assertEquals(
+      policy.filter((one) => /unsafe|https?:|data:|\*/.test(one)),
+      [],
+    );
+    for (const one of ["base-uri", "form-action", "frame-ancestors"]) {
+      assert(policy.includes(`${one} 'none'`), one);
+    }
+    for (const method of ["POST", "OPTIONS", "PUT", "DELETE"]) {
+      const { status, headers, body } = await fetch(daemon.url(path), { method });
+      await body?.cancel();
+      assertEquals([status, headers.get("allow")], [405, "GET, HEAD"], `${method} ${path}`);
+    }
+  }
+  // What only looks like it may be a check that is not spelled right.
+  for (const path of ["/?/spool/web/0", "/?", "/events?x", "/page.js?x"]) {
+    assertEquals((await daemon.get(path)).status, 404, path);
+  }
+});
+
+Deno.test("who looks is told what hactl says, and how the services are", async () => {
+  await using daemon = await Daemon.start();
+  await using service = await FaultyServer.start(
+    asked(saying("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", (socket) => socket.end())),
+  );
+  await using events = await Events.open(daemon);
+  assertEquals((await events.next("marked"))!.downtimes, []);
+  const port = ["-p", String(daemon.port)];
+  await hactl(daemon.spool, [
+    "down",
+    "web",
+    "-P",
+    "8080",
+    "-r",
+    "maint",
+    "-e",
+    "4000000000",
+    ...port,
+  ]);
+  const marked = await events.next("marked");
+  const [downtime] = marked!.downtimes as Record<string, unknown>[];
+  assertEquals({ ...downtime, creation: 0 }, {
+    name: "web:8080",
+    service: "web",
+    port: 8080,
+    host: "127.0.0.1",
+    mode: "down",
+    reason: "maint",
+    expiration: 4000000000,
+    creation: 0,
+  });
+  await daemon.get(`/http/api/${service.port}/`);
+  await until("the service is told of", async () => {
+    const { services } = (await events.next("figures"))!;
+    const [api] = services as Record<string, unknown>[];
+    if (api === undefined) return false;
+    const { last, milliseconds } = api as { last: { code: number }; milliseconds: number[] };
+    assertEquals([api.service, last.code, milliseconds.length], ["api", 200, 1]);
+    assert(milliseconds[0]! > 0);
+    return true;
+  });
+});
+
+Deno.test("with several event loops the page tells of all of them", async () => {
+  await using daemon = await Daemon.start({ args: ["-n", "3"], grants: FOR_EVENT_LOOPS });
+  const checks = 24;
+  const port = freePort();
+  for (let i = 0; i < checks; i++) await daemon.get(`/tcp/web/${port}`);
+  for (let i = 0; i < 6; i++) {
+    const { body } = await daemon.get("/");
+    const { event_loops, cache, services } = JSON.parse(body);
+    assertEquals([event_loops, cache.gets, services.length], [3, checks, 1]);
+    assert(services[0].milliseconds.every((one: number) => one < 0), "nobody listens there");
+  }
+  const streams = await Promise.all(Array.from({ length: 6 }, () => Events.open(daemon)));
+  for (const stream of streams) await stream.next("marked");
+  await hactl(daemon.spool, ["down", "web", "-r", "maint", "-p", String(daemon.port)]);
+  for (const stream of streams) {
+    assertEquals((await stream.next("marked"))!.downtimes instanceof Array, true);
+    await stream[Symbol.asyncDispose]();
+  }
+});
+
+Deno.test("so many may look at once; one more is told so, and let in when one has gone", async () => {
+  await using daemon = await Daemon.start();
+  const streams = await Promise.all(
+    Array.from({ length: MAX_STREAMS }, () => Events.open(daemon)),
+  );
+  try {
+    assertEquals(await daemon.get("/events"), {
+      status: 503,
+      body: "Too many look at the page already",
+    });
+    await streams[3]![Symbol.asyncDispose]();
+    await until("one more is let in", async () => {
+      const { status, body } = await fetch(daemon.url("/events"));
+      await body?.cancel();
+      return status === 200;
+    });
+  } finally {
+    for (const stream of streams) await stream[Symbol.asyncDispose]();
+  }
+});
+
+for (const loops of ["1", "2"]) {
+  Deno.test(`a daemon of ${loops} that is to stop does not wait for who looks`, async () => {
+    await using daemon = await Daemon.start({
+      args: ["-n", loops],
+      grants: FOR_EVENT_LOOPS,
+      // For what is under way it waits so long.
+      config: "healthcheck_timeout: 3600\n",
+    });
+    const streams = await Promise.all(Array.from({ length: 4 }, () => Events.open(daemon)));
+    for (const stream of streams) assert(await stream.next("figures") !== null);
+    daemon.kill("SIGTERM");
+    let status: Deno.CommandStatus | undefined;
+    daemon.ended().then((ended) => status = ended);
+    await until("it has ended", () => status !== undefined);
+    assertEquals(status!.code, 0);
+    for (const stream of streams) {
+      await stream.end();
+      await stream[Symbol.asyncDispose]();
+    }
+  });
+}
+
+Deno.test("who may not look any more is shown nothing more", async () => {
+  using folder = new TempFolder();
+  const config = folder.write("hacheck.yaml", "allowed_clients: [127.0.0.0/8]\n");
+  await using daemon = await Daemon.start({
+    args: ["-c", config],
+    grants: [`--allow-read=${config}`],
+  });
+  await using events = await Events.open(daemon);
+  assert(await events.next("figures") !== null);
+  folder.write("hacheck.yaml", "allowed_clients: [192.0.2.1]\n");
+  daemon.kill("SIGHUP");
+  await daemon.logged(/the configuration was read again/);
+  await events.end();
+  assertEquals(await daemon.get("/events"), { status: 403, body: "Forbidden" });
+  assertEquals(await daemon.get("/"), { status: 403, body: "Forbidden" });
+});
+
+/** A page that is watched for whatever it should not do. */
+class Watched implements AsyncDisposable {
+  readonly page: Page;
+  readonly wrongs: string[] = [];
+  navigations = 0;
+
+  private constructor(page: Page) {
+    this.page = page;
+    page.on("console", (message) => this.wrongs.push(`${message.type()}: ${message.text()}`));
+    page.on("pageerror", (error) => this.wrongs.push(`error: ${error.message}`));
+    page.on("framenavigated", () => this.navigations++);
+    page.on("request", (request) => {
+      const { origin } = new URL(request.url());
+      if (origin !== new URL(page.url()).origin && page.url() !== "about:blank") {
+        this.wrongs.push(`asked another site: ${request.url()}`);
+      }
+    });
+  }
+
+  static async open(
+    browser: Browser,
+    daemon: Daemon,
+    options: BrowserContextOptions = {},
+  ): Promise<Watched> {
+    const watched = new Watched(await browser.newPage(options));
+    await watched.page.addInitScript(
+      `addEventListener("securitypolicyviolation", (event) => console.error("violation", event.violatedDirective))`,
+    );
+    await watched.page.goto(daemon.url("/"));
+    await watched.shows("#link", /^Live$/);
+    return watched;
+  }
+
+  /** What an element says. */
+  async text(selector: string): Promise<string> {
+    return (await this.page.locator(selector).first().textContent({ timeout: 5000 }) ?? "").trim();
+  }
+
+  /** Waits until an element says what matches. */
+  async shows(selector: string, pattern: RegExp): Promise<void> {
+    await until(
+      `${selector} shows ${pattern}`,
+      async () => pattern.test(await this.text(selector)),
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.page.context().close();
+  }
+}
+
+/** Registers a test with a browser. */
+function browserTest(name: string, fn: (browser: Browser) => Promise<void>): void {
+  serverTest(name, CHROMIUM_PROGRAMS, async () => {
+    const browser = await startChromium();
+    try {
+      await fn(browser);
+    } finally {
+      await browser.close();
+    }
+  });
+}
+
+browserTest("the page shows what hactl says without being loaded again", async (browser) => {
+  await using daemon = await Daemon.start();
+  await using watched = await Watched.open(browser, daemon);
+  await watched.shows("h1", /^Nothing is down$/);
+  const { navigations } = watched;
+  await watched.page.evaluate("window.before = 1");
+  const port = ["-p", String(daemon.port)];
+  await hactl(daemon.spool, ["down", "web", "-r", "kernel update", ...port]);
+  await watched.shows("h1", /^web is down$/);
+  assertMatch(await watched.text("#downtimes tbody tr"), /^webdownkernel update.*ago/);
+  assertMatch(await watched.page.title(), /^\(1\) 127\.0\.0\.1:\d+ – hacheck$/);
+  await hactl(daemon.spool, ["down", "db", "-P", "5432", "-r", "x", ...port]);
+  await watched.shows("h1", /^db:5432 and web are down$/);
+  await hactl(daemon.spool, ["down", "all", "-r", "x", ...port]);
+  await watched.shows("h1", /^Everything is down$/);
+  Deno.writeTextFileSync(`${daemon.spool}/.weight:web`, '{"weight": 50, "reason": "warming up"}');
+  await watched.shows("#weights tbody tr", /^web50 %warming up/);
+  Deno.removeSync(`${daemon.spool}/.weight:web`);
+  for (const name of ["all", "db:5432", "web"]) Deno.removeSync(`${daemon.spool}/${name}`);
+  await watched.shows("h1", /^Nothing is down$/);
+  Deno.writeTextFileSync(`${daemon.spool}/web`, '{"mode": "drain", "reason": "x"}');
+  await watched.shows("h1", /^web is draining$/);
+  assertEquals(await watched.page.locator("#weights").isVisible(), false);
+  assertEquals([watched.navigations, await watched.page.evaluate("window.before")], [
+    navigations,
+    1,
+  ]);
+  assertEquals(watched.wrongs, []);
+});
+
+browserTest(
+  "the page shows what was checked, and what is wrong with hacheck itself",
+  async (browser) => {
+    await using daemon = await Daemon.start({ config: "cache_time: 0\n" });
+    await using service = await FaultyServer.start(
+      asked(saying("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", (socket) => socket.end())),
+    );
+    const port = freePort();
+    await using watched = await Watched.open(browser, daemon);
+    await watched.shows("#services .more", /^Nobody has asked for any\.$/);
+    for (let i = 0; i < 3; i++) {
+      await daemon.get(`/http/api/${service.port}/`);
+      await daemon.get(`/tcp/db/${port}`);
+    }
+    await watched.shows("#services tbody tr:nth-child(1)", /^dbdown, 503/);
+    await watched.shows("#services tbody tr:nth-child(2)", /^apiup, 200/);
+    await watched.shows("#summary p", /^db does not answer well, and nobody has taken it out\.$/);
+    await until("each has three checks", async () => {
+      const bars = (css: string) => watched.page.locator(`#services tr ${css}`).count();
+      return await bars("rect.up") === 3 && await bars("rect.down") === 3;
+    });
+    assertMatch(
+      await watched.page.locator("#services svg").first().getAttribute("aria-label") ?? "",
+      /^3 checks, 3 down, /,
+    );
+    Deno.mkdirSync(`${daemon.spool}/web`);
+    await watched.shows("#alarms", /^1 record of the spool cannot be read .* down: web$/);
+    assertEquals(watched.wrongs, []);
+  },
+);
+
+browserTest("a reason is text, whatever it looks like", async (browser) => {
+  await using daemon = await Daemon.start();
+  const reason = `<img src=x onerror="document.title='had'"><script>document.title='had'</script>` +
+    `&lt;b&gt; javascript:alert(1) "'\`\u2028</td></table><h1>had</h1>`;
+  Deno.writeTextFileSync(`${daemon.spool}/web`, JSON.stringify({ reason }));
+  await using watched = await Watched.open(browser, daemon);
+  await watched.shows("#downtimes .why", /^<img/);
+  assertEquals(await watched.text("#downtimes .why"), reason);
+  assertEquals(await watched.page.locator("main img, main script, main b").count(), 0);
+  assertEquals(await watched.page.locator("h1").count(), 1);
+  assertMatch(await watched.page.title(), /hacheck$/);
+  assertEquals(watched.wrongs, []);
+});
+
+browserTest("not even the page's own script can make markup of text", async (browser) => {
+  await using daemon = await Daemon.start();
+  await using watched = await Watched.open(browser, daemon);
+  for (const slip of ['document.body.innerHTML = "<p>x"', 'document.write("x")']) {
+    const tried = `(() => { try { ${slip}; return "done"; } catch (e) { return e.name; } })()`;
+    assertEquals(await watched.page.evaluate(tried), "TypeError", slip);
+  }
+});
+
+for (const colorScheme of ["dark", "light"] as const) {
+  browserTest(
+    `the ${colorScheme} page has no fault that axe finds, and fits a phone`,
+    async (browser) => {
+      const [daemon, folder] = await changeable("cache_time: 0\n");
+      using _folder = folder;
+      await using _daemon = daemon;
+      const long = "a-service-with-a-long-name.of.some.department.example.internal";
+      const mark = (name: string, record: Record<string, unknown>) =>
+        Deno.writeTextFileSync(`${daemon.spool}/${name}`, JSON.stringify(record));
+      mark("web", { reason: "kernel update", creation: 1e9, expiration: 4e9 });
+      mark("db:5432", { reason: `${"x".repeat(300)} y`, creation: Date.now() / 1000 });
+      mark(long, { reason: "", mode: "drain" });
+      mark(".weight:web", { weight: 50, reason: "warming up" });
+      Deno.mkdirSync(`${daemon.spool}/faulty`);
+      const port = freePort();
+      for (let i = 0; i < 30; i++) await daemon.get(`/tcp/${long}2/${port}`);
+      await daemon.get("/spool/up/0");
+      for (const width of [360, 1280]) {
+        const viewport = { width, height: 780 };
+        await using watched = await Watched.open(browser, daemon, { colorScheme, viewport });
+        await watched.shows("h1", /down/);
+        await watched.shows("#alarms", /faulty/);
+        await watched.page.evaluate(axe.source);
+        const { violations, incomplete }: AxeResults = await watched.page.evaluate("axe.run()");
+        const told = (found: typeof violations) =>
+          found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
+        assertEquals(told(violations), []);
+        assertEquals(told(incomplete.filter(({ id }) => id === "color-contrast")), []);
+        assertEquals(await watched.page.evaluate("document.documentElement.scrollWidth"), width);
+        assertEquals(watched.wrongs, []);
+      }
+    },
+  );
+}
+
+browserTest(
+  "the keyboard reaches all that can be used, and the spool is changed with the token",
+  async (browser) => {
+    const [daemon, folder] = await changeable();
+    using _folder = folder;
+    await using _daemon = daemon;
+    Deno.writeTextFileSync(`${daemon.spool}/old`, "maint");
+    await using watched = await Watched.open(browser, daemon);
+    const { page } = watched;
+    await watched.shows("h1", /^old is down$/);
+    await watched.page.locator("#downtimes button").waitFor();
+
+    // Everything that can be used has its turn, in the order in which it stands, and is seen to have it.
+    const usable = await page.locator("button:visible, input:visible, select:visible").count();
+    const reached: string[] = [];
+    for (let i = 0; i < usable; i++) {
+      await page.keyboard.press("Tab");
+      const focused = page.locator(":focus");
+      reached.push(
+        (await focused.getAttribute("name")) ?? (await focused.getAttribute("aria-label")) ??
+          (await focused.textContent() ?? ""),
+      );
+      assertEquals(
+        await page.evaluate("getComputedStyle(document.activeElement).outlineStyle"),
+        "solid",
+      );
+    }
+    assertEquals(reached, [
+      ...["Mark up old", "status", "service", "port", "reason", "minutes", "token", "Mark down"],
+    ]);
+
+    const enter = async (name: string, text: string) => {
+      await page.locator(`form [name=${name}]`).focus();
+      await page.keyboard.type(text);
+    };
+    await enter("service", "web");
+    await enter("port", "8080");
+    await enter("reason", "by keyboard & more");
+    await enter("minutes", "30");
+    await enter("token", "wrong-wrong-wrong");
+    await page.keyboard.press("Enter");
+    await watched.shows("#outcome", /^Nothing was changed: That is not the token\.$/);
+    assertEquals((await daemon.get("/spool/web/8080")).status, 200);
+
+    await page.locator("form [name=token]").fill(TOKEN);
+    await page.keyboard.press("Enter");
+    await watched.shows("#outcome", /^web:8080 is marked down\.$/);
+    await watched.shows("h1", /^old and web:8080 are down$/);
+    assertMatch((await daemon.get("/spool/web/8080")).body, /until .*: by keyboard & more$/);
+    const { expiration } = JSON.parse(Deno.readTextFileSync(`${daemon.spool}/web:8080`));
+    assert(Math.abs(expiration - Date.now() / 1000 - 1800) < 300);
+
+    await page.locator("form [name=status]").selectOption("drain");
+    await enter("service", "api");
+    await enter("reason", "deploy");
+    await page.locator("form button").press("Enter");
+    await watched.shows("#outcome", /^api drains\.$/);
+    await watched.shows("h1", /^old and web:8080 are down, api is draining$/);
+    assertMatch((await daemon.get("/spool/api/0")).body, /^Service api in drain state .*: deploy$/);
+    await page.locator("form [name=status]").selectOption("up");
+    await enter("service", "api");
+    await page.locator("form button").press("Enter");
+    await watched.shows("#outcome", /^api is marked up\.$/);
+    await watched.shows("h1", /^old and web:8080 are down$/);
+
+    // The row's own button asks first, and does nothing if that is not meant.
+    page.once("dialog", (dialog) => dialog.dismiss());
+    await page.locator("#downtimes button").first().click();
+    assertEquals((await daemon.get("/spool/old/0")).status, 503);
+    page.once("dialog", (dialog) => dialog.accept());
+    await page.locator("#downtimes button").first().press("Enter");
+    await watched.shows("h1", /^web:8080 is down$/);
+    assertEquals((await daemon.get("/spool/old/0")).status, 200);
+
+    // The token stays in memory.
+    assertEquals(await page.evaluate("localStorage.length + sessionStorage.length"), 0);
+    assertEquals(await page.evaluate("document.cookie"), "");
+    // A 401 is told on the console by the browser itself.
+    assertEquals(watched.wrongs.filter((wrong) => !/status of 401/.test(wrong)), []);
+  },
+);
+
+browserTest("where the spool may not be changed, the page does not offer it", async (browser) => {
+  using folder = new TempFolder();
+  const spool = folder.file("spool");
+  Deno.mkdirSync(spool);
+  for (
+    const [config, why] of [
+      ["", /allow_remote_spool_changes is off/],
+      ["allow_remote_spool_changes: true\n", /that takes a remote_spool_token/],
+    ] as const
+  ) {
+    await using daemon = await Daemon.start({
+      spool,
+      config,
+      grants: [`--allow-write=${spool}`],
+    });
+    Deno.writeTextFileSync(`${spool}/web`, "maint");
+    await using watched = await Watched.open(browser, daemon);
+    await watched.shows("#unchanging", why);
+    await watched.shows("h1", /web is down/);
+    assertEquals(
+      await watched.page.locator("button:visible, input:visible, select:visible").count(),
+      0,
+    );
+  }
+});
+
+browserTest(
+  "another site's page cannot change the spool, nor read what the page shows",
+  async (browser) => {
+    using folder = new TempFolder();
+    const spool = folder.file("spool");
+    Deno.mkdirSync(spool);
+    await using daemon = await Daemon.start({
+      spool,
+      config: "allow_remote_spool_changes: true\n",
+      grants: [`--allow-write=${spool}`],
+    });
+    // The same host, and another port: to a browser that is another site's page.
+    const evil = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+      () =>
+        new Response(
+          `<!DOCTYPE html><title>evil</title><iframe name=frame></iframe>
+        <form method=post target=frame action="${daemon.url("/spool/web/0/status")}">
+        <input name=status value=down><input name=reason value=evil><button>x</button></form>`,
+          { headers: { "content-type": "text/html" } },
+        ),
+    );
+    try {
+      const page = await browser.newPage();
+      await page.goto(`http://localhost:${evil.addr.port}/`);
+      const answered = page.waitForResponse((response) => response.url().includes("/spool/web/"));
+      await page.locator("button").click();
+      assertEquals((await answered).status(), 403);
+      const outcomes = await page.evaluate(`Promise.all([
+      fetch("${daemon.url("/spool/web/0/status")}", {
+        method: "POST", mode: "no-cors", body: new URLSearchParams({ status: "down", reason: "evil" }),
+      }).then(({ type }) => type),
+      fetch("${daemon.url("/")}").then(() => "read", () => "not read"),
+      new Promise((resolve) => {
+        const events = new EventSource("${daemon.url("/events")}");
+        events.onopen = () => resolve("open");
+        events.onerror = () => { events.close(); resolve("refused"); };
+      }),
+    ])`);
+      assertEquals(outcomes, ["opaque", "not read", "refused"]);
+      assertEquals((await daemon.get("/spool/web/0")).status, 200);
+      assertEquals([...Deno.readDirSync(spool)], []);
+      await page.context().close();
+    } finally {
+      await evil.shutdown();
+    }
+    // What is no browser goes on as ever.
+    const { status, body } = await fetch(daemon.url("/spool/web/0/status"), {
+      method: "POST",
+      body: new URLSearchParams({ status: "down", reason: "maint" }),
+    });
+    await body?.cancel();
+    assertEquals([status, (await daemon.get("/spool/web/0")).status], [200, 503]);
+  },
+);
+
+browserTest("a page that has lost its daemon says so, and finds it again", async (browser) => {
+  using folder = new TempFolder();
+  const spool = folder.file("spool");
+  Deno.mkdirSync(spool);
+  const args = ["-p", String(freePort())];
+  const first = await Daemon.start({ spool, args });
+  await using watched = await (async () => {
+    await using daemon = first;
+    const watched = await Watched.open(browser, daemon);
+    await watched.shows("h1", /^Nothing is down$/);
+    return watched;
+  })();
+  await watched.shows("#link", /^Connection lost at \d.*Trying again/);
+  const { navigations } = watched;
+  Deno.writeTextFileSync(`${spool}/web`, "maint");
+  await using _second = await Daemon.start({ spool, args });
+  await watched.shows("#link", /^Live$/);
+  await watched.shows("h1", /^web is down$/);
+  assertEquals(watched.navigations, navigations);
+  assertEquals(watched.wrongs.filter((wrong) => !/Failed to load resource/.test(wrong)), []);
+});

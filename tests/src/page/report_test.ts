@@ -1,0 +1,97 @@
+import type { LoopFigures } from "../../../src/peers.ts";
+import {
+  figuresReport,
+  markedReport,
+  MAX_MARKED_SHOWN,
+  MAX_REASON_SHOWN,
+  MAX_SERVICES_SHOWN,
+} from "../../../src/page/report.ts";
+import type { DowntimeInForce } from "../../../src/spool/in_force.ts";
+import { MAX_WAITS, type ServiceReport, type Wait } from "../../../src/stats.ts";
+import { assertEquals } from "../../assert.ts";
+
+function downtime(name: string, reason: string): DowntimeInForce {
+  const subject = { name, service: name, port: 0, host: "127.0.0.1" };
+  return { ...subject, mode: "down", reason, expiration: null, creation: null };
+}
+
+/** What an event loop says that has counted one of everything. */
+function loop(services: readonly ServiceReport[], healthy = true): LoopFigures {
+  return {
+    status: {
+      cache: { expirations: 1, sets: 1, gets: 1, hits: 1, misses: 1 },
+      queued: 1,
+      spool: { healthy, fault: null, watched: true, records: 1, faulty: 0, faulty_names: [] },
+      listeners: { renewals: 1, falls: 1, cut_requests: 1 },
+      refused: { targets: 1, clients: 1, spool_changes: 1 },
+      faults: { checks: 1, spool_changes: 1, unforeseen: 1, lost_log_lines: 1 },
+    },
+    underWay: 1,
+    services,
+  };
+}
+
+const REST = {
+  now: 1000,
+  uptime: 1,
+  permissions: { read: [], write: [], net: "listed", others: [] },
+  changing: "off",
+} as const;
+
+function service(name: string, code: number, ts: number, waits: readonly Wait[]): ServiceReport {
+  return { service: name, last: { code, remote_ip: "10.0.0.1", ts }, waits };
+}
+
+Deno.test("what is marked is told whole, unless it is more than anybody looks at", () => {
+  const marked = [downtime("a", ""), downtime("b", "x".repeat(MAX_REASON_SHOWN))];
+  assertEquals(markedReport({ downtimes: marked, weights: [] }), {
+    downtimes: marked,
+    downtimes_left_out: 0,
+    weights: [],
+    weights_left_out: 0,
+  });
+  const many = Array.from(
+    { length: MAX_MARKED_SHOWN + 3 },
+    (_, i) => downtime(`s${i}`, "y".repeat(65_536)),
+  );
+  const { downtimes, downtimes_left_out } = markedReport({ downtimes: many, weights: [] });
+  assertEquals([downtimes.length, downtimes_left_out], [MAX_MARKED_SHOWN, 3]);
+  assertEquals(downtimes[0]!.reason, `${"y".repeat(MAX_REASON_SHOWN)}…`);
+});
+
+Deno.test("the figures are those of all event loops together", () => {
+  const report = figuresReport([
+    loop([service("web", 200, 900, [[899, 3.14159], [900, -5]]), service("db", 200, 1, [])]),
+    loop([service("web", 503, 901, [[898, 1], [901, -0.01]])], false),
+  ], REST);
+  assertEquals(report.services, [
+    {
+      service: "web",
+      last: { code: 503, remote_ip: "10.0.0.1", ts: 901 },
+      milliseconds: [1, 3.14, -5, -0.01],
+      since: 898,
+    },
+    {
+      service: "db",
+      last: { code: 200, remote_ip: "10.0.0.1", ts: 1 },
+      milliseconds: [],
+      since: null,
+    },
+  ]);
+  assertEquals([report.event_loops, report.checks], [2, { under_way: 2, queued: 2 }]);
+  assertEquals([report.cache.gets, report.refused.clients, report.faults.checks], [2, 2, 2]);
+  assertEquals([report.listeners.falls, report.spool.healthy], [2, false]);
+});
+
+Deno.test("no more of services is told than is shown, however many event loops tell of others", () => {
+  const waits = Array.from({ length: MAX_WAITS }, (_, i): Wait => [i, i]);
+  const loops = [0, 1, 2].map((n) =>
+    loop(
+      Array.from({ length: MAX_SERVICES_SHOWN }, (_, i) =>
+        service(n === 2 ? `s0-${i}` : `s${n}-${i}`, 200, n, waits)),
+    )
+  );
+  const { services } = figuresReport(loops, REST);
+  assertEquals(services.length, MAX_SERVICES_SHOWN);
+  assertEquals(services.every(({ milliseconds }) => milliseconds.length === MAX_WAITS), true);
+});
