@@ -8,6 +8,8 @@ import { parseRecordName, recordName, type Subject } from "../src/spool/names.ts
 import { oneLine, type SpoolRecord } from "../src/spool/record.ts";
 import type { SpoolStore } from "../src/spool/store.ts";
 import type { LocalDaemon } from "./daemon.ts";
+import type { DaemonUrl } from "./daemon_url.ts";
+import type { Trust } from "./remote_daemon.ts";
 
 /** What a sub-command works with. */
 export interface CommandContext {
@@ -23,6 +25,18 @@ export interface CommandContext {
   readonly expiration: number | null;
   /** The weight that something is to have, from 0 to 100; undefined for sub-commands that give none. */
   readonly weight: number | undefined;
+  /** What to wait for. */
+  readonly wanted: "up" | "down";
+  /** For how many seconds to wait; null for ever. */
+  readonly timeout: number | null;
+  /** Whether to print JSON. */
+  readonly json: boolean;
+  /** The daemons to ask instead of this host's; none to ask that one. */
+  readonly daemons: readonly DaemonUrl[];
+  /** What they are shown, and have to show. */
+  readonly trust: Trust;
+  /** What is not a service, but what the sub-command is about all the same. */
+  readonly words: readonly string[];
 }
 
 /** A sub-command: does its work and returns the exit code. */
@@ -39,7 +53,7 @@ export function tell(message: string): void {
  * @param subject What it is.
  */
 export function upLine(subject: Subject): string {
-  return `UP\t${shown(subject)}`;
+  return `UP\t${spelled(subject)}`;
 }
 
 /**
@@ -53,11 +67,11 @@ export function recordLine(
   { mode, expiration, reason }: SpoolRecord,
 ): string {
   const until = expiration === null ? "inf" : expiration.toFixed(6);
-  return `${mode.toUpperCase()}\t${until}\t${shown(subject)}\t${oneLine(reason)}`;
+  return `${mode.toUpperCase()}\t${until}\t${spelled(subject)}\t${oneLine(reason)}`;
 }
 
 /** `web`, `web::8080` or `web:10.1.1.1:8080`: with a port, the host is there, if only as nothing. */
-function shown(subject: Subject): string {
+function spelled(subject: Subject): string {
   const name = recordName(subject);
   return subject.port !== 0 && name === `${subject.service}:${subject.port}`
     ? `${subject.service}::${subject.port}`
@@ -80,4 +94,17 @@ export function explained(error: unknown): string {
     return `${error.message.split(",")[0]}: this hactl was installed without ${flag} for it`;
   }
   return error instanceof Error ? error.message : String(error);
+}
+
+/** How much is shown of what a daemon says is wrong. */
+const MAX_SHOWN = 200;
+
+/**
+ * An answer that is not as expected, for people.
+ *
+ * @param status Its status.
+ * @param body Its body.
+ */
+export function shown(status: number, body: string): string {
+  return oneLine(`${status} ${body}`.slice(0, MAX_SHOWN)).trim();
 }

@@ -10,6 +10,7 @@ import { exchange, get, type HttpAnswer, HttpError } from "../src/http_client.ts
 import { SpoolIndex } from "../src/spool/index.ts";
 import { ALL, recordName, type Subject, weightName } from "../src/spool/names.ts";
 import type { SpoolStore } from "../src/spool/store.ts";
+import type { RecentService } from "../src/stats.ts";
 import { openTls } from "../src/tls_connection.ts";
 import { type CommandContext, tell } from "./command.ts";
 
@@ -20,7 +21,7 @@ const PATIENCE_MS = 1000;
 const ASK_EVERY_MS = 2;
 
 /** How much of an answer is read, in bytes. `/recent` speaks of thousands of services. */
-const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+export const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 
 /** The daemon on this host. It is asked at 127.0.0.1, and nobody else is. */
 export class LocalDaemon {
@@ -82,6 +83,21 @@ export class LocalDaemon {
     const host = `${LOCAL_ADDRESS}:${this.port}`;
     return await exchange(connection, host, path, headers, MAX_ANSWER_BYTES);
   }
+}
+
+/** How long the daemon may take to tell what it was asked, in milliseconds. */
+const TELL_PATIENCE_MS = 3000;
+
+/**
+ * Asks the daemon which services it was asked about lately.
+ *
+ * @param daemon The daemon.
+ * @returns The services, each with the last answer.
+ * @throws {Error} If it does not tell.
+ */
+export async function askRecent(daemon: LocalDaemon): Promise<RecentService[]> {
+  const { recentOf } = await import("./answers.ts");
+  return recentOf(await daemon.ask("/recent", [], AbortSignal.timeout(TELL_PATIENCE_MS)));
 }
 
 /**

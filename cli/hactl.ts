@@ -10,102 +10,35 @@ import { canBeMarked, MAX_SERVICE_LENGTH, type Subject } from "../src/spool/name
 import { FULL_WEIGHT, isTime } from "../src/spool/record.ts";
 import { DEFAULT_SPOOL_ROOT, SpoolStore } from "../src/spool/store.ts";
 import { VERSION } from "../src/version.ts";
-import { type Command, type CommandContext, explained, tell } from "./command.ts";
-import { down } from "./commands/down.ts";
-import { downed } from "./commands/downed.ts";
-import { drain } from "./commands/drain.ts";
-import { list } from "./commands/list.ts";
-import { status } from "./commands/status.ts";
-import { up } from "./commands/up.ts";
-import { weight } from "./commands/weight.ts";
+import { type CommandContext, explained, tell } from "./command.ts";
 import { LocalDaemon } from "./daemon.ts";
+import { type DaemonUrl, DEFAULT_PORT, parseDaemonUrl } from "./daemon_url.ts";
+import {
+  COMMANDS,
+  type FlagName,
+  FLAGS,
+  OLD_ACTIONS,
+  OLD_NAMES,
+  type SubCommand,
+  type ToldFlag,
+} from "./table.ts";
+import { parseDuration, parseTime } from "./times.ts";
 
-const USAGE =
-  `hactl up|down|drain|status SERVICE... [-P PORT [-H HOST]] [-r REASON] [-e UNIX_TIME] [--spool-root DIR]
-hactl weight SERVICE... PERCENT [-P PORT [-H HOST]] [-r REASON] [-e UNIX_TIME] [--spool-root DIR]
-hactl downed
-hactl list [-p DAEMON_PORT]
-
-Takes services out of the load balancers that ask this host's hacheck, and puts them back.
-
-  up SERVICE...             mark services up ("all" is everything on this host)
-  down SERVICE...           mark services down
-  drain SERVICE...          have services finish what they have and get nothing new, until they are up
-  weight SERVICE... PERCENT give services a weight, from 0 to 100 (100 takes it back)
-  status SERVICE...         tell which are marked down or drain; exit 1 if any does
-  downed                    tell of everything that is marked down or drains
-  list                      tell which services hacheck was asked about lately
-
-  -P, --service-port PORT   speak of the services on this port only
-  -H, --service-host IP     speak of them on this host only (default this machine)
-  -r, --reason REASON       why (default who you are)
-  -e, --expiration TIME     when a downtime ends, in unix seconds (default not by itself)
-  -p, --port DAEMON_PORT    hacheck's port on this host (default 3333)
-      --token-file FILE     what to show the daemon if it asks for a token
-      --spool-root DIR      where downtimes are kept (default ${DEFAULT_SPOOL_ROOT})
-  -a, --action ACTION       up, down, status, list or status_downed, as the older tools have it
-      --version             print the version
-      --help                print this`;
-
-const FLAGS = {
-  action: { short: "a", takesValue: true },
-  reason: { short: "r", takesValue: true, mayBeEmpty: true },
-  expiration: { short: "e", takesValue: true },
-  "service-port": { short: "P", takesValue: true },
-  "service-host": { short: "H", takesValue: true },
-  port: { short: "p", takesValue: true },
-  "token-file": { takesValue: true },
-  "spool-root": { takesValue: true },
-  version: { takesValue: false },
-  help: { short: "h", takesValue: false },
-};
-
-interface SubCommand {
-  readonly run: Command;
-  /** Whether it speaks of the services that are named. */
-  readonly takesServices: boolean;
-  /** Whether a weight follows them. */
-  readonly takesWeight?: boolean;
-}
-
-const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubCommand>([
-  ["up", { run: up, takesServices: true }],
-  ["down", { run: down, takesServices: true }],
-  ["drain", { run: drain, takesServices: true }],
-  ["weight", { run: weight, takesServices: true, takesWeight: true }],
-  ["status", { run: status, takesServices: true }],
-  ["downed", { run: downed, takesServices: false }],
-  ["list", { run: list, takesServices: false }],
-]);
-
-/** The names of the older tools, and what they do. */
-const OLD_NAMES: ReadonlyMap<string, string> = new Map([
-  ["haup", "up"],
-  ["hadown", "down"],
-  ["hastatus", "status"],
-  ["halist", "list"],
-  ["hashowdowned", "downed"],
-]);
-
-/** The values of the older tools' `-a`. */
-const OLD_ACTIONS: ReadonlyMap<string, string> = new Map([
-  ["up", "up"],
-  ["down", "down"],
-  ["status", "status"],
-  ["list", "list"],
-  ["status_downed", "downed"],
-]);
-
-/** The sub-command that is meant, the services it is to speak of, and the weight it is to give them. */
+/** What a command line is about. */
 interface Chosen {
+  /** The sub-command's name. */
+  readonly name: string;
   readonly command: SubCommand;
-  readonly services: readonly string[];
-  readonly weight: number | undefined;
+  /** What follows it. */
+  readonly operands: readonly string[];
+  /** Whether it goes by the name that the older tools have for it. */
+  readonly byOldName: boolean;
 }
 
-function chosen(line: CommandLine, calledAs: string): Chosen {
+/** The sub-command that is meant, by its name, by that of an older tool, or by their `-a`. */
+async function chosen(line: CommandLine, calledAs: string): Promise<Chosen> {
   let name = OLD_NAMES.get(calledAs);
-  let services = line.operands;
+  let operands = line.operands;
   const action = line.one("action");
   if (action !== undefined) {
     name = OLD_ACTIONS.get(action);
@@ -115,30 +48,84 @@ function chosen(line: CommandLine, calledAs: string): Chosen {
         `Bad -a: expected one of ${actions}: received ${JSON.stringify(action)}`,
       );
     }
-  } else if (name === undefined) {
-    [name = "", ...services] = services;
   }
-  const command = COMMANDS.get(name);
-  if (command === undefined) {
-    const names = [...COMMANDS.keys()].join(", ");
-    throw new UsageError(
-      `Bad sub-command: expected one of ${names}: received ${JSON.stringify(name)}`,
-    );
+  const byOldName = name !== undefined;
+  if (name === undefined) [name = "", ...operands] = operands;
+  const command = COMMANDS.get(name) ?? await unknownCommand(name);
+  return { name, command, operands, byOldName };
+}
+
+/** Refuses what is no sub-command, and names what may be meant. */
+async function unknownCommand(name: string): Promise<never> {
+  const { closest } = await import("./closest.ts");
+  const names = [...COMMANDS.keys()];
+  const meant = closest(name, names);
+  throw new UsageError(
+    `Bad sub-command: expected one of ${names.join(", ")}: received ${JSON.stringify(name)}` +
+      (meant === undefined ? "" : `; did you mean ${meant}?`),
+  );
+}
+
+/** What follows a sub-command. */
+interface Operands {
+  readonly services: readonly string[];
+  readonly words: readonly string[];
+  readonly weight?: number;
+}
+
+/** Tells the services from what else follows a sub-command. */
+async function operandsOf(
+  { name, command: { takes }, operands, byOldName }: Chosen,
+  line: CommandLine,
+): Promise<Operands> {
+  const [first, second] = operands;
+  switch (takes) {
+    case "services and a weight":
+      if (second === undefined) {
+        throw new UsageError(
+          `${name} needs the name of a service, and a weight from 0 to ${FULL_WEIGHT}`,
+        );
+      }
+      return {
+        services: operands.slice(0, -1),
+        words: [],
+        weight: wholeNumber("weight", operands.at(-1)!, 0, FULL_WEIGHT),
+      };
+    case "services":
+    case "any services": {
+      // The older tools want one; and where a port is given, it must be some service's.
+      const needsOne = takes === "services" || byOldName || line.one("service-port") !== undefined;
+      if (needsOne && first === undefined) {
+        throw new UsageError(`${name} needs the name of a service`);
+      }
+      return { services: operands, words: [] };
+    }
+    case "nothing":
+      if (first !== undefined) throw new UsageError(`${name} takes no service: ${first}`);
+      return { services: [], words: [] };
+    case "a command":
+      if (first !== undefined && !COMMANDS.has(first)) await unknownCommand(first);
+      break;
+    case "a shell":
+      if (!["bash", "zsh", "fish"].includes(first ?? "")) {
+        throw new UsageError(
+          `Bad shell: expected one of bash, zsh, fish: received ${JSON.stringify(first ?? "")}`,
+        );
+      }
   }
-  let weight;
-  if (command.takesWeight && services.length > 1) {
-    weight = wholeNumber("weight", services.at(-1)!, 0, FULL_WEIGHT);
-    services = services.slice(0, -1);
-  } else if (command.takesWeight) {
-    throw new UsageError(`${name} needs the name of a service, and a weight from 0 to 100`);
+  if (second !== undefined) throw new UsageError(`Unexpected argument: ${second}`);
+  return { services: [], words: operands };
+}
+
+/** Refuses flags that are of no use to a sub-command, unless the older tools took them all the same. */
+function refuseUseless({ name, command }: Chosen, line: CommandLine): void {
+  for (const flag of Object.keys(FLAGS) as FlagName[]) {
+    const { everywhere }: ToldFlag = FLAGS[flag];
+    const isGiven = line.has(flag) || line.all(flag).length > 0;
+    if (isGiven && !everywhere && !command.flags.includes(flag)) {
+      throw new UsageError(`${name} takes no --${flag}`);
+    }
   }
-  if (command.takesServices && services.length === 0) {
-    throw new UsageError(`${name} needs the name of a service`);
-  }
-  if (!command.takesServices && services.length > 0) {
-    throw new UsageError(`${name} takes no service: ${services[0]}`);
-  }
-  return { command, services, weight };
 }
 
 function subjects(line: CommandLine, services: readonly string[]): Subject[] {
@@ -164,41 +151,107 @@ function subjects(line: CommandLine, services: readonly string[]): Subject[] {
 }
 
 function expirationOf(line: CommandLine): number | null {
-  const text = line.one("expiration");
-  if (text === undefined || /^inf(inity)?$/i.test(text)) return null;
-  const seconds = text.trim() === "" ? NaN : Number(text);
+  const [at, after, until] = [line.one("expiration"), line.one("for"), line.one("until")];
+  if ([at, after, until].filter((text) => text !== undefined).length > 1) {
+    throw new UsageError("Only one of -e, --for and --until can tell when a downtime ends");
+  }
+  const now = Date.now() / 1000;
+  if (after !== undefined) return now + parseDuration("--for", after);
+  if (until !== undefined) return parseTime("--until", until, now);
+  if (at === undefined || /^inf(inity)?$/i.test(at)) return null;
+  const seconds = at.trim() === "" ? NaN : Number(at);
   if (isTime(seconds)) return seconds;
-  throw new UsageError(`Bad -e: expected a time in unix seconds: received ${JSON.stringify(text)}`);
+  throw new UsageError(`Bad -e: expected a time in unix seconds: received ${JSON.stringify(at)}`);
+}
+
+/** What stands in a file that a flag names. */
+function contentOf(flag: FlagName, path: string): string {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch (error) {
+    throw new UsageError(`Cannot read --${flag} ${path}: ${explained(error)}`);
+  }
 }
 
 function tokenIn(path: string | undefined): string | null {
   if (path === undefined) return null;
-  let token;
-  try {
-    token = Deno.readTextFileSync(path).trim();
-  } catch (error) {
-    throw new UsageError(`Cannot read --token-file ${path}: ${explained(error)}`);
-  }
+  const token = contentOf("token-file", path).trim();
   // It goes into a header, which a line feed would end.
   if (/^[\x21-\x7e]+$/.test(token)) return token;
   throw new UsageError(`Bad --token-file ${path}: expected one word: found something else`);
 }
 
-function contextOf(
-  line: CommandLine,
-  { services, weight }: Chosen,
-): CommandContext {
+function authoritiesIn(path: string | undefined): string | null {
+  if (path === undefined) return null;
+  const pem = contentOf("ca-file", path);
+  if (pem.includes("-----BEGIN CERTIFICATE-----")) return pem;
+  throw new UsageError(`Bad --ca-file ${path}: expected certificates in PEM: found something else`);
+}
+
+async function daemonsOf(line: CommandLine): Promise<DaemonUrl[]> {
+  const given = line.all("daemon").map((text) => parseDaemonUrl("--daemon", text));
+  for (const path of line.all("daemon-file")) {
+    const content = path === "-"
+      ? await new Response(Deno.stdin.readable).text()
+      : contentOf("daemon-file", path);
+    const lines = content.split("\n").map((text) => text.split("#")[0]!.trim());
+    const named = lines.filter((text) => text !== "");
+    if (named.length === 0) {
+      throw new UsageError(`Bad --daemon-file ${path}: expected a URL a line: found none`);
+    }
+    given.push(...named.map((text) => parseDaemonUrl(`--daemon-file ${path}`, text)));
+  }
+  if (given.length > 0) {
+    for (const [flag, short] of [["service-host", "-H"], ["port", "-p"]] as const) {
+      if (line.one(flag) !== undefined) {
+        throw new UsageError(`${short} is not for daemons that are named by --daemon`);
+      }
+    }
+  }
+  return [...new Map(given.map((url) => [url.shown, url])).values()];
+}
+
+/** What wait waits for. */
+function wantedOf({ name }: Chosen, line: CommandLine): "up" | "down" {
+  const [up, down] = [line.has("up"), line.has("down")];
+  if (name === "wait" && up === down) {
+    throw new UsageError("wait needs either --up or --down: what to wait for");
+  }
+  return up ? "up" : "down";
+}
+
+async function contextOf(asked: Chosen, line: CommandLine): Promise<CommandContext> {
+  refuseUseless(asked, line);
+  const { services, words, weight } = await operandsOf(asked, line);
+  const timeout = line.one("timeout");
+  const token = tokenIn(line.one("token-file"));
   return {
     subjects: subjects(line, services),
     store: new SpoolStore(line.one("spool-root") ?? DEFAULT_SPOOL_ROOT),
     daemon: new LocalDaemon(
-      wholeNumber("-p", line.one("port") ?? "3333", 1, 65535),
-      tokenIn(line.one("token-file")),
+      wholeNumber("-p", line.one("port") ?? String(DEFAULT_PORT), 1, 65535),
+      token,
     ),
     reason: line.one("reason") || undefined,
     expiration: expirationOf(line),
     weight,
+    wanted: wantedOf(asked, line),
+    timeout: timeout === undefined ? null : parseDuration("--timeout", timeout),
+    json: line.has("json"),
+    daemons: await daemonsOf(line),
+    trust: { token, authorities: authoritiesIn(line.one("ca-file")) },
+    words,
   };
+}
+
+/** The help that is asked for: on the sub-command that is named, or on hactl. */
+async function helpText(line: CommandLine, calledAs: string): Promise<string> {
+  const { helpOn, usage } = await import("./help.ts");
+  const isGeneral = line.operands.length === 0 && line.one("action") === undefined &&
+    !OLD_NAMES.has(calledAs);
+  if (isGeneral) return usage();
+  const { name, command } = await chosen(line, calledAs);
+  return helpOn(name, command);
 }
 
 /**
@@ -212,11 +265,11 @@ export async function main(args: readonly string[], calledAs = "hactl"): Promise
   let run;
   try {
     const line = parseFlags(args, FLAGS);
-    if (line.has("help")) return say(USAGE);
+    if (line.has("help")) return say(await helpText(line, calledAs));
     if (line.has("version")) return say(`hactl ${VERSION}`);
-    const meant = chosen(line, calledAs);
-    const context = contextOf(line, meant);
-    run = () => meant.command.run(context);
+    const asked = await chosen(line, calledAs);
+    const context = await contextOf(asked, line);
+    run = async () => await (await asked.command.load())(context);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     tell(`${error.message} (hactl --help tells more)`);

@@ -1,11 +1,14 @@
 import { recordName } from "../src/spool/names.ts";
-import { isExpired, type SpoolRecord } from "../src/spool/record.ts";
+import { isExpired, type Mode, type SpoolRecord } from "../src/spool/record.ts";
 import { type CommandContext, explained, tell } from "./command.ts";
 import { awaitDaemon } from "./daemon.ts";
 import { reasonOf } from "./reason.ts";
+import { changeOf, downtimeOf, toldDown } from "./told.ts";
 
 /** A way to mark services. */
 export interface Marking {
+  /** What it makes of them. */
+  readonly mode: Mode;
   /** What is done to the record of a name, in words. */
   readonly what: (name: string) => string;
   /** Does it. */
@@ -19,15 +22,22 @@ export interface Marking {
  * @param marking How.
  * @returns 0, or 1 if nobody says why, the spool cannot be written or the daemon does not follow.
  */
-export async function mark(context: CommandContext, { what, write }: Marking): Promise<number> {
-  const { subjects, store, expiration } = context;
+export async function mark(context: CommandContext, marking: Marking): Promise<number> {
+  const { mode, what, write } = marking;
+  const { subjects, store, expiration, daemons, json } = context;
   const reason = await reasonOf(context);
   if (reason === undefined) return 1;
+  if (daemons.length > 0) {
+    const { markAll } = await import("./fleet_changes.ts");
+    return await markAll(context, mode, reason, what);
+  }
+  const services = [];
   for (const subject of subjects) {
     const name = recordName(subject);
     try {
       store.create();
       const record = await write(name, reason);
+      services.push(changeOf(toldDown(downtimeOf(name, record))));
       if (isExpired(record, Date.now() / 1000)) {
         tell(`${name} counts as up: its expiration ${expiration} is in the past`);
       }
@@ -36,5 +46,6 @@ export async function mark(context: CommandContext, { what, write }: Marking): P
       return 1;
     }
   }
+  if (json) console.log(JSON.stringify({ services }));
   return await awaitDaemon(context) ? 0 : 1;
 }

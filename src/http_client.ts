@@ -80,6 +80,7 @@ export async function get(
  * @param path As for {@linkcode get}.
  * @param headers As for {@linkcode get}.
  * @param maxBodyBytes As for {@linkcode get}.
+ * @param form What to send by `POST`, as a form; null to send `GET`.
  * @returns As {@linkcode get}.
  * @throws {Error} As {@linkcode get}.
  */
@@ -89,8 +90,9 @@ export async function exchange(
   path: string,
   headers: readonly Header[],
   maxBodyBytes: number = MAX_BODY_BYTES,
+  form: URLSearchParams | null = null,
 ): Promise<HttpAnswer> {
-  await connection.write(requestHead(host, path, headers));
+  await connection.write(requestOf(host, path, headers, form));
   const reader = new BufferedReader(connection);
   for (;;) {
     const head = await readHead(reader);
@@ -102,13 +104,25 @@ export async function exchange(
   }
 }
 
-function requestHead(host: string, path: string, headers: readonly Header[]): Uint8Array {
+function requestOf(
+  host: string,
+  path: string,
+  headers: readonly Header[],
+  form: URLSearchParams | null,
+): Uint8Array {
   let fields = "";
   if (!headers.some(([name]) => name.toLowerCase() === "host")) fields += `Host: ${host}\r\n`;
   for (const [name, value] of headers) fields += `${name}: ${value}\r\n`;
-  fields += "Connection: close\r\n\r\n";
+  fields += "Connection: close\r\n";
+  // A form is spelled in ASCII.
+  const body = form === null ? "" : form.toString();
+  if (form !== null) {
+    fields += "Content-Type: application/x-www-form-urlencoded\r\n";
+    fields += `Content-Length: ${body.length}\r\n`;
+  }
+  fields += `\r\n${body}`;
   // A path comes from Deno.serve decoded as UTF-8, header values come as Latin-1.
-  const line = new TextEncoder().encode(`GET ${path} HTTP/1.1\r\n`);
+  const line = new TextEncoder().encode(`${form === null ? "GET" : "POST"} ${path} HTTP/1.1\r\n`);
   const bytes = new Uint8Array(line.length + fields.length);
   bytes.set(line);
   for (let i = 0; i < fields.length; i++) bytes[line.length + i] = fields.charCodeAt(i);

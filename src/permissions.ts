@@ -264,7 +264,10 @@ export function hactlGrants(spoolRoot: string = DEFAULT_SPOOL_ROOT): Grant[] {
       why: "read what is marked down, and whose names are no reason for it",
     },
     { flag: `--allow-write=${spoolRoot}`, why: "mark up and down" },
-    { flag: "--allow-net=127.0.0.1", why: "ask this host's daemon what it says" },
+    {
+      flag: "--allow-net",
+      why: "ask this host's daemon what it says, and those that `--daemon` names",
+    },
     { flag: "--allow-env=SUDO_USER,SSH_USER", why: "who gives no reason is the reason" },
     { flag: "--allow-sys=uid,gid,userInfo", why: "the same, where neither variable is set" },
   ];
@@ -426,5 +429,15 @@ export const HACTL_FEATURE_GRANTS: readonly (Grant & { readonly feature: string 
     feature: "`--token-file FILE`",
     flag: "--allow-read=FILE",
     why: "read what to show a daemon that asks for a token",
+  },
+  {
+    feature: "`--daemon-file FILE`",
+    flag: "--allow-read=FILE",
+    why: "read which daemons to speak to; the standard input (`-`) takes no permission",
+  },
+  {
+    feature: "`--ca-file FILE`",
+    flag: "--allow-read=FILE",
+    why: "read who is trusted to say which daemon is which",
   },
 ];

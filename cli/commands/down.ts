@@ -9,6 +9,7 @@ import { mark } from "../mark.ts";
 export async function down(context: CommandContext): Promise<number> {
   const { store, expiration } = context;
   return await mark(context, {
+    mode: "down",
     what: (name) => `mark ${name} down`,
     write: (name, reason) => store.markDown(name, reason, expiration),
   });

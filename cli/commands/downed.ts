@@ -1,25 +1,33 @@
-import { isExpired } from "../../src/spool/record.ts";
-import { type CommandContext, explained, recordLine, subjectOf, tell } from "../command.ts";
+import { type CommandContext, explained, recordLine, tell } from "../command.ts";
+import { downtimesIn } from "../downtimes.ts";
 
 /**
  * Tells of everything that is marked down, or as draining.
  *
  * @returns 0, or 1 if the spool cannot be read.
  */
-export async function downed({ store }: CommandContext): Promise<number> {
+export async function downed(context: CommandContext): Promise<number> {
+  const { store, daemons, json } = context;
+  if (daemons.length > 0) return await downedOnAll(context);
   try {
-    const lines = [];
-    const now = Date.now() / 1000;
-    const stored = [...store.readAll()].sort(([one], [other]) => one < other ? -1 : 1);
-    for (const [name, { record }] of stored) {
-      if (isExpired(record, now)) await store.removeExpired(name).catch(() => {});
-      else lines.push(recordLine(subjectOf(name), record));
+    const downtimes = await downtimesIn(store);
+    if (json) console.log(JSON.stringify({ downtimes }));
+    else if (downtimes.length > 0) {
+      console.log(downtimes.map((downtime) => recordLine(downtime, downtime)).join("\n"));
     }
-    if (lines.length > 0) console.log(lines.join("\n"));
     return 0;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return 0;
     tell(`cannot read spool ${store.root}: ${explained(error)}`);
     return 1;
   }
+}
+
+async function downedOnAll(context: CommandContext): Promise<number> {
+  const { reportAll } = await import("../fleet.ts");
+  const { inForceOf } = await import("../answers.ts");
+  return await reportAll(context, async (daemon, signal) => {
+    const { downtimes } = inForceOf(await daemon.ask("/status/downtimes", null, signal));
+    const lines = downtimes.map((downtime) => recordLine(downtime, downtime));
+    return { lines, json: { downtimes }, isWell: true };
+  });
 }

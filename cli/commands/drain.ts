@@ -9,6 +9,7 @@ import { mark } from "../mark.ts";
 export async function drain(context: CommandContext): Promise<number> {
   const { store, expiration } = context;
   return await mark(context, {
+    mode: "drain",
     what: (name) => `drain ${name}`,
     write: (name, reason) => store.markDraining(name, reason, expiration),
   });

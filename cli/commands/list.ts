@@ -1,31 +1,41 @@
-import type { LastAnswer } from "../../src/stats.ts";
+import type { LastAnswer, RecentService } from "../../src/stats.ts";
 import { type CommandContext, explained, tell } from "../command.ts";
-
-/** How long the daemon may take to answer, in milliseconds. */
-const PATIENCE_MS = 3000;
-
-/** What `/recent` tells. */
-interface Recent {
-  readonly seen_services: readonly (readonly [service: string, last: LastAnswer | null])[];
-}
+import { askRecent } from "../daemon.ts";
 
 /**
  * Tells which services the daemon was asked about lately, and what it answered.
  *
  * @returns 0, or 1 if the daemon does not tell.
  */
-export async function list({ daemon }: CommandContext): Promise<number> {
+export async function list(context: CommandContext): Promise<number> {
+  const { daemon, daemons, json } = context;
+  if (daemons.length > 0) return await listOfAll(context);
   try {
-    const { status, body } = await daemon.ask("/recent", [], AbortSignal.timeout(PATIENCE_MS));
-    if (status !== 200) throw new Error(`expected status 200: received ${status}`);
-    for (const [service, last] of (JSON.parse(body) as Recent).seen_services) {
-      console.log(`${service} last_response=${spaced(last)}`);
-    }
+    const recent = await askRecent(daemon);
+    if (json) console.log(JSON.stringify(jsonOf(recent)));
+    else for (const service of recent) console.log(lineOf(service));
     return 0;
   } catch (error) {
     tell(`cannot ask the daemon on port ${daemon.port}: ${explained(error)}`);
     return 1;
   }
+}
+
+async function listOfAll(context: CommandContext): Promise<number> {
+  const { reportAll } = await import("../fleet.ts");
+  const { recentOf } = await import("../answers.ts");
+  return await reportAll(context, async (daemon, signal) => {
+    const recent = recentOf(await daemon.ask("/recent", null, signal));
+    return { lines: recent.map(lineOf), json: jsonOf(recent), isWell: true };
+  });
+}
+
+function jsonOf(recent: readonly RecentService[]): Record<string, unknown> {
+  return { services: recent.map(([service, last]) => ({ service, last })) };
+}
+
+function lineOf([service, last]: RecentService): string {
+  return `${service} last_response=${spaced(last)}`;
 }
 
 /** As the other hachecks print it. */

@@ -1,48 +1,57 @@
-import { ALL, recordName, type Subject } from "../../src/spool/names.ts";
-import { isExpired, type SpoolRecord } from "../../src/spool/record.ts";
+import { recordName, type Subject, weightName } from "../../src/spool/names.ts";
+import { isExpired } from "../../src/spool/record.ts";
 import type { SpoolStore } from "../../src/spool/store.ts";
-import { type CommandContext, explained, recordLine, tell, upLine } from "../command.ts";
+import { type CommandContext, explained, tell } from "../command.ts";
+import { downtimeOf, inWords, lineOf, type Told, toldDown, toldUp, widerThan } from "../told.ts";
 
 /**
- * Tells which services are marked down, or as draining, themselves.
+ * Tells which services are marked down, or as draining, themselves, or of everything.
  *
- * @returns 0 if none is, else 1.
+ * @returns 0 if nothing that is told of is, else 1.
  */
-export async function status({ subjects, store }: CommandContext): Promise<number> {
+export async function status(context: CommandContext): Promise<number> {
+  const { subjects, store, daemons, json } = context;
+  if (daemons.length > 0 || subjects.length === 0) {
+    return await (await import("../overview.ts")).overview(context);
+  }
   let code = 0;
+  const services = [];
   for (const subject of subjects) {
+    const name = recordName(subject);
     try {
-      const record = await recordOf(recordName(subject), store);
-      console.log(record === undefined ? upLine(subject) : recordLine(subject, record));
-      if (record !== undefined) code = 1;
-      else await tellOfWider(subject, store);
+      const told = await toldOf(subject, store, json);
+      if (json) services.push(told);
+      else console.log(lineOf(told));
+      if (told.state !== "up") code = 1;
+      // Scripts read of the very thing they name; a human wants to know what else keeps it down.
+      if (told.kept_out_by !== null && !json) {
+        tell(`${told.service} is not in service all the same: ${inWords(told.kept_out_by)}`);
+      }
     } catch (error) {
-      tell(`cannot tell of ${recordName(subject)}: ${explained(error)}`);
+      tell(`cannot tell of ${name}: ${explained(error)}`);
       code = 1;
     }
   }
+  if (json) console.log(JSON.stringify({ services }));
   return code;
 }
 
-/** The record in force; one whose time is over is removed if that can be. */
-async function recordOf(name: string, store: SpoolStore): Promise<SpoolRecord | undefined> {
-  const record = store.read(name)?.record;
-  if (record === undefined || !isExpired(record, Date.now() / 1000)) return record;
-  await store.removeExpired(name).catch(() => {});
-  return undefined;
+/** Reads what is asked for, and no more. */
+async function toldOf(subject: Subject, store: SpoolStore, withWeight: boolean): Promise<Told> {
+  const name = recordName(subject);
+  const stored = store.read(name)?.record;
+  const record = inForce(stored);
+  const weight = withWeight
+    ? inForce(store.readWeight(weightName(subject))?.record)?.weight ?? null
+    : null;
+  if (record !== undefined) return toldDown(downtimeOf(name, record), { weight });
+  if (stored !== undefined) await store.removeExpired(name).catch(() => {});
+  const kept_out_by = widerThan(subject, (name) => inForce(store.read(name)?.record)?.mode);
+  return toldUp(subject, { kept_out_by, weight });
 }
 
-/** Scripts read of the very thing they name; a human wants to know what else keeps it down. */
-async function tellOfWider({ service, port }: Subject, store: SpoolStore): Promise<void> {
-  const wider = [];
-  if (service !== ALL) wider.push(ALL);
-  if (port !== 0) wider.push(service);
-  for (const name of wider) {
-    const record = await recordOf(name, store);
-    if (record !== undefined) {
-      const how = record.mode === "drain" ? "is draining" : "is marked down";
-      tell(`${service} is not in service all the same: ${name} ${how}`);
-      return;
-    }
-  }
+function inForce<T extends { readonly expiration: number | null }>(
+  record: T | undefined,
+): T | undefined {
+  return record === undefined || isExpired(record, Date.now() / 1000) ? undefined : record;
 }

@@ -1,6 +1,7 @@
 import { recordName } from "../../src/spool/names.ts";
 import { type CommandContext, explained, tell } from "../command.ts";
 import { awaitDaemon } from "../daemon.ts";
+import { changeOf, toldUp } from "../told.ts";
 
 /**
  * Marks services up.
@@ -8,7 +9,11 @@ import { awaitDaemon } from "../daemon.ts";
  * @returns 0, or 1 if the spool cannot be written or the daemon does not follow.
  */
 export async function up(context: CommandContext): Promise<number> {
-  for (const subject of context.subjects) {
+  const { subjects, daemons, json } = context;
+  if (daemons.length > 0) {
+    return await (await import("../fleet_changes.ts")).markUpOnAll(context);
+  }
+  for (const subject of subjects) {
     const name = recordName(subject);
     try {
       await context.store.markUp(name);
@@ -16,6 +21,9 @@ export async function up(context: CommandContext): Promise<number> {
       tell(`cannot mark ${name} up: ${explained(error)}`);
       return 1;
     }
+  }
+  if (json) {
+    console.log(JSON.stringify({ services: subjects.map((subject) => changeOf(toldUp(subject))) }));
   }
   return await awaitDaemon(context) ? 0 : 1;
 }

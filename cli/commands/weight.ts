@@ -10,19 +10,25 @@ import { reasonOf } from "../reason.ts";
  * @returns 0, or 1 if nobody says why, the spool cannot be written or the daemon does not follow.
  */
 export async function weight(context: CommandContext): Promise<number> {
-  const { subjects, store, expiration, weight = FULL_WEIGHT } = context;
+  const { subjects, store, expiration, weight = FULL_WEIGHT, daemons, json } = context;
   const reason = weight === FULL_WEIGHT ? "" : await reasonOf(context);
   if (reason === undefined) return 1;
+  if (daemons.length > 0) {
+    return await (await import("../fleet_changes.ts")).weighAll(context, weight, reason);
+  }
+  const weights = [];
   for (const subject of subjects) {
     const name = recordName(subject);
     const file = weightName(subject);
     try {
       if (weight === FULL_WEIGHT) {
         await store.removeWeight(file);
+        weights.push({ name, ...subject, weight, reason, expiration: null, creation: null });
         continue;
       }
       store.create();
       const record = await store.setWeight(file, weight, reason, expiration);
+      weights.push({ name, ...subject, ...record });
       if (isExpired(record, Date.now() / 1000)) {
         tell(`${name} does not have that weight: its expiration ${expiration} is in the past`);
       }
@@ -31,5 +37,6 @@ export async function weight(context: CommandContext): Promise<number> {
       return 1;
     }
   }
+  if (json) console.log(JSON.stringify({ weights }));
   return await awaitWeight(context) ? 0 : 1;
 }

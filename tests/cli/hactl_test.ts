@@ -1,4 +1,5 @@
 import { main } from "../../cli/hactl.ts";
+import { COMMANDS as COMMAND_TABLE, FLAGS } from "../../cli/table.ts";
 import { flagsOf, hactlGrants } from "../../src/permissions.ts";
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
@@ -660,13 +661,22 @@ Deno.test("the old tools' -a does what the sub-commands do, whatever the name", 
 
 const SERVICE = 'expected at most 200 letters, digits, ".", "_" and "-", not beginning with a dot';
 const PORT = "expected a number from 1 to 65535";
-const COMMANDS = "expected one of up, down, drain, weight, status, downed, list";
+const COMMANDS =
+  "expected one of up, down, drain, weight, status, downed, list, watch, wait, completions, help";
+const DURATION = "expected weeks, days, hours, minutes or seconds such as 30m, 1h30m or 2d";
 const ACTIONS = "expected one of up, down, status, list, status_downed";
 
 const WRONG_USAGE: readonly [args: string[], message: string][] = [
   [[], `Bad sub-command: ${COMMANDS}: received ""`],
   [["web"], `Bad sub-command: ${COMMANDS}: received "web"`],
-  [["Down", "web"], `Bad sub-command: ${COMMANDS}: received "Down"`],
+  [["Down", "web"], `Bad sub-command: ${COMMANDS}: received "Down"; did you mean down?`],
+  [["donw", "web"], `Bad sub-command: ${COMMANDS}: received "donw"; did you mean down?`],
+  [["staus"], `Bad sub-command: ${COMMANDS}: received "staus"; did you mean status?`],
+  [["help", "dwon"], `Bad sub-command: ${COMMANDS}: received "dwon"; did you mean down?`],
+  [["lst", "--help"], `Bad sub-command: ${COMMANDS}: received "lst"; did you mean list?`],
+  [["help", "down", "up"], "Unexpected argument: up"],
+  [["completions"], 'Bad shell: expected one of bash, zsh, fish: received ""'],
+  [["completions", "tcsh"], 'Bad shell: expected one of bash, zsh, fish: received "tcsh"'],
   [["constructor"], `Bad sub-command: ${COMMANDS}: received "constructor"`],
   [["down"], "down needs the name of a service"],
   [["up"], "up needs the name of a service"],
@@ -680,7 +690,51 @@ const WRONG_USAGE: readonly [args: string[], message: string][] = [
   ]),
   [["weight", "web", "-1"], "Unknown flag: -1"],
   [["-a", "drain", "web"], `Bad -a: ${ACTIONS}: received "drain"`],
-  [["status"], "status needs the name of a service"],
+  [["status", "-P", "80"], "status needs the name of a service"],
+  [["status", "-H", "10.1.1.1"], "-H needs -P: which port of that host"],
+  [["wait"], "wait needs the name of a service"],
+  [["wait", "web"], "wait needs either --up or --down: what to wait for"],
+  [["wait", "web", "--up", "--down"], "wait needs either --up or --down: what to wait for"],
+  [["wait", "web", "--up", "--timeout", "5"], `Bad --timeout: ${DURATION}: received "5"`],
+  [["up", "web", "--for", "30m"], "up takes no --for"],
+  [["status", "--until", "08:00"], "status takes no --until"],
+  [["down", "web", "--up"], "down takes no --up"],
+  [["watch", "--json"], "watch takes no --json"],
+  [["down", "web", "--for", "soon"], `Bad --for: ${DURATION}: received "soon"`],
+  [
+    ["down", "web", "--until", "2020-01-01"],
+    'Bad --until: expected a time to come: received "2020-01-01", which is over',
+  ],
+  ...[["-e", "4000000000", "--for", "30m"], ["--for", "30m", "--until", "08:00"], [
+    ...["-e", "4000000000"],
+    ...["--until", "08:00"],
+  ]].map((ends): [string[], string] => [
+    ["down", "web", ...ends],
+    "Only one of -e, --for and --until can tell when a downtime ends",
+  ]),
+  ...[
+    "web1:3333",
+    "ftp://web1",
+    "http://",
+    "http://web1/x",
+    "http://a b",
+    "http://web1:0",
+    "http://[::g]",
+  ]
+    .map((url): [string[], string] => [
+      ["status", "--daemon", url],
+      `Bad --daemon: expected http://HOST[:PORT] or https://HOST[:PORT]: received ${
+        JSON.stringify(url)
+      }`,
+    ]),
+  [
+    ["down", "web", "-P", "80", "-H", "10.1.1.1", "--daemon", "http://web1"],
+    "-H is not for daemons that are named by --daemon",
+  ],
+  [
+    ["status", "-p", "3334", "--daemon", "http://web1"],
+    "-p is not for daemons that are named by --daemon",
+  ],
   [["down", "-r", "maint"], "down needs the name of a service"],
   [["downed", "web"], "downed takes no service: web"],
   [["list", "web"], "list takes no service: web"],
@@ -762,22 +816,32 @@ Deno.test("hactl that is told wrongly ends with 2 before it looks at anything", 
   }
 });
 
-Deno.test("hactl --help and --version are all that is asked for", async () => {
+Deno.test("hactl --version is all that is asked for", async () => {
   assertEquals(await inProcess(["--version", "down"]), { ...SILENT, stdout: `hactl ${VERSION}\n` });
-  for (
-    const [args, calledAs] of [[["--help"], "hactl"], [["-h", "down", "web"], "hadown"]] as const
-  ) {
-    const { code, stdout, stderr } = await inProcess(args, calledAs);
+});
+
+Deno.test("hactl tells of every sub-command and flag, and of each sub-command with examples", async () => {
+  const help = async (...args: string[]) => {
+    const { code, stdout, stderr } = await inProcess(args);
     assertEquals([code, stderr], [0, ""]);
-    for (
-      const line of [
-        "hactl up|down|drain|status SERVICE...",
-        "hactl weight SERVICE... PERCENT",
-        "hactl downed\n",
-        "hactl list [-p DAEMON_PORT]\n",
-      ]
-    ) {
-      assertStringIncludes(stdout, line);
-    }
+    return stdout;
+  };
+  const usage = await help("--help");
+  assertEquals(await help("help"), usage);
+  for (const name of COMMAND_TABLE.keys()) assertMatch(usage, new RegExp(`^  ${name}\\b`, "m"));
+  for (const name of Object.keys(FLAGS)) assertMatch(usage, new RegExp(` --${name}\\b`));
+  for (const line of usage.split("\n")) assert(line.length <= 80, line);
+
+  for (const [name, { flags, examples }] of COMMAND_TABLE) {
+    const text = await help("help", name);
+    assertEquals(await help(name, "--help"), text);
+    assertEquals(await help("-h", name, "web"), text);
+    assert(text.startsWith(`hactl ${name}`), text);
+    for (const flag of flags) assertMatch(text, new RegExp(` --${flag}\\b`));
+    assert(examples.length > 0, name);
+    for (const [line, what] of examples) assertStringIncludes(text, `  ${line}\n      ${what}\n`);
+    for (const line of text.split("\n")) assert(line.length <= 80, line);
   }
+  assertEquals((await inProcess(["--help"], "hadown")).stdout, await help("help", "down"));
+  assertEquals((await inProcess(["-a", "list", "-h"])).stdout, await help("help", "list"));
 });

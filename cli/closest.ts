@@ -1,0 +1,33 @@
+import { levenshteinDistance as untyped } from "@std/text/levenshtein-distance";
+
+const levenshteinDistance: (one: string, other: string) => number = untyped;
+
+/** How many letters may be wrong, of those that are there. */
+const MAX_WRONG = 2;
+
+/**
+ * What somebody may have meant who has mistyped it.
+ *
+ * @param typed What was typed.
+ * @param known What there is.
+ * @returns The one that is nearest; undefined if none is near.
+ *
+ * @example
+ * ```ts
+ * import { closest } from "./closest.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(closest("donw", ["up", "down"]), "down");
+ * assertEquals(closest("web", ["up", "down"]), undefined);
+ * ```
+ */
+export function closest(typed: string, known: readonly string[]): string | undefined {
+  const word = typed.toLowerCase();
+  let nearest: string | undefined;
+  let least = Math.min(MAX_WRONG, Math.ceil(word.length / 2)) + 1;
+  for (const one of known) {
+    const distance = levenshteinDistance(word, one);
+    if (distance < least) [nearest, least] = [one, distance];
+  }
+  return nearest;
+}

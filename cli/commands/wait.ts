@@ -1,0 +1,116 @@
+import { LOCAL_ADDRESS } from "../../src/addresses.ts";
+import type { Header } from "../../src/check.ts";
+import type { HttpAnswer } from "../../src/http_client.ts";
+import { recordName, type Subject } from "../../src/spool/names.ts";
+import { type CommandContext, explained, shown, tell } from "../command.ts";
+import { RemoteDaemon } from "../remote_daemon.ts";
+
+/** How long a daemon may take for one answer, in milliseconds. */
+const PATIENCE_MS = 5000;
+
+/** How long it is left alone between two questions, in milliseconds: this host's, and one elsewhere. */
+const ASK_EVERY_MS = { here: 50, elsewhere: 1000 } as const;
+
+/** Why the others are not waited for. */
+const REFUSED = "a daemon does not let hactl ask";
+
+/** Asks one daemon what it says of something. */
+type Ask = (subject: Subject, signal: AbortSignal) => Promise<HttpAnswer>;
+
+/** A daemon to wait for. */
+interface Waited {
+  /** How it is named in what the operator is told. */
+  readonly name: string;
+  readonly ask: Ask;
+  readonly pause: number;
+}
+
+/**
+ * Waits until services are up, or down, by what the daemons say of the spool.
+ *
+ * @returns 0 once all of them are, 1 if they are not in time or a daemon does not let hactl ask.
+ */
+export async function wait(context: CommandContext): Promise<number> {
+  const { subjects, timeout } = context;
+  const giveUp = new AbortController();
+  const timer = timeout === null ? undefined : setTimeout(() => giveUp.abort(), timeout * 1000);
+  try {
+    const all = daemonsOf(context).flatMap((daemon) =>
+      subjects.map((subject) => waitFor(subject, daemon, context, giveUp))
+    );
+    return (await Promise.all(all)).every((isReached) => isReached) ? 0 : 1;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function daemonsOf({ daemon, daemons, trust }: CommandContext): Waited[] {
+  if (daemons.length > 0) {
+    return daemons.map((url) => {
+      const remote = new RemoteDaemon(url, trust);
+      const ask: Ask = (subject, signal) => remote.ask(pathOf(subject), null, signal);
+      return { name: remote.url, ask, pause: ASK_EVERY_MS.elsewhere };
+    });
+  }
+  const ask: Ask = (subject, signal) => {
+    const headers: Header[] = subject.host === LOCAL_ADDRESS
+      ? []
+      : [["X-Nerve-Check-IP", subject.host]];
+    return daemon.ask(pathOf(subject), headers, signal);
+  };
+  return [{ name: `the daemon on port ${daemon.port}`, ask, pause: ASK_EVERY_MS.here }];
+}
+
+function pathOf({ service, port }: Subject): string {
+  return `/status/spool/${service}/${port}`;
+}
+
+async function waitFor(
+  subject: Subject,
+  { name, ask, pause }: Waited,
+  { wanted, timeout }: CommandContext,
+  giveUp: AbortController,
+): Promise<boolean> {
+  const { signal } = giveUp;
+  let last = "it has not answered";
+  while (!signal.aborted) {
+    try {
+      const { status, body } = await ask(
+        subject,
+        AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]),
+      );
+      if (status === 401 || status === 403) {
+        if (!signal.aborted) tell(`${name} does not let hactl ask: ${shown(status, body)}`);
+        giveUp.abort(REFUSED);
+        return false;
+      }
+      const state = stateOf(status, body);
+      if (state === wanted) return true;
+      last = state === null ? `it answers ${shown(status, body)}` : `it is ${state}`;
+    } catch (error) {
+      if (!signal.aborted) last = explained(error);
+    }
+    await rest(pause, signal);
+  }
+  if (signal.reason === REFUSED) return false;
+  tell(`${recordName(subject)} is not ${wanted} after ${timeout} s by ${name}: ${last}`);
+  return false;
+}
+
+/** Whatever state the line names, it is not that of a service that is up. */
+function stateOf(status: number, body: string): "up" | "down" | null {
+  if (status === 200) return "up";
+  return /^Service \S+ in \S+ state\b/.test(body) ? "down" : null;
+}
+
+function rest(pause: number, giveUp: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      giveUp.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, pause);
+    giveUp.addEventListener("abort", end);
+  });
+}

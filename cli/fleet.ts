@@ -1,0 +1,96 @@
+/**
+ * Many daemons, asked at once.
+ *
+ * @module
+ */
+
+import { pooledMap as pooledMapUntyped } from "@std/async/pool";
+import { type CommandContext, explained, tell } from "./command.ts";
+import { RemoteDaemon } from "./remote_daemon.ts";
+
+const pooledMap: <T, R>(
+  limit: number,
+  items: Iterable<T>,
+  map: (item: T) => Promise<R>,
+) => AsyncIterable<R> = pooledMapUntyped;
+
+/** How many are asked at once. Each takes a descriptor, of which a shell gives 1,024. */
+const MAX_AT_ONCE = 256;
+
+/** How long each may take, in milliseconds. */
+const PATIENCE_MS = 5000;
+
+/** What became of one of them. */
+export type Outcome<T> =
+  | { readonly url: string; readonly error: null; readonly answer: T }
+  | { readonly url: string; readonly error: string };
+
+/**
+ * Asks all daemons that are named, each for so long as it may take.
+ *
+ * @param context Who they are.
+ * @param ask Asks one.
+ * @returns What became of each, in the order in which they are named.
+ */
+export function askAll<T>(
+  { daemons, trust }: CommandContext,
+  ask: (daemon: RemoteDaemon, signal: AbortSignal) => Promise<T>,
+): AsyncIterable<Outcome<T>> {
+  return pooledMap(MAX_AT_ONCE, daemons, async (url): Promise<Outcome<T>> => {
+    const signal = AbortSignal.timeout(PATIENCE_MS);
+    try {
+      const answer = await ask(new RemoteDaemon(url, trust), signal);
+      return { url: url.shown, error: null, answer };
+    } catch (error) {
+      const why = signal.aborted
+        ? `it did not answer within ${PATIENCE_MS / 1000} seconds`
+        : explained(error);
+      return { url: url.shown, error: why };
+    }
+  });
+}
+
+/** What is printed of a daemon's answer. */
+export interface Report {
+  /** Lines for scripts. Its URL is put before each. */
+  readonly lines: readonly string[];
+  /** What the JSON holds of it. */
+  readonly json: Readonly<Record<string, unknown>>;
+  /** Whether it is as it should be. */
+  readonly isWell: boolean;
+}
+
+/**
+ * Asks all daemons that are named, and prints what they answer.
+ *
+ * @param context Who they are, and how to print.
+ * @param ask Asks one, and says what is to be printed of its answer.
+ * @returns 0 if all is well, 1 if something is not or a daemon did not answer as it should.
+ */
+export async function reportAll(
+  context: CommandContext,
+  ask: (daemon: RemoteDaemon, signal: AbortSignal) => Promise<Report>,
+): Promise<number> {
+  const { daemons, json } = context;
+  const all = [];
+  let failed = 0;
+  let isWell = true;
+  for await (const outcome of askAll(context, ask)) {
+    const { url, error } = outcome;
+    if (error !== null) {
+      failed++;
+      tell(`${url}: ${error}`);
+      all.push({ url, error });
+      continue;
+    }
+    const { answer } = outcome;
+    isWell &&= answer.isWell;
+    all.push({ url, error, ...answer.json });
+    if (!json && answer.lines.length > 0) {
+      console.log(answer.lines.map((line) => `${url}\t${line}`).join("\n"));
+    }
+  }
+  if (json) console.log(JSON.stringify({ daemons: all }));
+  if (failed > 0 && daemons.length > 1) tell(`${failed} of ${daemons.length} daemons failed`);
+  return failed === 0 && isWell ? 0 : 1;
+}
