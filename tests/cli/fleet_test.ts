@@ -1,0 +1,250 @@
+import { flagsOf, hactlGrants } from "../../src/permissions.ts";
+import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
+import { Daemon, hactl, type Result, TempFolder } from "../programs.ts";
+import { Authority, CERTIFICATE_PROGRAMS } from "../servers/certificates.ts";
+import { asked, ClosedPort, FaultyServer, saying, silent } from "../servers/faulty.ts";
+import { serverTest } from "../servers/mod.ts";
+
+const CHANGEABLE = "allow_remote_spool_changes: true\n";
+const TOKEN = "0123456789abcdef";
+
+/** A spool of its own, which nothing that is said to daemons elsewhere may touch. */
+class Operator implements Disposable {
+  readonly #folder = new TempFolder();
+
+  /** Runs the installed hactl. */
+  hactl(args: readonly string[], files: readonly string[] = []): Promise<Result> {
+    const more = files.length === 0 ? [] : [`--allow-read=${files.join()}`];
+    return hactl(this.#folder.path, args, {}, more);
+  }
+
+  /** Writes a file. */
+  write(name: string, content: string): string {
+    return this.#folder.write(name, content);
+  }
+
+  get names(): string[] {
+    return [...Deno.readDirSync(this.#folder.path)].map(({ name }) => name);
+  }
+
+  [Symbol.dispose](): void {
+    this.#folder[Symbol.dispose]();
+  }
+}
+
+/** A daemon that lets everybody change its spool. */
+function changeable(config = "", ports: readonly number[] = []): Promise<Daemon> {
+  const args = ports.flatMap((port) => ["-p", String(port)]);
+  return Daemon.start({
+    config: `${CHANGEABLE}${config}`,
+    allGrants: (spool) => [
+      "--no-prompt",
+      `--allow-read=${spool}`,
+      `--allow-write=${spool}`,
+      "--allow-net",
+    ],
+    args,
+  });
+}
+
+const lines = (text: string) => text.trimEnd().split("\n");
+
+Deno.test("hactl marks services on all daemons that are named, and says which have done so", async () => {
+  using operator = new Operator();
+  await using one = await changeable();
+  await using other = await changeable();
+  await using locked = await Daemon.start();
+  using closed = await ClosedPort.open();
+  const urls = [one.port, other.port].map((port) => `http://127.0.0.1:${port}`);
+  const [first, second] = urls as [string, string];
+  const both = ["--daemon", first, "--daemon", `${second}/`, "--daemon", first];
+
+  const down = ["down", "web", "db", "-P", "80", "-r", "wörk & more", "-e", "4000000000.5"];
+  assertEquals(await operator.hactl([...down, ...both]), {
+    code: 0,
+    stdout: `${first}\tOK\n${second}\tOK\n`,
+    stderr: "",
+  });
+  for (const daemon of [one, other]) {
+    const { status, body } = await daemon.get("/spool/db/80");
+    assertEquals(status, 503);
+    assertStringIncludes(body, " until 4000000000.500000: wörk & more");
+  }
+  const refusing = `http://localhost:${locked.port}`;
+  const gone = `http://127.0.0.1:${closed.port}`;
+  const all = [...both, "--daemon", refusing, "--daemon", gone];
+  assertEquals(await operator.hactl(["up", "web", "db", "-P", "80", ...all]), {
+    code: 1,
+    stdout: `${first}\tOK\n${second}\tOK\n`,
+    stderr:
+      `hactl: ${refusing}: cannot mark web:80 up: 403 remote spool changes are not enabled\n` +
+      `hactl: ${gone}: Connection refused (os error 111)\n` +
+      "hactl: 2 of 4 daemons failed\n",
+  });
+  for (const daemon of [one, other]) assertEquals((await daemon.get("/spool/db/80")).status, 200);
+  assertEquals(operator.names, []);
+
+  const { code, stdout } = await operator.hactl(["down", "web", "--json", ...all]);
+  assertEquals(code, 1);
+  const { daemons } = JSON.parse(stdout);
+  const service = {
+    ...{ name: "web", service: "web", port: 0, host: "127.0.0.1", state: "down" },
+    // Without a reason it is who asks, not who runs the daemon.
+    ...{ reason: "operator", expiration: null, creation: null, kept_down_by: null, last: null },
+  };
+  assertEquals(daemons, [
+    { url: first, error: null, services: [service] },
+    { url: second, error: null, services: [service] },
+    { url: refusing, error: "cannot mark web down: 403 remote spool changes are not enabled" },
+    { url: gone, error: "Connection refused (os error 111)" },
+  ]);
+});
+
+Deno.test("hactl lists what each of the daemons was asked", async () => {
+  using operator = new Operator();
+  await using one = await Daemon.start();
+  await using other = await Daemon.start();
+  await one.get("/spool/web/0");
+  const file = operator.write(
+    "hosts",
+    `# the balancers\nhttp://127.0.0.1:${one.port} # the first\n\n http://127.0.0.1:${other.port}\n`,
+  );
+  const { code, stdout, stderr } = await operator.hactl(["list", "--daemon-file", file]);
+  assertEquals([code, stderr, lines(stdout).length], [0, "", 1]);
+  assertStringIncludes(
+    stdout,
+    `http://127.0.0.1:${one.port}\tweb last_response={"code": 200, "remote_ip": "127.0.0.1", "ts": `,
+  );
+});
+
+Deno.test("the token is shown to the daemons that want one, and to no others", async () => {
+  using operator = new Operator();
+  await using wanting = await changeable(`remote_spool_token: "${TOKEN}"\n`);
+  const heard: (string | null)[] = [];
+  await using other = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
+    heard.push(request.headers.get("authorization"));
+    return new Response("");
+  });
+  const token = operator.write(".token", TOKEN);
+  const to = [wanting.port, other.addr.port]
+    .flatMap((port) => ["--daemon", `http://127.0.0.1:${port}`]);
+  const down = (...args: string[]) => operator.hactl(["down", "web", ...to, ...args]);
+  assertEquals((await down("--token-file", token)).code, 0);
+  assertEquals((await wanting.get("/spool/web/0")).status, 503);
+  assertEquals(heard, [null]);
+  const { code, stderr } = await down();
+  assertEquals(code, 1);
+  assertStringIncludes(stderr, `:${wanting.port}: cannot mark web down: 401 Unauthorized\n`);
+});
+
+serverTest(
+  "a daemon that is named by https is spoken to if its certificate proves who it is",
+  CERTIFICATE_PROGRAMS,
+  async () => {
+    using operator = new Operator();
+    using folder = new TempFolder();
+    const authority = await Authority.create(folder, "authority");
+    const other = await Authority.create(folder, "other");
+    const { certificate, key } = await authority.issue("web1", { for: "DNS:localhost" });
+    const received: string[] = [];
+    await using server = Deno.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      onListen() {},
+      cert: Deno.readTextFileSync(certificate),
+      key: Deno.readTextFileSync(key),
+    }, async (request) => {
+      received.push(await request.text());
+      return new Response("");
+    });
+    const { port } = server.addr;
+    const up = async (host: string, ...args: string[]) => {
+      const url = `https://${host}:${port}`;
+      const files = args.filter((arg) => arg.startsWith("/"));
+      const { code, stderr } = await operator.hactl(["up", "web", "--daemon", url, ...args], files);
+      return { code, why: stderr.replace(`hactl: ${url}: `, "").trimEnd() };
+    };
+    assertEquals(await up("localhost", "--ca-file", authority.certificate), { code: 0, why: "" });
+    assertEquals(received, ["status=up"]);
+    for (
+      const [host, args, why] of [
+        ["127.0.0.1", ["--ca-file", authority.certificate], "the certificate is not for 127.0.0.1"],
+        ["localhost", ["--ca-file", other.certificate], "the certificate's issuer is unknown"],
+        ["localhost", [], "invalid peer certificate: UnknownIssuer"],
+      ] as const
+    ) {
+      const { code, why: told } = await up(host, ...args);
+      assertEquals(code, 1);
+      assertStringIncludes(told, why);
+    }
+    assertEquals(received.length, 1, "nothing is said to who may be somebody else");
+  },
+);
+
+Deno.test("what answers as no hacheck does is named, and nothing it says is believed", async () => {
+  using operator = new Operator();
+  const http = (status: string, body: string) =>
+    asked(saying(`HTTP/1.1 ${status}\r\n\r\n${body}`, (socket) => socket.end()));
+  const record = {
+    ...{ name: "web", service: "web", port: 0, host: "127.0.0.1", mode: "down" },
+    ...{ reason: "x", expiration: null, creation: null },
+  };
+  const cases = [
+    [saying("SSH-2.0-OpenSSH_9.2\r\n\r\n", (socket) => socket.end()), "the answer is not HTTP/1"],
+    [http("200 OK", "<html>"), "it answers no JSON: is it a hacheck?"],
+    [http("200 OK", "{}"), "it answers what no hacheck does: "],
+    [http("200 OK", '{"downtimes": null}'), "it answers what no hacheck does: "],
+    [
+      http("200 OK", JSON.stringify({ downtimes: [{ ...record, name: "\x1b[31m" }] })),
+      "it answers what no hacheck does: ",
+    ],
+    [
+      http("200 OK", JSON.stringify({ downtimes: [{ ...record, reason: 5 }] })),
+      "it answers what no hacheck does: ",
+    ],
+    [http("500 No", "a\x1b[31mb\nc"), "expected status 200: received 500 a [31mb c\n"],
+    [http("404 No", ""), "its hacheck is older than this hactl"],
+    [silent, "it did not answer within 5 seconds"],
+  ] as const;
+  const servers = await Promise.all(cases.map(([behaviour]) => FaultyServer.start(behaviour)));
+  try {
+    const urls = servers.map(({ port }) => `http://127.0.0.1:${port}`);
+    const to = urls.flatMap((url) => ["--daemon", url]);
+    for (const command of [["status"], ["status", "web"], ["downed"]]) {
+      const { code, stdout, stderr } = await operator.hactl([...command, ...to]);
+      assertEquals([code, stdout], [1, ""]);
+      for (const [i, [, why]] of cases.entries()) {
+        assertStringIncludes(stderr, `hactl: ${urls[i]}: `);
+        assertStringIncludes(stderr, why);
+      }
+      assertStringIncludes(stderr, `hactl: ${cases.length} of ${cases.length} daemons failed\n`);
+    }
+  } finally {
+    await Promise.all(servers.map((server) => server[Symbol.asyncDispose]()));
+  }
+});
+
+Deno.test("hactl that may only speak to this host says so of every other", async () => {
+  using operator = new Operator();
+  using folder = new TempFolder();
+  await using daemon = await changeable();
+  const grants = flagsOf(hactlGrants(folder.path)).map((flag) =>
+    flag === "--allow-net" ? `--allow-net=127.0.0.1:${daemon.port}` : flag
+  );
+  assert(grants.some((flag) => flag.startsWith("--allow-net=")));
+  const program = new URL("../../cli/hactl.ts", import.meta.url).pathname;
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["run", ...grants, program, "down", "web", "-r", "x"],
+      ...["--daemon", `http://127.0.0.1:${daemon.port}`, "--daemon", "http://192.0.2.1"],
+    ],
+    env: { NO_COLOR: "1" },
+  }).output();
+  const decoder = new TextDecoder();
+  assertEquals([code, decoder.decode(stdout)], [1, `http://127.0.0.1:${daemon.port}\tOK\n`]);
+  assertStringIncludes(
+    decoder.decode(stderr),
+    'hactl: http://192.0.2.1: Requires net access to "192.0.2.1:3333"',
+  );
+  assertEquals(operator.names, []);
+});

@@ -1,0 +1,114 @@
+import { assert, assertEquals } from "../assert.ts";
+import { Daemon, type DaemonOptions, hactl, type Result, TempFolder } from "../programs.ts";
+import { type Behaviour, FaultyServer, saying, told } from "../servers/faulty.ts";
+import { until } from "../servers/mod.ts";
+
+/** How many ports each of five daemons has: 200 to ask in all. */
+const PORTS = 40;
+
+/** A daemon on so many ports. */
+async function manyPorts(options: DaemonOptions): Promise<{ daemon: Daemon; urls: string[] }> {
+  const args = Array.from({ length: PORTS }, () => ["-p", "0"]).flat();
+  const daemon = await Daemon.start({ ...options, args });
+  const ports = () => [...daemon.log.matchAll(/listens on \S+ port (\d+)/g)];
+  await until("it listens on all ports", () => ports().length === PORTS);
+  return { daemon, urls: ports().map(([, port]) => `http://127.0.0.1:${port}`) };
+}
+
+const CHANGEABLE: DaemonOptions = {
+  config: "allow_remote_spool_changes: true\n",
+  allGrants: (spool) => [
+    ...["--no-prompt", "--allow-net", `--allow-read=${spool}`, `--allow-write=${spool}`],
+  ],
+};
+
+/** Runs the installed hactl on many daemons. */
+async function onAll(urls: readonly string[], ...args: string[]): Promise<Result> {
+  using folder = new TempFolder();
+  const file = folder.write("hosts", urls.join("\n"));
+  const more = [`--allow-read=${file}`];
+  return await hactl(folder.path, [...args, "--daemon-file", file], {}, more);
+}
+
+const lines = (text: string) => text === "" ? [] : text.trimEnd().split("\n");
+
+Deno.test("hactl asks 200 daemons at once, and names those that fail", async () => {
+  const well = await manyPorts(CHANGEABLE);
+  await using _well = well.daemon;
+  const other = await manyPorts(CHANGEABLE);
+  await using _other = other.daemon;
+  const refusing = await manyPorts({});
+  await using _refusing = refusing.daemon;
+  const hanging = await manyPorts({});
+  await using _hanging = hanging.daemon;
+  const stopped = await manyPorts({});
+  await using _stopped = stopped.daemon;
+  hanging.daemon.kill("SIGSTOP");
+  stopped.daemon.kill("SIGKILL");
+  await stopped.daemon.ended();
+
+  const groups = [well, refusing, hanging, other, stopped];
+  const all = groups.flatMap(({ urls }) => urls);
+  const errors = (refusal: string | null) => [
+    ...refusal === null ? [] : refusing.urls.map((url) => `hactl: ${url}: ${refusal}`),
+    ...hanging.urls.map((url) => `hactl: ${url}: it did not answer within 5 seconds`),
+    ...stopped.urls.map((url) => `hactl: ${url}: Connection refused (os error 111)`),
+    `hactl: ${refusal === null ? 80 : 120} of 200 daemons failed`,
+  ];
+  const wellOnes = [...well.urls, ...other.urls];
+
+  const down = await onAll(all, "down", "web", "-r", "maint");
+  assertEquals(lines(down.stdout), wellOnes.map((url) => `${url}\tOK`));
+  assertEquals(
+    lines(down.stderr),
+    errors("cannot mark web down: 403 remote spool changes are not enabled"),
+  );
+  assertEquals(down.code, 1);
+
+  const status = await onAll(all, "status", "web");
+  assertEquals(
+    lines(status.stdout),
+    [well, refusing, other].flatMap(({ urls }, i) =>
+      urls.map((url) => `${url}\t${i === 1 ? "UP\tweb" : "DOWN\tinf\tweb\tmaint"}`)
+    ),
+  );
+  assertEquals(lines(status.stderr), errors(null));
+  assertEquals(status.code, 1);
+
+  // The exit code tells of daemons that fail, and of services that are down.
+  const downed = await onAll(wellOnes, "status", "web");
+  assertEquals([downed.code, downed.stderr], [1, ""]);
+  const up = await onAll(wellOnes, "up", "web");
+  assertEquals([up.code, lines(up.stdout).length, up.stderr], [0, 80, ""]);
+  const upped = await onAll(wellOnes, "status", "web");
+  assertEquals([upped.code, upped.stderr], [0, ""]);
+  assertEquals(lines(upped.stdout), wellOnes.map((url) => `${url}\tUP\tweb`));
+  const one = await onAll([...wellOnes, stopped.urls[0]!], "status", "web");
+  assertEquals([one.code, lines(one.stdout).length], [1, 80]);
+});
+
+Deno.test("hactl has asked all of 200 daemons before the first has answered", async () => {
+  const count = 200;
+  let arrived = 0;
+  const waiting: (() => void)[] = [];
+  const answer = saying("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", (socket) => socket.end());
+  // Nobody answers until everybody has been asked.
+  const behaviour: Behaviour = told((socket) => {
+    waiting.push(() => answer(socket));
+    if (++arrived === count) { for (const go of waiting) go(); }
+  });
+  const servers = await Promise.all(
+    Array.from({ length: count }, () => FaultyServer.start(behaviour)),
+  );
+  try {
+    const urls = servers.map(({ port }) => `http://127.0.0.1:${port}`);
+    assertEquals(await onAll(urls, "up", "web"), {
+      code: 0,
+      stdout: urls.map((url) => `${url}\tOK\n`).join(""),
+      stderr: "",
+    });
+    assert(servers.every(({ accepted }) => accepted === 1), "each is asked once");
+  } finally {
+    await Promise.all(servers.map((server) => server[Symbol.asyncDispose]()));
+  }
+});
