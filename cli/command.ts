@@ -27,7 +27,7 @@ export interface CommandContext {
   readonly weight: number | undefined;
   /** What to wait for. */
   readonly wanted: "up" | "down";
-  /** For how many seconds to wait; null for ever. */
+  /** For how many seconds to wait, in all or for each daemon that is named; null if nobody said. */
   readonly timeout: number | null;
   /** Whether to print JSON. */
   readonly json: boolean;

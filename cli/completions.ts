@@ -181,9 +181,10 @@ function fish(): string {
     if (offers !== null) rules.push(`-a ${quoted(`(${fishOffers(OFFERS[offers])})`)}`);
     if (takes === "a shell") rules.push(`-a ${quoted([...SHELLS.keys()].join(" "))}`);
     if (takes === "a command") rules.push(`-a ${quoted([...COMMANDS.keys()].join(" "))}`);
+    if (old.has(name)) lines.push(`complete -c ${old.get(name)} -f`);
     for (const rule of rules) {
       lines.push(`complete -c hactl -n '__fish_seen_subcommand_from ${name}' ${rule}`);
-      if (old.has(name)) lines.push(`complete -c ${old.get(name)} -f ${rule}`);
+      if (old.has(name)) lines.push(`complete -c ${old.get(name)} ${rule}`);
     }
   }
   return `${lines.join("\n")}\n`;

@@ -17,8 +17,8 @@ const pooledMap: <T, R>(
 /** How many are asked at once. Each takes a descriptor, of which a shell gives 1,024. */
 const MAX_AT_ONCE = 256;
 
-/** How long each may take, in milliseconds. */
-const PATIENCE_MS = 5000;
+/** How long each may take unless told otherwise, in seconds. */
+const DEFAULT_PATIENCE = 5;
 
 /** What became of one of them. */
 export type Outcome<T> =
@@ -33,17 +33,18 @@ export type Outcome<T> =
  * @returns What became of each, in the order in which they are named.
  */
 export function askAll<T>(
-  { daemons, trust }: CommandContext,
+  { daemons, trust, timeout }: CommandContext,
   ask: (daemon: RemoteDaemon, signal: AbortSignal) => Promise<T>,
 ): AsyncIterable<Outcome<T>> {
+  const patience = timeout ?? DEFAULT_PATIENCE;
   return pooledMap(MAX_AT_ONCE, daemons, async (url): Promise<Outcome<T>> => {
-    const signal = AbortSignal.timeout(PATIENCE_MS);
+    const signal = AbortSignal.timeout(patience * 1000);
     try {
       const answer = await ask(new RemoteDaemon(url, trust), signal);
       return { url: url.shown, error: null, answer };
     } catch (error) {
       const why = signal.aborted
-        ? `it did not answer within ${PATIENCE_MS / 1000} seconds`
+        ? `it did not answer within ${patience} seconds`
         : explained(error);
       return { url: url.shown, error: why };
     }

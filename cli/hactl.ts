@@ -188,7 +188,7 @@ function authoritiesIn(path: string | undefined): string | null {
   throw new UsageError(`Bad --ca-file ${path}: expected certificates in PEM: found something else`);
 }
 
-async function daemonsOf(line: CommandLine): Promise<DaemonUrl[]> {
+async function daemonsOf({ name }: Chosen, line: CommandLine): Promise<DaemonUrl[]> {
   const given = line.all("daemon").map((text) => parseDaemonUrl("--daemon", text));
   for (const path of line.all("daemon-file")) {
     const content = path === "-"
@@ -201,7 +201,11 @@ async function daemonsOf(line: CommandLine): Promise<DaemonUrl[]> {
     }
     given.push(...named.map((text) => parseDaemonUrl(`--daemon-file ${path}`, text)));
   }
-  if (given.length > 0) {
+  if (given.length === 0) {
+    for (const flag of name === "wait" ? ["ca-file"] : ["ca-file", "timeout"]) {
+      if (line.one(flag) !== undefined) throw new UsageError(`--${flag} needs --daemon`);
+    }
+  } else {
     for (const [flag, short] of [["service-host", "-H"], ["port", "-p"]] as const) {
       if (line.one(flag) !== undefined) {
         throw new UsageError(`${short} is not for daemons that are named by --daemon`);
@@ -238,7 +242,7 @@ async function contextOf(asked: Chosen, line: CommandLine): Promise<CommandConte
     wanted: wantedOf(asked, line),
     timeout: timeout === undefined ? null : parseDuration("--timeout", timeout),
     json: line.has("json"),
-    daemons: await daemonsOf(line),
+    daemons: await daemonsOf(asked, line),
     trust: { token, authorities: authoritiesIn(line.one("ca-file")) },
     words,
   };

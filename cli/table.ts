@@ -41,7 +41,6 @@ export const FLAGS = {
   until: flag("TIME", "end it then: 2026-12-01T08:00, 2026-12-01T08:00Z, 2026-12-01 or 08:00"),
   up: flag(null, "wait until all are up"),
   down: flag(null, "wait until all are down"),
-  timeout: flag("DURATION", "give up after so long (default never)"),
   json: flag(null, "print JSON"),
   daemon: flag(
     "URL",
@@ -52,6 +51,10 @@ export const FLAGS = {
     ...flag("FILE", 'ask those in this file, a URL a line, # comments ("-": standard input)'),
     values: "files",
   },
+  timeout: flag(
+    "DURATION",
+    "give up after so long: wait as a whole (default never), else each daemon that is named (default 5s)",
+  ),
   "ca-file": {
     ...flag("FILE", "trust those who are in this file (PEM) and no others for https"),
     values: "files",
@@ -103,6 +106,7 @@ export interface SubCommand {
 const WHERE: readonly FlagName[] = [
   "daemon",
   "daemon-file",
+  "timeout",
   "ca-file",
   "token-file",
   "port",
@@ -240,7 +244,7 @@ export const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubComm
     says: "wait until the daemon says that services are up, or down",
     takes: "services",
     offers: "what is known",
-    flags: [...WHICH, "up", "down", "timeout", ...WHERE],
+    flags: [...WHICH, "up", "down", ...WHERE],
     more: [
       "Asks what the daemon says of the spool, by whatever keeps the service down: down is what is " +
       "marked down or draining, itself or by all; up is everything else. The service itself is not " +

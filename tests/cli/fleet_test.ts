@@ -90,7 +90,7 @@ Deno.test("hactl marks services on all daemons that are named, and says which ha
   const service = {
     ...{ name: "web", service: "web", port: 0, host: "127.0.0.1", state: "down" },
     // Without a reason it is who asks, not who runs the daemon.
-    ...{ reason: "operator", expiration: null, creation: null, kept_down_by: null, last: null },
+    ...{ reason: "operator", expiration: null, creation: null },
   };
   assertEquals(daemons, [
     { url: first, error: null, services: [service] },
@@ -98,6 +98,74 @@ Deno.test("hactl marks services on all daemons that are named, and says which ha
     { url: refusing, error: "cannot mark web down: 403 remote spool changes are not enabled" },
     { url: gone, error: "Connection refused (os error 111)" },
   ]);
+});
+
+Deno.test("hactl tells what daemons say as it tells what the spool says, with their URLs", async () => {
+  using operator = new Operator();
+  await using one = await changeable();
+  await using other = await Daemon.start();
+  const [first, second] = [one.port, other.port].map((port) => `http://127.0.0.1:${port}`);
+  const to = ["--daemon", first!, "--daemon", second!];
+  for (const args of [["drain", "web", "-r", "deploy"], ["weight", "db", "50", "-r", "canary"]]) {
+    const { code, stdout } = await operator.hactl([...args, "--daemon", first!]);
+    assertEquals([code, stdout], [0, `${first}\tOK\n`]);
+  }
+  assertEquals((await one.get("/spool/web/0")).status, 404);
+  assertEquals((await one.get("/status/weight/db/0")).body, "50");
+  Deno.writeTextFileSync(`${other.spool}/all`, '{"expiration": 4000000000}');
+  await one.get("/spool/api/0");
+
+  assertEquals(await operator.hactl(["downed", ...to]), {
+    code: 0,
+    stdout: `${first}\tDRAIN\tinf\tweb\tdeploy\n${second}\tDOWN\t4000000000.000000\tall\t\n`,
+    stderr: "",
+  });
+  assertEquals(await operator.hactl(["status", "web", "db", ...to]), {
+    code: 1,
+    stdout: `${first}\tDRAIN\tinf\tweb\tdeploy\n${first}\tUP\tdb\n` +
+      `${second}\tUP\tweb\n${second}\tUP\tdb\n`,
+    stderr: "",
+  });
+  assertEquals(
+    (await operator.hactl(["status", ...to])).stdout,
+    `${first}\tDRAIN\tinf\tweb\tdeploy
+${first}\tUP\tapi
+${first}\tUP\tdb
+${second}\tDOWN\t4000000000.000000\tall\t
+`,
+  );
+  const { daemons } = JSON.parse((await operator.hactl(["status", "db", "--json", ...to])).stdout);
+  const up = {
+    ...{ name: "db", service: "db", port: 0, host: "127.0.0.1", state: "up" },
+    ...{ reason: null, expiration: null, creation: null, kept_out_by: null, last: null },
+  };
+  assertEquals(daemons, [
+    { url: first, error: null, services: [{ ...up, weight: 50 }] },
+    {
+      url: second,
+      error: null,
+      services: [{ ...up, weight: null, kept_out_by: { name: "all", state: "down" } }],
+    },
+  ]);
+  assertEquals((await operator.hactl(["weight", "db", "100", "--daemon", first!])).code, 0);
+  assertEquals((await one.get("/status/weight/db/0")).body, "100");
+});
+
+Deno.test("hactl waits for all daemons that are named", async () => {
+  using operator = new Operator();
+  await using one = await changeable();
+  await using other = await changeable();
+  const [first, second] = [one.port, other.port].map((port) => `http://127.0.0.1:${port}`);
+  const to = ["--daemon", first!, "--daemon", second!];
+  const wait = () => operator.hactl(["wait", "web", "--down", "--timeout", "3s", ...to]);
+  assertEquals((await operator.hactl(["drain", "web", "--daemon", first!])).code, 0);
+  assertEquals(await wait(), {
+    code: 1,
+    stdout: "",
+    stderr: `hactl: web is not down after 3 s by ${second}: it is up\n`,
+  });
+  assertEquals((await operator.hactl(["down", "web", "--daemon", second!])).code, 0);
+  assertEquals(await wait(), { code: 0, stdout: "", stderr: "" });
 });
 
 Deno.test("hactl lists what each of the daemons was asked", async () => {
@@ -195,23 +263,26 @@ Deno.test("what answers as no hacheck does is named, and nothing it says is beli
     [http("200 OK", "{}"), "it answers what no hacheck does: "],
     [http("200 OK", '{"downtimes": null}'), "it answers what no hacheck does: "],
     [
-      http("200 OK", JSON.stringify({ downtimes: [{ ...record, name: "\x1b[31m" }] })),
+      http("200 OK", JSON.stringify({ downtimes: [{ ...record, name: "\x1b[31m" }], weights: [] })),
       "it answers what no hacheck does: ",
     ],
     [
-      http("200 OK", JSON.stringify({ downtimes: [{ ...record, reason: 5 }] })),
+      http("200 OK", JSON.stringify({ downtimes: [{ ...record, reason: 5 }], weights: [] })),
       "it answers what no hacheck does: ",
     ],
     [http("500 No", "a\x1b[31mb\nc"), "expected status 200: received 500 a [31mb c\n"],
     [http("404 No", ""), "its hacheck is older than this hactl"],
-    [silent, "it did not answer within 5 seconds"],
+    [silent, "it did not answer within 10 seconds"],
   ] as const;
   const servers = await Promise.all(cases.map(([behaviour]) => FaultyServer.start(behaviour)));
   try {
     const urls = servers.map(({ port }) => `http://127.0.0.1:${port}`);
     const to = urls.flatMap((url) => ["--daemon", url]);
     for (const command of [["status"], ["status", "web"], ["downed"]]) {
-      const { code, stdout, stderr } = await operator.hactl([...command, ...to]);
+      const { code, stdout, stderr } = await operator.hactl([
+        ...[...command, ...to],
+        ...["--timeout", "10s"],
+      ]);
       assertEquals([code, stdout], [1, ""]);
       for (const [i, [, why]] of cases.entries()) {
         assertStringIncludes(stderr, `hactl: ${urls[i]}: `);

@@ -699,6 +699,8 @@ const WRONG_USAGE: readonly [args: string[], message: string][] = [
   [["up", "web", "--for", "30m"], "up takes no --for"],
   [["status", "--until", "08:00"], "status takes no --until"],
   [["down", "web", "--up"], "down takes no --up"],
+  [["status", "--timeout", "5s"], "--timeout needs --daemon"],
+  [["wait", "web", "--up", "--ca-file", "/dev/null"], "--ca-file needs --daemon"],
   [["watch", "--json"], "watch takes no --json"],
   [["down", "web", "--for", "soon"], `Bad --for: ${DURATION}: received "soon"`],
   [

@@ -1,0 +1,138 @@
+import { COMMANDS, FLAGS, OLD_NAMES } from "../../cli/table.ts";
+import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
+import { hactlCommand, run, TempFolder } from "../programs.ts";
+import { serverTest } from "../servers/mod.ts";
+
+/** A folder with a hactl to run, whose spool marks web down, db on one port and on one host, and drains api. */
+async function installed(): Promise<{ folder: TempFolder; env: Record<string, string> }> {
+  const folder = new TempFolder();
+  Deno.mkdirSync(folder.file("spool"));
+  folder.write("spool/web", "maint");
+  folder.write("spool/db:8080", "maint");
+  folder.write("spool/db:10.1.1.1:8080", "maint");
+  folder.write("spool/api", '{"mode": "drain"}');
+  const line = hactlCommand(folder.file("spool"), []).slice(0, -2).map((arg) => `'${arg}'`);
+  folder.write(
+    "hactl",
+    `#!/bin/sh\nexec ${line.join(" ")} "$@" --spool-root '${folder.file("spool")}'\n`,
+  );
+  Deno.chmodSync(folder.file("hactl"), 0o755);
+  for (const shell of ["bash", "zsh", "fish"]) {
+    const { code, stdout, stderr } = await run(folder.file("hactl"), ["completions", shell]);
+    assertEquals([code, stderr], [0, ""]);
+    folder.write(`completions.${shell}`, stdout);
+  }
+  const env = { PATH: `${folder.path}:/usr/bin:/bin`, HOME: folder.path, LC_ALL: "C.UTF-8" };
+  return { folder, env };
+}
+
+/** What is typed, and what it is completed to. */
+const CASES: readonly [typed: string, completed: readonly string[]][] = [
+  ["hactl ", [...COMMANDS.keys()]],
+  ["hactl dow", ["down", "downed"]],
+  ["hactl up ", ["api", "db", "web"]],
+  ["hactl up w", ["web"]],
+  ["hactl up web --spool-root /x a", ["api"]],
+  ["hactl down ", ["all", "api", "db", "web"]],
+  ["hactl down web --un", ["--until"]],
+  ["hactl weight --fo", ["--for"]],
+  ["hactl completions ", ["bash", "fish", "zsh"]],
+  ["hactl help wa", ["wait", "watch"]],
+  ["haup ", ["api", "db", "web"]],
+  ["hadown --un", ["--until"]],
+];
+
+serverTest("bash completes hactl's command line", ["bash"], async () => {
+  const { folder, env } = await installed();
+  using _ = folder;
+  const script = `set -u; source "$1"
+read -ra COMP_WORDS <<< "$2"
+[[ $2 == *" " ]] && COMP_WORDS+=("")
+COMP_CWORD=$(( \${#COMP_WORDS[@]} - 1 ))
+_hactl "\${COMP_WORDS[0]}"
+printf '%s\\n' "\${COMPREPLY[@]}"`;
+  for (const [typed, completed] of CASES) {
+    const args = ["--norc", "-c", script, "bash", folder.file("completions.bash"), typed];
+    const { stdout, stderr } = await run("bash", args, env);
+    assertEquals(stdout.trimEnd().split("\n").sort(), completed.toSorted(), typed + stderr);
+    // compopt says so where nobody is typing.
+    assertEquals(stderr, "", typed);
+  }
+  const registered = await run(
+    "bash",
+    ["--norc", "-c", 'source "$1"; complete -p', "bash", folder.file("completions.bash")],
+    env,
+  );
+  for (const name of ["hactl", ...OLD_NAMES.keys()]) {
+    assertStringIncludes(registered.stdout, `complete -F _hactl ${name}\n`);
+  }
+});
+
+serverTest("fish completes hactl's command line", ["fish"], async () => {
+  const { folder, env } = await installed();
+  using _ = folder;
+  const script = 'source $argv[1]; complete -C "$argv[2]"';
+  for (const [typed, completed] of CASES) {
+    const args = ["--no-config", "-c", script, folder.file("completions.fish"), typed];
+    const { code, stdout, stderr } = await run("fish", args, env);
+    assertEquals([code, stderr], [0, ""]);
+    const words = stdout.trimEnd().split("\n").map((line) => line.split("\t")[0]!);
+    assertEquals(words.sort(), completed.toSorted(), typed);
+  }
+});
+
+/** What makes a zsh write what it is about to offer to a file, for nobody looks at its terminal. */
+const TELLING = `PS1=; autoload -Uz compinit; compinit -u -d "$HOME/.zcompdump"
+compadd() {
+  if [[ "\${@[1,(i)(-|--)]}" == *-(O|A|D)\\ * ]]; then builtin compadd "$@"; return; fi
+  local -a offered
+  builtin compadd -A offered "$@"
+  (( $#offered )) && print -rl -- $offered >> "$HOME/offered"
+  builtin compadd "$@"
+}
+told() { print told >> "$HOME/offered" }
+bindkey "^I" complete-word
+source "$HOME/completions.zsh"
+compprefuncs+=(before)
+before() { comppostfuncs=(told) }
+`;
+
+serverTest("zsh completes hactl's command line", ["zsh"], async () => {
+  const { folder, env } = await installed();
+  using _ = folder;
+  folder.write("telling.zsh", TELLING);
+  // A shell on a terminal, since zsh completes nowhere else, that is typed to.
+  const script = `zmodload zsh/zpty
+: > "$HOME/offered"
+zpty shell zsh -f -i
+zpty -w shell 'source "$HOME/telling.zsh"; print ready >> "$HOME/offered"'
+until [[ "$(< "$HOME/offered")" == *ready* ]]; do sleep 0.05; done
+: > "$HOME/offered"
+zpty -n -w shell "$1"$'\\t'
+until [[ "$(< "$HOME/offered")" == *told* ]]; do sleep 0.05; done
+zpty -d shell`;
+  for (const [typed, completed] of CASES) {
+    const line = ["-s", "KILL", "60", "zsh", "-f", "-c", script, "zsh", typed];
+    const { code, stderr } = await run("timeout", line, env);
+    assertEquals([code, stderr], [0, ""], typed);
+    const offered = Deno.readTextFileSync(folder.file("offered")).trimEnd().split("\n");
+    const words = new Set(offered.filter((word) => word !== "told"));
+    assertEquals([...words].sort(), completed.toSorted(), typed);
+  }
+});
+
+Deno.test("completions know every sub-command and flag", async () => {
+  const { folder } = await installed();
+  using _ = folder;
+  for (const shell of ["bash", "zsh", "fish"]) {
+    const script = Deno.readTextFileSync(folder.file(`completions.${shell}`));
+    for (const name of COMMANDS.keys()) assert(script.includes(name), `${shell}: ${name}`);
+    for (const [name, command] of COMMANDS) {
+      for (const flag of command.flags) {
+        const spelled = shell === "fish" ? `-l ${flag} ` : `--${flag}`;
+        assert(script.includes(spelled), `${shell}: ${name} --${flag}`);
+      }
+    }
+    assert(Object.keys(FLAGS).length > 0);
+  }
+});
