@@ -10,7 +10,6 @@ import { exchange, get, type HttpAnswer, HttpError } from "../src/http_client.ts
 import { SpoolIndex } from "../src/spool/index.ts";
 import { ALL, recordName, type Subject, weightName } from "../src/spool/names.ts";
 import type { SpoolStore } from "../src/spool/store.ts";
-import type { RecentService } from "../src/stats.ts";
 import { openTls } from "../src/tls_connection.ts";
 import { type CommandContext, tell } from "./command.ts";
 
@@ -83,21 +82,6 @@ export class LocalDaemon {
     const host = `${LOCAL_ADDRESS}:${this.port}`;
     return await exchange(connection, host, path, headers, MAX_ANSWER_BYTES);
   }
-}
-
-/** How long the daemon may take to tell what it was asked, in milliseconds. */
-const TELL_PATIENCE_MS = 3000;
-
-/**
- * Asks the daemon which services it was asked about lately.
- *
- * @param daemon The daemon.
- * @returns The services, each with the last answer.
- * @throws {Error} If it does not tell.
- */
-export async function askRecent(daemon: LocalDaemon): Promise<RecentService[]> {
-  const { recentOf } = await import("./answers.ts");
-  return recentOf(await daemon.ask("/recent", [], AbortSignal.timeout(TELL_PATIENCE_MS)));
 }
 
 /**

@@ -13,6 +13,7 @@ import { VERSION } from "../src/version.ts";
 import { type CommandContext, explained, tell } from "./command.ts";
 import { LocalDaemon } from "./daemon.ts";
 import { type DaemonUrl, DEFAULT_PORT, parseDaemonUrl } from "./daemon_url.ts";
+import { more } from "./more.ts";
 import {
   COMMANDS,
   type FlagName,
@@ -57,7 +58,7 @@ async function chosen(line: CommandLine, calledAs: string): Promise<Chosen> {
 
 /** Refuses what is no sub-command, and names what may be meant. */
 async function unknownCommand(name: string): Promise<never> {
-  const { closest } = await import("./closest.ts");
+  const { closest } = await more();
   const names = [...COMMANDS.keys()];
   const meant = closest(name, names);
   throw new UsageError(
@@ -250,7 +251,7 @@ async function contextOf(asked: Chosen, line: CommandLine): Promise<CommandConte
 
 /** The help that is asked for: on the sub-command that is named, or on hactl. */
 async function helpText(line: CommandLine, calledAs: string): Promise<string> {
-  const { helpOn, usage } = await import("./help.ts");
+  const { helpOn, usage } = await more();
   const isGeneral = line.operands.length === 0 && line.one("action") === undefined &&
     !OLD_NAMES.has(calledAs);
   if (isGeneral) return usage();
@@ -273,7 +274,7 @@ export async function main(args: readonly string[], calledAs = "hactl"): Promise
     if (line.has("version")) return say(`hactl ${VERSION}`);
     const asked = await chosen(line, calledAs);
     const context = await contextOf(asked, line);
-    run = async () => await (await asked.command.load())(context);
+    run = () => asked.command.run(context);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     tell(`${error.message} (hactl --help tells more)`);

@@ -2,6 +2,7 @@ import { recordName } from "../src/spool/names.ts";
 import { isExpired, type Mode, type SpoolRecord } from "../src/spool/record.ts";
 import { type CommandContext, explained, tell } from "./command.ts";
 import { awaitDaemon } from "./daemon.ts";
+import { more } from "./more.ts";
 import { reasonOf } from "./reason.ts";
 import { changeOf, downtimeOf, toldDown } from "./told.ts";
 
@@ -28,7 +29,7 @@ export async function mark(context: CommandContext, marking: Marking): Promise<n
   const reason = await reasonOf(context);
   if (reason === undefined) return 1;
   if (daemons.length > 0) {
-    const { markAll } = await import("./fleet_changes.ts");
+    const { markAll } = await more();
     return await markAll(context, mode, reason, what);
   }
   const services = [];

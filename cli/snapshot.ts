@@ -7,9 +7,9 @@
 import type { RecentService } from "../src/stats.ts";
 import { inForceOf, recentOf } from "./answers.ts";
 import { type CommandContext, explained } from "./command.ts";
-import { askRecent } from "./daemon.ts";
 import { downtimesIn, weightsIn } from "./downtimes.ts";
 import { askAll, type Outcome } from "./fleet.ts";
+import { askRecent } from "./recent.ts";
 import { type Told, toldOfAll, toldOfNamed } from "./told.ts";
 
 /** What is so on one host. */

@@ -8,6 +8,13 @@
 import type { Flag } from "../src/flags.ts";
 import { DEFAULT_SPOOL_ROOT } from "../src/spool/store.ts";
 import type { Command } from "./command.ts";
+import { down } from "./commands/down.ts";
+import { downed } from "./commands/downed.ts";
+import { drain } from "./commands/drain.ts";
+import { status } from "./commands/status.ts";
+import { up } from "./commands/up.ts";
+import { weight } from "./commands/weight.ts";
+import { more } from "./more.ts";
 
 /** A flag, and what is told of it. */
 export interface ToldFlag extends Flag {
@@ -99,8 +106,8 @@ export interface SubCommand {
   readonly more: readonly string[];
   /** What may be typed, each with what it does. */
   readonly examples: readonly (readonly [line: string, what: string])[];
-  /** Loads it. */
-  readonly load: () => Promise<Command>;
+  /** Does its work. */
+  readonly run: Command;
 }
 
 const WHERE: readonly FlagName[] = [
@@ -135,7 +142,7 @@ export const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubComm
       ["hactl up web", "Put web back into the balancers."],
       ["hactl up web -P 8080", "Lift what was marked for port 8080 alone."],
     ],
-    load: async () => (await import("./commands/up.ts")).up,
+    run: up,
   }],
   ["down", {
     says: "mark services down",
@@ -155,7 +162,7 @@ export const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubComm
         "Take web out on two other hosts.",
       ],
     ],
-    load: async () => (await import("./commands/down.ts")).down,
+    run: down,
   }],
   ["drain", {
     says: "have services finish what they have and get nothing new",
@@ -169,7 +176,7 @@ export const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubComm
     examples: [
       ["hactl drain web -r deploy", "Let web finish its downloads, and send nobody to it."],
     ],
-    load: async () => (await import("./commands/drain.ts")).drain,
+    run: drain,
   }],
   ["weight", {
     says: "give services a weight, from 0 to 100 per cent (100 takes it back)",
@@ -184,7 +191,7 @@ export const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubComm
       ["hactl weight web 50 --for 1h", "Send web half of its share for an hour."],
       ["hactl weight web 100", "Send it all of it again."],
     ],
-    load: async () => (await import("./commands/weight.ts")).weight,
+    run: weight,
   }],
   ["status", {
     says: "tell what is marked down or drains; exit 1 if anything does",
@@ -204,7 +211,7 @@ export const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubComm
         "Tell of everything on many hosts, for programs.",
       ],
     ],
-    load: async () => (await import("./commands/status.ts")).status,
+    run: status,
   }],
   ["downed", {
     says: "tell of everything that is marked down or drains",
@@ -213,7 +220,7 @@ export const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubComm
     flags: ["json", ...WHERE],
     more: [],
     examples: [["hactl downed", "Tell of everything that is marked down."]],
-    load: async () => (await import("./commands/downed.ts")).downed,
+    run: downed,
   }],
   ["list", {
     says: "tell which services hacheck was asked about lately",
@@ -222,7 +229,7 @@ export const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubComm
     flags: ["json", ...WHERE],
     more: ["Tells of the last ten minutes, with the last answer for each service."],
     examples: [["hactl list", "Tell what the balancers ask for."]],
-    load: async () => (await import("./commands/list.ts")).list,
+    run: async (context) => await (await more()).list(context),
   }],
   ["watch", {
     says: "show what is marked, and show it anew whenever that changes",
@@ -238,7 +245,7 @@ export const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubComm
       ["hactl watch", "Show everything that happens on this host."],
       ["hactl watch web --daemon-file hosts", "Show what happens to web on many hosts."],
     ],
-    load: async () => (await import("./commands/watch.ts")).watch,
+    run: async (context) => await (await more()).watch(context),
   }],
   ["wait", {
     says: "wait until the daemon says that services are up, or down",
@@ -258,7 +265,7 @@ export const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubComm
       ],
       ["hactl wait web db --up", "Wait until both are marked up."],
     ],
-    load: async () => (await import("./commands/wait.ts")).wait,
+    run: async (context) => await (await more()).wait(context),
   }],
   ["completions", {
     says: "print what completes the command line, for bash, zsh or fish",
@@ -273,7 +280,7 @@ export const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubComm
         "Complete always, in fish.",
       ],
     ],
-    load: async () => (await import("./commands/completions.ts")).completions,
+    run: async (context) => await (await more()).completions(context),
   }],
   ["help", {
     says: "print help on a sub-command",
@@ -282,7 +289,7 @@ export const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubComm
     flags: [],
     more: [],
     examples: [["hactl help down", "Tell all about down."]],
-    load: async () => (await import("./commands/help.ts")).help,
+    run: async (context) => await (await more()).help(context),
   }],
 ]);
 

@@ -9,11 +9,17 @@ import { deno } from "./_programs.ts";
  */
 const APART = { mysql2: "deno", pg: "deno", "prom-client": "browser" } as const;
 
+/**
+ * What is bundled in pieces, of which those that are seldom used are not read at each start. A program
+ * that is not keeps what it imports late in its one file, and starts the later for it.
+ */
+const IN_PIECES: readonly string[] = ["cli/hactl.ts"];
+
 /** Where programs find what was bundled, from the folder on. */
 const CODE = "src";
 
 /**
- * Bundles the programs: a file for each, with all that it needs, which starts in two thirds of the time of
+ * Bundles the programs: a file for each, or a few, with all that it needs, which starts in two thirds of the time of
  * the sources.
  *
  * @param folder The folder that is to hold them, as an absolute path. It then looks like the project's:
@@ -24,18 +30,20 @@ export async function bundle(folder: string, entries: readonly string[]): Promis
   const code = `${folder}/${CODE}`;
   const apart = Object.keys(APART) as (keyof typeof APART)[];
   const externals = apart.flatMap((name) => ["--external", name]);
+  const whole = entries.filter((entry) => !IN_PIECES.includes(entry));
   await deno(
-    [
-      "bundle",
-      "--quiet",
-      "--minify",
-      ...externals,
-      "--outdir",
-      code,
-      ...entries,
-    ],
-    `Cannot bundle ${entries.join(", ")}`,
+    ["bundle", "--quiet", "--minify", ...externals, "--outdir", code, ...whole],
+    `Cannot bundle ${whole.join(", ")}`,
   );
+  for (const entry of entries.filter((entry) => IN_PIECES.includes(entry))) {
+    const pieces = `${code}/${entry.slice(0, entry.lastIndexOf("/"))}`;
+    // Their names tell what is in them: those of what was bundled before would stay.
+    await Deno.remove(pieces, { recursive: true }).catch(() => {});
+    await deno(
+      ["bundle", "--quiet", "--minify", "--code-splitting", "--outdir", pieces, entry],
+      `Cannot bundle ${entry}`,
+    );
+  }
   for (const name of apart) {
     const entry = await Deno.makeTempFile({ suffix: ".ts" });
     await Deno.writeTextFile(entry, `export { default } from "${config.imports[name]}";\n`);

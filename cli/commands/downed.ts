@@ -1,5 +1,6 @@
 import { type CommandContext, explained, recordLine, tell } from "../command.ts";
 import { downtimesIn } from "../downtimes.ts";
+import { more } from "../more.ts";
 
 /**
  * Tells of everything that is marked down, or as draining.
@@ -8,7 +9,7 @@ import { downtimesIn } from "../downtimes.ts";
  */
 export async function downed(context: CommandContext): Promise<number> {
   const { store, daemons, json } = context;
-  if (daemons.length > 0) return await downedOnAll(context);
+  if (daemons.length > 0) return await (await more()).downedOnAll(context);
   try {
     const downtimes = await downtimesIn(store);
     if (json) console.log(JSON.stringify({ downtimes }));
@@ -20,14 +21,4 @@ export async function downed(context: CommandContext): Promise<number> {
     tell(`cannot read spool ${store.root}: ${explained(error)}`);
     return 1;
   }
-}
-
-async function downedOnAll(context: CommandContext): Promise<number> {
-  const { reportAll } = await import("../fleet.ts");
-  const { inForceOf } = await import("../answers.ts");
-  return await reportAll(context, async (daemon, signal) => {
-    const { downtimes } = inForceOf(await daemon.ask("/status/downtimes", null, signal));
-    const lines = downtimes.map((downtime) => recordLine(downtime, downtime));
-    return { lines, json: { downtimes }, isWell: true };
-  });
 }

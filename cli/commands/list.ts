@@ -1,6 +1,8 @@
 import type { LastAnswer, RecentService } from "../../src/stats.ts";
 import { type CommandContext, explained, tell } from "../command.ts";
-import { askRecent } from "../daemon.ts";
+import { recentOf } from "../answers.ts";
+import { reportAll } from "../fleet.ts";
+import { askRecent } from "../recent.ts";
 
 /**
  * Tells which services the daemon was asked about lately, and what it answered.
@@ -22,8 +24,6 @@ export async function list(context: CommandContext): Promise<number> {
 }
 
 async function listOfAll(context: CommandContext): Promise<number> {
-  const { reportAll } = await import("../fleet.ts");
-  const { recentOf } = await import("../answers.ts");
   return await reportAll(context, async (daemon, signal) => {
     const recent = recentOf(await daemon.ask("/recent", null, signal));
     return { lines: recent.map(lineOf), json: jsonOf(recent), isWell: true };

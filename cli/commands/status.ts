@@ -2,6 +2,7 @@ import { recordName, type Subject, weightName } from "../../src/spool/names.ts";
 import { isExpired } from "../../src/spool/record.ts";
 import type { SpoolStore } from "../../src/spool/store.ts";
 import { type CommandContext, explained, tell } from "../command.ts";
+import { more } from "../more.ts";
 import { downtimeOf, inWords, lineOf, type Told, toldDown, toldUp, widerThan } from "../told.ts";
 
 /**
@@ -12,7 +13,7 @@ import { downtimeOf, inWords, lineOf, type Told, toldDown, toldUp, widerThan } f
 export async function status(context: CommandContext): Promise<number> {
   const { subjects, store, daemons, json } = context;
   if (daemons.length > 0 || subjects.length === 0) {
-    return await (await import("../overview.ts")).overview(context);
+    return await (await more()).overview(context);
   }
   let code = 0;
   const services = [];

@@ -1,6 +1,7 @@
 import { recordName } from "../../src/spool/names.ts";
 import { type CommandContext, explained, tell } from "../command.ts";
 import { awaitDaemon } from "../daemon.ts";
+import { more } from "../more.ts";
 import { changeOf, toldUp } from "../told.ts";
 
 /**
@@ -11,7 +12,7 @@ import { changeOf, toldUp } from "../told.ts";
 export async function up(context: CommandContext): Promise<number> {
   const { subjects, daemons, json } = context;
   if (daemons.length > 0) {
-    return await (await import("../fleet_changes.ts")).markUpOnAll(context);
+    return await (await more()).markUpOnAll(context);
   }
   for (const subject of subjects) {
     const name = recordName(subject);

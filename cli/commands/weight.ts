@@ -2,6 +2,7 @@ import { recordName, weightName } from "../../src/spool/names.ts";
 import { FULL_WEIGHT, isExpired } from "../../src/spool/record.ts";
 import { type CommandContext, explained, tell } from "../command.ts";
 import { awaitWeight } from "../daemon.ts";
+import { more } from "../more.ts";
 import { reasonOf } from "../reason.ts";
 
 /**
@@ -14,7 +15,7 @@ export async function weight(context: CommandContext): Promise<number> {
   const reason = weight === FULL_WEIGHT ? "" : await reasonOf(context);
   if (reason === undefined) return 1;
   if (daemons.length > 0) {
-    return await (await import("../fleet_changes.ts")).weighAll(context, weight, reason);
+    return await (await more()).weighAll(context, weight, reason);
   }
   const weights = [];
   for (const subject of subjects) {

@@ -33,6 +33,24 @@ Deno.test("what is installed without compiling runs under its names", async () =
   });
 });
 
+Deno.test("what hactl does for people is there where it is installed, in a piece of its own", async () => {
+  using folder = new TempFolder();
+  await install(folder.path);
+  await install(folder.path);
+  const pieces = [...Deno.readDirSync(folder.file("lib/hacheck/src/cli"))].map(({ name }) => name);
+  assertEquals(pieces.length, 3, pieces.join());
+
+  Deno.symlinkSync(Deno.execPath(), folder.file("bin/deno"));
+  const env = { PATH: `${folder.file("bin")}:/usr/bin:/bin`, NO_COLOR: "1" };
+  const hactl = (...args: string[]) => run(folder.file("bin/hactl"), args, env);
+  const help = await hactl("help", "down");
+  assertEquals([help.code, help.stderr], [0, ""]);
+  assertMatch(help.stdout, /^hactl down SERVICE\.\.\. /);
+  const remote = await hactl("status", "--daemon", "http://127.0.0.1:1");
+  assertEquals([remote.code, remote.stdout], [1, ""]);
+  assertMatch(remote.stderr, /^hactl: http:\/\/127\.0\.0\.1:1: Connection refused/);
+});
+
 Deno.test("what is installed starts Deno's Node layer no sooner than it is needed", async () => {
   using folder = new TempFolder();
   await install(folder.path);

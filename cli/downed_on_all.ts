@@ -1,0 +1,17 @@
+import { inForceOf } from "./answers.ts";
+import { type CommandContext, recordLine } from "./command.ts";
+import { reportAll } from "./fleet.ts";
+
+/**
+ * Tells of everything that is marked down, or as draining, on the daemons that are named.
+ *
+ * @param context The daemons.
+ * @returns 0 if all tell, else 1.
+ */
+export function downedOnAll(context: CommandContext): Promise<number> {
+  return reportAll(context, async (daemon, signal) => {
+    const { downtimes } = inForceOf(await daemon.ask("/status/downtimes", null, signal));
+    const lines = downtimes.map((downtime) => recordLine(downtime, downtime));
+    return { lines, json: { downtimes }, isWell: true };
+  });
+}
