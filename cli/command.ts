@@ -93,7 +93,8 @@ export function explained(error: unknown): string {
     const flag = /--allow-\w+/.exec(error.message)?.[0] ?? "a permission";
     return `${error.message.split(",")[0]}: this hactl was installed without ${flag} for it`;
   }
-  return error instanceof Error ? error.message : String(error);
+  // It may hold words of whoever answers, such as the names in a certificate.
+  return oneLine(error instanceof Error ? error.message : String(error));
 }
 
 /** How much is shown of what a daemon says is wrong. */

@@ -4,14 +4,14 @@
  * @module
  */
 
-import { COMMANDS, type FlagName, FLAGS, OLD_NAMES, type ToldFlag } from "./table.ts";
+import { COMMANDS, type FlagName, FLAGS, OLD_NAMES, SHELLS, type ToldFlag } from "./table.ts";
 
 /** The shells, and what makes each complete hactl's command line. */
-export const SHELLS: ReadonlyMap<string, () => string> = new Map([
-  ["bash", bash],
-  ["zsh", zsh],
-  ["fish", fish],
-]);
+export const COMPLETIONS: Readonly<Record<typeof SHELLS[number], () => string>> = {
+  bash,
+  zsh,
+  fish,
+};
 
 /** The flags that every sub-command takes, of use or not. */
 const COMMON: readonly FlagName[] = ["version", "help"];
@@ -46,7 +46,7 @@ function bash(): string {
     const words = offers !== null
       ? `$(_hactl_${offers === "what is down" ? "downed" : "known"})`
       : takes === "a shell"
-      ? [...SHELLS.keys()].join(" ")
+      ? SHELLS.join(" ")
       : takes === "a command"
       ? [...COMMANDS.keys()].join(" ")
       : "";
@@ -110,7 +110,7 @@ function zsh(): string {
     });
     if (offers !== null) {
       specs.push(`'*:service:_hactl_${offers === "what is down" ? "downed" : "known"}'`);
-    } else if (takes === "a shell") specs.push(quoted(`1:shell:(${[...SHELLS.keys()].join(" ")})`));
+    } else if (takes === "a shell") specs.push(quoted(`1:shell:(${SHELLS.join(" ")})`));
     else if (takes === "a command") specs.push("'1:command:_hactl_commands'");
     return `    ${name})\n      _arguments \\\n        ${specs.join(" \\\n        ")} ;;`;
   });
@@ -179,7 +179,7 @@ function fish(): string {
   for (const [name, { flags, offers, takes }] of COMMANDS) {
     const rules = flags.map((flag) => fishFlag(flag, FLAGS[flag]));
     if (offers !== null) rules.push(`-a ${quoted(`(${fishOffers(OFFERS[offers])})`)}`);
-    if (takes === "a shell") rules.push(`-a ${quoted([...SHELLS.keys()].join(" "))}`);
+    if (takes === "a shell") rules.push(`-a ${quoted(SHELLS.join(" "))}`);
     if (takes === "a command") rules.push(`-a ${quoted([...COMMANDS.keys()].join(" "))}`);
     if (old.has(name)) lines.push(`complete -c ${old.get(name)} -f`);
     for (const rule of rules) {

@@ -20,6 +20,7 @@ import {
   FLAGS,
   OLD_ACTIONS,
   OLD_NAMES,
+  SHELLS,
   type SubCommand,
   type ToldFlag,
 } from "./table.ts";
@@ -108,9 +109,11 @@ async function operandsOf(
       if (first !== undefined && !COMMANDS.has(first)) await unknownCommand(first);
       break;
     case "a shell":
-      if (!["bash", "zsh", "fish"].includes(first ?? "")) {
+      if (!SHELLS.some((shell) => shell === first)) {
         throw new UsageError(
-          `Bad shell: expected one of bash, zsh, fish: received ${JSON.stringify(first ?? "")}`,
+          `Bad shell: expected one of ${SHELLS.join(", ")}: received ${
+            JSON.stringify(first ?? "")
+          }`,
         );
       }
   }

@@ -235,7 +235,7 @@ export const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubComm
     says: "show what is marked, and show it anew whenever that changes",
     takes: "any services",
     offers: "what is known",
-    flags: WHERE,
+    flags: [...WHICH, ...WHERE],
     more: [
       "On a terminal it shows the columns of status, and draws them anew when something changes. " +
       "Otherwise it prints a line for each thing, and another one for each that changes. " +
@@ -311,6 +311,9 @@ export const OLD_ACTIONS: ReadonlyMap<string, string> = new Map([
   ["status_downed", "downed"],
 ]);
 
+/** The shells whose command lines can be completed. */
+export const SHELLS = ["bash", "zsh", "fish"] as const;
+
 /** What follows a sub-command's name, as a synopsis tells it. */
 export const OPERANDS: Readonly<Record<SubCommand["takes"], string>> = {
   services: "SERVICE...",
@@ -318,5 +321,5 @@ export const OPERANDS: Readonly<Record<SubCommand["takes"], string>> = {
   "any services": "[SERVICE...]",
   nothing: "",
   "a command": "[COMMAND]",
-  "a shell": "bash|zsh|fish",
+  "a shell": SHELLS.join("|"),
 };

@@ -1,5 +1,6 @@
 import type { CommandContext } from "../command.ts";
-import { SHELLS } from "../completions.ts";
+import { COMPLETIONS } from "../completions.ts";
+import { SHELLS } from "../table.ts";
 
 /**
  * Prints what completes hactl's command line.
@@ -7,6 +8,7 @@ import { SHELLS } from "../completions.ts";
  * @returns 0.
  */
 export function completions({ words: [shell] }: CommandContext): Promise<number> {
-  console.log(SHELLS.get(shell!)!().trimEnd());
+  const known = SHELLS.find((name) => name === shell)!;
+  console.log(COMPLETIONS[known]().trimEnd());
   return Promise.resolve(0);
 }

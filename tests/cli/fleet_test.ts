@@ -13,9 +13,13 @@ class Operator implements Disposable {
   readonly #folder = new TempFolder();
 
   /** Runs the installed hactl. */
-  hactl(args: readonly string[], files: readonly string[] = []): Promise<Result> {
+  hactl(
+    args: readonly string[],
+    files: readonly string[] = [],
+    env: Record<string, string> = {},
+  ): Promise<Result> {
     const more = files.length === 0 ? [] : [`--allow-read=${files.join()}`];
-    return hactl(this.#folder.path, args, {}, more);
+    return hactl(this.#folder.path, args, env, more);
   }
 
   /** Writes a file. */
@@ -226,13 +230,17 @@ serverTest(
       return new Response("");
     });
     const { port } = server.addr;
-    const up = async (host: string, ...args: string[]) => {
+    const up = async (host: string, args: readonly string[], env: Record<string, string> = {}) => {
       const url = `https://${host}:${port}`;
       const files = args.filter((arg) => arg.startsWith("/"));
-      const { code, stderr } = await operator.hactl(["up", "web", "--daemon", url, ...args], files);
+      const { code, stderr } = await operator.hactl(
+        ["up", "web", "--daemon", url, ...args],
+        files,
+        env,
+      );
       return { code, why: stderr.replace(`hactl: ${url}: `, "").trimEnd() };
     };
-    assertEquals(await up("localhost", "--ca-file", authority.certificate), { code: 0, why: "" });
+    assertEquals(await up("localhost", ["--ca-file", authority.certificate]), { code: 0, why: "" });
     assertEquals(received, ["status=up"]);
     for (
       const [host, args, why] of [
@@ -241,11 +249,14 @@ serverTest(
         ["localhost", [], "invalid peer certificate: UnknownIssuer"],
       ] as const
     ) {
-      const { code, why: told } = await up(host, ...args);
+      const { code, why: told } = await up(host, args);
       assertEquals(code, 1);
       assertStringIncludes(told, why);
     }
-    assertEquals(received.length, 1, "nothing is said to who may be somebody else");
+    // By those whom this host trusts.
+    const system = { DENO_TLS_CA_STORE: "system", SSL_CERT_FILE: authority.certificate };
+    assertEquals(await up("localhost", [], system), { code: 0, why: "" });
+    assertEquals(received.length, 2, "nothing is said to who may be somebody else");
   },
 );
 
