@@ -1,3 +1,4 @@
+import { daemonGrants, flagsOf } from "../../src/permissions.ts";
 import { askAgent } from "../agent.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { Debugger } from "../debugger.ts";
@@ -7,6 +8,7 @@ import {
   FOR_EVENT_LOOPS,
   hactl,
   run,
+  runDaemon,
   TempFolder,
 } from "../programs.ts";
 import { RawConnection } from "../raw.ts";
@@ -155,6 +157,26 @@ Deno.test("an event loop that takes the place of a dead one answers agents as we
       const answers = await agents.askAll("web\n");
       return answers.length === 1 && answers[0] === "maint\n";
     });
+  }
+});
+
+Deno.test("the port of agent checks is not shared with another daemon, however many event loops there are", async () => {
+  await using agents = await AgentDaemon.start({ args: ["-n", "2"], grants: FOR_EVENT_LOOPS });
+  using folder = new TempFolder();
+  for (const loops of ["1", "2"]) {
+    const where = ["-B", "127.0.0.1", "-p", "0", "-A", String(agents.port)];
+    assertEquals(
+      await runDaemon(
+        [...where, "-n", loops, "--spool-root", folder.path],
+        [...flagsOf(daemonGrants(folder.path)), ...FOR_EVENT_LOOPS],
+      ),
+      {
+        code: 1,
+        stdout: "",
+        stderr: `hacheck: Cannot listen on 127.0.0.1 port ${agents.port}: ` +
+          "Address already in use (os error 98)\n",
+      },
+    );
   }
 });
 

@@ -275,7 +275,8 @@ serverTest(
     await play(({ a, b, hacheck, agents }) => `
     option httpchk GET /http/web/0/health
     http-check send-state
-    default-server check port ${hacheck} inter 100ms fall 2 rise 2 weight 100 agent-check agent-port ${agents} agent-inter 100ms
+    # Checks come so often before the agent's that a downtime would be an outage if they told of it.
+    default-server check port ${hacheck} inter 20ms fall 1 rise 1 weight 100 agent-check agent-port ${agents} agent-inter 1s
     server a 127.0.0.1:${a} agent-send "web/${a}\\n"
     server b 127.0.0.1:${b} agent-send "web/${b}\\n"
 `, async ({ daemon, haproxy, hactl, a, sees, answering }) => {
