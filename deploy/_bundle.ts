@@ -22,8 +22,8 @@ const CODE = "src";
  * Bundles the programs: a file for each, or a few, with all that it needs, which starts in two thirds of the time of
  * the sources.
  *
- * @param folder The folder that is to hold them, as an absolute path. It then looks like the project's:
- * a `deno.json`, and the code in `src`.
+ * @param folder The folder that is to hold them, as an absolute path. It then looks like the project's,
+ * wherever it is moved to: a `deno.json`, and the code in `src`.
  * @param entries The programs' first modules, and those of their workers, from the project's folder on.
  */
 export async function bundle(folder: string, entries: readonly string[]): Promise<void> {
@@ -56,7 +56,7 @@ export async function bundle(folder: string, entries: readonly string[]): Promis
     );
     await Deno.remove(entry);
   }
-  const imports = Object.fromEntries(apart.map((name) => [name, `file://${code}/${name}.js`]));
+  const imports = Object.fromEntries(apart.map((name) => [name, `./${CODE}/${name}.js`]));
   await Deno.writeTextFile(
     `${folder}/deno.json`,
     `${JSON.stringify({ unstable: config.unstable, imports }, null, 2)}\n`,

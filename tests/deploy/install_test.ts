@@ -1,3 +1,4 @@
+import { PROGRAMS } from "../../deploy/_programs.ts";
 import { daemonFlags } from "../../src/permissions.ts";
 import { VERSION } from "../../src/version.ts";
 import { assertEquals, assertMatch } from "../assert.ts";
@@ -15,21 +16,54 @@ async function install(folder: string): Promise<void> {
   assertEquals(code, 0, stderr);
 }
 
-Deno.test("what is installed without compiling runs under its names", async () => {
+Deno.test("what is installed without compiling", async (t) => {
   using folder = new TempFolder();
   await install(folder.path);
-
-  // The scripts run whatever is called deno.
   const bin = folder.file("bin");
-  Deno.symlinkSync(Deno.execPath(), `${bin}/deno`);
+  const home = folder.file("lib/hacheck");
   const env = { PATH: `${bin}:/usr/bin:/bin` };
-  const version = { code: 0, stdout: `hacheck ${VERSION}\n`, stderr: "" };
-  assertEquals(await run(`${bin}/hacheck`, ["--version"], env), version);
-  const old = await run(`${bin}/hadown`, ["--spool-root", folder.path], env);
-  assertEquals(old, {
-    code: 2,
-    stdout: "",
-    stderr: "hactl: down needs the name of a service (hactl --help tells more)\n",
+
+  await t.step("runs under its names", async () => {
+    // The scripts run whatever is called deno.
+    Deno.symlinkSync(Deno.execPath(), `${bin}/deno`);
+    const version = { code: 0, stdout: `hacheck ${VERSION}\n`, stderr: "" };
+    assertEquals(await run(`${bin}/hacheck`, ["--version"], env), version);
+    const old = await run(`${bin}/hadown`, ["--spool-root", folder.path], env);
+    assertEquals(old, {
+      code: 2,
+      stdout: "",
+      stderr: "hactl: down needs the name of a service (hactl --help tells more)\n",
+    });
+    Deno.removeSync(`${bin}/deno`);
+  });
+
+  await t.step("gives deno its permissions, and has it ask nobody for newer releases", async () => {
+    // In deno's place stands what tells how it was called.
+    folder.write("bin/deno", '#!/bin/sh\nprintf "%s\\n" "$DENO_NO_UPDATE_CHECK" "$@"\n');
+    Deno.chmodSync(`${bin}/deno`, 0o755);
+    for (const { name, entry, flags, aliases } of PROGRAMS) {
+      for (const [alias, args] of Object.entries({ [name]: [], ...aliases })) {
+        const { code, stdout } = await run(`${bin}/${alias}`, ["a b", ""], env);
+        const options = ["--quiet", "--config", `${home}/deno.json`, "--no-lock"];
+        const program = [...options, `${home}/src/${entry.replace(".ts", ".js")}`, ...args];
+        const called = ["1", "run", ...flags(`${home}/`), ...program, "a b", "", ""];
+        assertEquals({ code, called: stdout.split("\n") }, { code: 0, called }, alias);
+      }
+    }
+    Deno.removeSync(`${bin}/deno`);
+  });
+
+  await t.step("says where it looked for a deno that is not there", async () => {
+    const script = Deno.readTextFileSync(`${bin}/hactl`);
+    const elsewhere = folder.file("elsewhere");
+    folder.write("haup", script.replaceAll("/usr/local/bin", elsewhere));
+    const { code, stdout, stderr } = await run("/bin/sh", [folder.file("haup"), "web"], {
+      PATH: folder.path,
+    });
+    assertEquals({ code, stdout }, { code: 1, stdout: "" });
+    const release = Deno.version.deno;
+    const looked = `needs deno ${release}: found no deno in any of ${folder.path}:${elsewhere}:`;
+    assertEquals(stderr.slice(0, `haup: ${looked}`.length), `haup: ${looked}`);
   });
 });
 

@@ -1,0 +1,67 @@
+import { bundle, bundled } from "./_bundle.ts";
+import { type Program, PROGRAMS } from "./_programs.ts";
+
+/** Where a deno is found that is not in the path, such as that of what cron runs. */
+const ELSEWHERE = "/usr/local/bin";
+
+/**
+ * Installs the programs, and their older names, as scripts that run with the deno of the host.
+ *
+ * @param folder The folder to install to, as an absolute path: the scripts go to its `bin`, and what they
+ * run to its `lib/hacheck`.
+ * @param prefix What that folder is on the host, if it is not there yet.
+ */
+export async function installScripts(folder: string, prefix: string = folder): Promise<void> {
+  await bundle(
+    `${folder}/lib/hacheck`,
+    PROGRAMS.flatMap(({ entry, workers }) => [entry, ...workers]),
+  );
+  const bin = `${folder}/bin`;
+  await Deno.mkdir(bin, { recursive: true });
+  for (const program of PROGRAMS) {
+    const script = `${bin}/${program.name}`;
+    await replace(
+      script,
+      (path) =>
+        Deno.writeTextFile(path, scriptOf(program, `${prefix}/lib/hacheck`), { mode: 0o755 }),
+    );
+    for (const alias of Object.keys(program.aliases)) {
+      await replace(`${bin}/${alias}`, (path) => Deno.symlink(program.name, path));
+    }
+  }
+}
+
+/** Makes a file where another may be, or a link to another. */
+async function replace(path: string, make: (path: string) => Promise<void>): Promise<void> {
+  const made = `${path}.new`;
+  await make(made);
+  await Deno.rename(made, path);
+}
+
+/** The script that runs a program, by whatever name it is called. */
+function scriptOf({ name, entry, flags, aliases }: Program, home: string): string {
+  const older = Object.entries(aliases)
+    .map(([alias, args]) => `  ${alias}) set -- ${args.map(quoted).join(" ")} "$@" ;;\n`)
+    .join("");
+  const release = Deno.version.deno;
+  const options = [...flags(`${home}/`), "--quiet", "--config", `${home}/deno.json`, "--no-lock"];
+  const command = [...options, `${home}/${bundled(entry)}`].map(quoted).join(" ");
+  return `#!/bin/sh
+# ${name}, run by the deno of this host. What it may do stands in the last line.
+PATH=\${PATH:-/usr/bin:/bin}:${ELSEWHERE}
+if ! command -v deno >/dev/null; then
+  echo "\${0##*/}: needs deno ${release}: found no deno in any of $PATH:" \\
+    "install it in one of them (npm install --global deno@${release}, or see https://deno.com)" >&2
+  exit 1
+fi
+${older === "" ? "" : `case \${0##*/} in\n${older}esac\n`}\
+# Without it, Deno asks its site for newer releases.
+export DENO_NO_UPDATE_CHECK=1
+exec deno run ${command} "$@"
+`;
+}
+
+/** An argument as the shell takes it. */
+function quoted(argument: string): string {
+  return /^[\w@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
+}
