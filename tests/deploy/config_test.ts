@@ -1,0 +1,43 @@
+import { defaults, loadSettings, parseConfig } from "../../src/config.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { TempFolder } from "../programs.ts";
+
+const PATH = new URL("../../deploy/hacheck.yaml", import.meta.url).pathname;
+
+/** The keys of the example, and the line of each without its comment sign. */
+function keys(): Map<string, string> {
+  const lines = Deno.readTextFileSync(PATH).matchAll(/^#((\w+):.*)$/gm);
+  return new Map([...lines].map(([, line, key]) => [key!, line!]));
+}
+
+Deno.test("the example configuration changes nothing as it is", () => {
+  const { unknownKeys, ...settings } = loadSettings(PATH);
+  assertEquals(unknownKeys, []);
+  assertEquals(settings, { config: defaults(), trusted: null, token: null, identity: null });
+});
+
+Deno.test("the example configuration holds every key, once", () => {
+  const lines = [...Deno.readTextFileSync(PATH).matchAll(/^#(\w+):/gm)].map(([, key]) => key!);
+  assertEquals(lines.toSorted(), Object.keys(defaults()).toSorted());
+});
+
+Deno.test("each key of the example configuration has its default, or where there is none an example", () => {
+  for (const [key, fallback] of Object.entries(defaults())) {
+    const line = keys().get(key);
+    assert(line !== undefined, key);
+    const { config, unknownKeys } = parseConfig(`${line}\n`, PATH);
+    assertEquals(unknownKeys, []);
+    const value = (config as Record<string, unknown>)[key];
+    if (fallback === null) assert(value !== null, key);
+    else assertEquals(value, fallback, key);
+  }
+});
+
+Deno.test("the example configuration can be used with all keys that need no file", () => {
+  using folder = new TempFolder();
+  const path = folder.file("hacheck.yaml");
+  const files = /^(?:https_ca|https_verify|tls_cert|tls_key|remote_spool_token_file)$/;
+  const lines = [...keys()].filter(([key]) => !files.test(key)).map(([, line]) => line);
+  Deno.writeTextFileSync(path, `${lines.join("\n")}\n`);
+  assertEquals(loadSettings(path).unknownKeys, []);
+});
