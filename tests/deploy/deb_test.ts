@@ -1,0 +1,244 @@
+import { PROGRAMS } from "../../deploy/_programs.ts";
+import { VERSION } from "../../src/version.ts";
+import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { run, TempFolder } from "../programs.ts";
+import { serverTest, until } from "../servers/mod.ts";
+import { THROWAWAY_PROGRAMS, ThrowawaySystem } from "../throwaway.ts";
+
+const PROJECT = new URL("../../", import.meta.url).pathname;
+
+/** Builds the package as the task does, by a program that runs it if need be. */
+async function build(
+  args: readonly string[],
+  { wrapper = [], env = {} }: {
+    readonly wrapper?: readonly string[];
+    readonly env?: Record<string, string>;
+  } = {},
+) {
+  const { tasks } = JSON.parse(Deno.readTextFileSync(`${PROJECT}deno.json`));
+  const [, ...task] = tasks.deb.command.replace("deploy/deb.ts", `${PROJECT}deploy/deb.ts`).split(
+    " ",
+  );
+  const [command, ...rest] = [...wrapper, Deno.execPath(), ...task, ...args];
+  return await run(command!, rest, { NO_COLOR: "1", ...env });
+}
+
+const PACKAGE = `hacheck_${VERSION}-1_all.deb`;
+
+/** Builds the package of scripts, and returns its path. */
+async function buildScripts(folder: string): Promise<string> {
+  const { code, stderr } = await build(["--scripts", folder]);
+  assertEquals(code, 0, stderr);
+  return `${folder}/${PACKAGE}`;
+}
+
+/** Runs a program that has to succeed, and returns what it printed. */
+async function outputOf(...[program, ...args]: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await run(program!, args);
+  assertEquals(code, 0, stdout + stderr);
+  return stdout;
+}
+
+serverTest(
+  "what is packed is the same, to the byte, whoever packs it and when",
+  ["dpkg-deb"],
+  async () => {
+    using folder = new TempFolder();
+    const path = await buildScripts(folder.file("1"));
+    const wrapper = ["sh", "-c", 'umask 077; exec "$@"', "sh"];
+    const again = await build(["--scripts", folder.file("2")], {
+      wrapper,
+      env: { TZ: "Pacific/Auckland" },
+    });
+    assertEquals(again.code, 0, again.stderr);
+    assertEquals(Deno.readFileSync(path), Deno.readFileSync(`${folder.file("2")}/${PACKAGE}`));
+  },
+);
+
+serverTest("lintian finds no fault with the package", ["dpkg-deb", "lintian"], async () => {
+  using folder = new TempFolder();
+  const path = await buildScripts(folder.path);
+  const { code, stdout } = await run("lintian", ["--fail-on=error", "--display-level=error", path]);
+  assertEquals({ code, stdout }, { code: 0, stdout: "" });
+});
+
+serverTest(
+  "where programs cannot be compiled, scripts are packed, and it is said",
+  ["dpkg-deb", "unshare"],
+  async () => {
+    using folder = new TempFolder();
+    // Nothing can be fetched there. Where somebody fetched Deno's base program before, it is at hand.
+    const wrapper = ["unshare", "--map-root-user", "--net", "env", "--unset=DENORT_BIN"];
+    const { code, stderr } = await build([folder.path], { wrapper });
+    assertEquals(code, 0, stderr);
+    const [{ name }, ...others] = [...Deno.readDirSync(folder.path)] as [Deno.DirEntry];
+    assertEquals(others, []);
+    const said = stderr.includes(
+      "cannot be compiled here: packing scripts that run with the host's",
+    );
+    assertEquals(said, name === PACKAGE, `${name}: ${stderr}`);
+  },
+);
+
+serverTest("programs that were compiled and do not run are not packed", ["dpkg-deb"], async () => {
+  using folder = new TempFolder();
+  const { code, stderr } = await build([folder.path], { env: { DENORT_BIN: "/bin/true" } });
+  assertEquals(code, 1);
+  assertMatch(stderr, /hacheck was compiled and does not run: DENORT_BIN must name the denort/);
+  assertEquals([...Deno.readDirSync(folder.path)], []);
+});
+
+serverTest(
+  "the package tells under which terms the libraries in it are",
+  ["dpkg-deb"],
+  async () => {
+    using folder = new TempFolder();
+    const path = await buildScripts(folder.path);
+    await outputOf("dpkg-deb", "--extract", path, folder.file("root"));
+    const terms = Deno.readTextFileSync(folder.file("root/usr/share/doc/hacheck/copyright"));
+    assert(terms.includes(Deno.readTextFileSync(`${PROJECT}LICENSE`)));
+    // What one of its libraries needs is built into it as well.
+    for (const library of ["mysql2", "pg", "valibot", "lru.min", "split2"]) {
+      assertMatch(terms, new RegExp(String.raw`^${library} [\d.]+\n-+\n\n\S`, "m"));
+    }
+    assert(!terms.includes("fast-check"), "what only the tests need is not");
+  },
+);
+
+/** What dpkg itself notes down, and the users as they were before their last change. */
+const NOTES =
+  /^\w+ \/(?:var\/(?:lib\/dpkg|cache\/man|log\/dpkg\.log$)|etc\/g?(?:passwd|group|shadow)-$)/;
+
+/** What differs from the host's but for such notes. */
+async function changesOf(system: ThrowawaySystem): Promise<string[]> {
+  return (await system.changes()).filter((line) => !NOTES.test(line));
+}
+
+/** The service on a host without systemd: what the unit starts, as the unit's user, on files it cannot change. */
+async function startService(system: ThrowawaySystem): Promise<void> {
+  await system.sh(`
+    command=$(sed -n 's/^ExecStart=//p' /lib/systemd/system/hacheck.service)
+    user=$(sed -n 's/^User=//p' /lib/systemd/system/hacheck.service)
+    unshare --mount sh -c 'mount -o remount,bind,ro / && exec "$@"' sh \\
+      setpriv --reuid="$user" --regid="$user" --clear-groups --bounding-set=-all --no-new-privs \\
+      env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin HOME=/ $command \\
+      >/tmp/log 2>&1 </dev/null &
+    echo $! >/tmp/pid
+  `);
+  await until("the service answers", async () => (await ask(system, "/status")).code === 0);
+}
+
+/** Ends it, as systemd does. */
+async function stopService(system: ThrowawaySystem): Promise<void> {
+  await system.sh("pid=$(cat /tmp/pid); kill $pid; while [ -d /proc/$pid ]; do sleep 0.05; done");
+}
+
+/** Asks the service in a system for a page. */
+async function ask(system: ThrowawaySystem, path: string) {
+  return await system.run(
+    ...["curl", "--silent", "--show-error", "--write-out", "%{http_code} ", "--output", "-"],
+    `http://127.0.0.1:3333${path}`,
+  );
+}
+
+/** Installs, or removes, as an operator does who answers every question by the enter key. */
+async function dpkg(system: ThrowawaySystem, ...args: readonly string[]): Promise<string> {
+  return await system.sh(`yes '' | dpkg ${args.join(" ")} 2>&1`);
+}
+
+/** Makes the next version, whose configuration is another. */
+async function buildNext(folder: TempFolder, path: string): Promise<void> {
+  const root = folder.file("next");
+  await outputOf("dpkg-deb", "--raw-extract", path, root);
+  const change = async (file: string, from: RegExp, to: string) => {
+    const text = await Deno.readTextFile(`${root}/${file}`);
+    assertMatch(text, from);
+    await Deno.writeTextFile(`${root}/${file}`, text.replace(from, to));
+  };
+  await change("DEBIAN/control", /^Version: .*$/m, "Version: 999-1");
+  await change("etc/hacheck/hacheck.yaml", /^/, "# What is new.\n");
+  await change("usr/lib/hacheck/src/main.js", /$/, "\n// The next version.\n");
+  await outputOf("dpkg-deb", "--root-owner-group", "--build", root, folder.file("next.deb"));
+}
+
+async function installUpgradePurge(): Promise<void> {
+  using folder = new TempFolder();
+  const first = await buildScripts(folder.path);
+  await buildNext(folder, first);
+  await using system = await ThrowawaySystem.start(folder.path);
+  const hactl = async (...args: readonly string[]) => {
+    const { code, stdout, stderr } = await system.run("hactl", ...args);
+    assertEquals(stderr, "");
+    return { code, stdout };
+  };
+  const before = await changesOf(system);
+
+  // It is installed: user, folders and unit are there, and it runs as it is.
+  await dpkg(system, "--install", `/mnt/${PACKAGE}`);
+  const modes = await system.sh(
+    "stat --format '%n %a %U:%G' /var/spool/hacheck /etc/hacheck /etc/hacheck/hacheck.yaml",
+  );
+  assertEquals(
+    modes,
+    "/var/spool/hacheck 750 root:hacheck\n/etc/hacheck 750 root:hacheck\n" +
+      "/etc/hacheck/hacheck.yaml 640 root:hacheck\n",
+  );
+  const wanted = await system.sh(
+    "readlink /etc/systemd/system/multi-user.target.wants/hacheck.service",
+  );
+  assertEquals(wanted, "/lib/systemd/system/hacheck.service\n");
+  await startService(system);
+  assertEquals(await ask(system, "/spool/web/0/status"), { code: 0, stdout: "200 ", stderr: "" });
+  for (const { name, aliases } of PROGRAMS) {
+    for (const alias of [name, ...Object.keys(aliases)]) {
+      assertEquals(await system.sh(`${alias} --version`), `${name} ${VERSION}\n`);
+    }
+  }
+  assertEquals(await hactl("down", "web", "-r", "maint"), { code: 0, stdout: "" });
+  assertEquals(await hactl("status", "web"), { code: 1, stdout: "DOWN\tinf\tweb\tmaint\n" });
+  assertMatch(
+    (await ask(system, "/tcp/web/3333")).stdout,
+    /^Service web in down state .*maint503 /,
+  );
+
+  // What the operator has changed and marked down outlives another version.
+  await system.sh("echo 'http_headers_to_copy: [X-Mine]' >>/etc/hacheck/hacheck.yaml");
+  const asked = await dpkg(system, "--install", "/mnt/next.deb");
+  assertMatch(asked, /hacheck\.yaml \(Y\/I\/N\/O\/D\/Z\) \[default=N\]/);
+  const configuration = await system.sh("cat /etc/hacheck/hacheck.yaml");
+  assertMatch(configuration, /\nhttp_headers_to_copy: \[X-Mine\]\n$/);
+  assert(!configuration.includes("What is new."));
+  assertMatch(await system.sh("cat /etc/hacheck/hacheck.yaml.dpkg-dist"), /^# What is new\.\n/);
+  await stopService(system);
+  await startService(system);
+  assertMatch(
+    (await ask(system, "/tcp/web/3333")).stdout,
+    /^Service web in down state .*maint503 /,
+  );
+  assertEquals(
+    await system.sh("stat --format '%a %U:%G' /etc/hacheck/hacheck.yaml"),
+    "640 root:hacheck\n",
+  );
+
+  // Removed, it runs no more, and what was marked down and set is kept for when it comes back.
+  await stopService(system);
+  await dpkg(system, "--remove", "hacheck");
+  assertEquals((await system.run("hactl", "--version")).code, 127);
+  await system.sh("test -e /var/spool/hacheck/web -a -e /etc/hacheck/hacheck.yaml");
+
+  // Purged, it has never been there.
+  await dpkg(system, "--purge", "hacheck");
+  assertEquals(await changesOf(system), before);
+  assertEquals(
+    await system.sh(
+      "cat /var/lib/dpkg/info/hacheck.* 2>&1 || true; dpkg --list | grep hacheck || true",
+    ),
+    "cat: '/var/lib/dpkg/info/hacheck.*': No such file or directory\n",
+  );
+}
+
+const PROOF =
+  "the package installs, runs, upgrades with what was set and marked kept, and purges without a trace";
+const PROOF_PROGRAMS = [...THROWAWAY_PROGRAMS, "dpkg", "setpriv", "systemd-sysusers", "curl"];
+if (Deno.uid() === 0) serverTest(PROOF, PROOF_PROGRAMS, installUpgradePurge);
+else Deno.test({ name: `${PROOF} (needs root)`, ignore: true, fn: installUpgradePurge });
