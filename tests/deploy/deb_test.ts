@@ -2,35 +2,19 @@ import { PROGRAMS } from "../../deploy/_programs.ts";
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { run, TempFolder } from "../programs.ts";
-import { serverTest, until } from "../servers/mod.ts";
-import { THROWAWAY_PROGRAMS, ThrowawaySystem } from "../throwaway.ts";
+import {
+  ask,
+  build,
+  buildScripts,
+  PACKAGE,
+  PACKAGED_PROGRAMS,
+  startService,
+  stopService,
+} from "../packaged.ts";
+import { serverTest } from "../servers/mod.ts";
+import { ThrowawaySystem } from "../throwaway.ts";
 
 const PROJECT = new URL("../../", import.meta.url).pathname;
-
-/** Builds the package as the task does, by a program that runs it if need be. */
-async function build(
-  args: readonly string[],
-  { wrapper = [], env = {} }: {
-    readonly wrapper?: readonly string[];
-    readonly env?: Record<string, string>;
-  } = {},
-) {
-  const { tasks } = JSON.parse(Deno.readTextFileSync(`${PROJECT}deno.json`));
-  const [, ...task] = tasks.deb.command.replace("deploy/deb.ts", `${PROJECT}deploy/deb.ts`).split(
-    " ",
-  );
-  const [command, ...rest] = [...wrapper, Deno.execPath(), ...task, ...args];
-  return await run(command!, rest, { NO_COLOR: "1", ...env });
-}
-
-const PACKAGE = `hacheck_${VERSION}-1_all.deb`;
-
-/** Builds the package of scripts, and returns its path. */
-async function buildScripts(folder: string): Promise<string> {
-  const { code, stderr } = await build(["--scripts", folder]);
-  assertEquals(code, 0, stderr);
-  return `${folder}/${PACKAGE}`;
-}
 
 /** Runs a program that has to succeed, and returns what it printed. */
 async function outputOf(...[program, ...args]: readonly string[]): Promise<string> {
@@ -112,33 +96,6 @@ const NOTES =
 /** What differs from the host's but for such notes. */
 async function changesOf(system: ThrowawaySystem): Promise<string[]> {
   return (await system.changes()).filter((line) => !NOTES.test(line));
-}
-
-/** The service on a host without systemd: what the unit starts, as the unit's user, on files it cannot change. */
-async function startService(system: ThrowawaySystem): Promise<void> {
-  await system.sh(`
-    command=$(sed -n 's/^ExecStart=//p' /lib/systemd/system/hacheck.service)
-    user=$(sed -n 's/^User=//p' /lib/systemd/system/hacheck.service)
-    unshare --mount sh -c 'mount -o remount,bind,ro / && exec "$@"' sh \\
-      setpriv --reuid="$user" --regid="$user" --clear-groups --bounding-set=-all --no-new-privs \\
-      env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin HOME=/ $command \\
-      >/tmp/log 2>&1 </dev/null &
-    echo $! >/tmp/pid
-  `);
-  await until("the service answers", async () => (await ask(system, "/status")).code === 0);
-}
-
-/** Ends it, as systemd does. */
-async function stopService(system: ThrowawaySystem): Promise<void> {
-  await system.sh("pid=$(cat /tmp/pid); kill $pid; while [ -d /proc/$pid ]; do sleep 0.05; done");
-}
-
-/** Asks the service in a system for a page. */
-async function ask(system: ThrowawaySystem, path: string) {
-  return await system.run(
-    ...["curl", "--silent", "--show-error", "--write-out", "%{http_code} ", "--output", "-"],
-    `http://127.0.0.1:3333${path}`,
-  );
 }
 
 /** Installs, or removes, as an operator does who answers every question by the enter key. */
@@ -239,6 +196,5 @@ async function installUpgradePurge(): Promise<void> {
 
 const PROOF =
   "the package installs, runs, upgrades with what was set and marked kept, and purges without a trace";
-const PROOF_PROGRAMS = [...THROWAWAY_PROGRAMS, "dpkg", "setpriv", "systemd-sysusers", "curl"];
-if (Deno.uid() === 0) serverTest(PROOF, PROOF_PROGRAMS, installUpgradePurge);
+if (Deno.uid() === 0) serverTest(PROOF, PACKAGED_PROGRAMS, installUpgradePurge);
 else Deno.test({ name: `${PROOF} (needs root)`, ignore: true, fn: installUpgradePurge });

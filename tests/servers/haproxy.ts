@@ -105,8 +105,8 @@ ${configuration}`,
   }
 }
 
-/** Reads HAProxy's CSV: values with commas or quotes in them stand in quotes. */
-function parseStat(csv: string): StatRow[] {
+/** Reads what `show stat` prints, in CSV: values with commas or quotes in them stand in quotes. */
+export function parseStat(csv: string): StatRow[] {
   const [columns = [], ...rows] = csv.replace(/^# /, "").trim().split("\n").map(valuesOf);
   return rows.map((values) =>
     Object.fromEntries(columns.map((name, i) => [name, values[i] ?? ""]))

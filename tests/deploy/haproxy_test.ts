@@ -1,0 +1,204 @@
+import { assert, assertEquals } from "../assert.ts";
+import {
+  buildScripts,
+  PACKAGE,
+  PACKAGED_PROGRAMS,
+  startService,
+  stopService,
+} from "../packaged.ts";
+import { run, TempFolder } from "../programs.ts";
+import { Authority, CERTIFICATE_PROGRAMS } from "../servers/certificates.ts";
+import { parseStat } from "../servers/haproxy.ts";
+import { serverTest, until } from "../servers/mod.ts";
+import { ThrowawaySystem } from "../throwaway.ts";
+
+const EXAMPLES = new URL("../../deploy/haproxy/", import.meta.url).pathname;
+
+/** Where the package puts them. */
+const INSTALLED = "/usr/share/doc/hacheck/examples/haproxy";
+
+/** How a server's last check came out: as HAProxy writes it, with the status. */
+type Seen = Readonly<Record<string, string>>;
+
+const UP = "UP L7OK 200";
+const DOWN = "DOWN L7STS 503";
+
+/** What HAProxy sees of each server of an example while nothing is marked down. */
+const SEEN: Readonly<Record<string, Seen>> = {
+  "send-state": { web1: UP, web2: UP },
+  "short": { web1: UP, web2: UP },
+  "by-host": { web1: UP, web2: UP, shop1: UP, shop2: UP },
+  "gate": { web1: UP, web2: UP },
+  "databases": {
+    // hacheck is told no user that might log in.
+    db1: "DOWN L7STS 500",
+    db2: "DOWN L7STS 500",
+    redis1: UP,
+    redis2: UP,
+    mx1: DOWN,
+    queue1: UP,
+    queue2: UP,
+  },
+};
+
+/** What it sees of the one that has hacheck speak TLS. */
+const SEEN_BY_TLS: Readonly<Record<string, Seen>> = { "tls": { web1: UP, web2: UP } };
+
+/** The same once everything is marked down. */
+function allDown(seen: Readonly<Record<string, Seen>>): Readonly<Record<string, Seen>> {
+  const down = (servers: Seen) =>
+    Object.fromEntries(Object.keys(servers).map((name) => [name, DOWN]));
+  return Object.fromEntries(Object.entries(seen).map(([name, servers]) => [name, down(servers)]));
+}
+
+serverTest("HAProxy understands each example as it is", ["haproxy", "openssl"], async () => {
+  using folder = new TempFolder();
+  const { certificate } = await Authority.create(folder, "ca");
+  const names = [...Deno.readDirSync(EXAMPLES)].map(({ name }) => name.replace(/\.cfg$/, ""));
+  assertEquals(names.toSorted(), Object.keys({ ...SEEN, ...SEEN_BY_TLS }).toSorted());
+  for (const name of names) {
+    // The file of certificates that it names is not on this host.
+    const example = Deno.readTextFileSync(`${EXAMPLES}${name}.cfg`)
+      .replaceAll("/etc/haproxy/ca.pem", certificate);
+    const path = folder.write("haproxy.cfg", example);
+    const { code, stdout, stderr } = await run("haproxy", ["-c", "-f", path], {
+      PATH: "/usr/sbin:/usr/bin:/usr/local/sbin",
+    });
+    assertEquals({ code, stdout }, { code: 0, stdout: "Configuration file is valid\n" }, stderr);
+    assert(!/WARNING|ALERT/.test(stderr), stderr);
+  }
+});
+
+/** The services that the examples name, on the hosts that they name: all of them are this one. */
+const SERVICES = `
+const fine = ({ headers, url }) => {
+  const { pathname } = new URL(url);
+  // Without a Host to pass on, hacheck asks for the address.
+  const knows = /^(?:www|shop)\\.example\\.org$|^127\\.0\\.0\\.1:/.test(headers.get("host"));
+  return new Response("fine", { status: pathname === "/health" && knows ? 200 : 503 });
+};
+const options = { hostname: "0.0.0.0", onListen() {} };
+for (const port of [8080, 8081]) Deno.serve({ ...options, port }, fine);
+const [cert, key] = ["web.pem", "web.key"].map((name) => Deno.readTextFileSync("/mnt/" + name));
+for (const port of [8443, 8444]) Deno.serve({ ...options, port, cert, key }, fine);
+for (const port of [9001, 9002]) Deno.listen({ ...options, port });
+`;
+
+/** Asks each HAProxy for its statistics. */
+const ASK = `
+const answers = await Promise.all(Deno.args.map(async (path) => {
+  const connection = await Deno.connect({ transport: "unix", path });
+  await connection.write(new TextEncoder().encode("show stat\\n"));
+  return await new Response(connection.readable).text();
+}));
+console.log(JSON.stringify(answers));
+`;
+
+/** Real HAProxies in a system of their own, each with an example as it was installed. */
+class Balancers {
+  readonly #system: ThrowawaySystem;
+  readonly #names: readonly string[];
+
+  private constructor(system: ThrowawaySystem, names: readonly string[]) {
+    this.#system = system;
+    this.#names = names;
+  }
+
+  /** Starts one for each example. They share the ports that they listen on, which nobody asks. */
+  static async start(system: ThrowawaySystem, names: readonly string[]): Promise<Balancers> {
+    for (const name of names) {
+      await system.sh(`
+        mkdir -p /run/haproxy
+        echo 'global' >/tmp/${name}.cfg
+        echo '  stats socket /tmp/${name}.sock' >>/tmp/${name}.cfg
+        haproxy -D -p /tmp/${name}.pid -f ${INSTALLED}/${name}.cfg -f /tmp/${name}.cfg 2>&1
+      `);
+    }
+    return new Balancers(system, names);
+  }
+
+  /** What they see. */
+  async seen(): Promise<Record<string, Seen>> {
+    const sockets = this.#names.map((name) => `/tmp/${name}.sock`);
+    const deno = ["/usr/local/bin/deno", "run", "--quiet", "--allow-all", "/mnt/ask.js"];
+    const { code, stdout, stderr } = await this.#system.run(...deno, ...sockets);
+    assertEquals(code, 0, stderr);
+    const answers: string[] = JSON.parse(stdout);
+    return Object.fromEntries(this.#names.map((name, i) => {
+      const servers = parseStat(answers[i]!).filter(({ check_status }) => check_status !== "");
+      return [
+        name,
+        Object.fromEntries(servers.map(({ svname, status, check_status, check_code }) => {
+          // `UP 1/2` is still up; a star marks a check that is under way.
+          const [balanced] = status!.split(" ");
+          return [svname, `${balanced} ${check_status!.replace("* ", "")} ${check_code}`];
+        })),
+      ];
+    }));
+  }
+
+  /** Waits until they see what they are to. */
+  async see(expected: Readonly<Record<string, Seen>>, what: string): Promise<void> {
+    await until(
+      what,
+      async () => {
+        assertEquals(await this.seen(), expected);
+        return true;
+      },
+      undefined,
+      200,
+    );
+  }
+}
+
+async function examplesWork(): Promise<void> {
+  using folder = new TempFolder();
+  await buildScripts(folder.path);
+  folder.write("services.js", SERVICES);
+  folder.write("ask.js", ASK);
+  const authority = await Authority.create(folder, "ca");
+  await authority.issue("web", { for: "DNS:www.example.org" });
+  await authority.issue("hacheck", { for: "DNS:hacheck.example.org" });
+  await using system = await ThrowawaySystem.start(folder.path);
+  await system.sh(`
+    dpkg --install /mnt/${PACKAGE} >/dev/null 2>&1
+    for host in 10.0.0.1 10.0.0.2; do ip address add $host/32 dev lo; done
+    deno=/usr/local/bin/deno
+    $deno run --quiet --allow-all /mnt/services.js >/dev/null 2>&1 </dev/null &
+    redis-server --bind 127.0.0.1 --save '' >/dev/null 2>&1 </dev/null &
+    cp /mnt/ca.pem /etc/haproxy/ca.pem
+  `);
+
+  await startService(system);
+  const plain = await Balancers.start(system, Object.keys(SEEN));
+  await plain.see(SEEN, "HAProxy sees the services");
+  await system.sh("hactl down all -r maint");
+  await plain.see(allDown(SEEN), "HAProxy sees that everything is marked down");
+  await system.sh("hactl up all");
+  await plain.see(SEEN, "HAProxy sees the services again");
+  await stopService(system);
+
+  // The head of the example says what hacheck is told then.
+  await system.sh(`
+    cp /mnt/hacheck.pem /etc/hacheck/cert.pem
+    cp /mnt/hacheck.key /etc/hacheck/key.pem
+    cp /mnt/ca.pem /etc/hacheck/ca.pem
+    chgrp hacheck /etc/hacheck/*.pem
+    chmod 640 /etc/hacheck/*.pem
+    sed -n 's/^#     //p' ${INSTALLED}/tls.cfg >>/etc/hacheck/hacheck.yaml
+  `);
+  await startService(system, "https");
+  const secure = await Balancers.start(system, Object.keys(SEEN_BY_TLS));
+  await secure.see(SEEN_BY_TLS, "HAProxy sees the services by TLS");
+  await system.sh("hactl down web -P 8443 -r maint");
+  await secure.see(
+    { tls: { web1: DOWN, web2: UP } },
+    "HAProxy sees by TLS that one is marked down",
+  );
+}
+
+const EXAMPLES_WORK =
+  "by each example as it is installed, a real HAProxy sees what is up and what is marked down";
+const PROGRAMS = [...PACKAGED_PROGRAMS, ...CERTIFICATE_PROGRAMS, "haproxy", "redis-server"];
+if (Deno.uid() === 0) serverTest(EXAMPLES_WORK, PROGRAMS, examplesWork);
+else Deno.test({ name: `${EXAMPLES_WORK} (needs root)`, ignore: true, fn: examplesWork });
