@@ -71,7 +71,11 @@ export async function startService(system: ThrowawaySystem, scheme = "http"): Pr
       >/tmp/log 2>&1 </dev/null &
     echo $! >/tmp/pid
   `);
-  await until("the service answers", async () => (await ask(system, "/status", scheme)).code === 0);
+  await until("the service answers", async () => {
+    const { code } = await ask(system, "/status", scheme);
+    if (code !== 0) throw new Error(await system.sh("cat /tmp/log"));
+    return true;
+  });
 }
 
 /**

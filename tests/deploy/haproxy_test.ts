@@ -23,12 +23,16 @@ type Seen = Readonly<Record<string, string>>;
 const UP = "UP L7OK 200";
 const DOWN = "DOWN L7STS 503";
 
-/** What HAProxy sees of each server of an example while nothing is marked down. */
-const SEEN: Readonly<Record<string, Seen>> = {
+/** What an operator does, and what HAProxy then sees of each server of each example. */
+type Step = readonly [hactl: string | null, seen: Readonly<Record<string, Seen>>];
+
+/** What it sees of the examples that need no configuration while nothing is marked. */
+const FINE: Step[1] = {
   "send-state": { web1: UP, web2: UP },
   "short": { web1: UP, web2: UP },
   "by-host": { web1: UP, web2: UP, shop1: UP, shop2: UP },
   "gate": { web1: UP, web2: UP },
+  "draining": { web1: UP, web2: UP },
   "databases": {
     // hacheck is told no user that might log in.
     db1: "DOWN L7STS 500",
@@ -41,21 +45,42 @@ const SEEN: Readonly<Record<string, Seen>> = {
   },
 };
 
-/** What it sees of the one that has hacheck speak TLS. */
-const SEEN_BY_TLS: Readonly<Record<string, Seen>> = { "tls": { web1: UP, web2: UP } };
-
-/** The same once everything is marked down. */
-function allDown(seen: Readonly<Record<string, Seen>>): Readonly<Record<string, Seen>> {
-  const down = (servers: Seen) =>
-    Object.fromEntries(Object.keys(servers).map((name) => [name, DOWN]));
-  return Object.fromEntries(Object.entries(seen).map(([name, servers]) => [name, down(servers)]));
+/** What it sees of all servers of some examples, if it sees the same of each. */
+function all(seen: string, examples: Step[1]): Step[1] {
+  const of = (servers: Seen) =>
+    Object.fromEntries(Object.keys(servers).map((name) => [name, seen]));
+  return Object.fromEntries(Object.entries(examples).map(([name, servers]) => [name, of(servers)]));
 }
+
+/** The examples that one configuration goes with, and what happens. */
+const STAGES: readonly (readonly Step[])[] = [
+  [
+    [null, FINE],
+    ["down all -r maint", all(DOWN, FINE)],
+    ["up all", FINE],
+    ["drain all -r deploy", {
+      ...all("DOWN L7STS 404", FINE),
+      draining: { web1: "NOLB L7OKC 404", web2: "NOLB L7OKC 404" },
+    }],
+  ],
+  [
+    [null, { agents: { web1: UP, web2: UP } }],
+    ["down web -r maint", { agents: { web1: "MAINT", web2: "MAINT" } }],
+    ["up web", { agents: { web1: UP, web2: UP } }],
+    ["drain web -P 8081 -r deploy", { agents: { web1: UP, web2: `DRAIN L7OK 200` } }],
+  ],
+  [
+    [null, { tls: { web1: UP, web2: UP } }],
+    ["down web -P 8443 -r maint", { tls: { web1: DOWN, web2: UP } }],
+  ],
+];
 
 serverTest("HAProxy understands each example as it is", ["haproxy", "openssl"], async () => {
   using folder = new TempFolder();
   const { certificate } = await Authority.create(folder, "ca");
   const names = [...Deno.readDirSync(EXAMPLES)].map(({ name }) => name.replace(/\.cfg$/, ""));
-  assertEquals(names.toSorted(), Object.keys({ ...SEEN, ...SEEN_BY_TLS }).toSorted());
+  const tried = STAGES.flatMap(([first]) => Object.keys(first![1]));
+  assertEquals(names.toSorted(), tried.toSorted());
   for (const name of names) {
     // The file of certificates that it names is not on this host.
     const example = Deno.readTextFileSync(`${EXAMPLES}${name}.cfg`)
@@ -125,13 +150,15 @@ class Balancers {
     assertEquals(code, 0, stderr);
     const answers: string[] = JSON.parse(stdout);
     return Object.fromEntries(this.#names.map((name, i) => {
-      const servers = parseStat(answers[i]!).filter(({ check_status }) => check_status !== "");
+      const servers = parseStat(answers[i]!).filter(({ svname }) =>
+        svname !== "FRONTEND" && svname !== "BACKEND"
+      );
       return [
         name,
         Object.fromEntries(servers.map(({ svname, status, check_status, check_code }) => {
           // `UP 1/2` is still up; a star marks a check that is under way.
           const [balanced] = status!.split(" ");
-          return [svname, `${balanced} ${check_status!.replace("* ", "")} ${check_code}`];
+          return [svname, `${balanced} ${check_status!.replace("* ", "")} ${check_code}`.trim()];
         })),
       ];
     }));
@@ -169,32 +196,28 @@ async function examplesWork(): Promise<void> {
     cp /mnt/ca.pem /etc/haproxy/ca.pem
   `);
 
-  await startService(system);
-  const plain = await Balancers.start(system, Object.keys(SEEN));
-  await plain.see(SEEN, "HAProxy sees the services");
-  await system.sh("hactl down all -r maint");
-  await plain.see(allDown(SEEN), "HAProxy sees that everything is marked down");
-  await system.sh("hactl up all");
-  await plain.see(SEEN, "HAProxy sees the services again");
-  await stopService(system);
-
-  // The head of the example says what hacheck is told then.
-  await system.sh(`
-    cp /mnt/hacheck.pem /etc/hacheck/cert.pem
-    cp /mnt/hacheck.key /etc/hacheck/key.pem
-    cp /mnt/ca.pem /etc/hacheck/ca.pem
-    chgrp hacheck /etc/hacheck/*.pem
-    chmod 640 /etc/hacheck/*.pem
-    sed -n 's/^#     //p' ${INSTALLED}/tls.cfg >>/etc/hacheck/hacheck.yaml
-  `);
-  await startService(system, "https");
-  const secure = await Balancers.start(system, Object.keys(SEEN_BY_TLS));
-  await secure.see(SEEN_BY_TLS, "HAProxy sees the services by TLS");
-  await system.sh("hactl down web -P 8443 -r maint");
-  await secure.see(
-    { tls: { web1: DOWN, web2: UP } },
-    "HAProxy sees by TLS that one is marked down",
-  );
+  for (const [[, examples], ...steps] of STAGES as [Step, ...Step[]][]) {
+    const names = Object.keys(examples);
+    // What hacheck is told, the head of an example says.
+    await system.sh(`
+      cp /mnt/hacheck.pem /etc/hacheck/cert.pem
+      cp /mnt/hacheck.key /etc/hacheck/key.pem
+      cp /mnt/ca.pem /etc/hacheck/ca.pem
+      sed -n 's/^#     //p' ${names.map((name) => `${INSTALLED}/${name}.cfg`).join(" ")} \\
+        >/etc/hacheck/hacheck.yaml
+      chgrp hacheck /etc/hacheck/*
+      chmod 640 /etc/hacheck/*
+      rm -f /var/spool/hacheck/*
+    `);
+    await startService(system, "tls" in examples ? "https" : "http");
+    const balancers = await Balancers.start(system, names);
+    await balancers.see(examples, `HAProxy sees the services by ${names}`);
+    for (const [hactl, seen] of steps) {
+      await system.sh(`hactl ${hactl}`);
+      await balancers.see(seen, `after hactl ${hactl}, HAProxy sees it by ${names}`);
+    }
+    await stopService(system);
+  }
 }
 
 const EXAMPLES_WORK =
