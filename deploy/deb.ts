@@ -16,8 +16,10 @@
 
 import { createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";
+import { COMPLETIONS } from "../cli/completions.ts";
 import config from "../deno.json" with { type: "json" };
 import { licensesOf } from "./_licenses.ts";
+import { hacheckPage, hactlPage } from "./_man.ts";
 import { PROGRAMS, PROJECT } from "./_programs.ts";
 import { installScripts } from "./_scripts.ts";
 
@@ -37,6 +39,16 @@ const FILES: Readonly<Record<string, string>> = {
     ]),
   ),
 };
+
+/** Where shells look for what completes a command line, by the name of the command. */
+const COMPLETED: Readonly<Record<keyof typeof COMPLETIONS, (name: string) => string>> = {
+  bash: (name) => `usr/share/bash-completion/completions/${name}`,
+  zsh: (name) => `usr/share/zsh/vendor-completions/_${name}`,
+  fish: (name) => `usr/share/fish/vendor_completions.d/${name}.fish`,
+};
+
+/** hactl's older names, which are told of and completed as hactl is. */
+const OLDER_NAMES = PROGRAMS.flatMap(({ aliases }) => Object.keys(aliases));
 
 /** What dpkg runs. */
 const MAINTAINER_SCRIPTS = ["postinst", "prerm", "postrm"] as const;
@@ -145,14 +157,19 @@ function textFile(path: string): string {
 const utf8 = new TextEncoder();
 
 /** Writes what goes with the programs. */
-async function writeFiles(root: string, form: Form): Promise<void> {
+async function writeFiles(root: string, form: Form, time: number): Promise<void> {
   // By hand, programs go to /usr/local; those of packages do not.
   const unit = textFile("deploy/hacheck.service").replace("=/usr/local/bin/", "=/usr/bin/");
+  const shells = Object.keys(COMPLETED) as (keyof typeof COMPLETED)[];
+  const date = new Date(time * 1000).toISOString().slice(0, 10);
   const texts = {
     ...Object.fromEntries(Object.entries(FILES).map(([path, source]) => [path, textFile(source)])),
     "lib/systemd/system/hacheck.service": unit,
     "usr/share/doc/hacheck/copyright": await copyrightOf(form),
     "usr/share/lintian/overrides/hacheck": form.overrides.map(textFile).join(""),
+    "usr/share/man/man1/hactl.1.gz": hactlPage(date),
+    "usr/share/man/man8/hacheck.8.gz": hacheckPage(textFile("README.md"), date),
+    ...Object.fromEntries(shells.map((shell) => [COMPLETED[shell]("hactl"), COMPLETIONS[shell]()])),
   };
   for (const [path, text] of Object.entries(texts)) {
     const content = utf8.encode(text);
@@ -160,6 +177,12 @@ async function writeFiles(root: string, form: Form): Promise<void> {
       `${root}/${path}`,
       path.endsWith(".gz") ? gzipSync(content, { level: 9 }) : content,
     );
+  }
+  for (const alias of OLDER_NAMES) {
+    await Deno.symlink("hactl.1.gz", `${root}/usr/share/man/man1/${alias}.1.gz`);
+    // They are looked up by the command that is completed, but zsh looks into the file for its names.
+    await Deno.symlink("hactl", `${root}/${COMPLETED.bash(alias)}`);
+    await Deno.symlink("hactl.fish", `${root}/${COMPLETED.fish(alias)}`);
   }
 }
 
@@ -254,7 +277,7 @@ try {
   const { version, time } = release();
   await Deno.mkdir(`${root}/usr/bin`, { recursive: true });
   const form = await buildPrograms(root, asScripts);
-  await writeFiles(root, form);
+  await writeFiles(root, form, time);
   await writeControl(root, version, form);
   await Deno.chmod(root, 0o755);
   await Deno.mkdir(folder, { recursive: true });

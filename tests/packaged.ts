@@ -65,7 +65,12 @@ export async function startService(system: ThrowawaySystem, scheme = "http"): Pr
   await system.sh(`
     command=$(sed -n 's/^ExecStart=//p' /lib/systemd/system/hacheck.service)
     user=$(sed -n 's/^User=//p' /lib/systemd/system/hacheck.service)
-    unshare --mount sh -c 'mount -o remount,bind,ro / && exec "$@"' sh \\
+    unshare --mount sh -c '
+      # As LogsDirectory= does.
+      [ ! -d /var/log/hacheck ] || mount --bind /var/log/hacheck /var/log/hacheck
+      mount -o remount,bind,ro /
+      exec "$@"
+    ' sh \\
       setpriv --reuid="$user" --regid="$user" --clear-groups --bounding-set=-all --no-new-privs \\
       env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin HOME=/ $command \\
       >/tmp/log 2>&1 </dev/null &

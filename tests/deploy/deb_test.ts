@@ -42,7 +42,7 @@ serverTest(
 serverTest("lintian finds no fault with the package", ["dpkg-deb", "lintian"], async () => {
   using folder = new TempFolder();
   const path = await buildScripts(folder.path);
-  const { code, stdout } = await run("lintian", ["--fail-on=error", "--display-level=error", path]);
+  const { code, stdout } = await run("lintian", ["--fail-on=error,warning", path]);
   assertEquals({ code, stdout }, { code: 0, stdout: "" });
 });
 
@@ -158,6 +158,16 @@ async function installUpgradePurge(): Promise<void> {
     /^Service web in down state .*maint503 /,
   );
 
+  for (const page of ["8 hacheck", "1 hactl", "1 haup"]) {
+    assertMatch(
+      await system.sh(`man --where ${page}`),
+      /^\/usr\/share\/man\/man\d\/\w+\.\d\.gz\n$/,
+    );
+  }
+  const completes =
+    "bash -c '. /usr/share/bash-completion/completions/haup; complete -p haup hactl'";
+  assertEquals(await system.sh(completes), "complete -F _hactl haup\ncomplete -F _hactl hactl\n");
+
   // What the operator has changed and marked down outlives another version.
   await system.sh("echo 'http_headers_to_copy: [X-Mine]' >>/etc/hacheck/hacheck.yaml");
   const asked = await dpkg(system, "--install", "/mnt/next.deb");
@@ -177,8 +187,22 @@ async function installUpgradePurge(): Promise<void> {
     "640 root:hacheck\n",
   );
 
-  // Removed, it runs no more, and what was marked down and set is kept for when it comes back.
+  // A log that the operator asks for is rotated.
   await stopService(system);
+  await system.sh(`
+    install --directory --owner hacheck --group hacheck /var/log/hacheck
+    echo 'log_path: /var/log/hacheck/hacheck.log' >>/etc/hacheck/hacheck.yaml
+  `);
+  await startService(system);
+  await system.sh("logrotate --force --state /tmp/rotated /etc/logrotate.d/hacheck");
+  await stopService(system);
+  const [older, newer] = ["hacheck.log.1", "hacheck.log"].map((name) =>
+    system.sh(`cat /var/log/hacheck/${name}`)
+  );
+  assertMatch(await older!, /listens on 0\.0\.0\.0 port 3333\n$/);
+  assertMatch(await newer!, /^\S+ INFO stopping on SIGTERM\n$/);
+
+  // Removed, it runs no more, and what was marked down and set is kept for when it comes back.
   await dpkg(system, "--remove", "hacheck");
   assertEquals((await system.run("hactl", "--version")).code, 127);
   await system.sh("test -e /var/spool/hacheck/web -a -e /etc/hacheck/hacheck.yaml");
@@ -194,7 +218,8 @@ async function installUpgradePurge(): Promise<void> {
   );
 }
 
+const PROGRAMS_OF_PROOF = [...PACKAGED_PROGRAMS, "man", "logrotate"];
 const PROOF =
   "the package installs, runs, upgrades with what was set and marked kept, and purges without a trace";
-if (Deno.uid() === 0) serverTest(PROOF, PACKAGED_PROGRAMS, installUpgradePurge);
+if (Deno.uid() === 0) serverTest(PROOF, PROGRAMS_OF_PROOF, installUpgradePurge);
 else Deno.test({ name: `${PROOF} (needs root)`, ignore: true, fn: installUpgradePurge });
