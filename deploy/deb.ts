@@ -31,6 +31,7 @@ const FILES: Readonly<Record<string, string>> = {
   "usr/lib/tmpfiles.d/hacheck.conf": "deploy/hacheck.tmpfiles.conf",
   "usr/share/doc/hacheck/README.md.gz": "README.md",
   "usr/share/doc/hacheck/changelog.Debian.gz": "deploy/deb/changelog",
+  "usr/share/doc/hacheck/examples/grafana-dashboard.json": "deploy/grafana-dashboard.json",
   "usr/share/doc/hacheck/examples/hacheck.sysctl.conf": "deploy/hacheck.sysctl.conf",
   ...Object.fromEntries(
     [...Deno.readDirSync(`${PROJECT}deploy/haproxy`)].map(({ name }) => [
