@@ -70,4 +70,6 @@ async function main(): Promise<number> {
   }
 }
 
+// As what is installed has it. For the rivals too, so that nobody looks for newer releases meanwhile.
+Deno.env.set("DENO_NO_UPDATE_CHECK", "1");
 Deno.exit(await main());
