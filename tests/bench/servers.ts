@@ -50,7 +50,10 @@ export async function startDaemon(
     entry: programs.hacheck,
     config: `max_clients: ${maxClients}\n`,
     args: loops > 1 ? ["-n", String(loops)] : [],
-    grants: loops > 1 ? [`--allow-read=${home},${home.replace(/src$/, "deno.json")}`] : [],
+    grants: [
+      HEAP,
+      ...loops > 1 ? [`--allow-read=${home},${home.replace(/src$/, "deno.json")}`] : [],
+    ],
   });
   manyRecords(daemon.spool, records);
   const store = new SpoolStore(daemon.spool);
