@@ -84,9 +84,19 @@ export class Debugger implements AsyncDisposable {
 
   /** Kills an event loop by a fault that nothing in it can catch. */
   async kill(loop: string): Promise<void> {
-    await this.run(
-      'Event.prototype.preventDefault = () => {}; setTimeout(() => { throw new Error("struck") });',
-      loop,
+    // A timer that is set from without may not be seen by an event loop that nobody asks for anything.
+    await until(
+      "it is dead",
+      async () => {
+        if (!this.#loops.has(loop)) return true;
+        await this.run(
+          'Event.prototype.preventDefault = () => {}; setTimeout(() => { throw new Error("struck") });',
+          loop,
+        );
+        return false;
+      },
+      60_000,
+      500,
     );
   }
 
