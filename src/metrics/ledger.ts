@@ -1,4 +1,5 @@
-import { type LoopCounts, type LoopMetrics, nothingCounted, sumOf } from "./loop_metrics.ts";
+import { sumOf } from "../sums.ts";
+import { type LoopCounts, type LoopMetrics, nothingCounted } from "./loop_metrics.ts";
 
 /**
  * Remembers what event loops have told last, so that what they have counted together never goes back: not
@@ -40,7 +41,7 @@ export class Ledger<Loop> {
   died(loop: Loop): void {
     const { counts } = this.#last.get(loop) ?? { counts: nothingCounted() };
     this.#last.delete(loop);
-    this.#gone = sumOf(this.#gone, { ...counts, deaths: 1 });
+    this.#gone = sumOf([this.#gone, { ...counts, deaths: 1 }]);
   }
 
   /**

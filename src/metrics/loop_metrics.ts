@@ -74,34 +74,3 @@ export function nothingCounted(): LoopCounts {
     deaths: 0,
   };
 }
-
-/**
- * Adds counts up.
- *
- * @param a Some.
- * @param b Others, counted elsewhere.
- * @returns Their sums. What only one of them has is taken as it is.
- *
- * @example
- * ```ts
- * import { nothingCounted, sumOf } from "./loop_metrics.ts";
- * import { assertEquals } from "@std/assert";
- *
- * const one = { ...nothingCounted(), answers: { http: { "200": 2 } } };
- * const other = { ...nothingCounted(), answers: { http: { "200": 1, "503": 1 }, tcp: {} } };
- * assertEquals(sumOf(one, other).answers, { http: { "200": 3, "503": 1 }, tcp: {} });
- * ```
- */
-export function sumOf(a: LoopCounts, b: LoopCounts): LoopCounts {
-  return added(a, b) as LoopCounts;
-}
-
-function added(a: unknown, b: unknown): unknown {
-  if (typeof a === "number") return a + (b as number);
-  if (Array.isArray(a)) return a.map((value, i) => added(value, (b as unknown[])[i]));
-  const sum = { ...a as Record<string, unknown> };
-  for (const [name, value] of Object.entries(b as Record<string, unknown>)) {
-    sum[name] = Object.hasOwn(sum, name) ? added(sum[name], value) : value;
-  }
-  return sum;
-}

@@ -1,5 +1,6 @@
 import { Ledger } from "../../../src/metrics/ledger.ts";
-import { type LoopMetrics, nothingCounted, sumOf } from "../../../src/metrics/loop_metrics.ts";
+import { type LoopMetrics, nothingCounted } from "../../../src/metrics/loop_metrics.ts";
+import { sumOf } from "../../../src/sums.ts";
 import { assert, assertEquals } from "../../assert.ts";
 
 /** What an event loop tells that has answered so many checks. */
@@ -19,8 +20,10 @@ function counted(answers: number): LoopMetrics {
 /** What all have answered, how many have died, and how many say how they are. */
 function told(ledger: Ledger<string>, answered: readonly string[]): number[] {
   const loops = ledger.complete(answered);
-  const { answers, durations, deaths } = loops.map(({ counts }) => counts)
-    .reduce(sumOf, nothingCounted());
+  const { answers, durations, deaths } = sumOf([
+    nothingCounted(),
+    ...loops.map(({ counts }) => counts),
+  ]);
   const count = answers.http?.["200"] ?? 0;
   assertEquals(durations.http?.buckets ?? [0, 0], [count, 0]);
   assertEquals(durations.http?.sum ?? 0, count / 4);
@@ -72,7 +75,7 @@ Deno.test("however many event loops die, they are remembered as one", () => {
 Deno.test("sums change none of what is added up", () => {
   const [a, b] = [counted(1).counts, counted(2).counts];
   const before = structuredClone([a, b]);
-  const sum = sumOf(a, b);
+  const sum = sumOf([a, b]);
   assert(sum !== a && sum !== b);
   assertEquals([a, b], before);
 });
