@@ -1,6 +1,7 @@
+import type { Verdict } from "../check.ts";
 import { CONTENT_TYPE, exposition } from "../metrics/exposition.ts";
 import type { OwnAddresses } from "../own_addresses.ts";
-import { type Answers, type Ask, then } from "../peers.ts";
+import { type Answers, type Ask, type Questions, then } from "../peers.ts";
 import type { PermissionsInForce } from "../permissions.ts";
 import { platform } from "../runtime.ts";
 import type { Subject } from "../spool/names.ts";
@@ -126,35 +127,32 @@ async function metricsPage(loops: readonly Answers["metrics"][]): Promise<Respon
  * `/status/spool/<service>/<port>`: what `/spool/<service>/<port>` answers, without being counted as a
  * check, and by every event loop. hactl asks it until the daemon says what the operator has just said.
  */
-function spoolPage(
-  { ask, own }: StatusSources,
-  path: string,
-  headers: Headers,
-): Response | Promise<Response> | undefined {
-  const subject = subjectOf(path, headers, own);
-  if (subject === undefined || subject instanceof Response) return subject;
-  return then(ask("spool", subject), ([first, ...others]) => {
-    const { code, message } = first!;
-    const agree = others.every((other) => other.code === code && other.message === message);
-    return agree ? text(code, message) : disagreed();
-  });
-}
+const spoolPage = pageOf("spool", (verdict) => verdict);
 
 /**
  * `/status/weight/<service>/<port>`: the weight that agent checks are told, in per cent; `unknown` where the
  * spool does not tell it. hactl asks this page as it asks that of the spool.
  */
-function weightPage(
-  { ask, own }: StatusSources,
-  path: string,
-  headers: Headers,
-): Response | Promise<Response> | undefined {
-  const subject = subjectOf(path, headers, own);
-  if (subject === undefined || subject instanceof Response) return subject;
-  return then(ask("weight", subject), ([first, ...others]) => {
-    const agree = others.every((other) => other === first);
-    return agree ? text(200, String(first ?? "unknown")) : disagreed();
-  });
+const weightPage = pageOf("weight", (weight) => ({
+  code: 200,
+  message: String(weight ?? "unknown"),
+}));
+
+/** A page that says of a service what all event loops say, once they say the same. */
+function pageOf<Kind extends "spool" | "weight">(
+  kind: Kind,
+  verdictOf: (answer: Answers[Kind]) => Verdict,
+): (sources: StatusSources, path: string, headers: Headers) => ReturnType<Page> {
+  return ({ ask, own }, path, headers) => {
+    const subject = subjectOf(path, headers, own);
+    if (subject === undefined || subject instanceof Response) return subject;
+    return then(ask(kind, subject as Questions[Kind]), (answers) => {
+      const [first, ...others] = answers.map(verdictOf);
+      const { code, message } = first!;
+      const agree = others.every((other) => other.code === code && other.message === message);
+      return agree ? text(code, message) : disagreed();
+    });
+  };
 }
 
 /** What a page speaks of whose path names a service and a port after the page's own name. */
