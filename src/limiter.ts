@@ -35,6 +35,11 @@ export class Limiter {
     return this.#taken;
   }
 
+  /** Whether whoever comes now has to wait. */
+  get isFull(): boolean {
+    return this.#taken >= this.#places;
+  }
+
   /** How many wait in line. */
   get waiting(): number {
     return this.#waiting.size;
@@ -50,7 +55,7 @@ export class Limiter {
    */
   async enter(signal: AbortSignal): Promise<Disposable> {
     signal.throwIfAborted();
-    if (this.#taken < this.#places) {
+    if (!this.isFull) {
       this.#taken++;
     } else {
       if (this.#waiting.size >= this.#maxWaiting) {

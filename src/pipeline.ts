@@ -161,10 +161,10 @@ export class Pipeline {
     try {
       const startedAt = performance.now();
       // Where there is a place, what is between is no wait for one, however busy the event loop is.
-      const hasPlace = this.#limiter.taken < maxClients;
+      const waits = this.#limiter.isFull;
       using _place = await this.#limiter.enter(deadline.signal);
       askedAt = performance.now();
-      const waited = hasPlace ? 0 : askedAt - startedAt;
+      const waited = waits ? askedAt - startedAt : 0;
       const verdict = servable(
         await Promise.race([protocol.check(request, deadline.signal), overdue.promise]),
       );
