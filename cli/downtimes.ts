@@ -1,5 +1,5 @@
 import type { DowntimeInForce, WeightInForce } from "../src/spool/in_force.ts";
-import { parseWeightName, recordName } from "../src/spool/names.ts";
+import { byName, parseWeightName, recordName } from "../src/spool/names.ts";
 import { isExpired } from "../src/spool/record.ts";
 import type { SpoolStore, StoredRecord } from "../src/spool/store.ts";
 import { downtimeOf } from "./told.ts";
@@ -45,7 +45,7 @@ export function weightsIn(store: SpoolStore): WeightInForce[] {
     if (subject === undefined || record === undefined || isExpired(record, now)) continue;
     weights.push({ name: recordName(subject), ...subject, ...record });
   }
-  return weights.sort((one, other) => one.name < other.name ? -1 : 1);
+  return weights.sort(byName);
 }
 
 function filesIn(store: SpoolStore): string[] {

@@ -6,7 +6,7 @@
  */
 
 import { LOCAL_ADDRESS } from "../src/addresses.ts";
-import { ALL, recordName, type Subject } from "../src/spool/names.ts";
+import { ALL, byName, recordName, type Subject } from "../src/spool/names.ts";
 import type { DowntimeInForce, InForce, WeightInForce } from "../src/spool/in_force.ts";
 import type { Mode, SpoolRecord } from "../src/spool/record.ts";
 import type { LastAnswer, RecentService } from "../src/stats.ts";
@@ -134,7 +134,7 @@ export function inWords({ name, state }: Wider): string {
  * @param inForce All that an operator has said.
  */
 export function toldOfNamed(subjects: readonly Subject[], inForce: InForce): Told[] {
-  const { modeOf, downtimes, weights } = byName(inForce);
+  const { modeOf, downtimes, weights } = lookUps(inForce);
   return subjects.map((subject) => {
     const name = recordName(subject);
     const weight = weights.get(name)?.weight ?? null;
@@ -152,7 +152,7 @@ export function toldOfNamed(subjects: readonly Subject[], inForce: InForce): Tol
  * @param recent What was asked for lately.
  */
 export function toldOfAll(inForce: InForce, recent: readonly RecentService[]): Told[] {
-  const { modeOf, downtimes, weights } = byName(inForce);
+  const { modeOf, downtimes, weights } = lookUps(inForce);
   const asked = new Map(recent);
   const lastOf = ({ service, port }: Subject) => port === 0 ? asked.get(service) ?? null : null;
   const others = new Map<string, Subject>(recent.map(([service]) => {
@@ -163,7 +163,7 @@ export function toldOfAll(inForce: InForce, recent: readonly RecentService[]): T
   }
   for (const name of downtimes.keys()) others.delete(name);
   return [
-    ...inForce.downtimes.toSorted(byNames).map((downtime) => {
+    ...inForce.downtimes.toSorted(byName).map((downtime) => {
       const weight = weights.get(downtime.name)?.weight ?? null;
       return toldDown(downtime, { weight, last: lastOf(downtime) });
     }),
@@ -171,15 +171,11 @@ export function toldOfAll(inForce: InForce, recent: readonly RecentService[]): T
       const weight = weights.get(recordName(subject))?.weight ?? null;
       const kept_out_by = widerThan(subject, modeOf);
       return toldUp(subject, { kept_out_by, weight, last: lastOf(subject) });
-    }).sort(byNames),
+    }).sort(byName),
   ];
 }
 
-function byNames(one: { readonly name: string }, other: { readonly name: string }): number {
-  return one.name < other.name ? -1 : 1;
-}
-
-function byName({ downtimes, weights }: InForce): {
+function lookUps({ downtimes, weights }: InForce): {
   downtimes: Map<string, DowntimeInForce>;
   weights: Map<string, WeightInForce>;
   modeOf: (name: string) => Mode | undefined;

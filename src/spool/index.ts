@@ -1,7 +1,7 @@
 import { LOCAL_ADDRESS } from "../addresses.ts";
 import type { Verdict } from "../check.ts";
 import type { InForce } from "./in_force.ts";
-import { parseRecordName, parseWeightName, type Subject, WEIGHT_PREFIX } from "./names.ts";
+import { byName, parseRecordName, parseWeightName, type Subject, WEIGHT_PREFIX } from "./names.ts";
 import {
   FULL_WEIGHT,
   isExpired,
@@ -67,7 +67,7 @@ export class SpoolIndex {
   }
 
   /** The names of all files, of records and of weights. */
-  get names(): Iterable<string> {
+  get names(): string[] {
     return [...this.#downtimes.names, ...this.#weights.names];
   }
 
@@ -207,8 +207,4 @@ const NONE: readonly Downtime[] = [];
 
 function toldOf(name: string, { service, port, host }: Subject): Subject & { name: string } {
   return { name, service, port, host };
-}
-
-function byName(one: { readonly name: string }, other: { readonly name: string }): number {
-  return one.name < other.name ? -1 : 1;
 }

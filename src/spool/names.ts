@@ -28,6 +28,11 @@ export interface Subject {
  */
 export const WEIGHT_PREFIX = ".weight:";
 
+/** The order of what has a name, by that. */
+export function byName(one: { readonly name: string }, other: { readonly name: string }): number {
+  return one.name < other.name ? -1 : 1;
+}
+
 /** Tells whether a URL may name a service so. */
 export function isServiceName(text: string): boolean {
   return /^[.\w-]+$/.test(text) && text.length <= MAX_SERVICE_LENGTH && text !== "." &&

@@ -397,7 +397,7 @@ export class SpoolView implements Disposable {
       this.#changedAt = changedAt;
       const names = new Set(this.#store.listAll());
       const come = [...names].filter((name) => !this.#index.has(name));
-      const gone = [...this.#index.names].filter((name) =>
+      const gone = this.#index.names.filter((name) =>
         !names.has(name) && !this.#vanished.has(name)
       );
       for (const name of come) this.#read(name);
@@ -470,7 +470,7 @@ export class SpoolView implements Disposable {
     if (this.#identity() !== this.#root) {
       throw new Error(`${this.#store.root} was replaced meanwhile`);
     }
-    for (const name of [...this.#index.names]) {
+    for (const name of this.#index.names) {
       if (!names.has(name)) this.#letGo(name);
     }
   }
