@@ -82,22 +82,42 @@ export class Debugger implements AsyncDisposable {
     return (result as { result: { value: unknown } }).result.value;
   }
 
+  /**
+   * Runs code in an event loop again and again until what it does is seen: what it sets off may go unseen by
+   * an event loop that nobody asks for anything.
+   *
+   * @param what What is to be seen, for the message.
+   * @param seen Tells whether it is.
+   * @param code The code.
+   * @param loop Which event loop.
+   */
+  async runUntil(
+    what: string,
+    seen: () => boolean | Promise<boolean>,
+    code: string,
+    loop: string,
+  ): Promise<void> {
+    const see = async () => {
+      if (await seen()) return true;
+      await this.run(code, loop);
+      return false;
+    };
+    await until(what, see, 60_000, 500);
+  }
+
   /** Kills an event loop by a fault that nothing in it can catch. */
   async kill(loop: string): Promise<void> {
-    // A timer that is set from without may not be seen by an event loop that nobody asks for anything.
-    await until(
+    await this.runUntil(
       "it is dead",
-      async () => {
-        if (!this.#loops.has(loop)) return true;
-        await this.run(
-          'Event.prototype.preventDefault = () => {}; setTimeout(() => { throw new Error("struck") });',
-          loop,
-        );
-        return false;
-      },
-      60_000,
-      500,
+      () => !this.#loops.has(loop),
+      'Event.prototype.preventDefault = () => {}; setTimeout(() => { throw new Error("struck") });',
+      loop,
     );
+  }
+
+  /** Lets an event loop hang for good, soon after it has said that it heard. */
+  async hang(loop: string): Promise<void> {
+    await this.run("setTimeout(() => { for (;;); }, 100);", loop);
   }
 
   /** Detaches it. */

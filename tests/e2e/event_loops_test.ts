@@ -1,7 +1,7 @@
 import { daemonGrants, flagsOf } from "../../src/permissions.ts";
 import type { RuntimeReport } from "../../src/runtime.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { Clients } from "../clients.ts";
+import { Clients, heard } from "../clients.ts";
 import { Debugger } from "../debugger.ts";
 import {
   Daemon,
@@ -257,17 +257,11 @@ Deno.test("an event loop that hangs does not keep the daemon from stopping", asy
   {
     // Deno does not let a program end while it is debugged.
     await using debug = await Debugger.attach(daemon.log, 2);
-    await debug.run("setTimeout(() => { for (;;); }, 100);", debug.loops[0]);
+    await debug.hang(debug.loops[0]!);
   }
   await until("the other tells that it does not answer", async () => {
-    // About half of them come to the one that hangs.
-    const answers = await Promise.allSettled(Array.from({ length: 8 }, async () => {
-      const signal = AbortSignal.timeout(3000);
-      const headers = { connection: "close" };
-      const response = await fetch(daemon.url("/debug/runtime"), { headers, signal });
-      return (await response.json()).event_loops.length;
-    }));
-    return answers.some((answer) => answer.status === "fulfilled" && answer.value === 1);
+    const answers = await heard(daemon, "/debug/runtime");
+    return answers.some((answer) => JSON.parse(answer).event_loops.length === 1);
   });
   daemon.kill("SIGTERM");
   let code: number | undefined;
@@ -339,18 +333,11 @@ Deno.test("an event loop survives a fault that nobody caught, and tells of it", 
       ['Promise.reject(new Error("dropped"));', "Error: dropped"],
     ] as const
   ) {
-    await until(
-      "it is told of",
-      async () => {
-        if (daemon.log.includes(`ERROR a fault of hacheck's own: ${told}`)) return true;
-        // What is set from without may not be seen by an event loop that nobody asks for anything.
-        await debug.run(code, loops[0]);
-        await loopsOf(daemon);
-        return false;
-      },
-      60_000,
-      500,
-    );
+    const isTold = async () => {
+      await loopsOf(daemon);
+      return daemon.log.includes(`ERROR a fault of hacheck's own: ${told}`);
+    };
+    await debug.runUntil("it is told of", isTold, code, loops[0]!);
   }
   await until("both answer", async () => (await loopsOf(daemon)).length === 2);
   assertEquals(debug.loops, loops);

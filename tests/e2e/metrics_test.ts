@@ -1,6 +1,7 @@
 import { METRICS } from "../../src/metrics/exposition.ts";
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals } from "../assert.ts";
+import { heard } from "../clients.ts";
 import { Debugger } from "../debugger.ts";
 import { samplesOf } from "../metrics.ts";
 import { Daemon, type DaemonOptions, FOR_EVENT_LOOPS } from "../programs.ts";
@@ -203,17 +204,10 @@ Deno.test("the counts of an event loop that hangs stay, and it is told that it d
   assertEquals((await samples(daemon)).get(requests), 40);
   {
     await using debug = await Debugger.attach(daemon.log, 2);
-    await debug.run("setTimeout(() => { for (;;); }, 100);", debug.loops[0]);
+    await debug.hang(debug.loops[0]!);
   }
   await until("the other tells that it does not answer", async () => {
-    // About half of them come to the one that hangs.
-    const answers = await Promise.allSettled(Array.from({ length: 8 }, async () => {
-      const signal = AbortSignal.timeout(3000);
-      const headers = { connection: "close" };
-      const response = await fetch(daemon.url("/metrics"), { headers, signal });
-      return samplesOf(await response.text());
-    }));
-    const told = answers.flatMap((answer) => answer.status === "fulfilled" ? [answer.value] : []);
+    const told = (await heard(daemon, "/metrics")).map(samplesOf);
     for (const samples of told) assertEquals(samples.get(requests), 40);
     return told.some((samples) => samples.get("hacheck_event_loops") === 1);
   });
