@@ -9,8 +9,8 @@ import type { Tally } from "../metrics/tally.ts";
 import { type Pipeline, SPOOL_PROTOCOL } from "../pipeline.ts";
 import type { Refusals } from "../refusals.ts";
 import type { Asked, Stats } from "../stats.ts";
-import { headerForgetter } from "./forget_headers.ts";
 import type { CheckPath } from "./path.ts";
+import { type HeaderSource, headerSources } from "./request_headers.ts";
 import { notAllowed, responses, text } from "./responses.ts";
 import { type Route, Routes } from "./routes.ts";
 import { changeSpool, type SpoolChanges } from "./spool_changes.ts";
@@ -52,6 +52,16 @@ export function clientOf({ remoteAddr: { hostname } }: RequestInfo): string {
 /** Answers a request, at once where nothing is waited for. */
 export type Router = (request: Request, info: RequestInfo) => Response | Promise<Response>;
 
+/** A header that is passed on to services. */
+interface CopiedHeader {
+  /** Its name as the configuration has it. */
+  readonly name: string;
+  /** The same in lower case. */
+  readonly key: string;
+}
+
+const NO_HEADERS: readonly CopiedHeader[] = [];
+
 const CHECK_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /**
@@ -61,13 +71,13 @@ const CHECK_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
  * @returns A function that `Deno.serve` takes as handler, and that a test calls without a port.
  */
 export function createRouter(options: RouterOptions): Router {
-  const { pipeline, stats, own, targets, refusals, headersToCopy, spoolChanges } = options;
+  const { pipeline, stats, own, targets, refusals, spoolChanges } = options;
+  const names = options.headersToCopy.map((name) => ({ name, key: name.toLowerCase() }));
   const routes = new Routes();
-  const forgetHeaders = headerForgetter();
+  const headersOf = headerSources();
   const responseOf = responses();
 
-  function check(request: Request, route: Route, path: CheckPath, client: string) {
-    const { headers } = request;
+  function check(headers: HeaderSource, route: Route, path: CheckPath, client: string) {
     const tally = route.tally ??= stats.tallyOf(path.protocol);
     const target = targetOf(headers, path.port, own);
     if (typeof target === "string") return refused(tally, 400, target);
@@ -84,9 +94,8 @@ export function createRouter(options: RouterOptions): Router {
     tally.asked++;
     const now = Date.now() / 1000;
     const asked = stats.asked(path.service, client, now);
-    const question = questionOf(route, path, target, headers, asksService ? headersToCopy : []);
+    const question = questionOf(route, path, target, headers, asksService ? names : NO_HEADERS);
     const fresh = asksService && wantsFresh(headers);
-    forgetHeaders(request);
     const verdict = pipeline.check(question, fresh);
     if (!(verdict instanceof Promise)) return answer(tally, asked, client, verdict, now);
     const began = performance.now();
@@ -102,8 +111,8 @@ export function createRouter(options: RouterOptions): Router {
     route: Route,
     { protocol, service, path }: CheckPath,
     { host, port }: Target,
-    headers: Headers,
-    names: readonly string[],
+    headers: HeaderSource,
+    names: readonly CopiedHeader[],
   ): CheckRequest {
     const { question } = route;
     if (
@@ -111,8 +120,8 @@ export function createRouter(options: RouterOptions): Router {
       agree(question.headers, headers, names)
     ) return question;
     const copied: Header[] = [];
-    for (const name of names) {
-      const value = headers.get(name);
+    for (const { name, key } of names) {
+      const value = headers.get(key);
       if (value) copied.push([name, value]);
     }
     return route.question = { protocol, service, host, port, path, headers: copied };
@@ -131,14 +140,15 @@ export function createRouter(options: RouterOptions): Router {
   }
 
   return (request, info) => {
-    if (isForged(request.headers.get("host"))) return text(400, BAD_HOST);
+    const headers = headersOf(request);
+    if (isForged(headers.get("host"))) return text(400, BAD_HOST);
     const route = routes.of(request.url);
     const client = clientOf(info);
     const path = route.check;
     if (path === undefined || !pipeline.knows(path.protocol)) {
       return statusPage(request, route.path, client, options) ?? text(404, NOT_FOUND);
     }
-    if (CHECK_METHODS.has(request.method)) return check(request, route, path, client);
+    if (CHECK_METHODS.has(request.method)) return check(headers, route, path, client);
     if (path.protocol !== SPOOL_PROTOCOL) return notAllowed("GET, HEAD, OPTIONS");
     if (request.method !== "POST") return notAllowed("GET, HEAD, OPTIONS, POST");
     if (spoolChanges === null) return text(403, "remote spool changes are not enabled");
@@ -153,10 +163,14 @@ function refused(tally: Tally, code: number, why: string): Response {
 }
 
 /** Tells whether the headers to copy are those that were copied before. */
-function agree(copied: readonly Header[], headers: Headers, names: readonly string[]): boolean {
+function agree(
+  copied: readonly Header[],
+  headers: HeaderSource,
+  names: readonly CopiedHeader[],
+): boolean {
   let i = 0;
-  for (const name of names) {
-    const value = headers.get(name);
+  for (const { name, key } of names) {
+    const value = headers.get(key);
     if (!value) continue;
     const before = copied[i++];
     if (before === undefined || before[0] !== name || before[1] !== value) return false;
@@ -174,7 +188,7 @@ const BAD_HOST = "Bad Host: expected a name or an address, with or without a por
 const NOT_FOUND =
   "Not found: expected /<protocol>/<service>/<port>/<query>, /status, /status/count, /recent or /metrics";
 
-function wantsFresh(headers: Headers): boolean {
+function wantsFresh(headers: HeaderSource): boolean {
   return isNoCache(headers.get("pragma")) || isNoCache(headers.get("cache-control"));
 }
 

@@ -1,5 +1,6 @@
 import { canonicalAddress, LOCAL_ADDRESS } from "../addresses.ts";
 import type { OwnAddresses } from "../own_addresses.ts";
+import type { HeaderSource } from "./request_headers.ts";
 
 /** Where a check goes. */
 export interface Target {
@@ -36,7 +37,7 @@ const UNIX_SOCKET = "unix";
  * @returns The target, or what is wrong with the port that the client gives.
  */
 export function targetOf(
-  headers: Headers,
+  headers: HeaderSource,
   urlPort: number,
   own: OwnAddresses,
 ): Target | UnknownAddress | string {
