@@ -47,6 +47,9 @@ export function notAllowed(allow: string): Response {
   return new Response(`Method not allowed: expected ${allow}`, { status: 405, headers: { allow } });
 }
 
+/** What has no body can be sent again and again. */
+const EMPTY = new Response(null);
+
 /** The statuses whose responses have no body. */
 const BODILESS = new Set([204, 205, 304]);
 
@@ -61,7 +64,7 @@ export function responses(): (verdict: Verdict) => Response {
   const made = new WeakMap<Verdict, Response>();
   return (verdict) => {
     const { code, message } = verdict;
-    if (code === 200) return new Response(message);
+    if (code === 200) return message === "" ? EMPTY : new Response(message);
     let response = made.get(verdict);
     if (response === undefined) {
       response = new Response(BODILESS.has(code) ? null : message, { status: code });

