@@ -7,6 +7,7 @@
 import { STATUS_TEXT } from "@std/http/status";
 import { type CacheCounters, ResultCache } from "./cache.ts";
 import type { CheckRequest, Protocol, Verdict } from "./check.ts";
+import { Deadlines } from "./deadlines.ts";
 import type { FaultCounts } from "./faults.ts";
 import { Limiter, QueueFullError } from "./limiter.ts";
 import type { Log } from "./log.ts";
@@ -53,6 +54,7 @@ export class Pipeline {
   readonly #options: PipelineOptions;
   readonly #spoolInChecks: boolean;
   readonly #limiter: Limiter;
+  readonly #deadlines: Deadlines;
   readonly #running = new Map<string, Promise<Verdict>>();
   /**
    * What tells each question from others. Balancers repeat themselves, and the router hands the same object
@@ -68,6 +70,7 @@ export class Pipeline {
     this.#options = options;
     this.#spoolInChecks = options.spoolInChecks ?? true;
     this.#limiter = new Limiter(options.maxClients, MAX_QUEUED);
+    this.#deadlines = new Deadlines(options.timeout * 1000);
     this.cache = new ResultCache(options.cacheTime * 1000, options.cacheCounters);
   }
 
@@ -148,15 +151,13 @@ export class Pipeline {
   async #ask(protocol: Protocol, request: CheckRequest): Promise<Verdict> {
     const { timeout, maxClients, log, faults, durations } = this.#options;
     const deadline = new AbortController();
-    // A checker that does not heed its deadline must not keep its place for ever, or all wait for it.
-    const overdue = Promise.withResolvers<never>();
-    let timer = setTimeout(() => {
+    let grace: ReturnType<typeof setTimeout> | undefined;
+    let giveUp: ((why: Error) => void) | undefined;
+    using _deadline = this.#deadlines.begin(() => {
       deadline.abort(new DOMException("the check took too long", "TimeoutError"));
-      timer = setTimeout(
-        () => overdue.reject(new Error("it did not heed its deadline")),
-        GRACE_MS,
-      );
-    }, timeout * 1000);
+      // A checker that does not heed its deadline must not keep its place for ever, or all wait for it.
+      grace = setTimeout(() => giveUp?.(new Error("it did not heed its deadline")), GRACE_MS);
+    });
     let askedAt: number | undefined;
     try {
       const startedAt = performance.now();
@@ -166,7 +167,10 @@ export class Pipeline {
       askedAt = performance.now();
       const waited = waits ? askedAt - startedAt : 0;
       const verdict = servable(
-        await Promise.race([protocol.check(request, deadline.signal), overdue.promise]),
+        await new Promise<Verdict>((resolve, reject) => {
+          giveUp = reject;
+          protocol.check(request, deadline.signal).then(resolve, reject);
+        }),
       );
       return deadline.signal.aborted && waited > TOLD_WAIT_MS ? late(verdict, waited) : verdict;
     } catch (error) {
@@ -188,7 +192,7 @@ export class Pipeline {
       });
       return { code: 503, message: `The ${request.protocol} check failed by itself` };
     } finally {
-      clearTimeout(timer);
+      clearTimeout(grace);
       if (askedAt !== undefined) {
         durations.took(request.protocol, (performance.now() - askedAt) / 1000);
       }
