@@ -57,7 +57,15 @@ export async function startDaemon(
   });
   manyRecords(daemon.spool, records);
   const store = new SpoolStore(daemon.spool);
-  for (const service of down) await store.markDown(service, "maint", null);
+  for (const service of down) {
+    await store.markDown(service, "maint", null);
+    // Behind thousands of other records, it takes the daemon a moment to come to it.
+    await until(`${service} is down`, async () => {
+      const response = await fetch(daemon.url(`/spool/${service}/0/status`));
+      await response.body?.cancel();
+      return response.status === 503;
+    });
+  }
   return daemon;
 }
 
