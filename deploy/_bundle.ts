@@ -9,38 +9,36 @@ import { deno } from "./_programs.ts";
  */
 const APART = { mysql2: "deno", pg: "deno", "prom-client": "browser" } as const;
 
-/**
- * What is bundled in pieces, of which those that are seldom used are not read at each start. A program
- * that is not keeps what it imports late in its one file, and starts the later for it.
- */
-const IN_PIECES: readonly string[] = ["cli/hactl.ts"];
-
 /** Where programs find what was bundled, from the folder on. */
 const CODE = "src";
 
 /**
- * Bundles the programs: a file for each, or a few, with all that it needs, which starts in two thirds of the time of
- * the sources.
+ * Bundles the programs, each in pieces: what it seldom uses is not read at each start. So the daemon starts in
+ * two thirds of the time of the sources, and 4 ms sooner than from one file.
+ *
+ * What was bundled before is replaced once all is there. A program that runs has its pieces in memory.
  *
  * @param folder The folder that is to hold them, as an absolute path. It then looks like the project's,
  * wherever it is moved to: a `deno.json`, and the code in `src`.
- * @param entries The programs' first modules, and those of their workers, from the project's folder on.
+ * @param programs The first module of each, and of its workers below it, from the project's folder on.
  */
-export async function bundle(folder: string, entries: readonly string[]): Promise<void> {
-  const code = `${folder}/${CODE}`;
+export async function bundle(
+  folder: string,
+  programs: readonly (readonly [entry: string, ...workers: string[]])[],
+): Promise<void> {
+  const code = `${folder}/${CODE}.new`;
+  await removeAll(code);
   const apart = Object.keys(APART) as (keyof typeof APART)[];
   const externals = apart.flatMap((name) => ["--external", name]);
-  const whole = entries.filter((entry) => !IN_PIECES.includes(entry));
-  await deno(
-    ["bundle", "--quiet", "--minify", ...externals, "--outdir", code, ...whole],
-    `Cannot bundle ${whole.join(", ")}`,
-  );
-  for (const entry of entries.filter((entry) => IN_PIECES.includes(entry))) {
-    const pieces = `${code}/${entry.slice(0, entry.lastIndexOf("/"))}`;
-    // Their names tell what is in them: those of what was bundled before would stay.
-    await Deno.remove(pieces, { recursive: true }).catch(() => {});
+  for (const entries of programs) {
+    const [entry] = entries;
+    // Files are put where they were below the folder of the first.
+    const pieces = `${code}/${entry.slice(0, Math.max(0, entry.lastIndexOf("/")))}`;
     await deno(
-      ["bundle", "--quiet", "--minify", "--code-splitting", "--outdir", pieces, entry],
+      [
+        ...["bundle", "--quiet", "--minify", "--code-splitting", ...externals],
+        ...["--outdir", pieces, ...entries],
+      ],
       `Cannot bundle ${entry}`,
     );
   }
@@ -56,11 +54,22 @@ export async function bundle(folder: string, entries: readonly string[]): Promis
     );
     await Deno.remove(entry);
   }
+  await removeAll(`${folder}/${CODE}`);
+  await Deno.rename(code, `${folder}/${CODE}`);
   const imports = Object.fromEntries(apart.map((name) => [name, `./${CODE}/${name}.js`]));
   await Deno.writeTextFile(
     `${folder}/deno.json`,
     `${JSON.stringify({ unstable: config.unstable, imports }, null, 2)}\n`,
   );
+}
+
+/** Removes a folder with all that is in it, if it is there. */
+async function removeAll(folder: string): Promise<void> {
+  try {
+    await Deno.remove(folder, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
 }
 
 /**

@@ -14,7 +14,7 @@ const ELSEWHERE = "/usr/local/bin";
 export async function installScripts(folder: string, prefix: string = folder): Promise<void> {
   await bundle(
     `${folder}/lib/hacheck`,
-    PROGRAMS.flatMap(({ entry, workers }) => [entry, ...workers]),
+    PROGRAMS.map(({ entry, workers }) => [entry, ...workers] as const),
   );
   const bin = `${folder}/bin`;
   await Deno.mkdir(bin, { recursive: true });

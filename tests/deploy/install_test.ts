@@ -1,7 +1,7 @@
 import { PROGRAMS } from "../../deploy/_programs.ts";
 import { daemonFlags } from "../../src/permissions.ts";
 import { VERSION } from "../../src/version.ts";
-import { assertEquals, assertMatch } from "../assert.ts";
+import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { samplesOf } from "../metrics.ts";
 import { Daemon, run, TempFolder } from "../programs.ts";
 import { MariaDb, MARIADB_PROGRAMS } from "../servers/mariadb.ts";
@@ -85,14 +85,41 @@ Deno.test("what hactl does for people is there where it is installed, in a piece
   assertMatch(remote.stderr, /^hactl: http:\/\/127\.0\.0\.1:1: Connection refused/);
 });
 
-Deno.test("what is installed starts Deno's Node layer no sooner than it is needed", async () => {
+/** All modules that are read at the start of one, itself the first. */
+function readAtStart(module: string, known = new Map<string, string>()): Map<string, string> {
+  if (known.has(module)) return known;
+  const code = Deno.readTextFileSync(module);
+  known.set(module, code);
+  for (const [, imported] of code.matchAll(/\b(?:from|import)\s*"(\.{1,2}\/[^"]+)"/g)) {
+    readAtStart(new URL(imported!, `file://${module}`).pathname, known);
+  }
+  return known;
+}
+
+Deno.test("what is installed starts Deno's Node layer, and reads the page, no sooner than it is needed", async () => {
   using folder = new TempFolder();
   await install(folder.path);
-  for (const program of ["main.js", "cli/hactl.js"]) {
-    const code = Deno.readTextFileSync(folder.file(`lib/hacheck/src/${program}`));
-    const imported = [...code.matchAll(/\bfrom\s*"(node:[^"]+)"|\bimport\s*"(node:[^"]+)"/g)];
-    assertEquals(imported.map(([found]) => found), [], program);
+  for (const program of ["main.js", "src/worker.js", "cli/hactl.js"]) {
+    const modules = readAtStart(folder.file(`lib/hacheck/src/${program}`));
+    assert(modules.size > 1, program);
+    for (const [module, code] of modules) {
+      const imported = [...code.matchAll(/\b(?:from|import)\s*"(node:[^"]+)"/g)];
+      assertEquals(imported.map(([found]) => found), [], module);
+      assert(!code.includes("<!DOCTYPE html>"), module);
+    }
   }
+});
+
+Deno.test("a daemon goes on as it was started while another is installed in its place", async () => {
+  using folder = new TempFolder();
+  await install(folder.path);
+  const project = folder.file("lib/hacheck/");
+  await using daemon = await Daemon.start({ entry: `${project}src/main.js` });
+  // As between two releases, of which the second has none of the first one's files.
+  Deno.removeSync(`${project}src`, { recursive: true });
+  assertMatch((await daemon.get("/", { accept: "text/html" })).body, /^<!DOCTYPE html>/);
+  assertEquals((await daemon.get("/metrics")).status, 200);
+  assertMatch((await daemon.get("/https/web/1")).body, /refused/i);
 });
 
 Deno.test("what is installed tells its metrics without Deno's Node layer, with several event loops too", async () => {
