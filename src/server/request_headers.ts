@@ -15,7 +15,7 @@ interface InnerRequest {
  * up a header by the very call that `headers` does, without any of that. Where a Deno has no such symbol, or
  * keeps something else there, headers are looked up in `headers`.
  *
- * @returns The function. Names are to be in lower case.
+ * @returns The function. Names may be in upper or lower case.
  */
 export function headerSources(): (request: Request) => HeaderSource {
   let symbol: symbol | undefined;

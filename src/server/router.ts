@@ -52,16 +52,6 @@ export function clientOf({ remoteAddr: { hostname } }: RequestInfo): string {
 /** Answers a request, at once where nothing is waited for. */
 export type Router = (request: Request, info: RequestInfo) => Response | Promise<Response>;
 
-/** A header that is passed on to services. */
-interface CopiedHeader {
-  /** Its name as the configuration has it. */
-  readonly name: string;
-  /** The same in lower case. */
-  readonly key: string;
-}
-
-const NO_HEADERS: readonly CopiedHeader[] = [];
-
 const CHECK_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /**
@@ -71,8 +61,7 @@ const CHECK_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
  * @returns A function that `Deno.serve` takes as handler, and that a test calls without a port.
  */
 export function createRouter(options: RouterOptions): Router {
-  const { pipeline, stats, own, targets, refusals, spoolChanges } = options;
-  const names = options.headersToCopy.map((name) => ({ name, key: name.toLowerCase() }));
+  const { pipeline, stats, own, targets, refusals, headersToCopy, spoolChanges } = options;
   const routes = new Routes();
   const headersOf = headerSources();
   const responseOf = responses();
@@ -94,7 +83,7 @@ export function createRouter(options: RouterOptions): Router {
     tally.asked++;
     const now = Date.now() / 1000;
     const asked = stats.asked(path.service, client, now);
-    const question = questionOf(route, path, target, headers, asksService ? names : NO_HEADERS);
+    const question = questionOf(route, path, target, headers, asksService ? headersToCopy : []);
     const fresh = asksService && wantsFresh(headers);
     const verdict = pipeline.check(question, fresh);
     if (!(verdict instanceof Promise)) return answer(tally, asked, client, verdict, now);
@@ -112,7 +101,7 @@ export function createRouter(options: RouterOptions): Router {
     { protocol, service, path }: CheckPath,
     { host, port }: Target,
     headers: HeaderSource,
-    names: readonly CopiedHeader[],
+    names: readonly string[],
   ): CheckRequest {
     const { question } = route;
     if (
@@ -120,8 +109,8 @@ export function createRouter(options: RouterOptions): Router {
       agree(question.headers, headers, names)
     ) return question;
     const copied: Header[] = [];
-    for (const { name, key } of names) {
-      const value = headers.get(key);
+    for (const name of names) {
+      const value = headers.get(name);
       if (value) copied.push([name, value]);
     }
     return route.question = { protocol, service, host, port, path, headers: copied };
@@ -166,11 +155,11 @@ function refused(tally: Tally, code: number, why: string): Response {
 function agree(
   copied: readonly Header[],
   headers: HeaderSource,
-  names: readonly CopiedHeader[],
+  names: readonly string[],
 ): boolean {
   let i = 0;
-  for (const { name, key } of names) {
-    const value = headers.get(key);
+  for (const name of names) {
+    const value = headers.get(name);
     if (!value) continue;
     const before = copied[i++];
     if (before === undefined || before[0] !== name || before[1] !== value) return false;

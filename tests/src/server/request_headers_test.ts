@@ -15,7 +15,7 @@ async function lookedUp(look: (request: Request) => unknown): Promise<unknown> {
 }
 
 Deno.test("headers of a request of Deno.serve are what `headers` says they are", async () => {
-  const names = ["x-name", "x-twice", "x-other", "host", "user-agent"];
+  const names = ["x-name", "X-Name", "x-twice", "x-other", "host", "User-Agent"];
   const [found, expected] = await lookedUp((request) => {
     const source = headerSources()(request);
     return [names.map((name) => source.get(name)), names.map((name) => request.headers.get(name))];
