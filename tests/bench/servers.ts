@@ -61,9 +61,7 @@ export async function startDaemon(
     await store.markDown(service, "maint", null);
     // Behind thousands of other records, it takes the daemon a moment to come to it.
     await until(`${service} is down`, async () => {
-      const response = await fetch(daemon.url(`/spool/${service}/0/status`));
-      await response.body?.cancel();
-      return response.status === 503;
+      return (await daemon.get(`/spool/${service}/0/status`)).status === 503;
     });
   }
   return daemon;
