@@ -37,7 +37,7 @@ Answers the health checks of HAProxy: down for what is marked down in the spool,
   -p, --port PORT           port to listen on, may be repeated (default 3333)
   -A, --agent-port PORT     port to answer agent checks on (default not at all)
   -B, --bind-address IP     address to listen on (default 0.0.0.0)
-  -n, --processes N         event loops that serve side by side (default 1)
+  -n, --processes N         event loops that serve side by side (default 1); also --num-procs
   -S, --skip-spool-in-checks
                             checks but those of /spool speak of services alone, whatever is marked
       --spool-root DIR      where downtimes are kept (default ${DEFAULT_SPOOL_ROOT})
@@ -46,14 +46,14 @@ Answers the health checks of HAProxy: down for what is marked down in the spool,
       --help                print this`;
 
 const FLAGS = {
-  "config-file": { short: "c", takesValue: true },
-  port: { short: "p", takesValue: true },
+  "config-file": { short: "c", takesValue: true, isOld: true },
+  port: { short: "p", takesValue: true, isOld: true },
   "agent-port": { short: "A", takesValue: true },
-  "bind-address": { short: "B", takesValue: true },
-  processes: { short: "n", takesValue: true },
+  "bind-address": { short: "B", takesValue: true, isOld: true },
+  processes: { short: "n", takesValue: true, alias: "num-procs" },
   "skip-spool-in-checks": { short: "S", takesValue: false },
-  "spool-root": { takesValue: true },
-  verbose: { short: "v", takesValue: false },
+  "spool-root": { takesValue: true, isOld: true },
+  verbose: { short: "v", takesValue: false, isOld: true },
   version: { takesValue: false },
   help: { short: "h", takesValue: false },
 };

@@ -30,7 +30,12 @@ export interface ToldFlag extends Flag {
 
 /** A flag that the older tools have too. */
 function old(short: string | null, value: string | null, says: string): ToldFlag {
-  return { ...flag(value, says), ...short === null ? {} : { short }, everywhere: true };
+  return {
+    ...flag(value, says),
+    ...short === null ? {} : { short },
+    everywhere: true,
+    isOld: true,
+  };
 }
 
 /** A flag that only some sub-commands take. */
@@ -69,6 +74,7 @@ export const FLAGS = {
   "token-file": {
     ...old(null, "FILE", "what to show a daemon that asks for a token"),
     values: "files",
+    isOld: false,
   },
   port: old("p", "DAEMON_PORT", "hacheck's port on this host (default 3333)"),
   "spool-root": {

@@ -1,5 +1,5 @@
 /**
- * Command lines, read strictly: what is not understood is refused, not passed over.
+ * Command lines: read as Python's optparse reads them, which the older tools use. Unknown flags are rejected.
  *
  * @module
  */
@@ -11,62 +11,64 @@ type Parsed = Record<string, unknown> & { _: (string | number)[] };
 const parseArgs: (args: readonly string[], options: Record<string, unknown>) => Parsed =
   parseArgsUntyped;
 
-/** Thrown at a command line that makes no sense. Its message names the flag and what would be right. */
+/** Thrown for an invalid command line. Its message names the flag and what was expected. */
 export class UsageError extends Error {
   override name = "UsageError";
 }
 
-/** A flag: its one-letter form, and whether a value follows. */
+/** A flag of a program. */
 export interface Flag {
   /** The letter of its short form. */
   readonly short?: string;
-  /** Whether it takes a value; one that does not is either there or not. */
+  /** Whether it takes a value. */
   readonly takesValue: boolean;
   /** Whether that value may be empty. */
   readonly mayBeEmpty?: boolean;
+  /** If set, the value is optional: the next argument is the value only if it matches this. */
+  readonly optionalValue?: RegExp;
+  /** Another long name that the older tools have for it. */
+  readonly alias?: string;
+  /** Whether the older tools have it: their abbreviations of it stay valid when a newer flag begins the same. */
+  readonly isOld?: boolean;
 }
 
-/** What a command line may say, by the flags' long names. */
+/** The flags of a program, by their long names. */
 export type Flags = Readonly<Record<string, Flag>>;
 
-/** A command line, taken apart. */
+/** A parsed command line. */
 export interface CommandLine {
-  /** What is not a flag, in order. */
+  /** The arguments that are not flags, in order. */
   readonly operands: readonly string[];
-  /** Tells whether a flag without a value is there. */
+  /** Returns whether a flag was given, with or without a value. */
   has(name: string): boolean;
-  /** The values of a flag, in order. */
+  /** Returns the values of a flag, in order. */
   all(name: string): readonly string[];
-  /**
-   * The value of a flag; undefined where it is missing.
-   *
-   * @throws {UsageError} If it is there twice.
-   */
+  /** Returns the last value of a flag, as optparse does; undefined where the flag is missing. */
   one(name: string): string | undefined;
 }
 
 /**
- * Takes a command line apart.
+ * Parses a command line.
+ *
+ * A flag that takes a value takes the next argument, even one that begins with a dash. Long names can be
+ * abbreviated as long as they stay unambiguous.
  *
  * @param args The arguments.
- * @param flags What is understood, by its long name.
+ * @param flags The flags that are known, by their long names.
  * @returns The command line.
- * @throws {UsageError} If something is not understood, or a value is missing.
+ * @throws {UsageError} If a flag is unknown or ambiguous, or a value is missing.
  *
  * @example
  * ```ts
  * import { parseFlags } from "./flags.ts";
  * import { assertEquals } from "@std/assert";
  *
- * const line = parseFlags(["down", "-r", "maint", "web"], { reason: { short: "r", takesValue: true } });
+ * const line = parseFlags(["down", "--reas", "-x", "web"], { reason: { short: "r", takesValue: true } });
  * assertEquals(line.operands, ["down", "web"]);
- * assertEquals(line.one("reason"), "maint");
+ * assertEquals(line.one("reason"), "-x");
  * ```
  */
-export function parseFlags(
-  args: readonly string[],
-  flags: Flags,
-): CommandLine {
+export function parseFlags(args: readonly string[], flags: Flags): CommandLine {
   const names = Object.keys(flags);
   const withValue = names.filter((name) => flags[name]!.takesValue);
   const parsed = parseArgs(spelledOut(args, flags), {
@@ -77,21 +79,15 @@ export function parseFlags(
   const all = (name: string) => (parsed[name] ?? []) as string[];
   return {
     operands: parsed._.map(String),
-    has: (name) => parsed[name] === true,
+    has: (name) => parsed[name] === true || (flags[name]!.takesValue && all(name).length > 0),
     all,
-    one: (name) => {
-      const values = all(name);
-      if (values.length > 1) {
-        throw new UsageError(`Flag ${nameOf(name, flags)} was given more than once`);
-      }
-      return values[0];
-    },
+    one: (name) => all(name).at(-1),
   };
 }
 
 /**
- * Spells every flag out as `--name=value`, and refuses what is none. By itself the library passes over
- * what it does not understand, and takes a missing value for an empty one.
+ * Writes each flag as `--name=value`, and rejects unknown ones. The library alone ignores unknown flags, and
+ * takes a missing value for an empty one.
  */
 function spelledOut(args: readonly string[], flags: Flags): string[] {
   const rest = [...args];
@@ -103,16 +99,20 @@ function spelledOut(args: readonly string[], flags: Flags): string[] {
       continue;
     }
     for (const { name, attached } of flagsIn(arg, flags)) {
-      const { takesValue, mayBeEmpty } = flags[name]!;
+      const { takesValue, mayBeEmpty, optionalValue } = flags[name]!;
       if (!takesValue && attached !== undefined) {
         throw new UsageError(`Flag --${name} takes no value: received ${arg}`);
       }
-      const follows = rest[0] !== undefined && !looksLikeFlag(rest[0]);
-      const value = attached ?? (!takesValue ? "true" : follows ? rest.shift() : undefined);
-      if (value === undefined || (value === "" && !mayBeEmpty)) {
+      let value = attached;
+      if (value === undefined && takesValue) {
+        if (optionalValue === undefined) value = rest.shift();
+        else value = rest[0] !== undefined && optionalValue.test(rest[0]) ? rest.shift() : "";
+      }
+      const needsValue = takesValue && optionalValue === undefined;
+      if (needsValue && (value === undefined || (value === "" && !mayBeEmpty))) {
         throw new UsageError(`Flag ${nameOf(name, flags)} needs a value`);
       }
-      spelled.push(`--${name}=${value}`);
+      spelled.push(`--${name}=${value ?? "true"}`);
     }
   }
   return spelled;
@@ -122,34 +122,48 @@ function looksLikeFlag(arg: string): boolean {
   return arg.startsWith("-") && arg !== "-";
 }
 
-/** A flag of an argument, and the value that is written on to it. */
+/** A flag of an argument, and the value attached to it. */
 interface WrittenFlag {
   readonly name: string;
   readonly attached: string | undefined;
 }
 
-/** The flags in one argument: `--name`, `--name=value`, `-n`, `-nvalue`, `-n=value`, or letters such as `-vh`. */
+/** The flags in one argument: `--name`, `--name=value`, `-n`, `-nvalue`, `-n=value`, or letters such as `-vn`. */
 function flagsIn(arg: string, flags: Flags): WrittenFlag[] {
   const [, long, value] = /^--([^=]+)(?:=(.*))?$/s.exec(arg) ?? [];
-  if (long !== undefined && Object.hasOwn(flags, long)) return [{ name: long, attached: value }];
+  if (long !== undefined) return [{ name: longName(long, arg, flags), attached: value }];
 
   const names = Object.keys(flags);
-  // A long name with one hyphen would be a letter with the rest as its value.
-  const isSlip = names.includes(arg.slice(1).split("=")[0]!);
-  const letters = isSlip
-    ? [undefined]
-    : [...arg.slice(1)].map((letter) => names.find((name) => flags[name]!.short === letter));
-  const [first] = letters;
-  if (first !== undefined && flags[first]!.takesValue && letters.length > 1) {
-    return [{ name: first, attached: arg.slice(2).replace(/^=/, "") }];
-  }
-  return letters.map((name, i) => {
-    const isLast = i === letters.length - 1;
-    if (name !== undefined && (isLast || !flags[name]!.takesValue)) {
-      return { name, attached: undefined };
+  const written: WrittenFlag[] = [];
+  // `-port 1` is a mistyped `--port 1`, not the flag -p with the value "ort".
+  if (names.includes(arg.slice(1).split("=")[0]!)) throw new UsageError(`Unknown flag: ${arg}`);
+  for (let letters = arg.slice(1); letters !== "";) {
+    const letter = String.fromCodePoint(letters.codePointAt(0)!);
+    letters = letters.slice(letter.length);
+    const name = names.find((name) => flags[name]!.short === letter);
+    if (name === undefined) throw new UsageError(`Unknown flag: ${arg}`);
+    if (flags[name]!.takesValue) {
+      const attached = letters === "" ? undefined : letters.replace(/^=/, "");
+      return [...written, { name, attached }];
     }
-    throw new UsageError(`Unknown flag: ${arg}`);
-  });
+    written.push({ name, attached: undefined });
+  }
+  return written;
+}
+
+/** The flag that a long name, an alias or an unambiguous abbreviation of either means. */
+function longName(typed: string, arg: string, flags: Flags): string {
+  if (Object.hasOwn(flags, typed)) return typed;
+  const matching = Object.entries(flags).filter(([name, { alias }]) =>
+    name.startsWith(typed) || alias?.startsWith(typed)
+  );
+  const exact = matching.filter(([, { alias }]) => alias === typed);
+  const old = matching.filter(([, { isOld }]) => isOld);
+  const [meant] = [exact, matching, old].find(({ length }) => length === 1)?.[0] ?? [];
+  if (meant !== undefined) return meant;
+  if (matching.length === 0) throw new UsageError(`Unknown flag: ${arg}`);
+  const candidates = matching.map(([name]) => `--${name}`).join(", ");
+  throw new UsageError(`Ambiguous flag: ${arg}: could be ${candidates}`);
 }
 
 function nameOf(name: string, flags: Flags): string {

@@ -164,7 +164,7 @@ const WRONG_USAGE: readonly [args: string[], message: string][] = [
   [["-p", "1.5", "-p", "0"], NUMBER("-p", 0, 65_535, "1.5")],
   [["-A", "agent"], NUMBER("-A", 0, 65_535, "agent")],
   [["-A", "65536"], NUMBER("-A", 0, 65_535, "65536")],
-  [["-A", "1", "-A", "2"], "Flag -A was given more than once"],
+  [["-A", "1", "-A", "agent"], NUMBER("-A", 0, 65_535, "agent")],
   [["-A", "3333"], "Bad -A: expected another port than those of -p: received 3333"],
   [
     ["-p", "1", "-p", "2", "-A", "2"],
@@ -173,13 +173,12 @@ const WRONG_USAGE: readonly [args: string[], message: string][] = [
   [["-S", "yes"], "Unexpected argument: yes"],
   [["-n", "0"], NUMBER("-n", 1, 256, "0")],
   [["-n", "two"], NUMBER("-n", 1, 256, "two")],
-  [["-n", "1", "-n", "1"], "Flag -n was given more than once"],
-  [["-c", "a", "-c", "b"], "Flag -c was given more than once"],
-  [["--spool-root", "a", "--spool-root", "b"], "Flag --spool-root was given more than once"],
+  [["-n", "1", "-n", "0"], NUMBER("-n", 1, 256, "0")],
+  [["--num-procs", "0"], NUMBER("-n", 1, 256, "0")],
+  [["--conf", "a", "--bind", "b"], 'Bad -B: expected an IPv4 or IPv6 address: received "b"'],
   [["-B", "localhost"], 'Bad -B: expected an IPv4 or IPv6 address: received "localhost"'],
   [["-B", "0x7f.1"], 'Bad -B: expected an IPv4 or IPv6 address: received "0x7f.1"'],
   [["-B", "127.0.0.1:80"], 'Bad -B: expected an IPv4 or IPv6 address: received "127.0.0.1:80"'],
-  [["-B", "127.0.0.1", "-B", "::1"], "Flag -B was given more than once"],
 ];
 
 Deno.test("a daemon that is told wrongly says so in one line, and starts nothing", async () => {
