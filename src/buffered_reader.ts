@@ -101,8 +101,27 @@ export class BufferedReader {
     return bytes;
   }
 
+  /**
+   * Hands bytes on as they come, without keeping them.
+   *
+   * @param length How many at most.
+   * @param take Takes a piece. The piece is valid only until it returns.
+   * @returns How many bytes came before the stream ended.
+   */
+  async drain(length: number, take: (piece: Uint8Array) => void): Promise<number> {
+    for (let drained = 0;;) {
+      const end = Math.min(this.#end, this.#start + length - drained);
+      const piece = this.#buffer.subarray(this.#start, end);
+      if (piece.length > 0) take(piece);
+      this.#start = end;
+      drained += piece.length;
+      if (drained === length || !await this.#more()) return drained;
+    }
+  }
+
   async #more(): Promise<boolean> {
-    if (this.#end === this.#buffer.length) this.#makeRoom();
+    if (this.#start === this.#end) this.#start = this.#end = 0;
+    else if (this.#end === this.#buffer.length) this.#makeRoom();
     const read = await this.#source.read(this.#buffer.subarray(this.#end));
     if (read === null) return false;
     this.#end += read;

@@ -12,8 +12,11 @@ import { BufferedReader, EndedError, LineTooLongError } from "./buffered_reader.
 import type { Header } from "./check.ts";
 import { Connection } from "./connection.ts";
 
-/** The bytes of status line and headers that are read before the answer is refused. */
+/** The bytes of status lines and headers that are read, interim responses (1xx) included. */
 export const MAX_HEAD_BYTES = 64 * 1024;
+
+/** The bytes that are read around the chunks of one body: their sizes, extensions and line ends. */
+export const MAX_FRAMING_BYTES = 1024 * 1024;
 
 /** The bytes of a service's body that are read; the rest is cut off. */
 export const MAX_BODY_BYTES = 64 * 1024;
@@ -25,6 +28,9 @@ export interface HttpAnswer {
   /** Its body as text, or as much of it as was wanted. */
   readonly body: string;
 }
+
+/** Takes a body as it comes, piece by piece. A piece is valid only until the call returns. */
+export type TakePiece = (piece: Uint8Array) => void;
 
 /** Thrown when what came is not an HTTP answer, or not all of one. */
 export class HttpError extends Error {
@@ -73,6 +79,34 @@ export async function get(
 }
 
 /**
+ * Does the same, and hands the body on as it comes instead of keeping it.
+ *
+ * @param hostname As for {@linkcode get}.
+ * @param port As for {@linkcode get}.
+ * @param path As for {@linkcode get}.
+ * @param headers As for {@linkcode get}.
+ * @param signal As for {@linkcode get}.
+ * @param maxBodyBytes As for {@linkcode get}.
+ * @param take Takes the body. What it throws ends the exchange.
+ * @returns The status.
+ * @throws {Error} As {@linkcode get}.
+ */
+export async function getPieces(
+  hostname: string,
+  port: number,
+  path: string,
+  headers: readonly Header[],
+  signal: AbortSignal,
+  maxBodyBytes: number,
+  take: TakePiece,
+): Promise<number> {
+  using connection = await Connection.open(hostname, port, signal);
+  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
+  const request = requestOf(`${host}:${port}`, path, headers, null);
+  return await exchangePieces(connection, request, maxBodyBytes, take);
+}
+
+/**
  * Does the same on a connection that is open already.
  *
  * @param connection The connection. It is of no use afterwards.
@@ -92,15 +126,58 @@ export async function exchange(
   maxBodyBytes: number = MAX_BODY_BYTES,
   form: URLSearchParams | null = null,
 ): Promise<HttpAnswer> {
-  await connection.write(requestOf(host, path, headers, form));
+  const body = new Gathered(maxBodyBytes);
+  const request = requestOf(host, path, headers, form);
+  const take = (piece: Uint8Array) => body.add(piece);
+  const status = await exchangePieces(connection, request, maxBodyBytes, take);
+  return { status, body: body.text };
+}
+
+async function exchangePieces(
+  connection: Connection,
+  request: Uint8Array,
+  maxBodyBytes: number,
+  take: TakePiece,
+): Promise<number> {
+  await connection.write(request);
   const reader = new BufferedReader(connection);
-  for (;;) {
-    const head = await readHead(reader);
+  for (let room = MAX_HEAD_BYTES;;) {
+    const head = await readHead(reader, room);
     if (head.status >= 200) {
-      const body = await readBody(reader, head, maxBodyBytes);
-      return { status: head.status, body: new TextDecoder().decode(body, { stream: true }) };
+      await readBody(reader, head, maxBodyBytes, take);
+      return head.status;
     }
     if (head.status === 101) throw new HttpError("the server switched protocols unasked");
+    room -= head.bytes;
+  }
+}
+
+/** A body in one buffer, whatever the size of its pieces: thousands of tiny arrays would take a hundred times as much. */
+class Gathered {
+  readonly #limit: number;
+  #buffer = new Uint8Array(4096);
+  #length = 0;
+
+  /** @param limit How many bytes come at most. */
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  add(piece: Uint8Array): void {
+    const length = this.#length + piece.length;
+    if (length > this.#buffer.length) {
+      const size = Math.max(length, Math.min(2 * this.#buffer.length, this.#limit));
+      const buffer = new Uint8Array(size);
+      buffer.set(this.#buffer.subarray(0, this.#length));
+      this.#buffer = buffer;
+    }
+    this.#buffer.set(piece, this.#length);
+    this.#length = length;
+  }
+
+  /** As UTF-8, without a character that the limit cut off. */
+  get text(): string {
+    return new TextDecoder().decode(this.#buffer.subarray(0, this.#length), { stream: true });
   }
 }
 
@@ -131,16 +208,18 @@ function requestOf(
 
 interface Head {
   readonly status: number;
+  /** How long it was, the empty line at its end included. */
+  readonly bytes: number;
   /** How the body ends: after this many bytes, in chunks, or with the connection. */
   readonly framing: number | "chunked" | "close";
 }
 
-async function readHead(reader: BufferedReader): Promise<Head> {
+async function readHead(reader: BufferedReader, limit: number): Promise<Head> {
   const lines: string[] = [];
   try {
-    for (let room = MAX_HEAD_BYTES;;) {
+    for (let room = limit;;) {
       const line = await reader.line(room);
-      if (line === "") return parseHead(lines);
+      if (line === "") return { ...parseHead(lines), bytes: limit - room + "\r\n".length };
       lines.push(line);
       room -= line.length + "\r\n".length;
     }
@@ -157,7 +236,7 @@ async function readHead(reader: BufferedReader): Promise<Head> {
   }
 }
 
-function parseHead([statusLine = "", ...lines]: readonly string[]): Head {
+function parseHead([statusLine = "", ...lines]: readonly string[]): Omit<Head, "bytes"> {
   const match = /^HTTP\/1\.[01] (\d{3})(?: |$)/.exec(statusLine);
   if (match === null) throw new HttpError("the answer is not HTTP/1");
   const status = Number(match[1]);
@@ -189,11 +268,15 @@ async function readBody(
   reader: BufferedReader,
   { framing }: Head,
   limit: number,
-): Promise<Uint8Array> {
-  if (framing === "close") return await reader.upTo(limit);
+  take: TakePiece,
+): Promise<void> {
+  if (framing === "close") {
+    await reader.drain(limit, take);
+    return;
+  }
   try {
-    if (framing !== "chunked") return await reader.exactly(Math.min(framing, limit));
-    return await readChunks(reader, limit);
+    if (framing === "chunked") await readChunks(reader, limit, take);
+    else await drainAll(reader, Math.min(framing, limit), take);
   } catch (error) {
     if (error instanceof LineTooLongError) throw new HttpError(MALFORMED_CHUNKS);
     if (!(error instanceof EndedError)) throw error;
@@ -201,30 +284,31 @@ async function readBody(
   }
 }
 
-async function readChunks(reader: BufferedReader, limit: number): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
+async function readChunks(reader: BufferedReader, limit: number, take: TakePiece): Promise<void> {
+  let framing = 0;
   for (let length = 0;;) {
-    const size = /^([0-9a-f]{1,12})\s*(?:;|$)/i.exec(await reader.line(MAX_HEAD_BYTES));
+    const line = await reader.line(MAX_HEAD_BYTES);
+    // A line ends with two bytes, and so does the chunk.
+    framing += line.length + "\r\n\r\n".length;
+    if (framing > MAX_FRAMING_BYTES) {
+      throw new HttpError(`the answer has more than ${MAX_FRAMING_BYTES} bytes around its chunks`);
+    }
+    const size = /^([0-9a-f]{1,12})\s*(?:;|$)/i.exec(line);
     if (size === null) throw new HttpError(MALFORMED_CHUNKS);
     const rest = Number.parseInt(size[1]!, 16);
     // The trailer that may follow the last chunk tells a check nothing.
-    if (rest === 0) return concat(chunks);
-    const chunk = await reader.exactly(Math.min(rest, limit - length));
-    chunks.push(chunk);
-    length += chunk.length;
-    if (length === limit) return concat(chunks);
+    if (rest === 0) return;
+    const wanted = Math.min(rest, limit - length);
+    await drainAll(reader, wanted, take);
+    length += wanted;
+    if (length === limit) return;
     if (await reader.line(MAX_HEAD_BYTES) !== "") throw new HttpError(MALFORMED_CHUNKS);
   }
 }
 
-const MALFORMED_CHUNKS = "the answer's chunks are malformed";
-
-function concat(chunks: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(chunks.reduce((length, chunk) => length + chunk.length, 0));
-  let length = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, length);
-    length += chunk.length;
-  }
-  return whole;
+async function drainAll(reader: BufferedReader, length: number, take: TakePiece): Promise<void> {
+  const drained = await reader.drain(length, take);
+  if (drained < length) throw new EndedError(`the connection was closed after ${drained} bytes`);
 }
+
+const MALFORMED_CHUNKS = "the answer's chunks are malformed";

@@ -2,6 +2,9 @@ import type { Checker, Verdict } from "../check.ts";
 import { MAX_BODY_BYTES } from "../http_client.ts";
 import { askRedis, type RedisLogin, unexpected } from "./_redis.ts";
 
+/** How many fields a reply may have: a Redis has some 200. */
+export const MAX_FIELDS = 10_000;
+
 /**
  * Makes the checker that sends `INFO` to a Redis or a Sentinel.
  *
@@ -25,9 +28,15 @@ export function redisInfoChecker(login: RedisLogin): Checker {
 
 function parseInfo(info: string): Map<string, string> {
   const fields = new Map<string, string>();
-  for (const line of info.split(/\r?\n/)) {
+  for (let start = 0; start < info.length;) {
+    const next = info.indexOf("\n", start);
+    const end = next < 0 ? info.length : next;
+    const line = info.slice(start, info[end - 1] === "\r" ? end - 1 : end);
+    start = end + 1;
     const colon = line.indexOf(":");
-    if (colon > 0 && !line.startsWith("#")) fields.set(line.slice(0, colon), line.slice(colon + 1));
+    if (colon <= 0 || line.startsWith("#")) continue;
+    if (fields.size >= MAX_FIELDS) throw new Error(`the reply has more than ${MAX_FIELDS} fields`);
+    fields.set(line.slice(0, colon), line.slice(colon + 1));
   }
   return fields;
 }

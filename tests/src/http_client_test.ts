@@ -333,13 +333,44 @@ Deno.test("get() refuses headers that are longer", async () => {
   }
 });
 
-Deno.test("get() waits through interim answers until its deadline, no longer", async () => {
-  await using server = await FaultyServer.start(flooding("HTTP/1.1 100 Continue\r\n\r\n"));
-  const error = await assertRejects(
-    () => get("127.0.0.1", server.port, "/", [], AbortSignal.timeout(300)),
-    DOMException,
-  );
-  assertEquals(error.name, "TimeoutError");
+/** What a server sends without an end, and what bounds it. */
+const endless: readonly { name: string; behaviour: Behaviour; why: string }[] = [
+  {
+    name: "interim responses",
+    behaviour: flooding("HTTP/1.1 100 Continue\r\n\r\n"),
+    why: "the answer's headers are longer than 65536 bytes",
+  },
+  {
+    name: "one-byte chunks",
+    behaviour: saying(
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+      flooding("1\r\nx\r\n"),
+    ),
+    why: "the answer has more than 1048576 bytes around its chunks",
+  },
+  {
+    name: "chunks with long extensions",
+    behaviour: saying(
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+      flooding(`1;${"x".repeat(60_000)}\r\nx\r\n`),
+    ),
+    why: "the answer has more than 1048576 bytes around its chunks",
+  },
+];
+
+for (const { name, behaviour, why } of endless) {
+  Deno.test(`get() refuses ${name} without an end`, async () => {
+    await using server = await FaultyServer.start(asked(behaviour));
+    const asking = get("127.0.0.1", server.port, "/", [], AbortSignal.timeout(60_000), 16_000_000);
+    await assertRejects(() => asking, HttpError, why);
+    await until("no connection is open", async () => await server.connected() === 0);
+  });
+}
+
+Deno.test("get() reads a body of one-byte chunks up to what is wanted", async () => {
+  const chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+  const { body } = await answerOf(saying(chunked, flooding("1\r\nx\r\n")));
+  assertEquals(body, "x".repeat(MAX_BODY_BYTES));
 });
 
 /** The ways in which an answer tells how long its body is. */

@@ -1,0 +1,125 @@
+import { assert, assertEquals } from "../assert.ts";
+import { Daemon, run } from "../programs.ts";
+import { asked, type Behaviour, FaultyServer, flooding, saying } from "../servers/faulty.ts";
+
+/** How much memory two checks of a hostile service may take, in MiB. */
+const MAX_MIB = 50;
+
+const CHUNKED = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+const COLUMNS = "# pxname,svname,status,\n";
+
+/** The chunks of a body, a byte each. */
+function tinyChunks(body: string): string {
+  return Array.from(body, (character) => `1\r\n${character}\r\n`).join("");
+}
+
+/** Half a million different fields of a Redis. */
+function manyFields(): string {
+  const fields = Array.from({ length: 500_000 }, (_, i) => `${i.toString(36)}:\n`).join("");
+  return `$${fields.length}\r\n${fields}\r\n`;
+}
+
+/** What a service sends without an end, or as much as is read. */
+const services: readonly { path: string; name: string; behaviour: Behaviour }[] = [
+  {
+    path: "haproxy",
+    name: "one-byte chunks",
+    behaviour: asked(
+      saying(CHUNKED + tinyChunks(COLUMNS), flooding(tinyChunks("web,a,UP,,\n"))),
+    ),
+  },
+  {
+    path: "haproxy",
+    name: "chunks of 100 bytes",
+    behaviour: asked(saying(
+      CHUNKED,
+      flooding(`64\r\n${"x".repeat(99)}\n\r\n`),
+    )),
+  },
+  {
+    path: "haproxy",
+    name: "the shortest rows",
+    behaviour: asked(saying(`HTTP/1.1 200 OK\r\n\r\n${COLUMNS}`, flooding(",,,\n"))),
+  },
+  {
+    path: "http",
+    name: "one-byte chunks",
+    behaviour: asked(saying(CHUNKED, flooding("1\r\nx\r\n"))),
+  },
+  {
+    path: "http",
+    name: "chunk extensions",
+    behaviour: asked(saying(CHUNKED, flooding(`1;${"x".repeat(60_000)}\r\nx\r\n`))),
+  },
+  {
+    path: "http",
+    name: "interim responses",
+    behaviour: asked(flooding("HTTP/1.1 100 Continue\r\n\r\n")),
+  },
+  {
+    path: "http",
+    name: "headers",
+    behaviour: asked(saying("HTTP/1.1 200 OK\r\n", flooding("a:\n"))),
+  },
+  { path: "redis", name: "one line", behaviour: flooding("+") },
+  { path: "redis-info", name: "the shortest fields", behaviour: saying(manyFields()) },
+  { path: "smtp", name: "lines", behaviour: flooding("220-\r\n") },
+  { path: "smtp", name: "one line", behaviour: flooding("2") },
+  {
+    path: "mysql",
+    name: "packets",
+    behaviour: flooding(`\xfe\xff\0\0\x0a${"x".repeat(0xfffd)}`),
+  },
+  {
+    path: "postgres",
+    name: "notices",
+    behaviour: flooding(`N\0\0\x40\x04${"Sx\0".repeat(0x1555)}\0`),
+  },
+  {
+    path: "grpc",
+    name: "empty frames",
+    // Settings; then data of nothing for the first stream.
+    behaviour: saying("\0\0\0\x04\0\0\0\0\0", flooding("\0\0\0\0\0\0\0\0\x01")),
+  },
+  {
+    path: "grpc",
+    name: "settings",
+    behaviour: flooding("\0\0\0\x04\0\0\0\0\0"),
+  },
+];
+
+/** The most memory that a process has taken, in MiB. */
+async function peakOf({ pid }: Daemon): Promise<number> {
+  // Deno lets no program read this by itself that may not do everything.
+  const { stdout } = await run("cat", [`/proc/${pid}/status`]);
+  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(stdout)?.[1]) / 1024;
+}
+
+const CONFIG = `
+healthcheck_timeout: 5
+mysql_username: hacheck
+mysql_password: secret
+postgres_username: hacheck
+`;
+
+for (const { path, name, behaviour } of services) {
+  Deno.test(`A service that sends ${name} makes ${path} checks take less than ${MAX_MIB} MiB`, async () => {
+    await using daemon = await Daemon.start({ config: CONFIG });
+    await using service = await FaultyServer.start(behaviour);
+    await using honest = await FaultyServer.start(
+      asked(saying("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")),
+    );
+    await daemon.get("/status");
+    // What the check's modules take is not the service's doing.
+    await daemon.get(`/${path}/web/1/`);
+    const before = await peakOf(daemon);
+    const checks = [0, 1].map(() =>
+      daemon.get(`/${path}/web/${service.port}/`, { pragma: "no-cache" })
+    );
+    assertEquals(await daemon.get(`/http/good/${honest.port}/`), { status: 200, body: "hi" });
+    const answers = await Promise.all(checks);
+    const taken = await peakOf(daemon) - before;
+    const shown = JSON.stringify(answers.map(({ status, body }) => [status, body.slice(0, 80)]));
+    assert(taken < MAX_MIB, `it took ${taken} MiB, ${shown}`);
+  });
+}
