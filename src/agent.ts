@@ -1,11 +1,10 @@
 /**
- * What HAProxy's agent checks are told. They speak no HTTP: one line is asked, and one is answered.
+ * The answers to HAProxy's agent checks, which are no HTTP: HAProxy sends one line and reads one line.
  *
  * @module
  */
 
-import { LOCAL_ADDRESS } from "./addresses.ts";
-import { ALL, isServiceName, type Subject } from "./spool/names.ts";
+import { parseAgentName } from "./spool/names.ts";
 import { oneLine } from "./spool/record.ts";
 import type { SpoolView } from "./spool/view.ts";
 
@@ -15,17 +14,17 @@ export type AgentDown = "maint" | "down";
 /** How much of a reason, or of a question that makes no sense, is told, in characters. */
 const MAX_TOLD = 200;
 
-/** What who asks nothing asks for. */
-const EVERYTHING: Subject = { service: ALL, port: 0, host: LOCAL_ADDRESS };
-
 /**
- * Answers an agent check. A HAProxy keeps to what it was told until it is told otherwise: only `ready`
- * takes it out of maintenance or draining, and only `up` makes what is down up again.
+ * Answers an agent check. HAProxy keeps a server's state until an answer changes it: only `ready` ends
+ * maintenance or draining, and only `up` makes a server that is down up again.
  *
- * @param question `<service>/<port>` or `<service>`, without the end of its line; undefined for none.
- * @param spool What is marked, and the weights.
- * @param down How it is told that something is down.
- * @returns Words that are parted by spaces, without the end of the line.
+ * A line that names no service is answered `down`, not left without an answer: silence would leave the server in
+ * service whatever its record says, and `down` shows the mistake in HAProxy's statistics.
+ *
+ * @param question `<service>/<port>` or `<service>`, without the line feed.
+ * @param spool The records and weights.
+ * @param down Which word a server that is down gets.
+ * @returns Words that are separated by spaces, without the line feed.
  *
  * @example
  * ```ts
@@ -41,14 +40,13 @@ const EVERYTHING: Subject = { service: ALL, port: 0, host: LOCAL_ADDRESS };
  * ```
  */
 export function agentAnswer(
-  question: string | undefined,
+  question: string,
   spool: Pick<SpoolView, "find" | "weight">,
   down: AgentDown,
 ): string {
-  const subject = question === undefined ? EVERYTHING : subjectOf(question);
-  // As a check over HTTP that makes no sense it is not up, and HAProxy shows why.
+  const subject = parseAgentName(question.trim());
   if (subject === undefined) {
-    const received = oneLine(JSON.stringify(question!.slice(0, MAX_TOLD)));
+    const received = oneLine(JSON.stringify(question.slice(0, MAX_TOLD)));
     return `down #Bad question: expected <service>/<port>: received ${received}`;
   }
   const { service, port, host } = subject;
@@ -62,13 +60,4 @@ export function agentAnswer(
   if (down === "maint") return "maint";
   const why = oneLine(reason).trim().slice(0, MAX_TOLD);
   return why === "" ? "down" : `down #${why}`;
-}
-
-/** What a question speaks of; undefined where it makes no sense. The port may be missing, as 0 is none. */
-function subjectOf(question: string): Subject | undefined {
-  const [, service = "", digits = ""] = /^([^/]*)(?:\/(\d{0,5}))?$/.exec(question.trim()) ?? [];
-  const port = Number(digits);
-  return isServiceName(service) && port <= 65535
-    ? { service, port, host: LOCAL_ADDRESS }
-    : undefined;
 }

@@ -8,6 +8,7 @@ import { parse as parseYamlUntyped } from "@std/yaml";
 import * as v from "valibot";
 import { LOCAL_ADDRESS } from "./addresses.ts";
 import { Network, Networks } from "./networks.ts";
+import { parseAgentName } from "./spool/names.ts";
 
 const parseYaml: (content: string) => unknown = parseYamlUntyped;
 
@@ -135,6 +136,11 @@ const KEYS = {
     expected: "maint or down",
     schema: v.picklist(["maint", "down"]),
     fallback: "maint",
+  },
+  agent_silence: {
+    expected: "a service as agent checks name it (web or web/8080), or all",
+    schema: v.nullable(v.pipe(v.string(), v.check((name) => parseAgentName(name) !== undefined))),
+    fallback: null,
   },
   spool_in_checks: { expected: "true or false", schema: v.boolean(), fallback: true },
   allow_remote_spool_changes: { expected: "true or false", schema: v.boolean(), fallback: false },

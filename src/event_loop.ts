@@ -102,6 +102,7 @@ export class EventLoop {
   #listeners: Listener[] = [];
   #agents: AgentListener | undefined;
   #agentDown: AgentDown = "maint";
+  #agentSilence: string | null = null;
   #clients: Networks | null = null;
   #guardian: Guardian | undefined;
   #patience = 0;
@@ -160,6 +161,7 @@ export class EventLoop {
     const faults = this.#faults;
     this.#patience = config.healthcheck_timeout * 1000;
     this.#agentDown = config.agent_down;
+    this.#agentSilence = config.agent_silence;
     this.#pipeline = new Pipeline({
       spool: this.#view,
       spoolInChecks: spoolInChecks && config.spool_in_checks,
@@ -245,13 +247,11 @@ export class EventLoop {
           if (!isAdmitted) this.#refusals.tell("clients", client, UNLISTED);
           return isAdmitted;
         },
-        answer: (question, client) => {
+        answer: (line, client) => {
+          const question = line ?? this.#agentSilence;
+          if (question === null) return null;
           const answer = agentAnswer(question, this.#view, this.#agentDown);
-          log.debug("agent check of {question}: {answer} ({client})", {
-            question: question ?? "everything",
-            answer,
-            client,
-          });
+          log.debug("agent check of {question}: {answer} ({client})", { question, answer, client });
           return answer;
         },
       });

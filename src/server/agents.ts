@@ -3,11 +3,17 @@ import type { Log } from "../log.ts";
 import { Seldom } from "../seldom.ts";
 import { clientOf } from "./router.ts";
 
-/** How long a client may take to ask, in milliseconds. Who has asked nothing by then asks for everything. */
+/** How long a client may take to send its line, in milliseconds. */
 export const ASKING_MS = 100;
 
-/** How long a question may be, in bytes. What is longer makes no sense, and is told so. */
+/** How long a line may be, in bytes, its line feed included. A longer one is not answered. */
 export const MAX_QUESTION_BYTES = 512;
+
+/** How long the daemon reads on after the deadline, in milliseconds: see {@linkcode readQuestion}. */
+const SETTLE_MS = 20;
+
+/** How often it reads on so long where it may itself have been stalled meanwhile. */
+const MAX_SETTLES = 5;
 
 /** How many are answered at once. The others wait for their turn, which is short: see {@linkcode ASKING_MS}. */
 export const MAX_AGENTS = 100;
@@ -25,8 +31,11 @@ export interface AgentListenerOptions {
   readonly shared: boolean;
   /** Tells whether a client, by its address, is answered at all. */
   readonly admits: (client: string) => boolean;
-  /** Answers a question, undefined for none, in one line without its end. */
-  readonly answer: (question: string | undefined, client: string) => string;
+  /**
+   * Answers a line, or a client that sent nothing (undefined), in one line without its line feed. Returns
+   * null for no answer.
+   */
+  readonly answer: (question: string | undefined, client: string) => string | null;
   /** Where faults are told. */
   readonly log: Log;
   /** Where they are counted. */
@@ -34,8 +43,9 @@ export interface AgentListenerOptions {
 }
 
 /**
- * Answers agent checks on one port until it is told to stop: a line is read, a line is written, and the
- * connection closed. What goes wrong on the way closes it without an answer, which to a HAProxy is no change.
+ * Answers agent checks on one port until it is stopped: it reads one line, writes one line and closes the
+ * connection. Where it reads less than a whole line, or fails, it closes the connection without an answer, and
+ * HAProxy keeps the state that it had.
  */
 export class AgentListener {
   readonly #options: AgentListenerOptions;
@@ -43,6 +53,7 @@ export class AgentListener {
   readonly #conversations = new Set<Promise<void>>();
   readonly #failures = new Seldom();
   readonly #faults = new Seldom();
+  readonly #unanswered = new Seldom();
   readonly #accepting: Promise<void>;
   #stopping = false;
 
@@ -102,7 +113,14 @@ export class AgentListener {
     let line;
     try {
       if (!admits(client)) return;
-      line = answer(await questionOn(connection), client);
+      const heard = await readQuestion(connection);
+      if (heard.kind === "unfinished") return this.#warn(client, heard.why, heard.received);
+      line = answer(heard.kind === "line" ? heard.line : undefined, client);
+      if (line === null) {
+        // A port scanner or a plain TCP check closes the connection; HAProxy waits for an answer.
+        if (!heard.hasClosed) this.#warn(client, SENT_NOTHING, "");
+        return;
+      }
     } catch (error) {
       if (isOfThePeer(error)) return;
       faults.unforeseen++;
@@ -111,10 +129,25 @@ export class AgentListener {
       );
       return;
     }
-    // Who has gone meanwhile misses it.
+    // The client may have gone by now.
     await connection.write(new TextEncoder().encode(`${line}\n`)).catch(() => {});
   }
+
+  #warn(client: string, why: string, received: string): void {
+    this.#unanswered.tell((others) =>
+      this.#options.log.warning(
+        "agent check from {client} is not answered: {why}: received {received}{others}",
+        { client, why, received: JSON.stringify(received.slice(0, MAX_SHOWN)), others },
+      )
+    );
+  }
 }
+
+/** How much of an unfinished line is logged, in characters. */
+const MAX_SHOWN = 100;
+
+const SENT_NOTHING =
+  'expected a line such as "web/8080\\n" (HAProxy\'s agent-send), or agent_silence in the configuration';
 
 /** A connection breaks when it will, by no fault of this end. */
 function isOfThePeer(error: unknown): boolean {
@@ -122,30 +155,68 @@ function isOfThePeer(error: unknown): boolean {
     error instanceof Deno.errors.NotConnected || error instanceof Deno.errors.TimedOut;
 }
 
+/** What a client sent until it closed its side, sent a whole line, or ran out of time. */
+type Heard =
+  | { readonly kind: "line"; readonly line: string; readonly hasClosed: false }
+  | { readonly kind: "silence"; readonly hasClosed: boolean }
+  | { readonly kind: "unfinished"; readonly why: string; readonly received: string };
+
 /**
- * Reads the line that a client asks by. One that has not ended in time, or is over, is taken as it is, for
- * who forgot the end of it means what stands there all the same.
+ * Reads the line of a client.
+ *
+ * At the deadline the timer may fire before a read that is already possible: the daemon may have been stopped,
+ * or busy, while the line arrived. So it reads on for a moment after the deadline. Only if that moment was as
+ * short as it should be, so that the event loop has looked at the socket within it, did the client send nothing.
  */
-async function questionOn(connection: Deno.TcpConn): Promise<string | undefined> {
+async function readQuestion(connection: Deno.TcpConn): Promise<Heard> {
   const buffer = new Uint8Array(MAX_QUESTION_BYTES);
-  const deadline = Promise.withResolvers<null>();
-  const timer = setTimeout(() => deadline.resolve(null), ASKING_MS);
   let length = 0;
-  try {
+  const read = async (): Promise<Heard> => {
     while (length < buffer.length) {
-      const reading = connection.read(buffer.subarray(length));
-      // What closing the connection makes of it is of no interest.
-      reading.catch(() => {});
-      const read = await Promise.race([reading, deadline.promise]);
-      if (read === null) break;
-      const end = buffer.subarray(0, length + read).indexOf(LF, length);
-      if (end >= 0) return LATIN1.decode(buffer.subarray(0, end));
-      length += read;
+      const count = await connection.read(buffer.subarray(length));
+      if (count === null) {
+        if (length === 0) return { kind: "silence", hasClosed: true };
+        return unfinished("the line has no line feed at its end");
+      }
+      const end = buffer.subarray(0, length + count).indexOf(LF, length);
+      if (end >= 0) {
+        return { kind: "line", line: LATIN1.decode(buffer.subarray(0, end)), hasClosed: false };
+      }
+      length += count;
     }
+    return unfinished(`the line is longer than ${MAX_QUESTION_BYTES} bytes`);
+  };
+  const unfinished = (why: string): Heard => ({
+    kind: "unfinished",
+    why,
+    received: LATIN1.decode(buffer.subarray(0, length)),
+  });
+
+  const reading = read();
+  // Closing the connection makes a read that is still pending fail.
+  reading.catch(() => {});
+  let heard = await within(reading, ASKING_MS);
+  for (let settles = 0; heard === undefined && settles < MAX_SETTLES; settles++) {
+    const began = performance.now();
+    heard = await within(reading, SETTLE_MS) ?? await within(reading, 0);
+    if (heard === undefined && performance.now() - began < 2 * SETTLE_MS) {
+      return length === 0
+        ? { kind: "silence", hasClosed: false }
+        : unfinished(`no line feed came within ${ASKING_MS} ms`);
+    }
+  }
+  return heard ?? unfinished("the daemon was too busy to read it in time");
+}
+
+/** Resolves with what a promise resolves with, or with undefined after so many milliseconds. */
+async function within<T>(promise: Promise<T>, milliseconds: number): Promise<T | undefined> {
+  const { promise: timeout, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(resolve, milliseconds, undefined);
+  try {
+    return await Promise.race([promise, timeout]);
   } finally {
     clearTimeout(timer);
   }
-  return length === 0 ? undefined : LATIN1.decode(buffer.subarray(0, length));
 }
 
 const LF = 10;

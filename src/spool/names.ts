@@ -45,6 +45,20 @@ export function canBeMarked(service: string): boolean {
 }
 
 /**
+ * Reads a service's name as agent checks give it: `web/8080`, or `web` for the service as a whole.
+ *
+ * @param text The name.
+ * @returns What it names; undefined where it names nothing.
+ */
+export function parseAgentName(text: string): Subject | undefined {
+  const [, service = "", digits = ""] = /^([^/]*)(?:\/(\d{0,5}))?$/.exec(text) ?? [];
+  const port = Number(digits);
+  return isServiceName(service) && port <= 65535
+    ? { service, port, host: LOCAL_ADDRESS }
+    : undefined;
+}
+
+/**
  * Names the file of a record: `web`, `web:8080` or `web:10.1.1.1:8080`. An IPv6 host needs no
  * brackets, since a service's name has no colon and the port comes last: `web:2001:db8::1:8080`.
  *

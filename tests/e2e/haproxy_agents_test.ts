@@ -298,6 +298,46 @@ serverTest(
   },
 );
 
+serverTest(
+  "HAProxy sends no request to a server that is marked down while the daemon is stopped again and again",
+  ["haproxy"],
+  async () => {
+    await play(({ a, b, hacheck, agents }) => `
+    option httpchk GET /http/web/0/health
+    http-check send-state
+    default-server check port ${hacheck} inter 200ms fall 100 rise 1 weight 100 agent-check agent-port ${agents} agent-inter 100ms
+    server a 127.0.0.1:${a} agent-send "web/${a}\\n"
+    server b 127.0.0.1:${b} agent-send "web/${b}\\n"
+`, async ({ daemon, haproxy, hactl, a, sees, answering }) => {
+      await sees("at first", "UP 100", "UP 100");
+      await hactl("down", "web", "-P", a.port, "-r", "kernel update");
+      await sees("a is down", "MAINT 100", "UP 100");
+      // It runs for a few milliseconds at a time, so that it is stopped at any point of an agent check.
+      let isOver = false;
+      const stalling = (async () => {
+        for (let round = 0; !isOver; round++) {
+          daemon.kill("SIGSTOP");
+          await new Promise((resolve) => setTimeout(resolve, 150));
+          daemon.kill("SIGCONT");
+          await new Promise((resolve) => setTimeout(resolve, round % 8));
+        }
+      })();
+      const answered = new Set<string>();
+      try {
+        for (let sample = 0; sample < 60; sample++) {
+          answered.add(await answering());
+          await new Promise((resolve) => setTimeout(resolve, 100));
+        }
+      } finally {
+        isOver = true;
+        await stalling;
+      }
+      assertEquals([...answered], ["b"]);
+      assert(!/Server web\/a is (?:UP|DOWN)/.test(haproxy.log), haproxy.log);
+    }, { config: "spool_in_checks: false\n" });
+  },
+);
+
 /** Ways to have HAProxy know that a server drains, and what it then shows. */
 const WAYS: readonly [way: string, backend: Backend, up: string, draining: string][] = [
   ["its agent checks", BY_AGENT, UP, "DRAIN (agent) 100"],

@@ -29,7 +29,7 @@ const weight = fc.record({
 Deno.test("Whatever an agent asks, it is answered in one line of HAProxy's words", () =>
   holds(
     fc.property(
-      fc.option(oddText("web", "/", "8080", "\r", "all"), { nil: undefined }),
+      oddText("web", "/", "8080", "\r", "all"),
       fc.option(record, { nil: undefined }),
       down,
       (question, all, down) => {

@@ -13,7 +13,7 @@ function spoolOf(files: Record<string, string>): SpoolIndex {
 }
 
 function answer(
-  question: string | undefined,
+  question: string,
   files: Record<string, string>,
   down: AgentDown = "maint",
 ): string {
@@ -66,11 +66,11 @@ Deno.test("What precedes the first slash is the service, and the port may be mis
   }
 });
 
-Deno.test("Who asks nothing is told of everything", () => {
-  assertEquals(answer(undefined, { web: "x" }), "ready up 100%");
-  assertEquals(answer(undefined, { all: "x" }), "maint");
-  assertEquals(answer(undefined, { all: DRAIN }), "drain");
-  assertEquals(answer(undefined, { ".weight:all": '{"weight": 5}' }), "ready up 5%");
+Deno.test("agentAnswer() answers a question about all as about everything on the host", () => {
+  assertEquals(answer("all", { web: "x" }), "ready up 100%");
+  assertEquals(answer("all", { all: "x" }), "maint");
+  assertEquals(answer("all", { all: DRAIN }), "drain");
+  assertEquals(answer("all", { ".weight:all": '{"weight": 5}' }), "ready up 5%");
   assertEquals(answer("all", { all: "why" }, "down"), "down #why");
 });
 

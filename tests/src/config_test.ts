@@ -31,6 +31,7 @@ const DEFAULTS: Config = {
   rlimit_nofile: null,
   agent_port: null,
   agent_down: "maint",
+  agent_silence: null,
   spool_in_checks: true,
   allow_remote_spool_changes: false,
   check_hosts: [],
@@ -94,6 +95,8 @@ const ACCEPTED: readonly [line: string, part: Partial<Config>][] = [
   ["rlimit_nofile: 64", { rlimit_nofile: 64 }],
   ["agent_port: 3334", { agent_port: 3334 }],
   ["agent_down: down", { agent_down: "down" }],
+  ["agent_silence: all", { agent_silence: "all" }],
+  ["agent_silence: web/8080", { agent_silence: "web/8080" }],
   ["spool_in_checks: false", { spool_in_checks: false }],
   ["allow_remote_spool_changes: true", { allow_remote_spool_changes: true }],
   ["check_hosts: []", { check_hosts: [] }],
@@ -194,6 +197,15 @@ const REFUSED: readonly (readonly [line: string, message: string])[] = [
     `agent_port: expected a port, from 1 to 65535: found ${value.replaceAll("'", '"')}`,
   ]),
   ["agent_down: drain", 'agent_down: expected maint or down: found "drain"'],
+  ...["web:8080", "web/65536", "", "a b", "web/8080/x"].map((name): [string, string] => [
+    `agent_silence: ${JSON.stringify(name)}`,
+    "agent_silence: expected a service as agent checks name it (web or web/8080), or all: " +
+    `found ${JSON.stringify(name)}`,
+  ]),
+  [
+    "agent_silence: true",
+    "agent_silence: expected a service as agent checks name it (web or web/8080), or all: found true",
+  ],
   ["agent_down: true", "agent_down: expected maint or down: found true"],
   ["spool_in_checks: 0", "spool_in_checks: expected true or false: found 0"],
   ["max_clients: 0", "max_clients: expected a whole number from 1 to 10000: found 0"],

@@ -6,7 +6,7 @@ import {
   MAX_QUESTION_BYTES,
 } from "../../../src/server/agents.ts";
 import { askAgent } from "../../agent.ts";
-import { assert, assertEquals, assertThrows } from "../../assert.ts";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "../../assert.ts";
 import { RecordedLog } from "../../log.ts";
 import { RawConnection } from "../../raw.ts";
 import { until } from "../../servers/mod.ts";
@@ -69,31 +69,75 @@ Deno.test("A line that comes in pieces is one line", async () => {
   assertEquals(await connection.rest(), "heard web/8080\n");
 });
 
-Deno.test("Who says nothing in time asks for everything, and who forgot the end of the line for what stands there", async () => {
+Deno.test("AgentListener asks for an answer to silence only where nothing was sent", async () => {
   await using agents = new Agents();
+  // One waits for the deadline, one closes its side.
   assertEquals(await askAgent(agents.port, ""), "heard undefined\n");
-  assertEquals(await askAgent(agents.port, "web/8080"), "heard web/8080\n");
+  assertEquals(await askAndClose(agents.port, ""), "heard undefined\n");
+  assertEquals(agents.asked, [undefined, undefined]);
+  assertEquals(agents.recorded.lines, []);
 });
 
-Deno.test("Who has said their last is not waited for", async () => {
-  await using agents = new Agents();
-  for (const [sent, heard] of [["", "undefined"], ["web", "web"]] as const) {
-    const connection = await Deno.connect({ hostname: "127.0.0.1", port: agents.port });
-    await connection.write(new TextEncoder().encode(sent));
-    await connection.closeWrite();
-    assertEquals(await new Response(connection.readable).text(), `heard ${heard}\n`);
+Deno.test("AgentListener closes without an answer what is less than a whole line", async () => {
+  const unfinished: [why: string, ask: (port: number) => Promise<string>][] = [
+    ["no line feed came within 100 ms", (port) => askAgent(port, "web/8080")],
+    ["no line feed came within 100 ms", (port) => askAgent(port, " ")],
+    ["no line feed came within 100 ms", (port) => drip(port, "w".repeat(300))],
+    ["the line has no line feed at its end", (port) => askAndClose(port, "web/8080")],
+    ["the line is longer than 512 bytes", (port) => askAgent(port, "w".repeat(MAX_QUESTION_BYTES))],
+    ["the line is longer than 512 bytes", (port) => askAgent(port, `${"w".repeat(100_000)}\n`)],
+  ];
+  for (const [why, ask] of unfinished) {
+    await using agents = new Agents();
+    // Closing a connection with bytes unread resets it.
+    assertEquals(await ask(agents.port).catch(() => ""), "", why);
+    assertEquals(agents.asked, [], why);
+    assertEquals([agents.recorded.lines.length, agents.faults], [1, noFaults()], why);
+    assertStringIncludes(
+      agents.recorded.lines[0]!,
+      `WARNING agent check from 127.0.0.1 is not answered: ${why}: received "`,
+    );
   }
 });
 
-Deno.test("A line that is too long is cut off, and nothing waits for its end", async () => {
+Deno.test("AgentListener answers a line of the greatest length", async () => {
   await using agents = new Agents();
-  const long = "w".repeat(MAX_QUESTION_BYTES);
-  assertEquals(await askAgent(agents.port, long), `heard ${long}\n`);
-  using connection = await RawConnection.open(agents.port);
-  await connection.send("w".repeat(100_000));
-  // What it did not read makes the system reset the connection, behind the answer.
-  assertEquals(await connection.some(), `heard ${long}\n`);
+  const longest = "w".repeat(MAX_QUESTION_BYTES - 1);
+  assertEquals(await askAgent(agents.port, `${longest}\n`), `heard ${longest}\n`);
 });
+
+Deno.test("AgentListener does not answer silence where its answer is null, and warns only of a client that waits", async () => {
+  await using agents = new Agents({ answer: () => null });
+  assertEquals(await askAndClose(agents.port, ""), "");
+  assertEquals(agents.recorded.lines, []);
+  for (let i = 0; i < 3; i++) assertEquals(await askAgent(agents.port, ""), "");
+  assertEquals(agents.recorded.lines, [
+    'WARNING agent check from 127.0.0.1 is not answered: expected a line such as "web/8080\\n" ' +
+    `(HAProxy's agent-send), or agent_silence in the configuration: received ""`,
+  ]);
+});
+
+/** Sends something, closes the sending side, and reads the answer. */
+async function askAndClose(port: number, sent: string): Promise<string> {
+  const connection = await Deno.connect({ hostname: "127.0.0.1", port });
+  await connection.write(new TextEncoder().encode(sent));
+  await connection.closeWrite();
+  return await new Response(connection.readable).text();
+}
+
+/** Sends a byte at a time until the other end closes. */
+async function drip(port: number, sent: string): Promise<string> {
+  using connection = await RawConnection.open(port);
+  const answer = connection.rest().catch(() => "");
+  let isClosed = false;
+  answer.finally(() => isClosed = true);
+  for (const byte of sent) {
+    if (isClosed) break;
+    await connection.send(byte).catch(() => {});
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  return await answer;
+}
 
 Deno.test("Who is not admitted is closed without an answer, and is not waited for", async () => {
   const clients: string[] = [];
