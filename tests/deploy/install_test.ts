@@ -90,7 +90,7 @@ function readAtStart(module: string, known = new Map<string, string>()): Map<str
   if (known.has(module)) return known;
   const code = Deno.readTextFileSync(module);
   known.set(module, code);
-  for (const [, imported] of code.matchAll(/\b(?:from|import)\s*"(\.{1,2}\/[^"]+)"/g)) {
+  for (const [, imported] of code.matchAll(/^(?:import|export|\})[^"\n]*"(\.{1,2}\/[^"]+)"/gm)) {
     readAtStart(new URL(imported!, `file://${module}`).pathname, known);
   }
   return known;
@@ -103,7 +103,7 @@ Deno.test("what is installed starts Deno's Node layer, and reads the page, no so
     const modules = readAtStart(folder.file(`lib/hacheck/src/${program}`));
     assert(modules.size > 1, program);
     for (const [module, code] of modules) {
-      const imported = [...code.matchAll(/\b(?:from|import)\s*"(node:[^"]+)"/g)];
+      const imported = [...code.matchAll(/^(?:import|export|\})[^"\n]*"(node:[^"]+)"/gm)];
       assertEquals(imported.map(([found]) => found), [], module);
       assert(!code.includes("<!DOCTYPE html>"), module);
     }
