@@ -10,6 +10,7 @@ import {
   ConfigError,
   type LoadedSettings,
   loadSettings,
+  Restrictions,
   type Settings,
 } from "./src/config.ts";
 import { DescriptorCounter, DescriptorsError, ensureDescriptors } from "./src/descriptors.ts";
@@ -151,16 +152,22 @@ function stopped(): Promise<Deno.Signal> {
 function reloadOnHangup(
   options: Options,
   permissions: Permissions,
-  { identity, config: { agent_port } }: Settings,
+  { identity, config }: Settings,
   starting: Promise<Serving>,
   log: DaemonLog,
   faults: FaultCounts,
 ): void {
+  const { agent_port } = config;
+  const restrictions = new Restrictions(config);
   Deno.addSignalListener("SIGHUP", async () => {
     try {
       const serving = await starting;
-      const settings = loadSettings(options.configPath, (config) => permissions.demand(config));
+      const settings = loadSettings(options.configPath, (config) => {
+        permissions.demand(config);
+        restrictions.demand(config);
+      });
       openLogOf(settings, options.verbose, faults, log);
+      restrictions.add(settings.config);
       // Who listens goes on as who it is, and so do those who take the place of one that died.
       serving.configure({ ...settings, identity });
       if (JSON.stringify(settings.identity) !== JSON.stringify(identity)) {

@@ -5,6 +5,7 @@
  */
 
 import { parse as parseYamlUntyped } from "@std/yaml";
+import { parseCidr } from "cidr-tools";
 import * as v from "valibot";
 import { LOCAL_ADDRESS } from "./addresses.ts";
 import { Network, Networks } from "./networks.ts";
@@ -15,6 +16,23 @@ const parseYaml: (content: string) => unknown = parseYamlUntyped;
 /** Thrown when a configuration cannot be used. Its message names the file, the key and what would be right. */
 export class ConfigError extends Error {
   override name = "ConfigError";
+}
+
+/** A key of the configuration. */
+interface Key {
+  /** What it takes, in words. */
+  readonly expected: string;
+  /** What it takes, as a schema. */
+  readonly schema: v.GenericSchema;
+  /** Its value where the file does not set it. */
+  readonly fallback: unknown;
+  /** Whether messages must not show its value. */
+  readonly secret?: true;
+  /**
+   * What a value closes: the names of the parts that are closed to some; none where everything is open. Null
+   * for a key that closes nothing. A reload must not open what was closed, see {@linkcode Restrictions}.
+   */
+  readonly closes: null | ((value: never) => readonly string[]);
 }
 
 /** The longest time that a key may give, in seconds: a day. */
@@ -44,6 +62,21 @@ const headerName = v.pipe(
   v.check((name) => HEADER_NAME.test(name) && !OWN_HEADERS.has(name.toLowerCase())),
 );
 
+/** The words that YAML 1.1, and so the Python hachecks, read as booleans. */
+const YAML_1_1_BOOLEANS: ReadonlyMap<unknown, boolean> = new Map([
+  ...["yes", "Yes", "YES", "on", "On", "ON"].map((word) => [word, true] as const),
+  ...["no", "No", "NO", "off", "Off", "OFF"].map((word) => [word, false] as const),
+]);
+
+const boolean = {
+  expected: "true or false",
+  schema: v.pipe(
+    v.unknown(),
+    v.transform((value) => YAML_1_1_BOOLEANS.get(value) ?? value),
+    v.boolean(),
+  ),
+};
+
 const networks = {
   expected: "a list of IP addresses and CIDR ranges, with no bits set beyond the prefix " +
     "(10.1.0.0/16, not 10.1.2.3/16)",
@@ -52,12 +85,34 @@ const networks = {
   ),
 };
 
-/** For a list that lets everybody in while there is none: one that lets nobody in was hardly meant. */
+/** Of an absent list everybody is a member. Nobody would mean an empty one. */
 const clients = {
   expected: networks.expected.replace("a list", "a list, not empty,"),
   schema: v.nullable(v.pipe(networks.schema, v.minLength(1))),
   fallback: null,
+  closes: (value: readonly string[] | null) => value === null ? [] : versionsClosedBy(value),
 };
+
+/** The IP versions of which a list does not name every address. */
+function versionsClosedBy(texts: readonly string[]): string[] {
+  return [["IPv4", "0.0.0.0/0"], ["IPv6", "::/0"]].filter(([, everything]) =>
+    !coversAll(everything!, texts)
+  ).map(([version]) => version!);
+}
+
+/** Whether ranges cover another one, together: two halves are as good as the whole. */
+function coversAll(whole: string, parts: readonly string[]): boolean {
+  const all = parseCidr(whole);
+  let next = all.start;
+  const ranges = parts.map((part) => parseCidr(part))
+    .filter(({ version }) => version === all.version)
+    .sort((one, other) => one.start < other.start ? -1 : 1);
+  for (const { start, end } of ranges) {
+    if (start > next) return false;
+    if (end >= next) next = end + 1n;
+  }
+  return next > all.end;
+}
 
 const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
 
@@ -70,6 +125,19 @@ const portRange = v.pipe(
   }),
 );
 
+/** Whether a list of ports leaves one out. */
+function leavesPortsOut(ports: readonly (number | string)[]): boolean {
+  const ranges = ports.map((one) => String(one).split("-").map(Number))
+    .map(([first, last = first]) => ({ first: first!, last: last! }))
+    .sort((one, other) => one.first - other.first);
+  let next = 1;
+  for (const { first, last } of ranges) {
+    if (first > next) return true;
+    next = Math.max(next, last + 1);
+  }
+  return next <= 65_535;
+}
+
 /** A bearer token, as RFC 6750 has it (section 2.1), and long enough that nobody guesses it. */
 const TOKEN = /^[\w.~+/-]{16,1024}=*$/;
 
@@ -80,89 +148,147 @@ const token = {
 
 const text = { expected: "a string", schema: v.pipe(v.string(), v.minLength(1)) };
 
-/** Every key: what it takes, in words and as a schema, and what it is where the file does not say. */
+/** What a path or a token closes by being there. */
+function closesIfSet(value: unknown): readonly string[] {
+  return value === null ? [] : ["set"];
+}
+
+/** Every key. */
 const KEYS = {
-  cache_time: { ...seconds(0), fallback: 10 },
-  healthcheck_timeout: { ...seconds(0.001), fallback: 10 },
+  cache_time: { ...seconds(0), fallback: 10, closes: null },
+  healthcheck_timeout: { ...seconds(0.001), fallback: 10, closes: null },
   max_clients: {
     expected: "a whole number from 1 to 10000",
     schema: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(10_000)),
     fallback: 10,
+    closes: null,
   },
   http_headers_to_copy: {
     expected: "a list of header names, none of them hacheck's own (Connection, User-Agent, …)",
     schema: v.array(headerName),
     fallback: ["Host"],
+    closes: null,
   },
   service_name_header: {
     expected: "a header name, and none of hacheck's own (Connection, User-Agent, …)",
     schema: v.nullable(headerName),
     fallback: null,
+    closes: null,
   },
   log_format: {
     expected: "text or json",
     schema: v.picklist(["text", "json"]),
     fallback: "text",
+    closes: null,
   },
   log_path: {
     expected: "stdout, stderr or the path of a file",
     schema: text.schema,
     fallback: "stderr",
+    closes: null,
   },
-  mysql_username: { ...text, schema: v.nullable(text.schema), fallback: null },
-  mysql_password: { ...text, schema: v.nullable(v.string()), fallback: null, secret: true },
-  postgres_username: { ...text, schema: v.nullable(text.schema), fallback: null },
-  postgres_password: { ...text, schema: v.nullable(v.string()), fallback: null, secret: true },
-  postgres_database: { ...text, schema: v.nullable(text.schema), fallback: null },
-  redis_username: { ...text, schema: v.nullable(text.schema), fallback: null },
-  redis_password: { ...text, schema: v.nullable(v.string()), fallback: null, secret: true },
-  sentinel_username: { ...text, schema: v.nullable(text.schema), fallback: null },
-  sentinel_password: { ...text, schema: v.nullable(v.string()), fallback: null, secret: true },
-  https_verify: { expected: "true or false", schema: v.boolean(), fallback: false },
-  https_ca: { expected: "the path of a PEM file", schema: v.nullable(text.schema), fallback: null },
+  mysql_username: { ...text, schema: v.nullable(text.schema), fallback: null, closes: null },
+  mysql_password: {
+    ...text,
+    schema: v.nullable(v.string()),
+    fallback: null,
+    secret: true,
+    closes: null,
+  },
+  postgres_username: { ...text, schema: v.nullable(text.schema), fallback: null, closes: null },
+  postgres_password: {
+    ...text,
+    schema: v.nullable(v.string()),
+    fallback: null,
+    secret: true,
+    closes: null,
+  },
+  postgres_database: { ...text, schema: v.nullable(text.schema), fallback: null, closes: null },
+  redis_username: { ...text, schema: v.nullable(text.schema), fallback: null, closes: null },
+  redis_password: {
+    ...text,
+    schema: v.nullable(v.string()),
+    fallback: null,
+    secret: true,
+    closes: null,
+  },
+  sentinel_username: { ...text, schema: v.nullable(text.schema), fallback: null, closes: null },
+  sentinel_password: {
+    ...text,
+    schema: v.nullable(v.string()),
+    fallback: null,
+    secret: true,
+    closes: null,
+  },
+  https_verify: { ...boolean, fallback: false, closes: (value: boolean) => value ? ["true"] : [] },
+  https_ca: {
+    expected: "the path of a PEM file",
+    schema: v.nullable(text.schema),
+    fallback: null,
+    closes: null,
+  },
   rlimit_nofile: {
     expected: "max or a whole number from 64 on",
     schema: v.nullable(
       v.union([v.literal("max"), v.pipe(v.number(), v.integer(), v.minValue(64))]),
     ),
     fallback: null,
+    closes: null,
   },
   agent_port: {
     expected: "a port, from 1 to 65535",
     schema: v.nullable(port),
     fallback: null,
+    closes: null,
   },
   agent_down: {
     expected: "maint or down",
     schema: v.picklist(["maint", "down"]),
     fallback: "maint",
+    closes: null,
   },
   agent_silence: {
     expected: "a service as agent checks name it (web or web/8080), or all",
     schema: v.nullable(v.pipe(v.string(), v.check((name) => parseAgentName(name) !== undefined))),
     fallback: null,
+    closes: null,
   },
-  spool_in_checks: { expected: "true or false", schema: v.boolean(), fallback: true },
-  allow_remote_spool_changes: { expected: "true or false", schema: v.boolean(), fallback: false },
-  check_hosts: { ...networks, fallback: [] },
+  spool_in_checks: { ...boolean, fallback: true, closes: null },
+  allow_remote_spool_changes: { ...boolean, fallback: false, closes: null },
+  check_hosts: { ...networks, fallback: [], closes: versionsClosedBy },
   check_ports: {
     expected: "a list, not empty, of ports and ranges of them (8000-8999)",
     schema: v.nullable(v.pipe(v.array(v.union([port, portRange])), v.minLength(1))),
     fallback: null,
+    closes: (value: readonly (number | string)[] | null) =>
+      value !== null && leavesPortsOut(value) ? ["ports"] : [],
   },
   allowed_clients: clients,
   remote_spool_clients: clients,
-  remote_spool_token: { ...token, fallback: null, secret: true },
+  remote_spool_token: { ...token, fallback: null, secret: true, closes: closesIfSet },
   remote_spool_token_file: {
     expected: "the path of a file",
     schema: v.nullable(text.schema),
     fallback: null,
+    closes: closesIfSet,
   },
-  tls_cert: { expected: "the path of a PEM file", schema: v.nullable(text.schema), fallback: null },
-  tls_key: { expected: "the path of a PEM file", schema: v.nullable(text.schema), fallback: null },
-} as const;
+  tls_cert: {
+    expected: "the path of a PEM file",
+    schema: v.nullable(text.schema),
+    fallback: null,
+    closes: null,
+  },
+  tls_key: {
+    expected: "the path of a PEM file",
+    schema: v.nullable(text.schema),
+    fallback: null,
+    closes: null,
+  },
+} as const satisfies Readonly<Record<string, Key>>;
 
 type Keys = typeof KEYS;
+
+const ENTRIES = Object.entries(KEYS) as readonly (readonly [name: keyof Keys, key: Key])[];
 
 /** The configuration in force, by the names of the file's keys. Times are in seconds; null is "not set". */
 export type Config = { readonly [Key in keyof Keys]: v.InferOutput<Keys[Key]["schema"]> };
@@ -198,12 +324,15 @@ export function parseConfig(content: string, path: string): LoadedConfig {
   const given = mappingOf(content, path);
   const config: Record<string, unknown> = {};
   const faults: string[] = [];
-  for (const [key, { expected, schema, fallback, ...rest }] of Object.entries(KEYS)) {
+  for (const [key, { expected, schema, fallback, secret, closes }] of ENTRIES) {
+    // A template without a value, or a file cut off behind the colon, must not open what the key closes.
+    const isEmpty = closes !== null && Object.hasOwn(given, key) && given[key] === null;
     const value = given[key] ?? fallback;
-    if (v.is(schema, value)) {
-      config[key] = value;
+    const read = v.safeParse(schema, value);
+    if (read.success && !isEmpty) {
+      config[key] = read.output;
     } else {
-      const found = "secret" in rest ? kindOf(value) : shown(value);
+      const found = isEmpty ? "no value" : secret ? kindOf(value) : shown(value);
       faults.push(`${key}: expected ${expected}: found ${found}`);
     }
   }
@@ -307,7 +436,7 @@ export function loadSettings(
 ): LoadedSettings {
   const loaded = path === null
     ? { config: defaults(), unknownKeys: [] }
-    : parseConfig(readText(path, "configuration"), path);
+    : parseConfig(readWhole(path), path);
   const { config } = loaded;
   accept(config);
   return {
@@ -316,6 +445,21 @@ export function loadSettings(
     token: readToken(config),
     identity: readIdentity(config),
   };
+}
+
+/** Reads a configuration that is all there: one that was cut off may open what it is to close. */
+function readWhole(path: string): string {
+  const content = readText(path, "configuration");
+  if (content.trim() === "") {
+    throw new ConfigError(
+      `Cannot use configuration ${path}: it is empty: expected at least a comment`,
+    );
+  }
+  if (content.endsWith("\n")) return content;
+  throw new ConfigError(
+    `Cannot use configuration ${path}: its last line has no line feed: ` +
+      "it was cut off, or needs a line feed at its end",
+  );
 }
 
 function readTrusted({ https_verify, https_ca }: Config): string | null {
@@ -371,6 +515,83 @@ function whyUnreadable(error: unknown): string {
   if (error instanceof Deno.errors.NotFound) return "there is no such file";
   if (error instanceof TypeError) return "it is not UTF-8";
   return (error as Error).message;
+}
+
+/**
+ * What the configurations since the start have closed. A reload must not open it: the file may have been cut
+ * off between two lines.
+ *
+ * @example
+ * ```ts
+ * import { ConfigError, parseConfig, Restrictions } from "./config.ts";
+ * import { assertThrows } from "@std/assert";
+ *
+ * const { config } = parseConfig("cache_time: 3\ncheck_ports: [80]\n", "hacheck.yaml");
+ * const cut = parseConfig("cache_time: 3\n", "hacheck.yaml");
+ * assertThrows(() => new Restrictions(config).demand(cut.config), ConfigError, "check_ports");
+ * ```
+ */
+export class Restrictions {
+  readonly #closed = new Map<keyof Config, Set<string>>();
+
+  /** @param config The configuration that the daemon starts with. */
+  constructor(config: Config) {
+    this.add(config);
+  }
+
+  /**
+   * Refuses a configuration that opens what an earlier one closed.
+   *
+   * @param config The new configuration.
+   * @throws {ConfigError} If it opens something. The message names the keys.
+   */
+  demand(config: Config): void {
+    const opened = ENTRIES.map(([name]) => name).filter((name) => this.#opens(name, config));
+    if (opened.length > 0) {
+      const verb = opened.length === 1 ? "is" : "are";
+      throw new ConfigError(
+        `${opened.join(", ")} ${verb} missing or no longer restricts anything: ` +
+          "a reload does not lift restrictions, a restart does",
+      );
+    }
+  }
+
+  /**
+   * Remembers what a configuration closes, once it is in force.
+   *
+   * @param config The configuration.
+   */
+  add(config: Config): void {
+    for (const [name] of ENTRIES) {
+      const closed = closedBy(name, config);
+      if (closed.length === 0) continue;
+      this.#closed.set(name, new Set([...this.#closed.get(name) ?? [], ...closed]));
+    }
+  }
+
+  #opens(name: keyof Config, config: Config): boolean {
+    if (REMOTE_SPOOL_KEYS.has(name) && !config.allow_remote_spool_changes) return false;
+    // The token may move from one key to the other.
+    const names = TOKEN_KEYS.has(name) ? [...TOKEN_KEYS] : [name];
+    const closed = new Set(names.flatMap((name) => closedBy(name, config)));
+    return this.#closed.get(name)?.isSubsetOf(closed) === false;
+  }
+}
+
+const TOKEN_KEYS: ReadonlySet<keyof Config> = new Set([
+  "remote_spool_token",
+  "remote_spool_token_file",
+]);
+
+/** The keys that restrict changes by POST, and matter only while those are allowed. */
+const REMOTE_SPOOL_KEYS: ReadonlySet<keyof Config> = new Set([
+  ...TOKEN_KEYS,
+  "remote_spool_clients",
+]);
+
+function closedBy(name: keyof Config, config: Config): readonly string[] {
+  const closes = KEYS[name].closes as Key["closes"];
+  return closes?.(config[name] as never) ?? [];
 }
 
 /**

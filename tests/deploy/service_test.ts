@@ -1,5 +1,5 @@
 import { PROGRAMS } from "../../deploy/_programs.ts";
-import { parseConfig } from "../../src/config.ts";
+import { defaults, loadSettings, parseConfig } from "../../src/config.ts";
 import { DAEMON_NEEDS, daemonFlags, installedFlag } from "../../src/permissions.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { confined, type Confinement, CONFINEMENT_PROGRAMS, NOBODY } from "../confinement.ts";
@@ -113,6 +113,8 @@ async function makeUserAndFolders(): Promise<void> {
       const { mode, uid, gid } = Deno.statSync(root.file(path));
       return [(mode! & 0o7777).toString(8), uid, gid];
     });
+    // An empty one would be refused.
+    assertEquals(loadSettings(root.file("etc/hacheck/hacheck.yaml")).config, defaults());
     const group = Number(gid);
     assertEquals(found, [["750", 0, group], ["750", 0, group], ["640", 0, group]]);
   }

@@ -195,6 +195,12 @@ Deno.test("a daemon that is told wrongly says so in one line, and starts nothing
   const configurations: [content: string | Uint8Array | null, message: string][] = [
     [null, "Cannot read configuration FILE: there is no such file"],
     [Uint8Array.of(0xff), "Cannot read configuration FILE: it is not UTF-8"],
+    ["", "Cannot use configuration FILE: it is empty: expected at least a comment"],
+    [
+      "log_path: LOG\nallowed_clients: [10.0.0.1]",
+      "Cannot use configuration FILE: its last line has no line feed: " +
+      "it was cut off, or needs a line feed at its end",
+    ],
     ["- a\n", "Cannot use configuration FILE: expected keys and values: found a list"],
     [
       "log_path: LOG\na: 1\na: 2\n",
@@ -230,6 +236,8 @@ Deno.test("a daemon that is told wrongly says so in one line, and starts nothing
     "3.yaml",
     "4.yaml",
     "5.yaml",
+    "6.yaml",
+    "7.yaml",
   ]);
 });
 
@@ -317,7 +325,7 @@ Deno.test("a daemon that cannot start says why in one line, and ends with 1", as
 
 Deno.test("a daemon that may not read its configuration says which permission it needs", async () => {
   using folder = new TempFolder();
-  const path = folder.write("hacheck.yaml", "");
+  const path = folder.write("hacheck.yaml", "# nothing\n");
   assertEquals(await runDaemon(["-c", path], ["--no-prompt"]), {
     code: 1,
     stdout: "",
@@ -330,7 +338,7 @@ serverTest("a daemon that the system lets not read says so", ["setpriv"], async 
   using folder = new TempFolder();
   const spool = folder.file("spool");
   Deno.mkdirSync(spool);
-  const config = folder.write("hacheck.yaml", "");
+  const config = folder.write("hacheck.yaml", "# nothing\n");
   const main = new URL("../../main.ts", import.meta.url).pathname;
   const start = async () => {
     const [command, ...args] = [

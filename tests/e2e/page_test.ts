@@ -528,7 +528,7 @@ browserTest("where the spool may not be changed, the page does not offer it", as
   Deno.mkdirSync(spool);
   for (
     const [config, why] of [
-      ["", /allow_remote_spool_changes is off/],
+      ["# nothing\n", /allow_remote_spool_changes is off/],
       ["allow_remote_spool_changes: true\n", /that takes a remote_spool_token/],
     ] as const
   ) {

@@ -128,7 +128,7 @@ const KEPT: readonly {
   },
 ];
 
-for (const { what, loops = 1, config = "", kept } of KEPT) {
+for (const { what, loops = 1, config = "# nothing\n", kept } of KEPT) {
   Deno.test(`installed for every feature, a daemon keeps what it needs for ${what}`, async () => {
     using folder = new TempFolder();
     const log = folder.file("hacheck.log");
@@ -187,7 +187,7 @@ Deno.test("a grant for more than one place is not given up with one of them", as
 
 Deno.test("a feature that SIGHUP switches on gets nothing back that was given up", async () => {
   using folder = new TempFolder();
-  const config = folder.write("hacheck.yaml", "");
+  const config = folder.write("hacheck.yaml", "# nothing\n");
   await using daemon = await Daemon.start({
     args: ["-c", config],
     grants: [`--allow-read=${folder.path}`, `--allow-write=${folder.path}`],

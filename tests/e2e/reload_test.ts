@@ -233,7 +233,7 @@ const CHANGES: readonly Change[] = [
   },
   {
     what: "mysql_username and mysql_password",
-    before: "",
+    before: "# nothing\n",
     after: "mysql_username: checker\nmysql_password: secret\n",
     probe: async (reloaded) => {
       using port = await ClosedPort.open();
@@ -276,7 +276,7 @@ const CHANGES: readonly Change[] = [
   {
     what: "check_hosts",
     before: "check_hosts: [10.0.0.0/8]\n",
-    after: "check_hosts: [0.0.0.0/0]\n",
+    after: "check_hosts: [224.0.0.0/4]\n",
     // Whatever is listed, nothing connects there.
     probe: (reloaded) => reloaded.askAll("/tcp/web/80", { "x-nerve-check-ip": "224.0.0.1" }),
     found: [
@@ -286,7 +286,7 @@ const CHANGES: readonly Change[] = [
   },
   {
     what: "check_ports",
-    before: "",
+    before: "check_ports: [1]\n",
     after: "check_ports: [2-65535]\n",
     probe: (reloaded) => reloaded.askAll("/mysql/web/1"),
     found: [
@@ -365,8 +365,51 @@ for (const loops of [1, 3]) {
     await until("it is in force", async () => await toldByAll(reloaded) === "200 x-new=web");
   });
 
+  Deno.test(`SIGHUP with -n ${loops} refuses a configuration that was cut off anywhere`, async () => {
+    const closing = `check_ports: [1]
+allowed_clients: [127.0.0.0/8]
+allow_remote_spool_changes: true
+remote_spool_clients: [192.0.2.1]
+remote_spool_token: ${TOKEN}
+`;
+    using folder = new TempFolder();
+    await using reloaded = await ReloadedDaemon.start(loops, () => closing, {
+      spool: folder.path,
+      grants: [`--allow-write=${folder.path}`],
+    });
+    const { config } = reloaded;
+    const isClosed = async () => {
+      assertEquals(
+        await reloaded.askAll("/tcp/web/2"),
+        "403 Not allowed to check port 2: check_ports does not list it",
+      );
+      assertMatch(await markedByAll(reloaded), /^403 /);
+    };
+    // Where nothing that it closed is missing, the cut is not seen, and does no harm.
+    const harmless = closing.indexOf("allow_remote");
+    for (let length = 0; length < closing.length; length++) {
+      const [line] = await reloaded.reload(closing.slice(0, length));
+      assert(line!.startsWith(length === harmless ? REREAD : REFUSED), `${length}: ${line}`);
+      if (length === 0) {
+        assertEquals(
+          line,
+          `${REFUSED}Cannot use configuration ${config}: it is empty: expected at least a comment`,
+        );
+      }
+    }
+    await isClosed();
+    assertEquals(await reloaded.reload(`# all gone\n`), [
+      `${REFUSED}check_ports, allowed_clients are missing or no longer restricts anything: ` +
+      "a reload does not lift restrictions, a restart does",
+    ]);
+    await isClosed();
+    assertEquals(await reloaded.reload(closing.replace("[1]", "[1, 3]")), [REREAD]);
+    await until("it is in force", async () => await markedByAll(reloaded) === "403 Forbidden");
+    await isClosed();
+  });
+
   Deno.test(`SIGHUP with -n ${loops} warns of keys that mean nothing, once each`, async () => {
-    await using reloaded = await ReloadedDaemon.start(loops, () => "");
+    await using reloaded = await ReloadedDaemon.start(loops, () => "# nothing\n");
     const { config } = reloaded;
     assertEquals(await reloaded.reload("cashe_time: 3\nservice_name_header: X-New\nport: 1\n"), [
       `WARNING unknown key cashe_time in ${config}`,

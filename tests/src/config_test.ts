@@ -5,8 +5,9 @@ import {
   defaults,
   loadSettings,
   parseConfig,
+  Restrictions,
 } from "../../src/config.ts";
-import { assertEquals, assertThrows } from "../assert.ts";
+import { assertEquals, assertMatch, assertThrows } from "../assert.ts";
 import { TempFolder } from "../programs.ts";
 
 const DEFAULTS: Config = {
@@ -50,8 +51,30 @@ Deno.test("parseConfig() knows the defaults of a file that says nothing", () => 
   }
 });
 
-Deno.test("parseConfig() takes a key without a value as one that is not there", () => {
+/** The keys that close something where they are set. */
+const CLOSING: readonly string[] = [
+  "https_verify",
+  "check_hosts",
+  "check_ports",
+  "allowed_clients",
+  "remote_spool_clients",
+  "remote_spool_token",
+  "remote_spool_token_file",
+];
+
+Deno.test("parseConfig() refuses a key without a value that closes something where it is set", () => {
+  for (const key of CLOSING) {
+    for (const nothing of ["", " null", " ~"]) {
+      const refused = () => parseConfig(`cache_time: 3\n${key}:${nothing}\n`, "x.yaml");
+      const { message } = assertThrows(refused, ConfigError);
+      assertMatch(message, new RegExp(`^Cannot use .*: ${key}: expected .+: found no value$`));
+    }
+  }
+});
+
+Deno.test("parseConfig() takes any other key without a value as one that is not there", () => {
   for (const [key, fallback] of Object.entries(DEFAULTS)) {
+    if (CLOSING.includes(key)) continue;
     for (const nothing of ["", " null", " ~"]) {
       assertEquals(
         parseConfig(`${key}:${nothing}\n`, "x.yaml").config[key as keyof Config],
@@ -108,6 +131,13 @@ const ACCEPTED: readonly [line: string, part: Partial<Config>][] = [
   [`remote_spool_token: ${TOKEN}`, { remote_spool_token: TOKEN }],
   ["remote_spool_token_file: /etc/token", { remote_spool_token_file: "/etc/token" }],
   ["tls_cert: a.pem\ntls_key: a.key", { tls_cert: "a.pem", tls_key: "a.key" }],
+  ...["yes", "Yes", "YES", "on", "On", "ON", "True", "TRUE"].map((word) =>
+    [`https_verify: ${word}`, { https_verify: true }] as [string, Partial<Config>]
+  ),
+  ...["no", "No", "NO", "off", "Off", "OFF", "False", "FALSE"].map((word) =>
+    [`spool_in_checks: ${word}`, { spool_in_checks: false }] as [string, Partial<Config>]
+  ),
+  ["mysql_username: yes\nlog_path: off", { mysql_username: "yes", log_path: "off" }],
   ["\t# a comment\ncache_time: 1\n\t\n", { cache_time: 1 }],
 ];
 
@@ -255,8 +285,8 @@ const REFUSED: readonly (readonly [line: string, message: string])[] = [
   ["rlimit_nofile: 63", "rlimit_nofile: expected max or a whole number from 64 on: found 63"],
   ["rlimit_nofile: 64.5", "rlimit_nofile: expected max or a whole number from 64 on: found 64.5"],
   [
-    "allow_remote_spool_changes: yes",
-    'allow_remote_spool_changes: expected true or false: found "yes"',
+    "allow_remote_spool_changes: y",
+    'allow_remote_spool_changes: expected true or false: found "y"',
   ],
   [
     "allow_remote_spool_changes: 1",
@@ -371,6 +401,30 @@ Deno.test("loadSettings() reads a file", () => {
   assertEquals([config.log_path, unknownKeys], ["/var/log/häcke.log", ["x"]]);
 });
 
+Deno.test("loadSettings() refuses a file that is empty or was cut off within a line", () => {
+  using folder = new TempFolder();
+  const whole = "cache_time: 3\nallowed_clients:\n- 10.0.0.0/8\n- 10.10.0.1\n";
+  const cases: [content: string, why: string][] = [
+    ...["", "\uFEFF", "\n", " \n\n"].map((content): [string, string] => [
+      content,
+      "it is empty: expected at least a comment",
+    ]),
+    ...["x", "# a comment", whole.slice(0, -1), whole.slice(0, -2), whole.slice(0, 20), "a: 1\r"]
+      .map((content): [string, string] => [
+        content,
+        "its last line has no line feed: it was cut off, or needs a line feed at its end",
+      ]),
+  ];
+  for (const [content, why] of cases) {
+    const path = folder.write("hacheck.yaml", content);
+    const { message } = assertThrows(() => loadSettings(path), ConfigError);
+    assertEquals(message, `Cannot use configuration ${path}: ${why}`);
+  }
+  for (const content of ["# a comment\n", "---\n", "cache_time: 3\r\n", whole]) {
+    loadSettings(folder.write("hacheck.yaml", content));
+  }
+});
+
 Deno.test("loadSettings() reads whom https trusts, and only if that is verified", () => {
   using folder = new TempFolder();
   const pem = "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n";
@@ -445,6 +499,88 @@ Deno.test("loadSettings() reads the token from its file", () => {
   ];
   for (const [config, message] of cases) {
     assertEquals(assertThrows(() => load(config), ConfigError).message, message);
+  }
+});
+
+/** Reloads one after another, and which keys keep the last one from being taken; null for none. */
+const RELOADS: readonly (readonly [contents: readonly string[], opened: string | null])[] = [
+  [["allowed_clients: [10.0.0.1]", ""], "allowed_clients is"],
+  [["allowed_clients: [10.0.0.1]", "allowed_clients: [0.0.0.0/0]"], "allowed_clients is"],
+  [["allowed_clients: [10.0.0.1]", "allowed_clients: [10.0.0.1, '::/0']"], "allowed_clients is"],
+  [
+    ["allowed_clients: [10.0.0.1]", "allowed_clients: [128.0.0.0/1, 0.0.0.0/2, 64.0.0.0/2]"],
+    "allowed_clients is",
+  ],
+  [["allowed_clients: [10.0.0.1]", "allowed_clients: [128.0.0.0/1, 0.0.0.0/2]"], null],
+  [["allowed_clients: [10.0.0.1]", "allowed_clients: [192.0.2.0/24]"], null],
+  [["allowed_clients: [0.0.0.0/0]", "allowed_clients: [0.0.0.0/0]"], null],
+  [["allowed_clients: [0.0.0.0/0]", ""], "allowed_clients is"],
+  [["allowed_clients: [0.0.0.0/0, '::/0']", ""], null],
+  [["", "allowed_clients: [10.0.0.1]"], null],
+  [["", "allowed_clients: [10.0.0.1]", ""], "allowed_clients is"],
+  [["check_ports: [80]", ""], "check_ports is"],
+  [["check_ports: [80]", "check_ports: [1-65535]"], "check_ports is"],
+  [["check_ports: [80]", "check_ports: [81-65535, 80, 1-79]"], "check_ports is"],
+  [["check_ports: [80]", "check_ports: [2-65535]"], null],
+  [["check_ports: [80]", "check_ports: [1-70, 72-65535]"], null],
+  [["check_ports: [1-65535]", ""], null],
+  [["check_hosts: [10.0.0.0/8]", ""], null],
+  [["check_hosts: [10.0.0.0/8]", "check_hosts: [0.0.0.0/0]"], "check_hosts is"],
+  [["", "check_hosts: ['::/0']"], "check_hosts is"],
+  [["", "check_hosts: ['::/1']"], null],
+  [["https_verify: true", ""], "https_verify is"],
+  [["https_verify: true", "https_verify: no"], "https_verify is"],
+  [["allow_remote_spool_changes: true", ""], null],
+  [["", "allow_remote_spool_changes: true"], null],
+  ...[
+    `remote_spool_token: ${TOKEN}`,
+    "remote_spool_token_file: /etc/token",
+    "remote_spool_clients: [10.0.0.1]",
+  ].flatMap((line): [string[], string | null][] => {
+    const allowed = "allow_remote_spool_changes: true";
+    const opened = `${line.split(":")[0]} is`;
+    return [
+      [[`${allowed}\n${line}`, allowed], opened],
+      // Nobody may change anything then, but what the key closed stays closed.
+      [[`${allowed}\n${line}`, ""], null],
+      [[`${allowed}\n${line}`, "", allowed], opened],
+      [[line, allowed], opened],
+    ];
+  }),
+  [
+    [
+      `remote_spool_token: ${TOKEN}\nallow_remote_spool_changes: true`,
+      "remote_spool_token_file: /etc/token\nallow_remote_spool_changes: true",
+      `remote_spool_token: ${TOKEN}\nallow_remote_spool_changes: true`,
+    ],
+    null,
+  ],
+  [
+    ["check_ports: [80]\nallowed_clients: [10.0.0.1]", "cache_time: 1"],
+    "check_ports, allowed_clients are",
+  ],
+];
+
+Deno.test("Restrictions refuse a reload that opens what an earlier configuration closed", () => {
+  for (const [contents, opened] of RELOADS) {
+    const [first, ...others] = contents.map((content) => parseConfig(content, "x.yaml").config);
+    const last = others.pop()!;
+    const restrictions = new Restrictions(first!);
+    for (const config of others) {
+      restrictions.demand(config);
+      restrictions.add(config);
+    }
+    if (opened === null) {
+      restrictions.demand(last);
+      continue;
+    }
+    const { message } = assertThrows(() => restrictions.demand(last), ConfigError);
+    assertEquals(
+      message,
+      `${opened} missing or no longer restricts anything: ` +
+        "a reload does not lift restrictions, a restart does",
+      contents.join(" → "),
+    );
   }
 });
 
