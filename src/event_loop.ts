@@ -10,9 +10,9 @@ import { Networks } from "./networks.ts";
 import { OwnAddresses } from "./own_addresses.ts";
 import type { Page } from "./page/page.ts";
 import type { Changing } from "./page/report.ts";
-import { alone, type Ask, type Respondent } from "./peers.ts";
+import { alone, type Ask, type EntryReport, type Respondent } from "./peers.ts";
 import type { PermissionsInForce } from "./permissions.ts";
-import { Pipeline } from "./pipeline.ts";
+import { Pipeline, SPOOL_PROTOCOL } from "./pipeline.ts";
 import { Refusals } from "./refusals.ts";
 import { EventLoopDelay } from "./runtime.ts";
 import type { AgentListener } from "./server/agents.ts";
@@ -20,8 +20,10 @@ import { onlyFor, UNLISTED } from "./server/client_gate.ts";
 import { Guardian } from "./server/guardian.ts";
 import { Listener, type ListenerCounters, nothingHappened } from "./server/listener.ts";
 import { clientOf, createRouter, type Router } from "./server/router.ts";
+import { Routes } from "./server/routes.ts";
 import { TargetPolicy } from "./server/target_policy.ts";
 import { SpoolIndex } from "./spool/index.ts";
+import { recordName, type Subject, weightName } from "./spool/names.ts";
 import { SpoolStore } from "./spool/store.ts";
 import { SpoolView } from "./spool/view.ts";
 import { Stats } from "./stats.ts";
@@ -111,6 +113,7 @@ export class EventLoop {
   #page: Promise<Page> | undefined;
   #changing: Changing = "off";
   #pipeline!: Pipeline;
+  #routes!: Routes;
   #answer!: Router;
 
   /**
@@ -174,8 +177,11 @@ export class EventLoop {
       durations: this.#durations,
       cacheCounters: this.#cacheCounters,
     });
+    // Other settings may exclude what was asked for before.
+    this.#routes = new Routes();
     const router = createRouter({
       pipeline: this.#pipeline,
+      routes: this.#routes,
       stats: this.#stats,
       own: this.#own,
       targets: new TargetPolicy({ hosts: config.check_hosts, ports: config.check_ports }),
@@ -287,6 +293,10 @@ export class EventLoop {
       spool: ({ service, port, host }) =>
         this.#view.find(service, port, host)?.verdict ?? { code: 200, message: "" },
       weight: ({ service, port, host }) => this.#view.weight(service, port, host),
+      entry: (subject) => this.#entryOf(subject),
+      checks: (service) =>
+        this.#routes.askedOf(service, Date.now() / 1000 - LATELY_SECONDS)
+          .filter(({ protocol }) => protocol !== SPOOL_PROTOCOL),
       downtimes: () => this.#view.inForce,
       refresh: (name) => this.#view.refresh(name),
       runtime: () => ({
@@ -325,6 +335,18 @@ export class EventLoop {
       }),
     };
     return respondent;
+  }
+
+  #entryOf(subject: Subject): EntryReport {
+    const { service, port, host } = subject;
+    const found = this.#view.find(service, port, host);
+    return {
+      ...{ service, port, host },
+      record: this.#index.recordOf(recordName(subject)) ?? null,
+      kept_out_by: found === undefined ? null : { name: found.name, ...found.record },
+      weight: this.#index.weightOf(weightName(subject)) ?? null,
+      last_asked: this.#stats.lastAsked(service),
+    };
   }
 
   /** Most daemons are never looked at. */

@@ -5,7 +5,7 @@
  */
 
 import type { CacheCounters } from "./cache.ts";
-import type { Verdict } from "./check.ts";
+import type { CheckRequest, Verdict } from "./check.ts";
 import type { FaultCounts } from "./faults.ts";
 import type { LoopMetrics } from "./metrics/loop_metrics.ts";
 import type { RuntimeReport } from "./runtime.ts";
@@ -13,6 +13,7 @@ import type { ListenerCounters } from "./server/listener.ts";
 import type { RefusalCounters } from "./refusals.ts";
 import type { InForce } from "./spool/in_force.ts";
 import type { Subject } from "./spool/names.ts";
+import type { SpoolRecord, WeightRecord } from "./spool/record.ts";
 import type { SpoolHealth } from "./spool/view.ts";
 import type { RecentService, ServiceReport } from "./stats.ts";
 
@@ -28,6 +29,10 @@ export interface Questions {
   spool: Subject;
   /** What weight is this to have? */
   weight: Subject;
+  /** Which records does this have, and what keeps it out? */
+  entry: Subject;
+  /** Which checks of this service did balancers ask for lately? */
+  checks: string;
   /** What has an operator marked, or given a weight? */
   downtimes: null;
   /** Read this record or weight again. */
@@ -52,6 +57,10 @@ export interface Answers {
   spool: Verdict;
   /** To `weight`: from 0 to 100; null where the file does not tell. */
   weight: number | null;
+  /** To `entry`. */
+  entry: EntryReport;
+  /** To `checks`. */
+  checks: readonly CheckRequest[];
   /** To `downtimes`. */
   downtimes: InForce;
   /** To `refresh`: whether what is known of the record is what its file says. */
@@ -62,6 +71,23 @@ export interface Answers {
   metrics: LoopMetrics;
   /** To `page`. */
   page: LoopFigures;
+}
+
+/** A record, and the name of its file. */
+export interface NamedRecord extends SpoolRecord {
+  readonly name: string;
+}
+
+/** What the spool says of one thing. */
+export interface EntryReport extends Subject {
+  /** Its own record; null if it has none that is in force. */
+  readonly record: SpoolRecord | null;
+  /** The record that keeps it out of service, its own or a wider one; null if none does. */
+  readonly kept_out_by: NamedRecord | null;
+  /** Its own weight; null if it has none that is in force. */
+  readonly weight: WeightRecord | null;
+  /** When a balancer last asked for the service, in unix seconds; null if none has. */
+  readonly last_asked: number | null;
 }
 
 /** How an event loop is. */

@@ -119,6 +119,18 @@ export class Pipeline {
     );
   }
 
+  /**
+   * Asks a service, whatever the spool and the cache say. A run that is under way is shared.
+   *
+   * @param request The check, of a protocol that asks a service.
+   */
+  async probe(request: CheckRequest): Promise<Verdict> {
+    const protocol = this.#options.protocols.get(request.protocol);
+    if (protocol === undefined) return UP;
+    if (request.port === 0) return NO_PORT;
+    return await this.#shared(keyOf(request, protocol), protocol, request);
+  }
+
   /** Whoever was marked down while the service was asked is down, whatever the service said. */
   async #checked(request: CheckRequest, run: Promise<Verdict>): Promise<Verdict> {
     const verdict = await run;

@@ -184,6 +184,16 @@ export class Stats {
   }
 
   /**
+   * Returns when a service was asked for last.
+   *
+   * @param service The service's name.
+   * @returns The time in unix seconds; null if nobody has asked, or it was forgotten.
+   */
+  lastAsked(service: string): number | null {
+    return this.#services.peek(service)?.lastAsked ?? null;
+  }
+
+  /**
    * Tells how often who asked for what.
    *
    * @returns By service and client.

@@ -12,7 +12,7 @@ import type { Asked, Stats } from "../stats.ts";
 import type { CheckPath } from "./path.ts";
 import { type HeaderSource, headerSources } from "./request_headers.ts";
 import { notAllowed, responses, text } from "./responses.ts";
-import { type Route, Routes } from "./routes.ts";
+import { anotherQuestion, type Route, Routes } from "./routes.ts";
 import { changeSpool, type SpoolChanges } from "./spool_changes.ts";
 import { statusPage, type StatusSources } from "./status_pages.ts";
 import { type Target, targetOf } from "./target.ts";
@@ -30,6 +30,8 @@ export interface RouterOptions extends StatusSources {
   readonly refusals: Refusals;
   /** The names of the headers that are passed on to services. */
   readonly headersToCopy: readonly string[];
+  /** The URLs that were asked for; new ones, if not given. */
+  readonly routes?: Routes;
   /** How POST changes the spool; null where it may not. */
   readonly spoolChanges: SpoolChanges | null;
 }
@@ -62,7 +64,7 @@ const CHECK_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
  */
 export function createRouter(options: RouterOptions): Router {
   const { pipeline, stats, own, targets, refusals, headersToCopy, spoolChanges } = options;
-  const routes = new Routes();
+  const { routes = new Routes() } = options;
   const headersOf = headerSources();
   const responseOf = responses();
 
@@ -83,7 +85,14 @@ export function createRouter(options: RouterOptions): Router {
     tally.asked++;
     const now = Date.now() / 1000;
     const asked = stats.asked(path.service, client, now);
-    const question = questionOf(route, path, target, headers, asksService ? headersToCopy : []);
+    const question = questionOf(
+      route,
+      path,
+      target,
+      headers,
+      asksService ? headersToCopy : [],
+      now,
+    );
     const fresh = asksService && wantsFresh(headers);
     const verdict = pipeline.check(question, fresh);
     if (!(verdict instanceof Promise)) return answer(tally, asked, client, verdict, now);
@@ -102,12 +111,21 @@ export function createRouter(options: RouterOptions): Router {
     { host, port }: Target,
     headers: HeaderSource,
     names: readonly string[],
+    now: number,
   ): CheckRequest {
     const { question } = route;
-    if (
-      question !== undefined && question.port === port && question.host === host &&
-      agree(question.headers, headers, names)
-    ) return question;
+    const isSame = (question: CheckRequest) =>
+      question.port === port && question.host === host && agree(question.headers, headers, names);
+    if (question !== undefined) {
+      if (isSame(question)) {
+        route.askedAt = now;
+        return question;
+      }
+      const known = anotherQuestion(route, isSame);
+      route.askedAt = now;
+      if (known !== undefined) return route.question = known;
+    }
+    route.askedAt = now;
     const copied: Header[] = [];
     for (const name of names) {
       const value = headers.get(name);
@@ -135,7 +153,9 @@ export function createRouter(options: RouterOptions): Router {
     const client = clientOf(info);
     const path = route.check;
     if (path === undefined || !pipeline.knows(path.protocol)) {
-      return statusPage(request, route.path, client, options) ?? text(404, NOT_FOUND);
+      const page = statusPage(request, route.path, client, options);
+      if (!(page instanceof Promise)) return page ?? text(404, NOT_FOUND);
+      return page.then((page) => page ?? text(404, NOT_FOUND));
     }
     if (CHECK_METHODS.has(request.method)) return check(headers, route, path, client);
     if (path.protocol !== SPOOL_PROTOCOL) return notAllowed("GET, HEAD, OPTIONS");

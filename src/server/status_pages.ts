@@ -10,10 +10,17 @@ import { sumOf, worstOf } from "../sums.ts";
 import { VERSION } from "../version.ts";
 import { parseCheckPath } from "./path.ts";
 import { json, notAllowed, text } from "./responses.ts";
+import {
+  CHECKS_PAGE,
+  checksPage,
+  ENTRY_PAGE,
+  entryPage,
+  type ServiceSources,
+} from "./service_pages.ts";
 import { targetOf } from "./target.ts";
 
 /** What the status pages tell of. */
-export interface StatusSources {
+export interface StatusSources extends ServiceSources {
   /** Asks all event loops. */
   readonly ask: Ask;
   /** For `/status/spool`: which addresses are this machine's. */
@@ -33,7 +40,7 @@ type Page = (
   path: string,
   headers: Headers,
   client: string,
-) => Response | Promise<Response> | undefined;
+) => Response | Promise<Response | undefined> | undefined;
 
 /** How far back `/recent` looks unless told otherwise, in seconds. */
 const DEFAULT_THRESHOLD = 600;
@@ -59,13 +66,17 @@ export function statusPage(
   path: string,
   client: string,
   sources: StatusSources,
-): Response | Promise<Response> | undefined {
+): Response | Promise<Response | undefined> | undefined {
   const query = path.indexOf("?");
   const name = query < 0 ? path : path.slice(0, query);
   const page = name.startsWith(SPOOL_PAGE)
     ? spoolPage
     : name.startsWith(WEIGHT_PAGE)
     ? weightPage
+    : name.startsWith(ENTRY_PAGE)
+    ? entryPage
+    : name.startsWith(CHECKS_PAGE)
+    ? checksPage
     : PAGES.get(name);
   if (page === undefined && !LOOKED_AT.has(path)) return undefined;
   if (request.method !== "GET" && request.method !== "HEAD") return notAllowed("GET, HEAD");

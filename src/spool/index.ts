@@ -86,6 +86,26 @@ export class SpoolIndex {
     return this.#downtimes.has(name) || this.#weights.has(name);
   }
 
+  /**
+   * Returns the record of a name, unless it has expired.
+   *
+   * @param name The name of its file.
+   */
+  recordOf(name: string): SpoolRecord | undefined {
+    const found = this.#downtimes.get(name);
+    return found !== undefined && this.#isInForce(found) ? found.record : undefined;
+  }
+
+  /**
+   * Returns the weight of a name, unless it has expired.
+   *
+   * @param name The name of its file.
+   */
+  weightOf(name: string): WeightRecord | undefined {
+    const found = this.#weights.get(name);
+    return found !== undefined && this.#isInForce(found) ? found.record : undefined;
+  }
+
   /** How many records there are, expired ones included. Weights are none. */
   get size(): number {
     return this.#downtimes.size;
@@ -101,13 +121,11 @@ export class SpoolIndex {
   get inForce(): InForce {
     return {
       downtimes: this.#downtimes.values().filter(this.#isInForce).map(({ record, ...said }) => {
-        const { mode, reason, expiration, creation } = record;
-        return { ...toldOf(said.name, said), mode, reason, expiration, creation };
+        return { ...toldOf(said.name, said), ...record };
       }).toArray().sort(byName),
       weights: this.#weights.values().filter(this.#isInForce).map(({ record, ...said }) => {
-        const { weight, reason, expiration, creation } = record;
         const name = said.name.slice(WEIGHT_PREFIX.length);
-        return { ...toldOf(name, said), weight, reason, expiration, creation };
+        return { ...toldOf(name, said), ...record };
       }).toArray().sort(byName),
     };
   }

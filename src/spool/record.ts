@@ -12,6 +12,8 @@ interface Marking {
   readonly expiration: number | null;
   /** When it was made, in unix seconds; null if nobody knows. */
   readonly creation: number | null;
+  /** The login name of who wrote it; missing where the file does not say. */
+  readonly by?: string;
 }
 
 /** How something is marked: down, or draining, which finishes what it has and takes nothing new. */
@@ -81,11 +83,12 @@ export function parseWeight(content: string): WeightRecord {
 
 function markingOf(fields: Record<string, unknown> | undefined, content: string): Marking {
   if (fields === undefined) return { reason: content.trim(), expiration: null, creation: null };
-  const { reason = null, expiration, creation } = fields;
+  const { reason = null, expiration, creation, by } = fields;
   return {
     reason: typeof reason === "string" ? reason : reason === null ? "" : JSON.stringify(reason),
     expiration: isTime(expiration) ? expiration : null,
     creation: isTime(creation) ? creation : null,
+    ...typeof by === "string" && by !== "" ? { by } : {},
   };
 }
 
@@ -149,14 +152,20 @@ function parseObject(content: string): Record<string, unknown> | undefined {
 }
 
 /**
- * Writes the content of a record, spaced as the other hachecks space it.
+ * Writes the content of a record: JSON with the spaces and the ASCII escapes of Python's `json.dump`.
  *
  * @param record The record.
  * @returns The content of its file.
  */
-export function formatRecord({ mode, reason, expiration, creation }: SpoolRecord): string {
-  // A downtime is written as it always was. Who does not know of draining takes that for one, too.
-  return spaced({ reason, expiration, creation, ...mode === "down" ? {} : { mode } });
+export function formatRecord({ mode, reason, expiration, creation, by }: SpoolRecord): string {
+  // The other hachecks ignore the keys that they do not know: to them, draining is down.
+  return spaced({
+    reason,
+    expiration,
+    creation,
+    ...mode === "down" ? {} : { mode },
+    ...writtenBy(by),
+  });
 }
 
 /**
@@ -165,14 +174,26 @@ export function formatRecord({ mode, reason, expiration, creation }: SpoolRecord
  * @param record The record.
  * @returns The content of its file.
  */
-export function formatWeight({ weight, reason, expiration, creation }: WeightRecord): string {
-  return spaced({ reason, expiration, creation, weight });
+export function formatWeight({ weight, reason, expiration, creation, by }: WeightRecord): string {
+  return spaced({ reason, expiration, creation, weight, ...writtenBy(by) });
+}
+
+function writtenBy(by: string | undefined): { by?: string } {
+  return by === undefined ? {} : { by };
 }
 
 function spaced(fields: Readonly<Record<string, unknown>>): string {
   return `{${
-    Object.entries(fields).map(([key, value]) => `"${key}": ${JSON.stringify(value)}`).join(", ")
+    Object.entries(fields).map(([key, value]) => `"${key}": ${ascii(value)}`).join(", ")
   }}`;
+}
+
+/** JSON in ASCII alone: readers of the spool may expect what Python writes. */
+function ascii(value: unknown): string {
+  return JSON.stringify(value).replace(
+    /[\u007f-\uffff]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 /**

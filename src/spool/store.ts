@@ -187,7 +187,8 @@ export class SpoolStore {
    * @param name The name of the record's file.
    * @param reason Why.
    * @param expiration When that ends, in unix seconds; null if not by itself.
-   * @param creation When that began, in unix seconds; now, if not given.
+   * @param creation When it began, in unix seconds; now, if not given.
+   * @param by The login name of who writes it; not recorded, if not given.
    * @returns The record that is in force.
    * @throws {Error} What the system says. The spool is then as it was.
    */
@@ -196,8 +197,9 @@ export class SpoolStore {
     reason: string,
     expiration: number | null,
     creation?: number,
+    by?: string,
   ): Promise<SpoolRecord> {
-    return await this.#mark(name, "down", reason, expiration, creation);
+    return await this.#mark(name, "down", reason, expiration, creation, by);
   }
 
   /**
@@ -206,7 +208,8 @@ export class SpoolStore {
    * @param name The name of the record's file.
    * @param reason Why.
    * @param expiration When that ends, in unix seconds; null if not by itself.
-   * @param creation When that began, in unix seconds; now, if not given.
+   * @param creation When it began, in unix seconds; now, if not given.
+   * @param by The login name of who writes it; not recorded, if not given.
    * @returns The record that is in force.
    * @throws {Error} What the system says. The spool is then as it was.
    */
@@ -215,8 +218,9 @@ export class SpoolStore {
     reason: string,
     expiration: number | null,
     creation?: number,
+    by?: string,
   ): Promise<SpoolRecord> {
-    return await this.#mark(name, "drain", reason, expiration, creation);
+    return await this.#mark(name, "drain", reason, expiration, creation, by);
   }
 
   /**
@@ -236,7 +240,8 @@ export class SpoolStore {
    * @param weight The weight, from 0 to 100.
    * @param reason Why.
    * @param expiration When that ends, in unix seconds; null if not by itself.
-   * @param creation When that began, in unix seconds; now, if not given.
+   * @param creation When it began, in unix seconds; now, if not given.
+   * @param by The login name of who writes it; not recorded, if not given.
    * @returns The record that is in force.
    * @throws {Error} What the system says. The spool is then as it was.
    */
@@ -246,6 +251,7 @@ export class SpoolStore {
     reason: string,
     expiration: number | null,
     creation?: number,
+    by?: string,
   ): Promise<WeightRecord> {
     using lock = await this.#lock();
     const now = Date.now() / 1000;
@@ -253,7 +259,13 @@ export class SpoolStore {
     const isSame = present?.weight === weight && present.reason === reason &&
       !isExpired(present, now);
     const since = isSame ? present.creation : null;
-    const record = { weight, reason, expiration, creation: creation ?? since ?? now };
+    const record = {
+      weight,
+      reason,
+      expiration,
+      creation: creation ?? since ?? now,
+      ...author(by),
+    };
     await this.#write(lock, name, formatWeight(record));
     return record;
   }
@@ -319,13 +331,14 @@ export class SpoolStore {
     reason: string,
     expiration: number | null,
     creation: number | undefined,
+    by: string | undefined,
   ): Promise<SpoolRecord> {
     using lock = await this.#lock();
     const now = Date.now() / 1000;
     const present = this.read(name)?.record;
     const isSame = present?.mode === mode && present.reason === reason && !isExpired(present, now);
     const since = isSame ? present.creation : null;
-    const record = { mode, reason, expiration, creation: creation ?? since ?? now };
+    const record = { mode, reason, expiration, creation: creation ?? since ?? now, ...author(by) };
     await this.#write(lock, name, formatRecord(record));
     return record;
   }
@@ -381,6 +394,10 @@ export class SpoolStore {
       throw error;
     }
   }
+}
+
+function author(by: string | undefined): { by?: string } {
+  return by === undefined || by === "" ? {} : { by };
 }
 
 const decoder = new TextDecoder();

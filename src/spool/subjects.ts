@@ -48,6 +48,15 @@ export class Subjects<T extends Spoken> {
   }
 
   /**
+   * Returns what a file says.
+   *
+   * @param name Its name.
+   */
+  get(name: string): T | undefined {
+    return this.#byName.get(name);
+  }
+
+  /**
    * All that is said of a service.
    *
    * @param service Its name.

@@ -479,6 +479,58 @@ Deno.test("who says no-cache has the service asked anew, and nobody else", async
   }
 });
 
+Deno.test("/status/services/… reports the own record, what keeps the service out, and who asked", async () => {
+  await using bench = new Bench();
+  const where = { service: "web", port: 8080, host: "127.0.0.1" };
+  const path = "/status/services/web/8080";
+  const nothing = { ...where, record: null, kept_out_by: null, weight: null, last_asked: null };
+  assertEquals(await bench.page(path), nothing);
+  await bench.mark("web:8080", '{"reason": "maint", "creation": 5, "by": "alice"}');
+  const record = { mode: "down", reason: "maint", expiration: null, creation: 5, by: "alice" };
+  const keptOut = { ...nothing, record, kept_out_by: { name: "web:8080", ...record } };
+  assertEquals(await bench.page(path), keptOut);
+  await bench.mark("all", '{"reason": "kernel"}');
+  const all = { name: "all", mode: "down", reason: "kernel", expiration: null, creation: null };
+  assertEquals(await bench.page(path), { ...keptOut, kept_out_by: all });
+  await bench.ask("/spool/web/8080");
+  assert((await bench.page(path)).last_asked as number > 1e9);
+  assertEquals((await bench.ask("/status/services/web")).status, 404);
+  assertEquals((await bench.ask("/status/services/web/8080", { method: "POST" })).status, 405);
+});
+
+Deno.test("/status/checks/…?now runs the checks that balancers asked for, past spool and cache", async () => {
+  await using web = await well();
+  using closed = await ClosedPort.open();
+  await using bench = new Bench();
+  const checks = async (query = "") => (await bench.page(`/status/checks/web${query}`)).checks;
+  assertEquals(await checks("?now"), []);
+  await bench.ask("/spool/web/0");
+  await bench.ask(`/http/db/${web.port}/other`);
+  assertEquals(await checks("?now"), [], "other services and the spool are not its checks");
+
+  await bench.mark("web", "maint");
+  const asked = web.accepted;
+  // Two servers of one backend: HAProxy names the port in a header.
+  for (const port of [web.port, closed.port, web.port]) {
+    const headers = { "x-haproxy-server-state": `UP; port=${port}` };
+    assertEquals((await bench.ask("/http/web/0/status", { headers })).status, 503);
+  }
+  assertEquals(web.accepted, asked);
+  const check = (port: number) => ({
+    ...{ protocol: "http", service: "web", host: "127.0.0.1", port, path: "/status" },
+  });
+  assertEquals(await checks(), [check(web.port), check(closed.port)]);
+  const [good, bad] = await checks("?now") as { verdict: Record<string, unknown> }[];
+  assertEquals(good, {
+    ...check(web.port),
+    verdict: { code: 200, message: "fine", healthy: true },
+  });
+  assertEquals([bad!.verdict.code, bad!.verdict.healthy], [503, false]);
+  assertEquals(web.accepted, asked + 1);
+  await checks("?now");
+  assertEquals(web.accepted, asked + 2, "no cached result is used");
+});
+
 Deno.test("/status tells of cache, uptime, queue, spool and permissions", async () => {
   await using bench = new Bench("healthcheck_timeout: 0.3\nmax_clients: 1\n");
   await using service = await well();
@@ -773,7 +825,7 @@ Deno.test("POST marks services down and up, and no later answer contradicts it",
       "/spool/web/8080/status",
       "status=down&reason=a+b%26%C3%BC%22&expiration=4000000000.125&creation=1435694078.778886",
       "web:8080",
-      '{"reason": "a b&ü\\"", "expiration": 4000000000.125, "creation": 1435694078.778886}',
+      '{"reason": "a b&\\u00fc\\"", "expiration": 4000000000.125, "creation": 1435694078.778886}',
     ],
     [
       "/spool/db/0",

@@ -10,6 +10,8 @@ Deno.test("a URL that was read is remembered, with the question that it led to",
     path: "/tcp/web/8080",
     check: { protocol: "tcp", service: "web", port: 8080, path: "/" },
     question: undefined,
+    askedAt: 0,
+    others: [],
     tally: undefined,
   });
   assert(routes.of(`${HOST}/tcp/web/8080`) === route);
@@ -24,6 +26,8 @@ Deno.test("a URL that is no check's is read, and not remembered", () => {
     path: "/status?x",
     check: undefined,
     question: undefined,
+    askedAt: 0,
+    others: [],
     tally: undefined,
   });
   assert(routes.of(`${HOST}/status?x`) !== route);

@@ -200,6 +200,15 @@ Deno.test("formatRecord() writes the bytes that the other hachecks write and rea
       '{"reason": "maint", "expiration": null, "creation": 5, "mode": "drain"}',
     ],
     [record("\ud800"), '{"reason": "\\ud800", "expiration": null, "creation": null}'],
+    // Python's json.dump writes ASCII alone.
+    [
+      record("wörk \x7f 🚧"),
+      '{"reason": "w\\u00f6rk \\u007f \\ud83d\\udea7", "expiration": null, "creation": null}',
+    ],
+    [
+      { ...draining("maint", null, 5), by: "älice" },
+      '{"reason": "maint", "expiration": null, "creation": 5, "mode": "drain", "by": "\\u00e4lice"}',
+    ],
   ];
   for (const [fields, content] of cases) {
     assertEquals(formatRecord(fields), content);
@@ -234,6 +243,15 @@ Deno.test("formatWeight() writes what a record has, and the weight", () => {
   const content = '{"reason": "canary", "expiration": 4000000000, "creation": 5.25, "weight": 50}';
   assertEquals(formatWeight(weight), content);
   assertEquals(parseWeight(content), weight);
+  const signed = { ...weight, by: "alice" };
+  assertEquals(formatWeight(signed), content.replace("}", ', "by": "alice"}'));
+  assertEquals(parseWeight(formatWeight(signed)), signed);
+});
+
+Deno.test("parseRecord() ignores a `by` that is no name", () => {
+  for (const by of ["5", "null", '""', "[]"]) {
+    assertEquals("by" in parseRecord(`{"by": ${by}}`), false, by);
+  }
 });
 
 Deno.test("A record is expired once its time is over, and not before", () => {
