@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { BufferedReader, EndedError } from "../buffered_reader.ts";
 import type { Checker, CheckRequest, Verdict } from "../check.ts";
 import { Connection } from "../connection.ts";
@@ -23,6 +24,28 @@ export const MAX_PACKET_BYTES = 64 * 1024;
 /** No login takes so many packets of the server. */
 export const MAX_PACKETS = 20;
 
+/** The authentication plugins that hacheck can log in by. */
+const SUPPORTED_PLUGINS: readonly string[] = [
+  "mysql_native_password",
+  "caching_sha2_password",
+  "sha256_password",
+  "client_ed25519",
+];
+
+/** What the others are, in plain words. */
+const PLUGIN_KINDS: ReadonlyMap<string, string> = new Map([
+  ["dialog", "PAM"],
+  ["mysql_clear_password", "PAM or LDAP, the password in clear text"],
+  ["mysql_old_password", "passwords from before MySQL 4.1"],
+  ["auth_gssapi_client", "Kerberos or NTLM"],
+  ["authentication_kerberos_client", "Kerberos"],
+  ["authentication_ldap_sasl_client", "LDAP with SASL"],
+  ["parsec", "PARSEC"],
+]);
+
+/** How many characters of a plugin's name a message repeats. */
+const MAX_PLUGIN_NAME_LENGTH = 64;
+
 /**
  * Makes the checker that logs in to MySQL or MariaDB, selects no database, and quits.
  *
@@ -41,7 +64,9 @@ export function mysqlChecker({ username, password }: MysqlCheckOptions): Checker
       await logIn(connection, username, password);
       return { code: 200, message: "MySQL connect response: OK" };
     } catch (error) {
-      if (signal.aborted) return { code: 503, message: `MySQL timed out after ${elapsed()}` };
+      if (signal.aborted && !(error instanceof UnsupportedPluginError)) {
+        return { code: 503, message: `MySQL timed out after ${elapsed()}` };
+      }
       const { sqlState, sqlMessage } = error as MysqlFailure;
       if (sqlState !== undefined) return { code: 500, message: `MySQL sez ${sqlMessage}` };
       return { code: 503, message: `MySQL check failed after ${elapsed()}: ${whyNot(error)}` };
@@ -50,7 +75,7 @@ export function mysqlChecker({ username, password }: MysqlCheckOptions): Checker
 }
 
 /**
- * Logs in and says good-bye.
+ * Logs in and quits.
  *
  * mysql2 gets one whole packet at a time, and none after the login. On a socket of its own it
  * takes whatever comes, and as much as comes, from what is no MySQL at all; a packet that it
@@ -65,30 +90,105 @@ async function logIn(connection: Connection, user: string, password: string): Pr
   const stream = new Duplex({
     read() {
       if (client.authorized) return;
-      readPacket(reader).then((packet) => {
-        const isExpected = packets === 0 ? isGreeting(packet) : packets < MAX_PACKETS;
-        if (!isExpected) throw new Error(NOT_MYSQL);
-        packets++;
-        // Not all who refuse before the greeting number it alike, and mysql2 prints what it thinks of that.
-        packet[3] = client.sequenceId;
-        this.push(packet);
-      }).catch((error) => this.destroy(error));
+      nextPacket().then((packet) => this.push(packet)).catch((error) => this.destroy(error));
     },
     write(packet, _encoding, done) {
       connection.write(packet).then(() => done(), done);
     },
   });
+  const nextPacket = async () => {
+    const packet = await readPacket(reader);
+    const isExpected = packets === 0 ? isGreeting(packet) : packets < MAX_PACKETS;
+    if (!isExpected) throw new Error(NOT_MYSQL);
+    if (packets > 0) {
+      const plugin = requestedPlugin(packet);
+      if (plugin !== undefined && !SUPPORTED_PLUGINS.includes(plugin)) {
+        await decline(connection, reader, packet, plugin);
+      }
+    }
+    packets++;
+    // Some servers number a refusal before the greeting otherwise, and mysql2 prints a warning then.
+    packet[3] = client.sequenceId;
+    return packet;
+  };
   // The connection's deadline is the only one.
-  const client = createConnection({ stream, user, password, connectTimeout: 0 });
+  const client = createConnection({
+    stream,
+    user,
+    password,
+    connectTimeout: 0,
+    authPlugins: {
+      client_ed25519: () => async (data) => {
+        const { signAsMariaDb } = await import("./_mariadb_ed25519.ts");
+        const challenge = data.subarray(0, ED25519_CHALLENGE_BYTES);
+        return Buffer.from(signAsMariaDb(new TextEncoder().encode(password), challenge));
+      },
+    },
+  });
   await new Promise<void>((resolve, reject) => {
     client.once("connect", () => resolve());
     // Not `once`: a second error without a listener would end the program.
     client.on("error", reject);
   });
-  // Cut off without a word, the server would count an aborted client.
+  // Without COM_QUIT, the server would count an aborted client.
   client.end();
   await new Promise<void>((resolve) => stream.end(() => resolve()));
 }
+
+/** How many bytes MariaDB wants signed; a zero may follow them. */
+const ED25519_CHALLENGE_BYTES = 32;
+
+/**
+ * Ends a login that hacheck does not support.
+ *
+ * Whoever hangs up here has interrupted the handshake. The server counts that, and after
+ * `max_connect_errors` of them it blocks the whole host (error 1129). An answer that is no
+ * password makes it a refused login, which does not count.
+ *
+ * @throws {UnsupportedPluginError} Always.
+ */
+async function decline(
+  connection: Connection,
+  reader: BufferedReader,
+  request: Uint8Array,
+  plugin: string,
+): Promise<never> {
+  await connection.write(new Uint8Array([0, 0, 0, request[3]! + 1]));
+  // Whatever the server says to that, the plugin is why the check fails. PAM takes seconds to refuse.
+  await readPacket(reader).catch(() => {});
+  throw new UnsupportedPluginError(plugin);
+}
+
+/** Thrown when a server asks for a login by an authentication plugin that hacheck does not support. */
+class UnsupportedPluginError extends Error {
+  override name = "UnsupportedPluginError";
+
+  constructor(plugin: string) {
+    const kind = PLUGIN_KINDS.get(plugin);
+    const name = JSON.stringify(plugin.slice(0, MAX_PLUGIN_NAME_LENGTH));
+    super(
+      `the server asks for a login by the authentication plugin ${name}${
+        kind === undefined ? "" : ` (${kind})`
+      }, which hacheck does not support; it supports ${SUPPORTED_PLUGINS.join(", ")}`,
+    );
+  }
+}
+
+/** The plugin that a packet asks to go on with; undefined if it asks for none. */
+function requestedPlugin(packet: Uint8Array): string | undefined {
+  const mark = packet[HEADER_BYTES];
+  if (mark !== SWITCH_PLUGIN && mark !== NEXT_FACTOR) return undefined;
+  // A request without a name is that of servers which knew one other plugin only.
+  if (packet.length === HEADER_BYTES + 1) return "mysql_old_password";
+  const end = packet.indexOf(0, HEADER_BYTES + 1);
+  return LATIN1.decode(packet.subarray(HEADER_BYTES + 1, end < 0 ? packet.length : end));
+}
+
+const LATIN1 = new TextDecoder("latin1");
+
+/** What a packet begins with that asks for another plugin, or for one more factor. */
+const SWITCH_PLUGIN = 0xfe;
+const NEXT_FACTOR = 0x02;
 
 const NOT_MYSQL = "the server does not speak MySQL";
 

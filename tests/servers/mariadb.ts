@@ -27,10 +27,12 @@ const SMALL = [
 /** A MariaDB of 127.0.0.1 with data of its own. */
 export class MariaDb extends ServerProcess {
   readonly #options: readonly string[];
+  readonly #wrapper: readonly string[];
 
-  private constructor(options: readonly string[]) {
+  private constructor(options: readonly string[], wrapper: readonly string[] = []) {
     super();
     this.#options = options;
+    this.#wrapper = wrapper;
   }
 
   /**
@@ -38,8 +40,26 @@ export class MariaDb extends ServerProcess {
    *
    * @param options Further options of mariadbd.
    */
-  static async start(...options: readonly string[]): Promise<MariaDb> {
-    const server = await new MariaDb(options).launch();
+  static start(...options: readonly string[]): Promise<MariaDb> {
+    return new MariaDb(["--bind-address=127.0.0.1", "--skip-name-resolve", ...options]).#begin();
+  }
+
+  /**
+   * Starts one in a network of its own, where it listens on every address and blocks hosts
+   * (error 1129). A MariaDB that does not look names up, or is asked from 127.0.0.1, blocks nobody.
+   *
+   * @param wrapper A program that runs another in a network of its own, with its arguments.
+   * @param options Further options of mariadbd.
+   */
+  static startInNetwork(
+    wrapper: readonly string[],
+    ...options: readonly string[]
+  ): Promise<MariaDb> {
+    return new MariaDb(["--bind-address=0.0.0.0", ...options], wrapper).#begin();
+  }
+
+  async #begin(): Promise<MariaDb> {
+    const server = await this.launch();
     try {
       const { username, password } = USER;
       await server.query(
@@ -100,15 +120,14 @@ export class MariaDb extends ServerProcess {
 
   protected override commandOn(port: number): readonly string[] {
     return [
+      ...this.#wrapper,
       "mariadbd",
       ...SMALL,
       ...this.#folders,
       `--socket=${this.folder.file("socket")}`,
       `--pid-file=${this.folder.file("pid")}`,
-      "--bind-address=127.0.0.1",
       `--port=${port}`,
       "--skip-log-bin",
-      "--skip-name-resolve",
       ...this.#options,
     ];
   }

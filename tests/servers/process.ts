@@ -81,6 +81,12 @@ export abstract class ServerProcess implements AsyncDisposable {
     return stdout.trim();
   }
 
+  /** The number of its process, or of the program that runs it. */
+  get pid(): number {
+    if (this.#process === undefined) throw new Error("the server was not started");
+    return this.#process.pid;
+  }
+
   /** Sends it a signal, unless it has ended. */
   kill(signal: Deno.Signal): void {
     if (!this.#hasEnded) this.#process?.kill(signal);

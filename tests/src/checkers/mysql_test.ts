@@ -110,19 +110,46 @@ const servers: readonly {
   { name: "greets and resets", behaviour: saying(packet(0, greeting()), resetting) },
   { name: "hears the user and closes", behaviour: greeted(closing), message: CLOSED },
   { name: "greets without an end", behaviour: flooding(packet(0, greeting())) },
+  ...([
+    [
+      "PAM",
+      "\xfedialog\0\x02Password: ",
+      /plugin "dialog" \(PAM\), which hacheck does not support/,
+    ],
+    ["a plugin that nobody knows", "\xfewhatever\0salt\0", /plugin "whatever", which hacheck/],
+    ["a plugin with an endless name", `\xfe${"x".repeat(9000)}`, /plugin "x{64}", which hacheck/],
+    ["a plugin named by nonsense", "\xfe\n\x1b[1m\0", /plugin "\\n\\u001b\[1m", which hacheck/],
+    [
+      "the password in the clear",
+      "\xfemysql_clear_password\0",
+      /PAM or LDAP, the password in clear/,
+    ],
+    ["a login of old, by no name", "\xfe", /plugin "mysql_old_password" \(passwords from before/],
+    ["a second factor of no name", "\x02", /plugin "mysql_old_password"/],
+  ] as const).flatMap(([what, request, message]) =>
+    ([
+      ["refuses then", saying(packet(4, "\xff\x15\x04#28000Access denied"))],
+      ["closes then", closing],
+      ["resets then", resetting],
+      ["asks for more", saying(packet(4, "\x01more"))],
+    ] as const).map(([then, behaviour]) => ({
+      name: `wants ${what}, and ${then}`,
+      behaviour: greeted(saying(packet(2, request), told(behaviour, "\0\0\0\x03"))),
+      message,
+    }))
+  ),
   {
-    name: "wants a login that nobody knows",
-    behaviour: saying(packet(0, greeting("dialog")), told(saying(packet(2, "\xfedialog\0salt\0")))),
+    name: "wants PAM from the first",
+    behaviour: saying(
+      packet(0, greeting("dialog")),
+      told(saying(packet(2, "\xfedialog\0Hello"), told(closing, "\0\0\0\x03"))),
+    ),
+    message: /plugin "dialog"/,
   },
   {
     name: "wants another login without an end",
     behaviour: greeted(flooding(packet(2, "\xfesha256_password\0salt\0"))),
     message: NOT_MYSQL,
-  },
-  { name: "wants another login without a name", behaviour: greeted(saying(packet(2, "\xfe"))) },
-  {
-    name: "wants the password in the clear",
-    behaviour: greeted(saying(packet(2, "\xfemysql_clear_password\0"))),
   },
   {
     name: "gives a key that is none",
@@ -136,7 +163,6 @@ const servers: readonly {
     behaviour: greeted(saying(packet(2, "\x01more")), "caching_sha2_password"),
   },
   { name: "wants more of a login that has no more", behaviour: greeted(saying(packet(2, "\x01"))) },
-  { name: "wants a second factor", behaviour: greeted(saying(packet(2, "\x02"))) },
   { name: "answers a login with nonsense", behaviour: greeted(saying(packet(2, "\x33abc"))) },
   { name: "answers a login with nothing", behaviour: greeted(saying(packet(2, ""))) },
   {
@@ -207,6 +233,14 @@ for (const { name, behaviour, code = 503, message = OUT_OF_REACH } of servers) {
   });
 }
 
+Deno.test("mysqlChecker() names a plugin that it does not support when its time is over", async () => {
+  await using server = await FaultyServer.start(greeted(saying(packet(2, "\xfedialog\0"))));
+  const { code, message } = await check(requestTo(server.port), AbortSignal.timeout(300));
+  assertEquals(code, 503);
+  assertMatch(message, /plugin "dialog" \(PAM\), which hacheck does not support/);
+  await until("no connection is open", async () => await server.connected() === 0);
+});
+
 /** Where chance begins: from the first byte on, after what makes it look like MySQL, after the greeting. */
 const payloads: readonly [name: string, (bytes: string) => Behaviour][] = [
   ["nonsense", (bytes) => saying(bytes, closing)],
@@ -243,6 +277,10 @@ serverTest("mysqlChecker() logs in to MariaDB, or hears why not", MARIADB_PROGRA
     CREATE USER open;
     CREATE USER safe REQUIRE SSL;
     CREATE USER gone ACCOUNT LOCK;
+    INSTALL SONAME 'auth_ed25519';
+    CREATE USER modern IDENTIFIED VIA ed25519 USING PASSWORD('pa''ss "wörd"');
+    CREATE USER either IDENTIFIED VIA ed25519 USING PASSWORD('new') OR mysql_native_password USING PASSWORD('old');
+    CREATE USER local IDENTIFIED VIA unix_socket;
     CREATE USER 'jérôme' IDENTIFIED BY 'x';
     CREATE USER one IDENTIFIED BY 'x' WITH MAX_CONNECTIONS_PER_HOUR 1;
   `);
@@ -261,6 +299,12 @@ serverTest("mysqlChecker() logs in to MariaDB, or hears why not", MARIADB_PROGRA
       ["jérôme", "y", 500, denied("jérôme", "YES")],
       ["safe", "", 500, denied("safe", "NO")],
       ["gone", "", 500, "MySQL sez Access denied, this account is locked"],
+      ["modern", USER.password, 200, ok],
+      ["modern", "wrong", 500, denied("modern", "YES")],
+      ["either", "new", 200, ok],
+      ["either", "old", 200, ok],
+      ["either", "wrong", 500, denied("either", "YES")],
+      ["local", "x", 500, "MySQL sez Access denied for user 'local'@'127.0.0.1'"],
       ["one", "x", 200, ok],
       [
         "one",
