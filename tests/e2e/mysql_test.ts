@@ -11,6 +11,7 @@ function configWith(timeout: number): string {
     `mysql_password: ${JSON.stringify(USER.password)}`,
     "cache_time: 0",
     `healthcheck_timeout: ${timeout}`,
+    "",
   ].join("\n");
 }
 
