@@ -73,7 +73,7 @@ export function recordLine(
 /** `web`, `web::8080` or `web:10.1.1.1:8080`: with a port, the host is there, if only as nothing. */
 function spelled(subject: Subject): string {
   const name = recordName(subject);
-  return subject.port !== 0 && name === `${subject.service}:${subject.port}`
+  return name === `${subject.service}:${subject.port}`
     ? `${subject.service}::${subject.port}`
     : name;
 }

@@ -8,7 +8,11 @@ export interface CheckPath {
   readonly service: string;
   /** The third: a number, from 0 on. It may be beyond 65535. */
   readonly port: number;
-  /** The rest, with a `/` before it, and with the query string: what to ask the service for. */
+  /**
+   * What to ask the service for: the rest behind the slash that ends the port, with its query string. It begins
+   * with a `/`, which is put before it where it is missing: `/http/web/80/status` and `/http/web/80//status` both
+   * ask for `/status`.
+   */
   readonly path: string;
 }
 
@@ -50,5 +54,11 @@ export function pathOf(url: string): string {
 export function parseCheckPath(path: string): CheckPath | undefined {
   const [, protocol, service, port, rest = "/"] = CHECK.exec(path) ?? [];
   if (protocol === undefined || service === undefined || !isServiceName(service)) return undefined;
-  return { protocol, service, port: Number(port), path: rest.startsWith("/") ? rest : `/${rest}` };
+  const query = rest.startsWith("/") ? rest.slice(1) : rest;
+  return {
+    protocol,
+    service,
+    port: Number(port),
+    path: query.startsWith("/") ? query : `/${query}`,
+  };
 }

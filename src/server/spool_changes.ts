@@ -58,7 +58,7 @@ interface Marking {
  */
 export async function changeSpool(
   request: Request,
-  { service, port }: CheckPath,
+  { service, port, path }: CheckPath,
   client: string,
   { access, store, timeout, ask, log, faults }: SpoolChanges,
 ): Promise<Response> {
@@ -70,9 +70,11 @@ export async function changeSpool(
   if (port > 65535) {
     return text(400, `Bad port in the path: expected a number from 0 to 65535: received ${port}`);
   }
-  const form = await readForm(request, timeout);
-  if (form instanceof Response) return form;
-  const change = parseChange(new URLSearchParams(form));
+  const body = await readBody(request, timeout);
+  if (body instanceof Response) return body;
+  const form = await parseForm(body, request.headers.get("content-type"));
+  if (typeof form === "string") return text(400, form);
+  const change = parseChange(form, queryOf(path));
   if (typeof change === "string") return text(400, change);
   const subject = { service, port, host: LOCAL_ADDRESS };
   const name = recordName(subject);
@@ -126,12 +128,14 @@ async function make(change: Change, file: string, store: SpoolStore): Promise<vo
   }
 }
 
-/** The form that a request brings, or the answer to one that does not bring it. */
-async function readForm({ body }: Request, timeout: number): Promise<string | Response> {
-  if (body === null) return "";
+/** The body of a request, or the response to a request whose body is too long or does not arrive. */
+async function readBody(
+  { body }: Request,
+  timeout: number,
+): Promise<Uint8Array<ArrayBuffer> | Response> {
+  if (body === null) return new Uint8Array();
   const reader = body.getReader();
-  const decoder = new TextDecoder();
-  let form = "";
+  let buffer = new Uint8Array(1024);
   let length = 0;
   let isLate = false;
   const timer = setTimeout(() => {
@@ -142,13 +146,19 @@ async function readForm({ body }: Request, timeout: number): Promise<string | Re
     for (;;) {
       const { done, value } = await reader.read();
       if (isLate) return lastText(408, `The form was not sent within ${timeout} seconds`);
-      if (done) return form + decoder.decode();
-      length += value.length;
-      if (length > MAX_FORM_BYTES) {
+      if (done) return buffer.subarray(0, length);
+      const end = length + value.length;
+      if (end > MAX_FORM_BYTES) {
         reader.cancel().catch(() => {});
         return lastText(413, `The form is longer than ${MAX_FORM_BYTES} bytes`);
       }
-      form += decoder.decode(value, { stream: true });
+      if (end > buffer.length) {
+        const larger = new Uint8Array(Math.max(end, 2 * buffer.length));
+        larger.set(buffer.subarray(0, length));
+        buffer = larger;
+      }
+      buffer.set(value, length);
+      length = end;
     }
   } catch {
     // The client has gone, or the daemon is to stop.
@@ -158,15 +168,49 @@ async function readForm({ body }: Request, timeout: number): Promise<string | Re
   }
 }
 
-/** The change that a form asks for, or what is wrong with it. */
-function parseChange(form: URLSearchParams): Change | string {
+type Fields = Pick<URLSearchParams, "get" | "getAll">;
+
+/** Reads a form, which is multipart where the content type says so, else URL-encoded. */
+async function parseForm(
+  body: Uint8Array<ArrayBuffer>,
+  contentType: string | null,
+): Promise<Fields | string> {
+  if (!/^\s*multipart\/form-data\b/i.test(contentType ?? "")) {
+    return new URLSearchParams(new TextDecoder().decode(body));
+  }
+  try {
+    const headers = { "content-type": contentType! };
+    const form = await new Response(body, { headers }).formData();
+    // A file is no field.
+    return new URLSearchParams(
+      [...form].flatMap(([name, value]) => typeof value === "string" ? [[name, value]] : []),
+    );
+  } catch {
+    return "Bad form: expected multipart/form-data, as its Content-Type says";
+  }
+}
+
+function queryOf(path: string): URLSearchParams {
+  const query = path.indexOf("?");
+  return new URLSearchParams(query < 0 ? "" : path.slice(query));
+}
+
+/**
+ * The change that a form asks for, or what is wrong with it. What it does not say, the query string may, as with
+ * the other hachecks.
+ */
+function parseChange(body: Fields, query: Fields): Change | string {
+  const form = new Map<string, string>();
   for (const name of ["status", "weight", "reason", "expiration", "creation"]) {
-    if (form.getAll(name).length > 1) {
+    const values = [body, query].map((fields) => fields.getAll(name));
+    if (values.some(({ length }) => length > 1)) {
       return `Bad ${name}: expected it once: received it more than once`;
     }
+    const [value] = values.flat();
+    if (value !== undefined) form.set(name, value.trim());
   }
-  const status = form.get("status");
-  const percent = form.get("weight");
+  const status = form.get("status") ?? null;
+  const percent = form.get("weight") ?? null;
   if (status !== null && percent !== null) {
     return "Bad weight: expected either a weight or a status: received both";
   }
@@ -193,10 +237,10 @@ function parseChange(form: URLSearchParams): Change | string {
 }
 
 /** A time that a form gives, undefined if it gives none, or what is wrong with it. */
-function time(form: URLSearchParams, name: string): number | string | undefined {
+function time(form: ReadonlyMap<string, string>, name: string): number | string | undefined {
   const given = form.get(name);
-  if (given === null) return undefined;
-  const seconds = given.trim() === "" ? NaN : Number(given);
+  if (given === undefined) return undefined;
+  const seconds = given === "" ? NaN : Number(given);
   if (isTime(seconds)) return seconds;
   return `Bad ${name}: expected a time in unix seconds: received ${JSON.stringify(given)}`;
 }

@@ -80,8 +80,24 @@ export function statusPage(
     : PAGES.get(name);
   if (page === undefined && !LOOKED_AT.has(path)) return undefined;
   if (request.method !== "GET" && request.method !== "HEAD") return notAllowed("GET, HEAD");
+  if (path === "/" && !namesPage(request.headers.get("accept"))) return text(404, NO_CHECK);
   if (page === undefined) return sources.look(request, path);
   return page(sources, path, request.headers, client);
+}
+
+const NO_CHECK = "Not found: expected /<protocol>/<service>/<port>/<query>, " +
+  "or for the page an Accept header that names text/html or application/json";
+
+/**
+ * Whether an `Accept` header names a type of the page. `*\/*` is not enough: HAProxy asks for `/` where its
+ * configuration forgot the path of a check, and 200 would mark the server up.
+ */
+function namesPage(accept: string | null): boolean {
+  return (accept ?? "").split(",").some((range) => {
+    const [type = "", ...parameters] = range.split(";").map((part) => part.trim().toLowerCase());
+    return (type === "text/html" || type === "application/json") &&
+      !parameters.some((parameter) => /^q=0(?:\.0{0,3})?$/.test(parameter));
+  });
 }
 
 const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([

@@ -77,11 +77,15 @@ const PORT = "port=";
 const ADDRESS = "address=";
 
 /**
- * A field of HAProxy's header; undefined where it is missing or empty. It is searched for by hand: a regular
- * expression takes three times as long, and every check of every balancer has two.
+ * The last field of a name in HAProxy's header; undefined where it is missing or empty. It is searched for by
+ * hand: a regular expression takes three times as long, and every check of every balancer has two.
  */
 function field(state: string, name: string): string | undefined {
-  for (let at = state.indexOf(name); at >= 0; at = state.indexOf(name, at + 1)) {
+  for (
+    let at = state.lastIndexOf(name);
+    at >= 0;
+    at = at === 0 ? -1 : state.lastIndexOf(name, at - 1)
+  ) {
     let before = at - 1;
     while (isBlank(state.charCodeAt(before))) before--;
     if (before >= 0 && state[before] !== ";") continue;

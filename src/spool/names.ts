@@ -16,8 +16,10 @@ export const MAX_SERVICE_LENGTH = 200;
 export interface Subject {
   /** The service's name, or {@linkcode ALL}. */
   readonly service: string;
-  /** The port, from 1 to 65535; 0 for the service whatever the port. */
+  /** The port, from 1 to 65535; 0 for the service whatever the port, unless {@linkcode isPortZero}. */
   readonly port: number;
+  /** Whether it is the service on port 0 (`web:0`): checks ask about that port where they name no port. */
+  readonly isPortZero?: boolean;
   /** The canonical IP address; 127.0.0.1 for this machine. */
   readonly host: string;
 }
@@ -65,8 +67,8 @@ export function parseAgentName(text: string): Subject | undefined {
  * @param subject What is marked down.
  * @returns The file's name in the spool.
  */
-export function recordName({ service, port, host }: Subject): string {
-  if (port === 0) return service;
+export function recordName({ service, port, host, isPortZero = false }: Subject): string {
+  if (port === 0 && !isPortZero) return service;
   return host === LOCAL_ADDRESS ? `${service}:${port}` : `${service}:${host}:${port}`;
 }
 
@@ -90,8 +92,9 @@ export function parseRecordName(name: string): Subject | undefined {
   if (digits === undefined) return { service, port: 0, host: LOCAL_ADDRESS };
   const port = Number(digits);
   const address = host === undefined ? LOCAL_ADDRESS : canonicalAddress(host);
-  if (port < 1 || port > 65535 || address === undefined) return undefined;
-  return { service, port, host: address };
+  if (port > 65535 || address === undefined) return undefined;
+  const subject = { service, port, host: address };
+  return port === 0 ? { ...subject, isPortZero: true } : subject;
 }
 
 /**

@@ -71,14 +71,14 @@ export class Subjects<T extends Spoken> {
    * @param said What it says.
    */
   set(said: T): void {
-    const { name, service, port, host } = said;
+    const { name, service, port, host, isPortZero = false } = said;
     this.delete(name);
     let records = this.#services.get(service);
     if (records === undefined) {
       records = { whole: undefined, byPort: new Map() };
       this.#services.set(service, records);
     }
-    if (port === 0) {
+    if (port === 0 && !isPortZero) {
       records.whole = said;
       if (service === ALL) this.all = said;
     } else {
@@ -98,9 +98,9 @@ export class Subjects<T extends Spoken> {
     const said = this.#byName.get(name);
     if (said === undefined) return;
     this.#byName.delete(name);
-    const { service, port } = said;
+    const { service, port, isPortZero = false } = said;
     const records = this.#services.get(service)!;
-    if (port === 0) {
+    if (port === 0 && !isPortZero) {
       records.whole = undefined;
       if (service === ALL) this.all = undefined;
     } else {

@@ -293,6 +293,34 @@ function upIn(seen: Step["seen"]): string[] {
   return Object.entries(seen).filter(([, how]) => how === UP).map(([name]) => name);
 }
 
+serverTest("HAProxy sees a server as DOWN where its check names no path", ["haproxy"], async () => {
+  await using daemon = await Daemon.start();
+  await using haproxy = await HAProxy.start((port) =>
+    `defaults
+    mode http
+    timeout connect 5s
+    timeout client 30s
+    timeout server 30s
+
+listen web
+    bind 127.0.0.1:${port}
+    option httpchk
+    http-check send meth GET ver HTTP/1.1 hdr Host ${SITE}
+    server a 127.0.0.1:${daemon.port} check inter 100ms fall 1
+
+listen bare
+    option httpchk
+    server b 127.0.0.1:${daemon.port} check inter 100ms fall 1
+`
+  );
+  await until("HAProxy has checked them", async () => {
+    const servers = (await haproxy.stat()).filter(({ svname }) => /^[ab]$/.test(svname!));
+    const seen = servers.map(({ status, check_code }) => `${status} ${check_code}`);
+    assertEquals(seen, ["DOWN 404", "DOWN 405"]);
+    return true;
+  });
+});
+
 for (const style of STYLES) {
   serverTest(`HAProxy asks hacheck by ${style.name}`, ["haproxy"], async () => {
     using hacheck = Deno.listen({ hostname: "127.0.0.1", port: 0 });

@@ -3,6 +3,7 @@ import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { MAX_STREAMS } from "../../src/page/event_streams.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { Daemon, type DaemonOptions, FOR_EVENT_LOOPS, hactl, TempFolder } from "../programs.ts";
+import { speak } from "../raw.ts";
 import { CHROMIUM_PROGRAMS, startChromium } from "../servers/chromium.ts";
 import { asked, FaultyServer, saying } from "../servers/faulty.ts";
 import { freePort, serverTest, until } from "../servers/mod.ts";
@@ -67,19 +68,19 @@ class Events implements AsyncDisposable {
   }
 }
 
-Deno.test("/ is a page for browsers, and the same as JSON for all others", async () => {
+const JSON_ACCEPTED = { accept: "application/json" };
+
+Deno.test("/ is a page for text/html and JSON for application/json", async () => {
   await using daemon = await Daemon.start();
   await hactl(daemon.spool, ["down", "web", "-r", "maint", "-p", String(daemon.port)]);
   for (
     const [accept, type] of [
       ["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html"],
       ["text/html", "text/html"],
-      ["text/*", "text/html"],
-      ["*/*", "application/json"],
       ["application/json", "application/json"],
+      ["image/png, text/html", "text/html"],
+      ["*/*, application/json", "application/json"],
       ["text/html;q=0.1, application/json", "application/json"],
-      ["image/png", "application/json"],
-      ["", "application/json"],
     ] as const
   ) {
     const response = await fetch(daemon.url("/"), { headers: { accept } });
@@ -94,6 +95,35 @@ Deno.test("/ is a page for browsers, and the same as JSON for all others", async
   }
 });
 
+Deno.test("/ is 404 for a client whose Accept names neither text/html nor application/json", async () => {
+  await using daemon = await Daemon.start();
+  const accepts = [
+    null,
+    "",
+    "*/*",
+    "text/*",
+    "application/*",
+    "image/png",
+    "text/html;q=0, */*",
+    "xtext/html",
+  ];
+  for (const accept of accepts) {
+    for (const method of ["GET", "HEAD"]) {
+      const header = accept === null ? "" : `Accept: ${accept}\r\n`;
+      for (const version of ["1.0", "1.1"]) {
+        const { status, body } = await speak(
+          daemon.port,
+          `${method} / HTTP/${version}\r\nHost: x\r\nConnection: close\r\n${header}\r\n`,
+        );
+        assertEquals(status, 404, `${method} / with Accept: ${accept}`);
+        if (method === "GET") {
+          assertMatch(body, /^Not found: expected \/<protocol>.+ or for the page an Accept header/);
+        }
+      }
+    }
+  }
+});
+
 Deno.test("all that belongs to the page has the same strict policy, and is asked for by GET and HEAD alone", async () => {
   await using daemon = await Daemon.start();
   for (
@@ -105,7 +135,7 @@ Deno.test("all that belongs to the page has the same strict policy, and is asked
       ["/events", "text/event-stream"],
     ] as const
   ) {
-    const response = await fetch(daemon.url(path), { method: "HEAD" });
+    const response = await fetch(daemon.url(path), { method: "HEAD", headers: JSON_ACCEPTED });
     await response.body?.cancel();
     const { status, headers } = response;
     assertEquals([status, headers.get("content-type")], [200, `${type}; charset=UTF-8`]);
@@ -183,7 +213,7 @@ Deno.test("with several event loops the page tells of all of them", async () => 
   const port = freePort();
   for (let i = 0; i < checks; i++) await daemon.get(`/tcp/web/${port}`);
   for (let i = 0; i < 6; i++) {
-    const { body } = await daemon.get("/");
+    const { body } = await daemon.get("/", JSON_ACCEPTED);
     const { event_loops, cache, services } = JSON.parse(body);
     assertEquals([event_loops, cache.gets, services.length], [3, checks, 1]);
     assert(services[0].milliseconds.every((one: number) => one < 0), "nobody listens there");

@@ -58,20 +58,23 @@ interface Draft {
 const BAD_HOST: readonly Answer[] = [[400, /^Bad Host: /]];
 
 /** Pages that tell of thousands of services. */
-const LONG_PAGES: readonly Pick<Draft, "method" | "target" | "answers">[] = [
+const LONG_PAGES: readonly Pick<Draft, "method" | "target" | "headers" | "answers">[] = [
   {
     method: "GET",
     target: "/",
+    headers: ["Accept: application/json"],
     answers: [[200, /^\{"downtimes":\[.*\}$/s]],
   },
   {
     method: "GET",
     target: "/status/count",
+    headers: [],
     answers: [[200, /^\{"service_access_counts":\{.*\}$/]],
   },
   {
     method: "GET",
     target: "/recent",
+    headers: [],
     answers: [[200, /^\{"seen_services":\[.*\],"threshold_seconds":600\}$/]],
   },
 ];
@@ -241,9 +244,10 @@ export class Requests {
 
   #page(): Draft {
     const dice = this.#dice;
-    if (dice.percent(0.5)) return { ...this.#dice.pick(LONG_PAGES), headers: [], long: true };
+    if (dice.percent(0.5)) return { ...this.#dice.pick(LONG_PAGES), long: true };
     const [target, answers] = dice.pick<readonly [string, readonly Answer[]]>([
       ["/status", [[200, /^\{"cache":\{.*\}$/]]],
+      ["/", NOT_FOUND],
       ["/status?x", [[200, /^\{"cache":\{.*\}$/]]],
       ["/recent?threshold=0", [[200, /^\{"seen_services":\[.*\],"threshold_seconds":0\}$/]]],
       ["/recent?threshold=x", [[400, /^Bad threshold: /]]],

@@ -29,8 +29,13 @@ const CHECKS: readonly [path: string, check: CheckPath][] = [
     protocol: "http",
     service: "web",
     port: 80,
-    path: "//a/../%2F?b#c",
+    path: "/a/../%2F?b#c",
   }],
+  // One slash ends the port; what follows is asked for as it stands.
+  ["/http/web/80//status", { protocol: "http", service: "web", port: 80, path: "/status" }],
+  ["/http/web/80///x", { protocol: "http", service: "web", port: 80, path: "//x" }],
+  ["/http/web/80//", { protocol: "http", service: "web", port: 80, path: "/" }],
+  ["/http/web/80//?a=//b", { protocol: "http", service: "web", port: 80, path: "/?a=//b" }],
   ["/redis-info/main.db_1-a/0080/x\ny", {
     protocol: "redis-info",
     service: "main.db_1-a",

@@ -909,6 +909,67 @@ Deno.test("POST for a port speaks of that port of this machine, whatever the hea
   assertEquals([...Deno.readDirSync(bench.folder.path)].map(({ name }) => name), ["web:8080"]);
 });
 
+/** A form of several parts, with CR LF. */
+function multipart(fields: Readonly<Record<string, string>>, file = ""): Asked {
+  const parts = Object.entries(fields).map(([name, value]) =>
+    `--b\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`
+  );
+  return {
+    method: "POST",
+    headers: { "Content-Type": "multipart/form-data; boundary=b" },
+    body: `${parts.join("")}${file}--b--\r\n`,
+  };
+}
+
+Deno.test("POST takes fields from the body, as multipart too, and from the query string", async () => {
+  const file = '--b\r\nContent-Disposition: form-data; name="reason"; filename="x"\r\n\r\nfile\r\n';
+  const cases: [query: string, asked: Asked, reason: string | undefined][] = [
+    ["?status=down&reason=a+b", form(""), "a b"],
+    ["?status=down&reason=query", { method: "POST" }, "query"],
+    ["?status=down", form("reason=body"), "body"],
+    ["?status=up&reason=query", form("status=down&reason=body"), "body"],
+    ["", multipart({ status: "down", reason: "grün&=+ " }), "grün&=+"],
+    ["?status=down", multipart({ reason: "part" }), "part"],
+    // A file is no field.
+    ["?reason=query", multipart({ status: "down" }, file), "query"],
+    ["", form("status=+down%0A&reason=%09two+words+&creation=+5+"), "two words"],
+    ["?status=down&reason=x", form("status=up"), undefined],
+    ["?status=up", multipart({}), undefined],
+  ];
+  for (const [query, asked, reason] of cases) {
+    await using bench = new Bench(CHANGING);
+    assertEquals(await bench.told(`/spool/web/0/status${query}`, asked), [200, ""]);
+    const files = [...Deno.readDirSync(bench.folder.path)].map(({ name }) => name);
+    assertEquals(files, reason === undefined ? [] : ["web"], query);
+    if (reason === undefined) continue;
+    assertEquals(JSON.parse(Deno.readTextFileSync(bench.folder.file("web"))).reason, reason);
+  }
+});
+
+Deno.test("POST refuses a multipart form that is broken, says a field twice or is too long", async () => {
+  await using bench = new Bench(CHANGING);
+  const down = { status: "down", reason: "x" };
+  const broken = "Bad form: expected multipart/form-data, as its Content-Type says";
+  const asked = (body: string, type = "multipart/form-data; boundary=b"): Asked => ({
+    ...{ method: "POST", headers: { "Content-Type": type }, body },
+  });
+  const twice = '--b\r\nContent-Disposition: form-data; name="reason"\r\n\r\ny\r\n';
+  const cases: [asked: Asked, answer: [number, string]][] = [
+    [asked("status=down&reason=x"), [400, broken]],
+    [asked("--b\r\n", "multipart/form-data"), [400, broken]],
+    [multipart(down, twice), [400, "Bad reason: expected it once: received it more than once"]],
+    [multipart({}), [400, "Bad status: expected up, down or drain: received none"]],
+    [multipart({ ...down, padding: "x".repeat(MAX_FORM_BYTES) }), [
+      413,
+      `The form is longer than ${MAX_FORM_BYTES} bytes`,
+    ]],
+  ];
+  for (const [asked, answer] of cases) {
+    assertEquals(await bench.told("/spool/web/0", asked), answer);
+  }
+  assertEquals([...Deno.readDirSync(bench.folder.path)], []);
+});
+
 Deno.test("POST refuses a form that makes no sense, and changes nothing", async () => {
   await using bench = new Bench(CHANGING);
   const time = (name: string, given: string) =>
@@ -918,11 +979,11 @@ Deno.test("POST refuses a form that makes no sense, and changes nothing", async 
     ["reason=x", "Bad status: expected up, down or drain: received none"],
     ["status=", 'Bad status: expected up, down or drain: received ""'],
     ["status=DOWN&reason=x", 'Bad status: expected up, down or drain: received "DOWN"'],
-    ["status=%22%0A", 'Bad status: expected up, down or drain: received "\\"\\n"'],
+    ["status=%22%0Ax", 'Bad status: expected up, down or drain: received "\\"\\nx"'],
     ['{"status": "up"}', "Bad status: expected up, down or drain: received none"],
     ["status=down", "Bad reason: expected why the service is down: received none"],
     ["status=down&reason=x&expiration=", time("expiration", "")],
-    ["status=down&reason=x&expiration=+", time("expiration", " ")],
+    ["status=down&reason=x&expiration=+", time("expiration", "")],
     ["status=down&reason=x&expiration=soon", time("expiration", "soon")],
     ["status=down&reason=x&expiration=-1", time("expiration", "-1")],
     ["status=down&reason=x&expiration=NaN", time("expiration", "NaN")],
@@ -944,7 +1005,7 @@ Deno.test("POST refuses a form that makes no sense, and changes nothing", async 
 
 Deno.test("POST refuses a weight that is none, and one beside a status", async () => {
   await using bench = new Bench(CHANGING);
-  for (const given of ["", "101", "-1", "+5", "50%", "5.5", "1e1", "0x5", " 5", "half", "٣"]) {
+  for (const given of ["", "101", "-1", "+5", "50%", "5.5", "1e1", "0x5", "5 0", "half", "٣"]) {
     assertEquals(
       await bench.told("/spool/web/0", form(`${new URLSearchParams({ weight: given })}`)),
       [
@@ -1066,7 +1127,8 @@ Deno.test("what is asked for is passed on to the service byte for byte", async (
   for (
     const [given, passed = given] of [
       ["/"],
-      ["//a///b/"],
+      ["//a///b/", "/a///b/"],
+      ["///a", "//a"],
       ["/a/../b/./c/../../../d"],
       ["/%2e%2e/%2F%00%zz%"],
       ["/a?b=%20&c=../d?e&&=+"],
@@ -1096,7 +1158,8 @@ Deno.test("odd requests are answered, and harm nobody", async () => {
       [last(`GET ${check} HTTP/1.1`, "Host:"), 200],
       [last(`GET ${check} HTTP/1.1`, "Host: ev il"), 200],
       [last(`GET http://elsewhere${check} HTTP/1.1`, "Host: x"), 200],
-      [last("GET http://elsewhere HTTP/1.1", "Host: x"), 200],
+      [last("GET http://elsewhere HTTP/1.1", "Host: x"), 404],
+      [last("GET http://elsewhere HTTP/1.1", "Host: x", "Accept: text/html"), 200],
       [last("GET http://elsewhere?x=/status HTTP/1.1", "Host: x"), 404],
       [last("OPTIONS * HTTP/1.1", "Host: x"), 404],
       [last(`CONNECT 127.0.0.1:${service.port} HTTP/1.1`, "Host: x"), 404],

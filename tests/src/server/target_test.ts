@@ -75,7 +75,17 @@ const FOUND: readonly [what: string, headers: Headers, port: number, target: Tar
   ],
   ["the header's last field", headers("UP; port=3982"), 0, { host: LOCAL, port: 3982 }],
   ["the header's first field", headers("port=3982;UP"), 0, { host: LOCAL, port: 3982 }],
-  ["the first of two", headers("port=3982; port=3983"), 0, { host: LOCAL, port: 3982 }],
+  ["the last of two ports", headers("port=3982; port=3983"), 0, { host: LOCAL, port: 3983 }],
+  ["the URL's port where the last is empty", headers("port=3982; port="), 80, {
+    host: LOCAL,
+    port: 80,
+  }],
+  [
+    "the last of two addresses",
+    headers("address=198.51.100.7; address=198.51.100.8; port=1"),
+    0,
+    { host: "198.51.100.8", port: 1 },
+  ],
   [
     "fields that merely end so",
     headers("UP; xport=3982; xaddress=192.0.2.1; name=a port=1"),

@@ -127,12 +127,25 @@ Deno.test("The verdict is 503 and the line, with the service's name without its 
   }
 });
 
+Deno.test("SpoolIndex.find() finds the record of port 0 for a check that names no port, and for no other", () => {
+  const index = new SpoolIndex();
+  index.set("web:0", record("none"));
+  assertEquals(index.find("web", 0, LOCAL)?.record, record("none"));
+  assertEquals(index.find("web", 8080, LOCAL), undefined);
+  index.set("web", record("whole"));
+  assertEquals(index.find("web", 0, LOCAL)?.record, record("whole"));
+  index.delete("web");
+  assertEquals(index.find("web", 0, LOCAL)?.record, record("none"));
+  index.delete("web:0");
+  assertEquals([index.find("web", 0, LOCAL), index.size], [undefined, 0]);
+});
+
 Deno.test("A record takes the place of the one of its name, and what is no record is passed over", () => {
   const { index } = filled({ "web:8080": null, "web": 50 });
   index.set("web:8080", record("anew"));
   index.set("web", record("whole", 200));
   index.set("all", record("everything", 50));
-  for (const name of [".web", "web:0", "", ".."]) {
+  for (const name of [".web", "web:65536", "", ".."]) {
     index.set(name, record("no"));
     index.delete(name);
     assertEquals(index.has(name), false);

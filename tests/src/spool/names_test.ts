@@ -45,6 +45,16 @@ Deno.test("parseRecordName() gives a host its one spelling", () => {
   assertEquals(parseRecordName("web:127.0.0.1:80"), { service: "web", port: 80, host: LOCAL });
 });
 
+Deno.test("parseRecordName() tells the record of port 0 from that of the service", () => {
+  const cases: [name: string, host: string][] = [["web:0", LOCAL], ["web:10.1.1.1:0", "10.1.1.1"]];
+  for (const [name, host] of cases) {
+    const subject = { service: "web", port: 0, host, isPortZero: true };
+    assertEquals(parseRecordName(name), subject);
+    assertEquals(recordName(subject), name);
+  }
+  assertEquals(recordName({ service: "web", port: 0, host: LOCAL }), "web");
+});
+
 Deno.test("parseRecordName() takes no other name for a record's", () => {
   const names = [
     "",
@@ -56,7 +66,6 @@ Deno.test("parseRecordName() takes no other name for a record's", () => {
     `${LONGEST}w`,
     `${LONGEST}w:8080`,
     "web:",
-    "web:0",
     "web:65536",
     "web:99999",
     "web:100000",
@@ -76,7 +85,6 @@ Deno.test("parseRecordName() takes no other name for a record's", () => {
     "web:8080:8080",
     "web:10.1.1.1",
     "web:10.1.1.1:",
-    "web:10.1.1.1:0",
     "web:10.1.1.1:65536",
     "web:10.1.1.256:80",
     "web:10.1.1:80",
