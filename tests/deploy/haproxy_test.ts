@@ -203,8 +203,10 @@ async function examplesWork(): Promise<void> {
       cp /mnt/hacheck.pem /etc/hacheck/cert.pem
       cp /mnt/hacheck.key /etc/hacheck/key.pem
       cp /mnt/ca.pem /etc/hacheck/ca.pem
+      # An empty configuration would be refused.
+      echo '# What the examples want.' >/etc/hacheck/hacheck.yaml
       sed -n 's/^#     //p' ${names.map((name) => `${INSTALLED}/${name}.cfg`).join(" ")} \\
-        >/etc/hacheck/hacheck.yaml
+        >>/etc/hacheck/hacheck.yaml
       chgrp hacheck /etc/hacheck/*
       chmod 640 /etc/hacheck/*
       rm -f /var/spool/hacheck/*
