@@ -107,5 +107,6 @@ const MAX_SHOWN = 200;
  * @param body Its body.
  */
 export function shown(status: number, body: string): string {
-  return oneLine(`${status} ${body}`.slice(0, MAX_SHOWN)).trim();
+  const text = oneLine(`${status} ${body}`.slice(0, MAX_SHOWN)).trim();
+  return status === 401 ? `${text}: name a file with the daemon's token by --token-file` : text;
 }

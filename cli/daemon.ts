@@ -11,7 +11,7 @@ import { SpoolIndex } from "../src/spool/index.ts";
 import { ALL, recordName, type Subject, weightName } from "../src/spool/names.ts";
 import type { SpoolStore } from "../src/spool/store.ts";
 import { openTls } from "../src/tls_connection.ts";
-import { type CommandContext, tell } from "./command.ts";
+import { type CommandContext, shown, tell } from "./command.ts";
 
 /** How long hactl waits for the daemon to say what the spool says, in milliseconds. */
 const PATIENCE_MS = 1000;
@@ -142,7 +142,9 @@ async function disagreementOn(
   while (!deadline.aborted) {
     try {
       const { status, body } = await daemon.ask(path, headers, deadline);
-      if (status === 401 || status === 403) return `it does not let hactl ask: ${status} ${body}`;
+      if (status === 401 || status === 403) {
+        return `it does not let hactl ask: ${shown(status, body)}`;
+      }
       const { code, message } = expected();
       if (status === code && body === message) return undefined;
       disagreement = `expected ${code} ${JSON.stringify(message)}: received ${status} ${

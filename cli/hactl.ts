@@ -168,26 +168,45 @@ function expirationOf(line: CommandLine): number | null {
   throw new UsageError(`Bad -e: expected a time in unix seconds: received ${JSON.stringify(at)}`);
 }
 
-/** What stands in a file that a flag names. */
-function contentOf(flag: FlagName, path: string): string {
+/** Reads a file that a flag names. `-` is the standard input. */
+async function contentOf(flag: FlagName, path: string): Promise<string> {
+  if (path === "-") return await new Response(Deno.stdin.readable).text();
   try {
     return Deno.readTextFileSync(path);
   } catch (error) {
-    throw new UsageError(`Cannot read --${flag} ${path}: ${explained(error)}`);
+    // A script is granted what its flags name, but for names that Deno cannot grant.
+    const why = error instanceof Deno.errors.NotCapable
+      ? "hactl is not permitted to: move the file to /etc/hacheck, or use - for the standard input"
+      : explained(error);
+    throw new UsageError(`Cannot read --${flag} ${path}: ${why}`);
   }
 }
 
-function tokenIn(path: string | undefined): string | null {
+/** Rejects a command line on which two flags read the standard input: the second one would find it empty. */
+function demandOneStdin(line: CommandLine): void {
+  const flags = ["token-file", "ca-file", "daemon-file"] as const;
+  const reading = flags.flatMap((flag) =>
+    (flag === "daemon-file" ? line.all(flag) : [line.one(flag)])
+      .filter((path) => path === "-").map(() => `--${flag} -`)
+  );
+  if (reading.length > 1) {
+    throw new UsageError(
+      `Only one flag can read the standard input: received ${reading.join(" and ")}`,
+    );
+  }
+}
+
+async function tokenIn(path: string | undefined): Promise<string | null> {
   if (path === undefined) return null;
-  const token = contentOf("token-file", path).trim();
+  const token = (await contentOf("token-file", path)).trim();
   // It goes into a header, which a line feed would end.
   if (/^[\x21-\x7e]+$/.test(token)) return token;
   throw new UsageError(`Bad --token-file ${path}: expected one word: found something else`);
 }
 
-function authoritiesIn(path: string | undefined): string | null {
+async function authoritiesIn(path: string | undefined): Promise<string | null> {
   if (path === undefined) return null;
-  const pem = contentOf("ca-file", path);
+  const pem = await contentOf("ca-file", path);
   if (pem.includes("-----BEGIN CERTIFICATE-----")) return pem;
   throw new UsageError(`Bad --ca-file ${path}: expected certificates in PEM: found something else`);
 }
@@ -195,9 +214,7 @@ function authoritiesIn(path: string | undefined): string | null {
 async function daemonsOf({ name }: Chosen, line: CommandLine): Promise<DaemonUrl[]> {
   const given = line.all("daemon").map((text) => parseDaemonUrl("--daemon", text));
   for (const path of line.all("daemon-file")) {
-    const content = path === "-"
-      ? await new Response(Deno.stdin.readable).text()
-      : contentOf("daemon-file", path);
+    const content = await contentOf("daemon-file", path);
     const lines = content.split("\n").map((text) => text.split("#")[0]!.trim());
     const named = lines.filter((text) => text !== "");
     if (named.length === 0) {
@@ -232,7 +249,8 @@ async function contextOf(asked: Chosen, line: CommandLine): Promise<CommandConte
   refuseUseless(asked, line);
   const { services, words, weight } = await operandsOf(asked, line);
   const timeout = line.one("timeout");
-  const token = tokenIn(line.one("token-file"));
+  demandOneStdin(line);
+  const token = await tokenIn(line.one("token-file"));
   return {
     subjects: subjects(line, services),
     store: new SpoolStore(line.one("spool-root") ?? DEFAULT_SPOOL_ROOT),
@@ -247,7 +265,7 @@ async function contextOf(asked: Chosen, line: CommandLine): Promise<CommandConte
     timeout: timeout === undefined ? null : parseDuration("--timeout", timeout),
     json: line.has("json"),
     daemons: await daemonsOf(asked, line),
-    trust: { token, authorities: authoritiesIn(line.one("ca-file")) },
+    trust: { token, authorities: await authoritiesIn(line.one("ca-file")) },
     words,
   };
 }

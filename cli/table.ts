@@ -68,11 +68,14 @@ export const FLAGS = {
     "give up after so long: wait as a whole (default never), else each daemon that is named (default 5s)",
   ),
   "ca-file": {
-    ...flag("FILE", "trust those who are in this file (PEM) and no others for https"),
+    ...flag(
+      "FILE",
+      'trust those who are in this file (PEM) and no others for https ("-": standard input)',
+    ),
     values: "files",
   },
   "token-file": {
-    ...old(null, "FILE", "what to show a daemon that asks for a token"),
+    ...old(null, "FILE", 'what to show a daemon that asks for a token ("-": standard input)'),
     values: "files",
     isOld: false,
   },

@@ -1,4 +1,4 @@
-import { daemonFlags, flagsOf, hactlGrants } from "../src/permissions.ts";
+import { daemonFlags, flagsOf, HACTL_FILE_FLAGS, hactlGrants } from "../src/permissions.ts";
 
 /** A program that a host installs. */
 export interface Program {
@@ -14,6 +14,8 @@ export interface Program {
    * @param project The folder that holds the project, with a slash at its end; null where it is compiled.
    */
   readonly flags: (project: string | null) => readonly string[];
+  /** Its own flags that name a file for it to read. A script grants it those files, and no others. */
+  readonly fileFlags: readonly string[];
   /** The older names it goes by, each with the arguments that it then stands for. */
   readonly aliases: Readonly<Record<string, readonly string[]>>;
 }
@@ -32,6 +34,7 @@ export const PROGRAMS: readonly Program[] = [
     entry: "main.ts",
     workers: ["src/worker.ts"],
     flags: (project) => [HEAP, ...daemonFlags({ project })],
+    fileFlags: [],
     aliases: {},
   },
   {
@@ -39,6 +42,7 @@ export const PROGRAMS: readonly Program[] = [
     entry: "cli/hactl.ts",
     workers: [],
     flags: () => flagsOf(hactlGrants()),
+    fileFlags: Object.keys(HACTL_FILE_FLAGS),
     aliases: {
       haup: ["-a", "up"],
       hadown: ["-a", "down"],

@@ -1,4 +1,6 @@
 import { bundle, bundled } from "./_bundle.ts";
+import { FLAGS } from "../cli/table.ts";
+import { parseFlags, UsageError } from "../src/flags.ts";
 import { type Program, PROGRAMS } from "./_programs.ts";
 
 /** Where a deno is found that is not in the path, such as that of what cron runs. */
@@ -39,13 +41,17 @@ async function replace(path: string, make: (path: string) => Promise<void>): Pro
 }
 
 /** The script that runs a program, by whatever name it is called. */
-function scriptOf({ name, entry, flags, aliases }: Program, home: string): string {
+function scriptOf({ name, entry, flags, fileFlags, aliases }: Program, home: string): string {
   const older = Object.entries(aliases)
     .map(([alias, args]) => `  ${alias}) set -- ${args.map(quoted).join(" ")} "$@" ;;\n`)
     .join("");
   const release = Deno.version.deno;
   const options = [...flags(`${home}/`), "--quiet", "--config", `${home}/deno.json`, "--no-lock"];
-  const command = [...options, `${home}/${bundled(entry)}`].map(quoted).join(" ");
+  const command = [...options, `${home}/${bundled(entry)}`].map((option) =>
+    fileFlags.length > 0 && option.startsWith("--allow-read=")
+      ? `${quoted(option)}"$files"`
+      : quoted(option)
+  ).join(" ");
   return `#!/bin/sh
 # ${name}, run by the deno of this host. What it may do stands in the last line.
 PATH=\${PATH:-/usr/bin:/bin}:${ELSEWHERE}
@@ -55,10 +61,51 @@ if ! command -v deno >/dev/null; then
   exit 1
 fi
 ${older === "" ? "" : `case \${0##*/} in\n${older}esac\n`}\
+${fileFlags.length === 0 ? "" : grantsOfFiles(fileFlags)}\
 # Without it, Deno asks its site for newer releases.
 export DENO_NO_UPDATE_CHECK=1
 exec deno run ${command} "$@"
 `;
+}
+
+/**
+ * Shell code that collects the files that flags name, as `--allow-read` takes them. A folder would grant all
+ * that is in it, and a comma would separate two paths: neither is granted. `-` is the standard input.
+ */
+function grantsOfFiles(fileFlags: readonly string[]): string {
+  const spellings = fileFlags.flatMap(spellingsOf);
+  return `files=
+named=
+for argument do
+  if [ "$named" ]; then
+    file=$argument named=
+  else
+    case $argument in
+    --) break ;;
+    ${spellings.join(" | ")}) named=yes && continue ;;
+    ${spellings.map((spelling) => `${spelling}=*`).join(" | ")}) file=\${argument#*=} ;;
+    *) continue ;;
+    esac
+  fi
+  case $file in
+  "" | - | *,*) ;;
+  *) [ -d "$file" ] || files=$files,$file ;;
+  esac
+done
+`;
+}
+
+/** The ways to write one of hactl's flags: whole, or abbreviated. */
+function spellingsOf(flag: string): string[] {
+  const lengths = Array.from(flag, (_, i) => i + 1);
+  return lengths.map((length) => `--${flag.slice(0, length)}`).filter((spelling) => {
+    try {
+      return parseFlags([`${spelling}=x`], FLAGS).all(flag).length > 0;
+    } catch (error) {
+      if (error instanceof UsageError) return false;
+      throw error;
+    }
+  });
 }
 
 /** An argument as the shell takes it. */

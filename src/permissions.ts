@@ -9,13 +9,20 @@ import type { Log } from "./log.ts";
 import { DEFAULT_SPOOL_ROOT } from "./spool/store.ts";
 
 /** What a permission is for. */
-type Place = "spool" | "configuration" | "logs" | "code" | "network";
+type Place = "spool" | "-c" | "configuration" | "logs" | "code" | "network";
 
-/** Where those are as hacheck is installed. Code is where the project is, and the network is all of it. */
+/** The folder of the configuration and of what it names. */
+const ETC = "/etc/hacheck";
+
+/**
+ * Where those are as hacheck is installed. The single files are where the Python hachecks have them, PaaSTA's
+ * among them. Code is where the project is, and the network is all of it.
+ */
 const INSTALLED: Readonly<Record<Place, readonly string[]>> = {
   spool: [DEFAULT_SPOOL_ROOT],
-  configuration: ["/etc/hacheck"],
-  logs: ["/var/log/hacheck"],
+  "-c": [ETC, "/etc/hacheck.yaml", "/etc/hacheck.conf.yaml"],
+  configuration: [ETC],
+  logs: ["/var/log/hacheck", "/var/log/hacheck.log"],
   code: ["src", "deno.json"],
   network: [],
 };
@@ -97,7 +104,7 @@ export const DAEMON_NEEDS: readonly Need[] = [
   {
     feature: "-c",
     kind: "read",
-    place: "configuration",
+    place: "-c",
     why: "read the configuration, and read it again on SIGHUP",
     of: ({ configPath }) => configPath === null ? [] : [configPath],
   },
@@ -203,8 +210,9 @@ export const LOCKED_ADDRESSES: readonly string[] = ["127.0.0.0/8", "[::1]", "0.0
  *
  * assertEquals(daemonFlags({ project: null, addresses: ["127.0.0.0/8"] }), [
  *   "--no-prompt",
- *   "--allow-read=/var/spool/hacheck,/etc/hacheck,/var/log/hacheck",
- *   "--allow-write=/var/log/hacheck,/var/spool/hacheck",
+ *   "--allow-read=/var/spool/hacheck,/etc/hacheck,/etc/hacheck.yaml,/etc/hacheck.conf.yaml," +
+ *   "/var/log/hacheck,/var/log/hacheck.log",
+ *   "--allow-write=/var/log/hacheck,/var/log/hacheck.log,/var/spool/hacheck",
  *   "--allow-net=127.0.0.0/8",
  * ]);
  * ```
@@ -260,8 +268,8 @@ export function hactlGrants(spoolRoot: string = DEFAULT_SPOOL_ROOT): Grant[] {
   return [
     NO_PROMPT,
     {
-      flag: `--allow-read=${spoolRoot},/etc/nonhumans`,
-      why: "read what is marked down, and whose names are no reason for it",
+      flag: `--allow-read=${spoolRoot},/etc/nonhumans,${ETC}`,
+      why: "read the spool, which login names are no reason, and the files kept in /etc/hacheck",
     },
     { flag: `--allow-write=${spoolRoot}`, why: "mark up and down" },
     {
@@ -302,9 +310,9 @@ export class PermissionError extends Error {
 
 /** What a daemon may do, as `/status` tells it. */
 export interface PermissionsInForce {
-  /** The paths that it needs to read, or that it may read everything. */
+  /** The folders and files that it may read, or that it may read everything. */
   readonly read: readonly string[] | "everything";
-  /** The paths that it needs to write, or that it may write everything. */
+  /** The folders and files that it may write, or that it may write everything. */
   readonly write: readonly string[] | "everything";
   /** Whether it may speak to every address, or to those it was told. */
   readonly net: "everything" | "listed";
@@ -391,17 +399,42 @@ export class Permissions {
       const isGrant = isGranted(kind, place) && !isGranted(kind, parentOf(place));
       if (isGrant) Deno.permissions.revokeSync({ name: kind, path: place });
     }
-    return needed;
+    return [...new Set(needed.map((path) => widestGrant(kind, absolute(path))))];
   }
 
-  /** What may have been granted for features that are not in use. */
+  /** What may have been granted without a need: for features that are not in use, or by mistake. */
   #places(needs: readonly Need[]): Set<string> {
     const paths = needs.flatMap(({ place }) => {
       if (place === "code") return ownCode();
       return place === "spool" ? [...INSTALLED.spool, this.#use.spoolRoot] : INSTALLED[place];
     });
-    return new Set(paths.map(absolute));
+    return new Set([...paths, ...COMMON_FOLDERS, Deno.cwd()].map(absolute));
   }
+}
+
+/** Folders for which somebody may have granted more than is needed: Deno does not list its grants. */
+const COMMON_FOLDERS: readonly string[] = [
+  ...[
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/home",
+    "/lib",
+    "/lib64",
+    "/media",
+    "/mnt",
+    "/opt",
+    "/proc",
+  ],
+  ...["/root", "/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/usr/lib", "/usr/local", "/var"],
+  ...["/var/lib", "/var/log", "/var/spool", "/var/tmp"],
+];
+
+/** The folder whose grant covers a path, or the path itself. */
+function widestGrant(kind: "read" | "write", path: string): string {
+  const parent = parentOf(path);
+  return path !== parent && isGranted(kind, parent) ? widestGrant(kind, parent) : path;
 }
 
 /** Tells whether something is granted: for a path or an address, or for all. */
@@ -423,21 +456,15 @@ function parentOf(path: string): string {
   return path.slice(0, path.lastIndexOf("/")) || "/";
 }
 
+/** The flags of hactl that name a file for it to read, each with the reason. */
+export const HACTL_FILE_FLAGS: Readonly<Record<"token-file" | "daemon-file" | "ca-file", string>> =
+  {
+    "token-file": "read what to show a daemon that asks for a token",
+    "daemon-file": "read which daemons to speak to",
+    "ca-file": "read who is trusted to say which daemon is which",
+  };
+
 /** What hactl needs beyond that, by the flag of its own that needs it. Capitals stand for a path. */
-export const HACTL_FEATURE_GRANTS: readonly (Grant & { readonly feature: string })[] = [
-  {
-    feature: "`--token-file FILE`",
-    flag: "--allow-read=FILE",
-    why: "read what to show a daemon that asks for a token",
-  },
-  {
-    feature: "`--daemon-file FILE`",
-    flag: "--allow-read=FILE",
-    why: "read which daemons to speak to; the standard input (`-`) takes no permission",
-  },
-  {
-    feature: "`--ca-file FILE`",
-    flag: "--allow-read=FILE",
-    why: "read who is trusted to say which daemon is which",
-  },
-];
+export const HACTL_FEATURE_GRANTS: readonly (Grant & { readonly feature: string })[] = Object
+  .entries(HACTL_FILE_FLAGS)
+  .map(([name, why]) => ({ feature: `\`--${name} FILE\``, flag: "--allow-read=FILE", why }));

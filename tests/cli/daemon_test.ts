@@ -99,7 +99,10 @@ Deno.test("hactl refuses a token that is none before it does anything", async ()
     [two, `Bad --token-file ${two}: expected one word: found something else`],
     [folder.write(".empty", "\n"), `Bad --token-file ${folder.file(".empty")}: expected one word`],
     [folder.file(".none"), `Cannot read --token-file ${folder.file(".none")}: `],
-    [elsewhere.write("token", TOKEN), "this hactl was installed without --allow-read for it"],
+    [
+      elsewhere.write("token", TOKEN),
+      "hactl is not permitted to: move the file to /etc/hacheck, or use - for the standard input",
+    ],
   ];
   for (const [file, message] of cases) {
     const { code, stdout, stderr } = await hactl(

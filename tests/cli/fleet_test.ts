@@ -206,7 +206,7 @@ Deno.test("the token is shown to the daemons that want one, and to no others", a
   assertEquals(heard, [null]);
   const { code, stderr } = await down();
   assertEquals(code, 1);
-  assertStringIncludes(stderr, `:${wanting.port}: cannot mark web down: 401 Unauthorized\n`);
+  assertStringIncludes(stderr, `:${wanting.port}: cannot mark web down: 401 Unauthorized: name`);
 });
 
 serverTest(

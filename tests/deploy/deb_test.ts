@@ -202,6 +202,18 @@ async function installUpgradePurge(): Promise<void> {
   assertMatch(await older!, /listens on 0\.0\.0\.0 port 3333\n$/);
   assertMatch(await newer!, /^\S+ INFO stopping on SIGTERM\n$/);
 
+  // The Python hachecks' configuration and log are where they were, PaaSTA's among them.
+  for (const name of ["hacheck.yaml", "hacheck.conf.yaml"]) {
+    await system.sh(`
+      echo 'log_path: /var/log/hacheck.log' >/etc/${name}
+      hacheck -c /etc/${name} -p 0 & pid=$!
+      until grep --quiet 'listens on' /var/log/hacheck.log; do sleep 0.1; done
+      kill $pid
+      wait $pid
+      rm /etc/${name} /var/log/hacheck.log
+    `);
+  }
+
   // Removed, it runs no more, and what was marked down and set is kept for when it comes back.
   await dpkg(system, "--remove", "hacheck");
   assertEquals((await system.run("hactl", "--version")).code, 127);

@@ -171,6 +171,50 @@ for (const { what, loops = 1, config = "# nothing\n", kept } of KEPT) {
   });
 }
 
+Deno.test("/status tells what is granted, be it more than is needed", async () => {
+  using folder = new TempFolder();
+  using other = new TempFolder();
+  const config = folder.write("hacheck.yaml", "# nothing\n");
+  {
+    await using daemon = await Daemon.start({
+      args: ["-c", config],
+      grants: [`--allow-read=${folder.path}`],
+    });
+    assertEquals((await told(daemon)).read, [daemon.spool, folder.path]);
+  }
+  const log = other.file("hacheck.log");
+  Deno.writeTextFileSync(config, `log_path: ${log}\n`);
+  await using daemon = await Daemon.start({
+    args: ["-c", config],
+    grants: ["--allow-read=/tmp", `--allow-write=${other.path}`],
+    port: freePort(),
+  });
+  const { read, write } = await told(daemon);
+  assertEquals([read, write], [["/tmp"], [other.path]]);
+});
+
+Deno.test("grants for folders that nothing needs are given up, and not told", async () => {
+  using folder = new TempFolder();
+  const log = folder.file("hacheck.log");
+  const needless = ["/home", "/etc", "/var/log", Deno.cwd()];
+  await using daemon = await Daemon.start({
+    config: `log_path: ${log}\n`,
+    grants: [
+      `--allow-read=${[log, ...needless]}`,
+      `--allow-write=${[log, ...needless]}`,
+      Debugger.GRANT,
+    ],
+    port: freePort(),
+  });
+  const { read, write } = await told(daemon);
+  assertEquals([(read as string[]).slice(-1), write], [[log], [log]]);
+  await using debug = await Debugger.attach(daemon.log, 0);
+  const queries = needless.flatMap((path) =>
+    ["read", "write"].map((name) => `{ name: "${name}", path: ${JSON.stringify(path)} }`)
+  );
+  assertEquals(await granted(debug, queries), []);
+});
+
 Deno.test("a grant for more than one place is not given up with one of them", async () => {
   using folder = new TempFolder();
   const [spool, log] = [folder.file("spool"), folder.file("log")];
