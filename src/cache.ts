@@ -1,11 +1,52 @@
 import { createLRU } from "lru.min";
-import type { Verdict } from "./check.ts";
+import { isFailure, type Verdict } from "./check.ts";
 
 /** How many results are kept at most. */
 export const MAX_ENTRIES = 4096;
 
 /** How many characters keys and results may take together. */
 export const MAX_CHARACTERS = 8 * 1024 * 1024;
+
+/** How many clients are remembered as recipients of one failure. */
+export const MAX_RECIPIENTS = 4096;
+
+/** What the cache counts for a recipient, in characters: its address and a place in a set take about 100 bytes. */
+const RECIPIENT_CHARACTERS = 100;
+
+/** How often a client is given a cached failure; the Python hachecks gave it always. */
+export type CacheFailures = "once" | "always";
+
+/** The clients that have been given a verdict. Bounded: at most {@linkcode MAX_RECIPIENTS} are remembered. */
+export class Recipients {
+  readonly #clients = new Set<string>();
+  #isComplete = true;
+
+  /** How many are remembered. */
+  get size(): number {
+    return this.#clients.size;
+  }
+
+  /** False once a client could not be remembered. */
+  get isComplete(): boolean {
+    return this.#isComplete;
+  }
+
+  /**
+   * Remembers a client.
+   *
+   * @param client Its address.
+   * @returns Whether it is a new one, and there was room for it.
+   */
+  add(client: string): boolean {
+    if (this.#clients.has(client)) return false;
+    if (this.#clients.size >= MAX_RECIPIENTS) {
+      this.#isComplete = false;
+      return false;
+    }
+    this.#clients.add(client);
+    return true;
+  }
+}
 
 /** What a {@linkcode ResultCache} has done, by the names of `/status`. */
 export interface CacheCounters {
@@ -17,7 +58,7 @@ export interface CacheCounters {
   gets: number;
   /** Look-ups that found a result to reuse. */
   hits: number;
-  /** Look-ups that did not. */
+  /** Look-ups that did not, those of a failure that the client has been given before included. */
   misses: number;
 }
 
@@ -35,30 +76,39 @@ interface Entry {
   /** When the check that gave the verdict was started. */
   readonly startedAt: number;
   readonly expiresAt: number;
+  /** The clients that have been given the verdict; null if all who ask may be given it. */
+  readonly recipients: Recipients | null;
 }
 
 /**
- * The results of checks, good and bad, for as long as they may be reused.
+ * The results of checks, for as long as they may be reused: a good one by all who ask, a failure once by each
+ * client address. HAProxy counts failures (`fall`): it must not count one failure of a service twice.
  *
  * Times are milliseconds of a clock that nobody sets, such as `performance.now()`.
  *
  * @example
  * ```ts
- * import { ResultCache } from "./cache.ts";
+ * import { Recipients, ResultCache } from "./cache.ts";
  * import { assertEquals } from "@std/assert";
  *
  * const cache = new ResultCache(10_000);
- * cache.set("tcp", { code: 200, message: "Connected in 0.00s" }, 0, 50);
- * assertEquals(cache.get("tcp", 10_049)?.code, 200);
- * assertEquals(cache.get("tcp", 10_050), undefined);
+ * cache.set("tcp", { code: 200, message: "Connected in 0.00s" }, new Recipients(), 0, 50);
+ * assertEquals(cache.get("tcp", "10.0.0.1", 10_049)?.code, 200);
+ * assertEquals(cache.get("tcp", "10.0.0.1", 10_050), undefined);
+ *
+ * cache.set("tcp", { code: 503, message: "Connection refused" }, new Recipients(), 11_000, 11_000);
+ * assertEquals(cache.get("tcp", "10.0.0.1", 11_001)?.code, 503);
+ * assertEquals(cache.get("tcp", "10.0.0.1", 11_002), undefined);
+ * assertEquals(cache.get("tcp", "10.0.0.2", 11_002)?.code, 503);
  * ```
  */
 export class ResultCache {
   readonly #ttl: number;
+  readonly #failures: CacheFailures;
   #characters = 0;
   readonly #entries = createLRU<string, Entry>({
     max: MAX_ENTRIES,
-    onEviction: (key, { verdict }) => this.#characters -= charactersOf(key, verdict),
+    onEviction: (key, entry) => this.#characters -= charactersOf(key, entry),
   });
 
   /** What has been asked of the cache. */
@@ -67,54 +117,91 @@ export class ResultCache {
   /**
    * @param ttl For how many milliseconds a result may be reused; 0 for not at all.
    * @param counters Where it counts.
+   * @param failures How often a client is given a failure.
    */
-  constructor(ttl: number, counters: CacheCounters = nothingLookedUp()) {
+  constructor(
+    ttl: number,
+    counters: CacheCounters = nothingLookedUp(),
+    failures: CacheFailures = "once",
+  ) {
     this.#ttl = ttl;
+    this.#failures = failures;
     this.counters = counters;
   }
 
   /**
-   * Looks a result up.
+   * Looks a result up, and remembers a client that is given a failure.
    *
    * @param key What tells this check from others.
+   * @param client The address of the client that asks.
    * @param now The time.
-   * @returns The result, or undefined where there is none young enough.
+   * @returns The result, or undefined where there is none that this client may be given.
    */
-  get(key: string, now: number): Verdict | undefined {
+  get(key: string, client: string, now: number): Verdict | undefined {
     this.counters.gets++;
     const entry = this.#entries.get(key);
     if (entry !== undefined) {
-      if (now < entry.expiresAt) {
+      if (now >= entry.expiresAt) {
+        this.counters.expirations++;
+        this.#entries.delete(key);
+      } else if (entry.recipients === null || this.#give(entry.recipients, client)) {
         this.counters.hits++;
         return entry.verdict;
       }
-      this.counters.expirations++;
-      this.#entries.delete(key);
     }
     this.counters.misses++;
     return undefined;
   }
 
   /**
-   * Keeps a result, unless one is there whose check began later: that one knows better.
+   * Keeps a result, unless the one that is kept comes from a check that began later.
    *
    * @param key What tells this check from others.
    * @param verdict The result.
+   * @param recipients The clients that are given it without a look-up. Nobody may add to them from now on.
    * @param startedAt When its check began.
    * @param now The time.
    */
-  set(key: string, verdict: Verdict, startedAt: number, now: number): void {
-    const characters = charactersOf(key, verdict);
-    if (this.#ttl === 0 || characters > MAX_CHARACTERS) return;
+  set(
+    key: string,
+    verdict: Verdict,
+    recipients: Recipients,
+    startedAt: number,
+    now: number,
+  ): void {
+    if (this.#ttl === 0) return;
+    const isLimited = this.#failures === "once" && isFailure(verdict);
+    // Without a complete list somebody might be given the same failure twice.
+    if (isLimited && !recipients.isComplete) return;
+    const entry: Entry = {
+      verdict,
+      startedAt,
+      expiresAt: now + this.#ttl,
+      recipients: isLimited ? recipients : null,
+    };
+    const characters = charactersOf(key, entry);
+    if (characters > MAX_CHARACTERS) return;
     const present = this.#entries.peek(key);
     if (present !== undefined && present.startedAt > startedAt) return;
     this.counters.sets++;
-    this.#entries.set(key, { verdict, startedAt, expiresAt: now + this.#ttl });
+    this.#entries.set(key, entry);
+    this.#grow(characters);
+  }
+
+  /** Remembers that a client is given a failure. False if it was given it before, or cannot be remembered. */
+  #give(recipients: Recipients, client: string): boolean {
+    if (!recipients.add(client)) return false;
+    this.#grow(RECIPIENT_CHARACTERS);
+    return true;
+  }
+
+  #grow(characters: number): void {
     this.#characters += characters;
     while (this.#characters > MAX_CHARACTERS) this.#entries.evict(1);
   }
 }
 
-function charactersOf(key: string, { message }: Verdict): number {
-  return key.length + message.length;
+function charactersOf(key: string, { verdict, recipients }: Entry): number {
+  const remembered = recipients === null ? 0 : recipients.size * RECIPIENT_CHARACTERS;
+  return key.length + verdict.message.length + remembered;
 }

@@ -32,6 +32,15 @@ export interface Verdict {
 }
 
 /**
+ * Tells whether HAProxy counts a verdict as a failed check, by its default: every status but 2xx and 3xx.
+ *
+ * @param verdict The verdict, with a code that an HTTP response can carry.
+ */
+export function isFailure({ code }: Verdict): boolean {
+  return code >= 400;
+}
+
+/**
  * Asks one service whether it is up.
  *
  * A checker settles soon after `signal` aborts and leaves nothing open whatever

@@ -156,6 +156,12 @@ function closesIfSet(value: unknown): readonly string[] {
 /** Every key. */
 const KEYS = {
   cache_time: { ...seconds(0), fallback: 10, closes: null },
+  cache_failures: {
+    expected: "once or always",
+    schema: v.picklist(["once", "always"]),
+    fallback: "once",
+    closes: null,
+  },
   healthcheck_timeout: { ...seconds(0.001), fallback: 10, closes: null },
   max_clients: {
     expected: "a whole number from 1 to 10000",

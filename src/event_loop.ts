@@ -170,6 +170,7 @@ export class EventLoop {
       spoolInChecks: spoolInChecks && config.spool_in_checks,
       protocols: protocols(checkerOptions(settings)),
       cacheTime: config.cache_time,
+      cacheFailures: config.cache_failures,
       timeout: config.healthcheck_timeout,
       maxClients: config.max_clients,
       log,

@@ -5,7 +5,7 @@
  */
 
 import { STATUS_TEXT } from "@std/http/status";
-import { type CacheCounters, ResultCache } from "./cache.ts";
+import { type CacheCounters, type CacheFailures, Recipients, ResultCache } from "./cache.ts";
 import type { CheckRequest, Protocol, Verdict } from "./check.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { FaultCounts } from "./faults.ts";
@@ -30,6 +30,8 @@ export interface PipelineOptions {
   readonly protocols: ReadonlyMap<string, Protocol>;
   /** For how many seconds a result may be reused. */
   readonly cacheTime: number;
+  /** How often a client is given a cached failure; once, if not given. */
+  readonly cacheFailures?: CacheFailures;
   /** How many seconds one check may take, its wait for a place included. */
   readonly timeout: number;
   /** How many checks may be under way at once. */
@@ -49,13 +51,19 @@ const UP: Verdict = { code: 200, message: "" };
 /** The protocol that asks the spool and nothing else. */
 export const SPOOL_PROTOCOL = "spool";
 
+/** A check of a service that is in flight, with the clients that will be given its verdict. */
+interface Run {
+  readonly verdict: Promise<Verdict>;
+  readonly recipients: Recipients;
+}
+
 /** Answers checks. */
 export class Pipeline {
   readonly #options: PipelineOptions;
   readonly #spoolInChecks: boolean;
   readonly #limiter: Limiter;
   readonly #deadlines: Deadlines;
-  readonly #running = new Map<string, Promise<Verdict>>();
+  readonly #running = new Map<string, Run>();
   /**
    * What tells each question from others. Balancers repeat themselves, and the router hands the same object
    * in: to find its key takes 0.05 µs, to put it together and hash it 0.4 µs.
@@ -71,7 +79,11 @@ export class Pipeline {
     this.#spoolInChecks = options.spoolInChecks ?? true;
     this.#limiter = new Limiter(options.maxClients, MAX_QUEUED);
     this.#deadlines = new Deadlines(options.timeout * 1000);
-    this.cache = new ResultCache(options.cacheTime * 1000, options.cacheCounters);
+    this.cache = new ResultCache(
+      options.cacheTime * 1000,
+      options.cacheCounters,
+      options.cacheFailures,
+    );
   }
 
   /** How many checks of services are under way. */
@@ -98,9 +110,10 @@ export class Pipeline {
    *
    * @param request What is asked, by a protocol that {@linkcode knows} tells of.
    * @param fresh Ask the service anew, whatever is in the cache or under way.
+   * @param client The address of the client that asks. It is given a cached failure once.
    * @returns The verdict. Its code is one that an HTTP response can carry.
    */
-  check(request: CheckRequest, fresh: boolean): Verdict | Promise<Verdict> {
+  check(request: CheckRequest, fresh: boolean, client: string): Verdict | Promise<Verdict> {
     const down = this.#down(request);
     if (down !== undefined) return down;
     const protocol = this.#options.protocols.get(request.protocol);
@@ -110,25 +123,25 @@ export class Pipeline {
     let key = this.#keys.get(request);
     if (key === undefined) this.#keys.set(request, key = keyOf(request, protocol));
     if (!fresh) {
-      const known = this.cache.get(key, performance.now());
+      const known = this.cache.get(key, client, performance.now());
       if (known !== undefined) return known;
     }
-    return this.#checked(
-      request,
-      fresh ? this.#start(key, protocol, request) : this.#shared(key, protocol, request),
-    );
+    const run = fresh ? undefined : this.#shared(key, client);
+    return this.#checked(request, run ?? this.#start(key, protocol, request, fresh, client));
   }
 
   /**
    * Asks a service, whatever the spool and the cache say. A run that is under way is shared.
    *
    * @param request The check, of a protocol that asks a service.
+   * @param client The address of the client that asks.
    */
-  async probe(request: CheckRequest): Promise<Verdict> {
+  async probe(request: CheckRequest, client: string): Promise<Verdict> {
     const protocol = this.#options.protocols.get(request.protocol);
     if (protocol === undefined) return UP;
     if (request.port === 0) return NO_PORT;
-    return await this.#shared(keyOf(request, protocol), protocol, request);
+    const key = keyOf(request, protocol);
+    return await (this.#shared(key, client) ?? this.#start(key, protocol, request, false, client));
   }
 
   /** Whoever was marked down while the service was asked is down, whatever the service said. */
@@ -143,19 +156,40 @@ export class Pipeline {
     return this.#options.spool.find(service, port, host)?.verdict;
   }
 
-  /** The run that is under way for the same check, or a new one. */
-  #shared(key: string, protocol: Protocol, request: CheckRequest): Promise<Verdict> {
-    const running = this.#running.get(key);
-    if (running !== undefined) return running;
-    const run = this.#start(key, protocol, request).finally(() => this.#running.delete(key));
-    this.#running.set(key, run);
-    return run;
+  /** The verdict of the same check that is in flight, if there is one. */
+  #shared(key: string, client: string): Promise<Verdict> | undefined {
+    const run = this.#running.get(key);
+    run?.recipients.add(client);
+    return run?.verdict;
   }
 
-  async #start(key: string, protocol: Protocol, request: CheckRequest): Promise<Verdict> {
+  /** Asks the service; one that is not fresh is shared with all who ask the same meanwhile. */
+  #start(
+    key: string,
+    protocol: Protocol,
+    request: CheckRequest,
+    fresh: boolean,
+    client: string,
+  ): Promise<Verdict> {
+    const recipients = new Recipients();
+    recipients.add(client);
+    const verdict = this.#run(key, protocol, request, fresh, recipients);
+    if (!fresh) this.#running.set(key, { verdict, recipients });
+    return verdict;
+  }
+
+  async #run(
+    key: string,
+    protocol: Protocol,
+    request: CheckRequest,
+    fresh: boolean,
+    recipients: Recipients,
+  ): Promise<Verdict> {
     const startedAt = performance.now();
     const verdict = await this.#ask(protocol, request);
-    this.cache.set(key, verdict, startedAt, performance.now());
+    // Both at once: a client that asks in between would join this run again, and get its failure twice.
+    if (!fresh) this.#running.delete(key);
+    this.cache.set(key, verdict, recipients, startedAt, performance.now());
     return verdict;
   }
 

@@ -94,7 +94,7 @@ export function createRouter(options: RouterOptions): Router {
       now,
     );
     const fresh = asksService && wantsFresh(headers);
-    const verdict = pipeline.check(question, fresh);
+    const verdict = pipeline.check(question, fresh, client);
     if (!(verdict instanceof Promise)) return answer(tally, asked, client, verdict, now);
     const began = performance.now();
     return verdict.then((verdict) => {

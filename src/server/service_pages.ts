@@ -74,11 +74,15 @@ function latest(reports: readonly EntryReport[]): number | null {
  *
  * @param sources What the page works with.
  * @param path The path of the request.
+ * @param _headers Its headers, which make no difference.
+ * @param client The address of the client that asks.
  * @returns The page; undefined for a path that names no service.
  */
 export async function checksPage(
   { ask, pipeline }: ServiceSources,
   path: string,
+  _headers: Headers,
+  client: string,
 ): Promise<Response | undefined> {
   const [name = "", query = ""] = path.slice(CHECKS_PAGE.length).split("?");
   if (!isServiceName(name)) return undefined;
@@ -89,7 +93,9 @@ export async function checksPage(
     checks: await Promise.all(checks.map(async (check) => {
       const { protocol, service, host, port, path } = check;
       const shown = { protocol, service, host, port, path };
-      return isNow ? { ...shown, verdict: verdictShown(await pipeline.probe(check)) } : shown;
+      return isNow
+        ? { ...shown, verdict: verdictShown(await pipeline.probe(check, client)) }
+        : shown;
     })),
   });
 }

@@ -86,7 +86,7 @@ Deno.test("checks that differ in what is sent to the service never share an answ
 Deno.test("services on one port share an answer, unless they are told their names", async () => {
   for (
     const [config, sends] of [
-      ["", false],
+      ["# nothing\n", false],
       ["service_name_header: X-Service\n", true],
     ] as const
   ) {

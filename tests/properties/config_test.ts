@@ -12,6 +12,7 @@ const text = fc.string({ minLength: 1, maxLength: 20 });
 /** What each key takes. */
 const GOOD = {
   cache_time: fc.double({ min: 0, max: 86_400, noNaN: true }).map(Math.abs),
+  cache_failures: fc.constantFrom("once", "always"),
   healthcheck_timeout: fc.double({ min: 0.001, max: 86_400, noNaN: true }),
   max_clients: fc.integer({ min: 1, max: 10_000 }),
   http_headers_to_copy: fc.array(headerName, { maxLength: 4 }),

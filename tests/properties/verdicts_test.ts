@@ -77,7 +77,7 @@ Deno.test("Whatever a checker comes to, it is up only by its own word, and by no
           isFault = typeof (verdict as Verdict | undefined | null)?.message !== "string";
           return verdict;
         };
-        const { code, message } = await pipeline.check(REQUEST, false);
+        const { code, message } = await pipeline.check(REQUEST, false, "127.0.0.1");
         assertEquals([faults.checks, told, pipeline.underWay], isFault ? [1, 1, 0] : [0, 0, 0]);
         if (isMarked || isMarkedMeanwhile) {
           return assertEquals([code, message], [503, "Service web in down state: maint"]);

@@ -12,6 +12,7 @@ import { TempFolder } from "../programs.ts";
 
 const DEFAULTS: Config = {
   cache_time: 10,
+  cache_failures: "once",
   healthcheck_timeout: 10,
   max_clients: 10,
   http_headers_to_copy: ["Host"],
@@ -91,6 +92,8 @@ const ACCEPTED: readonly [line: string, part: Partial<Config>][] = [
   ["cache_time: 0", { cache_time: 0 }],
   ["cache_time: 0.5", { cache_time: 0.5 }],
   ["cache_time: 86400", { cache_time: 86_400 }],
+  ["cache_failures: always", { cache_failures: "always" }],
+  ["cache_failures: once", { cache_failures: "once" }],
   ["healthcheck_timeout: 0.001", { healthcheck_timeout: 0.001 }],
   ["healthcheck_timeout: 86400", { healthcheck_timeout: 86_400 }],
   ["max_clients: 1", { max_clients: 1 }],
@@ -238,6 +241,7 @@ const REFUSED: readonly (readonly [line: string, message: string])[] = [
   ],
   ["agent_down: true", "agent_down: expected maint or down: found true"],
   ["spool_in_checks: 0", "spool_in_checks: expected true or false: found 0"],
+  ["cache_failures: never", 'cache_failures: expected once or always: found "never"'],
   ["max_clients: 0", "max_clients: expected a whole number from 1 to 10000: found 0"],
   ["max_clients: 1.5", "max_clients: expected a whole number from 1 to 10000: found 1.5"],
   ["max_clients: 10001", "max_clients: expected a whole number from 1 to 10000: found 10001"],

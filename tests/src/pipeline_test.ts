@@ -1,4 +1,4 @@
-import { nothingLookedUp } from "../../src/cache.ts";
+import { type CacheFailures, MAX_RECIPIENTS, nothingLookedUp } from "../../src/cache.ts";
 import type { CheckRequest, Protocol, Shape, Verdict } from "../../src/check.ts";
 import { noFaults } from "../../src/faults.ts";
 import { Durations } from "../../src/metrics/durations.ts";
@@ -35,6 +35,7 @@ class Service implements Protocol {
 interface BenchOptions {
   readonly protocols?: Record<string, Protocol>;
   readonly cacheTime?: number;
+  readonly cacheFailures?: CacheFailures;
   readonly timeout?: number;
   readonly maxClients?: number;
 }
@@ -53,6 +54,7 @@ class Bench {
       spool: this.spool,
       protocols: new Map(Object.entries(options.protocols ?? { test: this.service })),
       cacheTime: options.cacheTime ?? 60,
+      cacheFailures: options.cacheFailures ?? "once",
       timeout: options.timeout ?? 60,
       maxClients: options.maxClients ?? 10,
       log: this.recorded.log,
@@ -63,8 +65,17 @@ class Bench {
   }
 
   /** Asks, by default for what may be in the cache. */
-  ask(request: Partial<CheckRequest> = {}, fresh = false): Verdict | Promise<Verdict> {
-    return this.pipeline.check({ ...REQUEST, ...request }, fresh);
+  ask(
+    request: Partial<CheckRequest> = {},
+    fresh = false,
+    client = CLIENT,
+  ): Verdict | Promise<Verdict> {
+    return this.pipeline.check({ ...REQUEST, ...request }, fresh, client);
+  }
+
+  /** Asks as another client. */
+  askAs(client: string, fresh = false): Verdict | Promise<Verdict> {
+    return this.ask({}, fresh, client);
   }
 
   /** Asks, and ends the run that this must start. */
@@ -91,6 +102,8 @@ const REQUEST: CheckRequest = {
   path: "/status",
   headers: [],
 };
+
+const CLIENT = "10.0.0.1";
 
 const GOOD: Verdict = { code: 200, message: "fine" };
 const BAD: Verdict = { code: 503, message: "ill" };
@@ -151,13 +164,94 @@ Deno.test("a service that must be connected to needs a port", () => {
   assertEquals(bench.service.runs.length, 0);
 });
 
-Deno.test("a result is reused, good or bad, and given at once", async () => {
-  for (const verdict of [GOOD, BAD, { code: 404, message: "" }, { code: 204, message: "" }]) {
+Deno.test("a good result is reused, and given at once", async () => {
+  for (const verdict of [GOOD, { code: 302, message: "" }, { code: 204, message: "" }]) {
     const bench = new Bench();
     assertEquals(await bench.answered(verdict), verdict);
-    assertEquals(bench.ask(), verdict);
+    assertEquals([bench.ask(), bench.ask(), bench.askAs("10.0.0.2")], [verdict, verdict, verdict]);
     assertEquals(bench.service.runs.length, 1);
   }
+});
+
+Deno.test("a failure is given to each client once, and then the service is asked again", async () => {
+  for (const failure of [BAD, { code: 404, message: "" }, { code: 500, message: "" }]) {
+    const bench = new Bench();
+    // The second shares the run of the first, the third comes later.
+    const answers = [bench.askAs("10.0.0.1"), bench.askAs("10.0.0.2")];
+    (await bench.run(0)).end(failure);
+    assertEquals(await Promise.all(answers), [failure, failure]);
+    assertEquals(bench.askAs("10.0.0.3"), failure);
+    assertEquals(bench.service.runs.length, 1);
+
+    const again = ["10.0.0.2", "10.0.0.3", "10.0.0.1"].map((client) => bench.askAs(client));
+    assertEquals(bench.askAs("10.0.0.4"), failure, "who was not given it yet need not wait");
+    (await bench.run(1)).end(GOOD);
+    assertEquals(await Promise.all(again), [GOOD, GOOD, GOOD]);
+    assertEquals(bench.askAs("10.0.0.1"), GOOD);
+    assertEquals(bench.service.runs.length, 2);
+  }
+});
+
+Deno.test("a client that asks at the moment a failure is known is not given it twice", async () => {
+  const bench = new Bench();
+  const first = bench.ask();
+  (await bench.run(0)).end(BAD);
+  // In the very step in which the failure is kept, before the first is answered.
+  let again: Verdict | Promise<Verdict> | undefined;
+  let isOver = false;
+  Promise.resolve(first).then(() => isOver = true);
+  while (!isOver) {
+    await undefined;
+    if (bench.pipeline.cache.counters.sets === 1) again ??= bench.ask();
+  }
+  assert(again !== undefined);
+  (await bench.run(1)).end(GOOD);
+  assertEquals([await first, await again], [BAD, GOOD]);
+});
+
+Deno.test("many balancers make a failing service be asked as often as one of them would", async () => {
+  const bench = new Bench();
+  const clients = Array.from({ length: 100 }, (_, i) => `10.0.0.${i}`);
+  for (let round = 0; round < 10; round++) {
+    // All ask once in each round, one after another and each at its own time.
+    for (const client of clients) {
+      const answer = bench.askAs(client);
+      if (answer instanceof Promise) (await bench.run(round)).end({ ...BAD, message: `${round}` });
+      assertEquals(await answer, { code: 503, message: `${round}` });
+    }
+  }
+  assertEquals(bench.service.runs.length, 10);
+});
+
+Deno.test("who has the service asked anew has been given its failure, and the others have not", async () => {
+  const bench = new Bench();
+  await bench.answered(GOOD);
+  const anew = bench.askAs("10.0.0.2", true);
+  (await bench.run(1)).end(BAD);
+  assertEquals([await anew, bench.askAs("10.0.0.1")], [BAD, BAD]);
+  const again = [bench.askAs("10.0.0.2"), bench.askAs("10.0.0.1")];
+  (await bench.run(2)).end(GOOD);
+  assertEquals(await Promise.all(again), [GOOD, GOOD]);
+});
+
+Deno.test("a failure is given to all who ask where the configuration says so", async () => {
+  const bench = new Bench({ cacheFailures: "always" });
+  assertEquals(await bench.answered(BAD), BAD);
+  assertEquals([bench.ask(), bench.ask(), bench.askAs("10.0.0.2")], [BAD, BAD, BAD]);
+  assertEquals(bench.service.runs.length, 1);
+});
+
+Deno.test("a failure that more clients share than are remembered is given to nobody else", async () => {
+  const bench = new Bench();
+  const answers = [];
+  for (let i = 0; i <= MAX_RECIPIENTS; i++) {
+    answers.push(bench.askAs(`2001:db8::${i.toString(16)}`));
+  }
+  (await bench.run(0)).end(BAD);
+  await Promise.all(answers);
+  const next = bench.ask();
+  (await bench.run(1)).end(GOOD);
+  assertEquals(await next, GOOD);
 });
 
 Deno.test("a result is reused for as long as the configuration says, and no longer", async () => {
@@ -167,7 +261,7 @@ Deno.test("a result is reused for as long as the configuration says, and no long
   let answer: Verdict | Promise<Verdict> = GOOD;
   await until("the result is too old", () => (answer = bench.ask()) instanceof Promise);
   (await bench.run(1)).end(BAD);
-  assertEquals([await answer, bench.ask()], [BAD, BAD]);
+  assertEquals([await answer, bench.askAs("10.0.0.2")], [BAD, BAD]);
 });
 
 Deno.test("no result is reused where the configuration says so", async () => {
@@ -258,7 +352,7 @@ Deno.test("who wants no cached result has the service asked anew, for all who co
   const run = await bench.run(1);
   assertEquals(bench.ask(), GOOD, "neighbours still have the cached result meanwhile");
   run.end(BAD);
-  assertEquals([await anew, bench.ask()], [BAD, BAD]);
+  assertEquals([await anew, bench.askAs("10.0.0.2")], [BAD, BAD]);
   assertEquals(bench.service.runs.length, 2);
 });
 
@@ -287,7 +381,7 @@ Deno.test("a run that began earlier and ends later does not overwrite the newer 
   assertEquals(await newer, BAD);
   bench.service.runs[0]!.end(GOOD);
   assertEquals(await older, GOOD);
-  assertEquals(bench.ask(), BAD);
+  assertEquals(bench.askAs("10.0.0.2"), BAD);
 });
 
 Deno.test("so many checks are under way at once, and the others wait their turn", async () => {
@@ -438,7 +532,7 @@ Deno.test("a checker that fails by itself is down, and told of", async () => {
     fail(await bench.run(0));
     const failed = { code: 503, message: "The test check failed by itself" };
     assertEquals(await answer, failed);
-    assertEquals(bench.ask(), failed);
+    assertEquals(bench.askAs("10.0.0.2"), failed);
     assertEquals(bench.recorded.lines.length, 1);
     assert(bench.recorded.lines[0]!.startsWith("ERROR test check of web failed by itself: "));
     assertEquals(bench.faults.checks, 1);
@@ -471,7 +565,7 @@ Deno.test("a checker that does not heed its deadline is down, and gives its plac
   assertEquals([bench.faults.checks, bench.pipeline.underWay], [1, 0]);
   // What it says in the end is heard by nobody.
   run.end(GOOD);
-  assertEquals(bench.ask(), failed);
+  assertEquals(bench.askAs("10.0.0.2"), failed);
   assertEquals(await bench.answered(GOOD, { path: "/next" }), GOOD);
   run.fail(new Error("too late"));
 });

@@ -1,0 +1,153 @@
+import { assert, assertEquals } from "../assert.ts";
+import { Daemon } from "../programs.ts";
+import { HAProxy, type StatRow } from "../servers/haproxy.ts";
+import { serverTest, until } from "../servers/mod.ts";
+
+/** A web service that fails as often as the test says. */
+class FailingService implements AsyncDisposable {
+  readonly #server: Deno.HttpServer<Deno.NetAddr>;
+  /** How many of the next requests it answers with 500. */
+  failures = 0;
+  /** How often it was asked. */
+  asked = 0;
+  /** How many requests in a row it has answered with 200. */
+  successes = 0;
+
+  constructor() {
+    this.#server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, () => {
+      this.asked++;
+      if (this.failures === 0) {
+        this.successes++;
+        return new Response("fine");
+      }
+      this.failures--;
+      this.successes = 0;
+      return new Response("a hiccup", { status: 500 });
+    });
+  }
+
+  get port(): number {
+    return this.#server.addr.port;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#server.shutdown();
+  }
+}
+
+/** The rest of a configuration with one backend, `web`. */
+function backend(port: number, servers: string): string {
+  return `defaults
+    mode http
+    timeout connect 30s
+    timeout client 30s
+    timeout server 30s
+    timeout check 30s
+
+frontend www
+    bind 127.0.0.1:${port}
+    default_backend web
+
+backend web
+    option httpchk GET /http/web/0/health
+    http-check send-state
+${servers}
+`;
+}
+
+async function serversOf(haproxy: HAProxy): Promise<StatRow[]> {
+  const rows = await haproxy.stat();
+  return rows.filter(({ pxname, svname }) => pxname === "web" && svname !== "BACKEND");
+}
+
+for (const interval of ["inter 200ms", "inter 500ms fastinter 100ms downinter 200ms"]) {
+  serverTest(
+    `HAProxy with "${interval} fall 2" does not count one failure of a service twice`,
+    ["haproxy"],
+    async () => {
+      await using service = new FailingService();
+      await using daemon = await Daemon.start();
+      await using haproxy = await HAProxy.start((port) =>
+        backend(
+          port,
+          `    server a 127.0.0.1:${service.port} check port ${daemon.port} ${interval} fall 2 rise 2`,
+        )
+      );
+      const seen = async () => {
+        const [{ status, check_status, chkfail, chkdown }] = await serversOf(haproxy) as [StatRow];
+        return { status, check: check_status!.replace("* ", ""), chkfail, chkdown };
+      };
+      const isSeen = (what: string, state: Awaited<ReturnType<typeof seen>>) =>
+        until(what, async () => {
+          assertEquals(await seen(), state);
+          return true;
+        });
+      await isSeen("up", { status: "UP", check: "L7OK", chkfail: "0", chkdown: "0" });
+
+      // It is found out when the good result is too old, which is after cache_time.
+      service.failures = 1;
+      await until(
+        "the service has failed and is well again",
+        () => service.failures === 0 && service.successes > 0,
+      );
+      await isSeen("up again", { status: "UP", check: "L7OK", chkfail: "1", chkdown: "0" });
+
+      service.failures = 2;
+      await until("two failures take it out", async () => (await seen()).chkdown === "1");
+      await isSeen("up once more", { status: "UP", check: "L7OK", chkfail: "3", chkdown: "1" });
+    },
+  );
+}
+
+serverTest(
+  "with cache_failures: always, HAProxy counts one failure of a service twice",
+  ["haproxy"],
+  async () => {
+    await using service = new FailingService();
+    service.failures = 1;
+    await using daemon = await Daemon.start({ config: "cache_failures: always\n" });
+    await using haproxy = await HAProxy.start((port) =>
+      backend(
+        port,
+        `    server a 127.0.0.1:${service.port} check port ${daemon.port} inter 200ms fall 2`,
+      )
+    );
+    await until("it is down", async () => (await serversOf(haproxy))[0]!.status === "DOWN");
+    assertEquals(service.asked, 1);
+  },
+);
+
+/** How many servers HAProxy checks, each from a source address of its own. */
+const BALANCERS = 100;
+
+serverTest(
+  "100 balancers have a failing service asked as often as one of them would",
+  ["haproxy"],
+  async () => {
+    await using service = new FailingService();
+    service.failures = Infinity;
+    await using daemon = await Daemon.start();
+    const servers = Array.from(
+      { length: BALANCERS },
+      (_, i) => `    server s${i} 127.0.0.1:${service.port} source 127.1.0.${i + 1}`,
+    );
+    await using _haproxy = await HAProxy.start((port) =>
+      backend(
+        port,
+        `    default-server check port ${daemon.port} inter 2s fall 2 rise 2\n${
+          servers.join("\n")
+        }`,
+      )
+    );
+    let counts: number[] = [];
+    await until("each has asked some times", async () => {
+      const { service_access_counts } = JSON.parse((await daemon.get("/status/count")).body);
+      counts = Object.values(service_access_counts.web ?? {});
+      return counts.length === BALANCERS && counts.every((count) => count >= 8);
+    });
+    // They have asked some 800 times together.
+    const most = Math.max(...counts);
+    const { asked } = service;
+    assert(asked >= most / 2 && asked <= 2 * most, `asked ${asked} times, by one ${most} times`);
+  },
+);
