@@ -13,6 +13,7 @@ import {
   Restrictions,
   type Settings,
 } from "./src/config.ts";
+import { escapeControls } from "./src/control_characters.ts";
 import { DescriptorCounter, DescriptorsError, ensureDescriptors } from "./src/descriptors.ts";
 import {
   DESCRIPTORS_PER_LOOP,
@@ -260,7 +261,7 @@ export async function main(args: readonly string[]): Promise<number> {
     return 0;
   } catch (error) {
     if (!isRefusal(error)) throw error;
-    console.error(`hacheck: ${error.message}`);
+    console.error(`hacheck: ${escapeControls(error.message)}`);
     return error instanceof UsageError || error instanceof ConfigError ? 2 : 1;
   }
 }

@@ -5,7 +5,7 @@
  */
 
 import * as untyped from "@std/fmt/colors";
-import { oneLine } from "../src/spool/record.ts";
+import { oneLine } from "../src/control_characters.ts";
 import { inWords, type Told } from "./told.ts";
 
 type Paint = (text: string) => string;

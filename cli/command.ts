@@ -4,8 +4,9 @@
  * @module
  */
 
+import { escapeControls, oneLine, terminalJson } from "../src/control_characters.ts";
 import { parseRecordName, recordName, type Subject } from "../src/spool/names.ts";
-import { oneLine, type SpoolRecord } from "../src/spool/record.ts";
+import type { SpoolRecord } from "../src/spool/record.ts";
 import type { SpoolStore } from "../src/spool/store.ts";
 import type { LocalDaemon } from "./daemon.ts";
 import type { DaemonUrl } from "./daemon_url.ts";
@@ -44,7 +45,12 @@ export type Command = (context: CommandContext) => Promise<number>;
 
 /** Tells an operator what scripts are not to parse. */
 export function tell(message: string): void {
-  console.error(`hactl: ${message}`);
+  console.error(`hactl: ${escapeControls(message)}`);
+}
+
+/** Prints JSON for programs, which may go to a terminal all the same. */
+export function printJson(value: unknown): void {
+  console.log(terminalJson(value));
 }
 
 /**

@@ -5,7 +5,7 @@
  */
 
 import { pooledMap as pooledMapUntyped } from "@std/async/pool";
-import { type CommandContext, explained, tell } from "./command.ts";
+import { type CommandContext, explained, printJson, tell } from "./command.ts";
 import { RemoteDaemon } from "./remote_daemon.ts";
 
 const pooledMap: <T, R>(
@@ -91,7 +91,7 @@ export async function reportAll(
       console.log(answer.lines.map((line) => `${url}\t${line}`).join("\n"));
     }
   }
-  if (json) console.log(JSON.stringify({ daemons: all }));
+  if (json) printJson({ daemons: all });
   if (failed > 0 && daemons.length > 1) tell(`${failed} of ${daemons.length} daemons failed`);
   return failed === 0 && isWell ? 0 : 1;
 }

@@ -1,6 +1,6 @@
 import { recordName } from "../src/spool/names.ts";
 import { isExpired, type Mode, type SpoolRecord } from "../src/spool/record.ts";
-import { type CommandContext, explained, tell } from "./command.ts";
+import { type CommandContext, explained, printJson, tell } from "./command.ts";
 import { awaitDaemon } from "./daemon.ts";
 import { more } from "./more.ts";
 import { reasonOf } from "./reason.ts";
@@ -47,6 +47,6 @@ export async function mark(context: CommandContext, marking: Marking): Promise<n
       return 1;
     }
   }
-  if (json) console.log(JSON.stringify({ services }));
+  if (json) printJson({ services });
   return await awaitDaemon(context) ? 0 : 1;
 }

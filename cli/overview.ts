@@ -1,5 +1,5 @@
 import { columns, type Row } from "./columns.ts";
-import { type CommandContext, tell } from "./command.ts";
+import { type CommandContext, printJson, tell } from "./command.ts";
 import { look } from "./snapshot.ts";
 import { lineOf } from "./told.ts";
 
@@ -31,7 +31,7 @@ export async function overview(context: CommandContext): Promise<number> {
     rows.push(...found);
     if (!json && !forPeople && found.length > 0) console.log(found.map(lineOfRow).join("\n"));
   }
-  if (json) console.log(JSON.stringify(daemons.length > 0 ? { daemons: told } : jsonHere(told)));
+  if (json) printJson(daemons.length > 0 ? { daemons: told } : jsonHere(told));
   if (forPeople) console.log(drawn(rows));
   if (failed > 0 && daemons.length > 1) tell(`${failed} of ${daemons.length} daemons failed`);
   return failed === 0 && rows.every(({ told }) => told.state === "up") ? 0 : 1;

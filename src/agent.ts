@@ -4,8 +4,8 @@
  * @module
  */
 
+import { oneLine } from "./control_characters.ts";
 import { parseAgentName } from "./spool/names.ts";
-import { oneLine } from "./spool/record.ts";
 import type { SpoolView } from "./spool/view.ts";
 
 /** How an agent tells that something is marked down. */

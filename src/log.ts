@@ -1,4 +1,5 @@
 import type { Settings } from "./config.ts";
+import { escapeControls } from "./control_characters.ts";
 import { type FaultCounts, noFaults } from "./faults.ts";
 
 /** How grave a record is. */
@@ -203,7 +204,9 @@ function isAt(file: Deno.FsFile, path: string): boolean {
  */
 export function formatLine(record: LogRecord): string {
   const { timestamp, level } = record;
-  return `${new Date(timestamp).toISOString()} ${level.toUpperCase()} ${escaped(textOf(record))}\n`;
+  return `${new Date(timestamp).toISOString()} ${level.toUpperCase()} ${
+    escapeControls(textOf(record))
+  }\n`;
 }
 
 /**
@@ -232,7 +235,7 @@ export function formatJson(record: LogRecord): string {
 
 function jsonLine(line: unknown): string {
   const json = JSON.stringify(line, (_, value) => value instanceof Error ? partsOf(value) : value);
-  return `${json}\n`;
+  return `${escapeControls(json)}\n`;
 }
 
 function partsOf(error: Error): Record<string, unknown> {
@@ -267,13 +270,6 @@ function canLookInto(): boolean {
   } catch {
     return false;
   }
-}
-
-function escaped(text: string): string {
-  // deno-lint-ignore no-control-regex
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (control) => {
-    return control === "\n" ? "\\n" : `\\u${control.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  });
 }
 
 /**

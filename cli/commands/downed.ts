@@ -1,4 +1,4 @@
-import { type CommandContext, explained, recordLine, tell } from "../command.ts";
+import { type CommandContext, explained, printJson, recordLine, tell } from "../command.ts";
 import { downtimesIn } from "../downtimes.ts";
 import { more } from "../more.ts";
 
@@ -12,7 +12,7 @@ export async function downed(context: CommandContext): Promise<number> {
   if (daemons.length > 0) return await (await more()).downedOnAll(context);
   try {
     const downtimes = await downtimesIn(store);
-    if (json) console.log(JSON.stringify({ downtimes }));
+    if (json) printJson({ downtimes });
     else if (downtimes.length > 0) {
       console.log(downtimes.map((downtime) => recordLine(downtime, downtime)).join("\n"));
     }

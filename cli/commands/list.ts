@@ -1,5 +1,5 @@
 import type { LastAnswer, RecentService } from "../../src/stats.ts";
-import { type CommandContext, explained, tell } from "../command.ts";
+import { type CommandContext, explained, printJson, tell } from "../command.ts";
 import { recentOf } from "../answers.ts";
 import { reportAll } from "../fleet.ts";
 import { askRecent } from "../recent.ts";
@@ -14,7 +14,7 @@ export async function list(context: CommandContext): Promise<number> {
   if (daemons.length > 0) return await listOfAll(context);
   try {
     const recent = await askRecent(daemon);
-    if (json) console.log(JSON.stringify(jsonOf(recent)));
+    if (json) printJson(jsonOf(recent));
     else for (const service of recent) console.log(lineOf(service));
     return 0;
   } catch (error) {

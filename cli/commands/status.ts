@@ -1,7 +1,7 @@
 import { recordName, type Subject, weightName } from "../../src/spool/names.ts";
 import { isExpired } from "../../src/spool/record.ts";
 import type { SpoolStore } from "../../src/spool/store.ts";
-import { type CommandContext, explained, tell } from "../command.ts";
+import { type CommandContext, explained, printJson, tell } from "../command.ts";
 import { more } from "../more.ts";
 import { downtimeOf, inWords, lineOf, type Told, toldDown, toldUp, widerThan } from "../told.ts";
 
@@ -33,7 +33,7 @@ export async function status(context: CommandContext): Promise<number> {
       code = 1;
     }
   }
-  if (json) console.log(JSON.stringify({ services }));
+  if (json) printJson({ services });
   return code;
 }
 

@@ -1,5 +1,5 @@
 import { recordName } from "../../src/spool/names.ts";
-import { type CommandContext, explained, tell } from "../command.ts";
+import { type CommandContext, explained, printJson, tell } from "../command.ts";
 import { awaitDaemon } from "../daemon.ts";
 import { more } from "../more.ts";
 import { changeOf, toldUp } from "../told.ts";
@@ -24,7 +24,7 @@ export async function up(context: CommandContext): Promise<number> {
     }
   }
   if (json) {
-    console.log(JSON.stringify({ services: subjects.map((subject) => changeOf(toldUp(subject))) }));
+    printJson({ services: subjects.map((subject) => changeOf(toldUp(subject))) });
   }
   return await awaitDaemon(context) ? 0 : 1;
 }

@@ -1,6 +1,6 @@
 import { recordName, weightName } from "../../src/spool/names.ts";
 import { FULL_WEIGHT, isExpired } from "../../src/spool/record.ts";
-import { type CommandContext, explained, tell } from "../command.ts";
+import { type CommandContext, explained, printJson, tell } from "../command.ts";
 import { awaitWeight } from "../daemon.ts";
 import { more } from "../more.ts";
 import { reasonOf } from "../reason.ts";
@@ -38,6 +38,6 @@ export async function weight(context: CommandContext): Promise<number> {
       return 1;
     }
   }
-  if (json) console.log(JSON.stringify({ weights }));
+  if (json) printJson({ weights });
   return await awaitWeight(context) ? 0 : 1;
 }

@@ -1,4 +1,5 @@
 import { accepts as acceptsUntyped } from "@std/http/negotiation";
+import { escapeControls } from "../control_characters.ts";
 import type { Ask } from "../peers.ts";
 import type { PermissionsInForce } from "../permissions.ts";
 import type { InForce } from "../spool/in_force.ts";
@@ -65,7 +66,10 @@ export class Page {
     this.#options = options;
     this.#streams = new EventStreams(async () => {
       const { marked, figures } = await this.#report();
-      return { marked: JSON.stringify(marked), figures: JSON.stringify(figures) };
+      // The page shows what it gets, and shows control characters as what they do.
+      const escaped = (_: string, value: unknown) =>
+        typeof value === "string" ? escapeControls(value) : value;
+      return { marked: JSON.stringify(marked, escaped), figures: JSON.stringify(figures, escaped) };
     });
   }
 

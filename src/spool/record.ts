@@ -4,6 +4,8 @@
  * @module
  */
 
+import { oneLine } from "../control_characters.ts";
+
 /** What every file tells, whatever it is that it marks. */
 interface Marking {
   /** Why, in an operator's words; may be empty. */
@@ -236,10 +238,4 @@ export function stateLine(name: string, record: SpoolRecord): string {
   if (expiration !== null) line += ` until ${expiration.toFixed(6)}`;
   if (reason !== "") line += `: ${oneLine(reason)}`;
   return line;
-}
-
-/** A text whose line feeds, tabs and other control characters are spaces: what parses lines is not misled. */
-export function oneLine(text: string): string {
-  // deno-lint-ignore no-control-regex
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ");
 }

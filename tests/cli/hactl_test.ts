@@ -865,3 +865,15 @@ Deno.test("hactl tells of every sub-command and flag, and of each sub-command wi
   assertEquals((await inProcess(["--help"], "hadown")).stdout, await help("help", "down"));
   assertEquals((await inProcess(["-a", "list", "-h"])).stdout, await help("help", "list"));
 });
+
+Deno.test("hactl lets no control characters of others reach the terminal, as JSON and as text", async () => {
+  using spool = new TempFolder();
+  spool.write("web", '{"reason": "a\\u202eb\\u009bc"}');
+  const escaped = ["status", "web", "--json"];
+  const { stdout } = await hactl(spool.path, escaped);
+  assertStringIncludes(stdout, '"reason":"a\\u202eb\\u009bc"');
+  const text = await hactl(spool.path, ["status", "web"]);
+  assertEquals(text.stdout, "DOWN\tinf\tweb\ta b c\n");
+  const { stderr } = await hactl(spool.path, ["status", "we\u202eb"]);
+  assertStringIncludes(stderr, 'received "we\\u202eb"');
+});

@@ -136,7 +136,7 @@ serverTest("hactl status shows everything in columns on a terminal", ["script"],
   write("web", `{"reason": "${"kernel ".repeat(20)}", "expiration": 4000000000, "creation": 0}`);
   write(".weight:api", '{"weight": 5}');
   write("mail", '{"mode": "drain"}');
-  write("cron", "by\x1b[31m hand");
+  write("cron", "by\x1b\u202e[31m hand");
   const command = hactlCommand(daemon.spool, ["status", "-p", String(daemon.port)]);
 
   const plain = await onTerminal(command, 100, { NO_COLOR: "1", TZ: "UTC" });

@@ -70,6 +70,15 @@ class Events implements AsyncDisposable {
 
 const JSON_ACCEPTED = { accept: "application/json" };
 
+Deno.test("the page shows control characters of a reason, and does not let them work", async () => {
+  await using daemon = await Daemon.start();
+  await using events = await Events.open(daemon);
+  await events.next("marked");
+  Deno.writeTextFileSync(`${daemon.spool}/web`, '{"reason": "a\\u202eb\\u001b\\u2066c"}');
+  const { downtimes } = await events.next("marked") as { downtimes: { reason: string }[] };
+  assertEquals(downtimes.map(({ reason }) => reason), ["a\\u202eb\\u001b\\u2066c"]);
+});
+
 Deno.test("/ is a page for text/html and JSON for application/json", async () => {
   await using daemon = await Daemon.start();
   await hactl(daemon.spool, ["down", "web", "-r", "maint", "-p", String(daemon.port)]);

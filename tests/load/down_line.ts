@@ -17,7 +17,10 @@ export function downLine(
   expiration: number | undefined,
   mode: "down" | "drain" = "down",
 ): string | RegExp {
-  const why = reason.replace(/[\p{Cc}\u2028\u2029]+/gu, " ");
+  const why = reason.replace(
+    /[\p{Cc}\p{Cf}\u2028\u2029\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0]+/gu,
+    " ",
+  );
   const until = expiration === undefined ? "" : ` until ${expiration.toFixed(6)}`;
   const start = `Service ${service} in ${mode} state since `;
   const end = utf8(`${until}${why === "" ? "" : `: ${why}`}`);

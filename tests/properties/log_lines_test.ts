@@ -51,8 +51,9 @@ Deno.test("Whatever is logged comes to one line, and steers no terminal", () =>
       const json = formatJson(record);
       assert(JSON.parse(json).logger === "hacheck" && json.indexOf("\n") === json.length - 1, json);
       assert(line.startsWith("1970-01-01T00:00:00.000Z ERROR ") && line.endsWith("\n"), line);
-      // deno-lint-ignore no-control-regex
-      assert(!/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/.test(line.slice(0, -1)), line);
+      for (const text of [line, json]) {
+        assert(!/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(text.slice(0, -1)), text);
+      }
     }),
     1000,
   ));

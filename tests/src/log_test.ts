@@ -39,7 +39,9 @@ Deno.test("formatLine() puts everything on one line, and leaves nothing that ste
     ["a\r\nb\tc", "a\\u000d\\nb\\u0009c"],
     ["\u001b[2J\u0000\u007f\u009b", "\\u001b[2J\\u0000\\u007f\\u009b"],
     ["a\u2028b\u2029c\u0085d", "a\\u2028b\\u2029c\\u0085d"],
-    ["Grüße, 世界", "Grüße, 世界"],
+    ["\u202eb\u2066c\u2069\u200f\u061c", "\\u202eb\\u2066c\\u2069\\u200f\\u061c"],
+    ["\ufeffa\u200b\u00ad\u{e0041}\u3164", "\\ufeffa\\u200b\\u00ad\\udb40\\udc41\\u3164"],
+    ["Grüße, 世界, שלום ⚠\ufe0f", "Grüße, 世界, שלום ⚠\ufe0f"],
   ];
   for (const [text, escaped] of cases) {
     const expected = `2026-01-02T03:04:05.006Z INFO says ${escaped}\n`;

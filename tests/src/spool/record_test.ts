@@ -1,10 +1,10 @@
+import { oneLine } from "../../../src/control_characters.ts";
 import {
   faultOf,
   formatRecord,
   formatWeight,
   isExpired,
   isTime,
-  oneLine,
   parseRecord,
   parseWeight,
   type SpoolRecord,
@@ -158,6 +158,7 @@ const LINES: readonly [record: SpoolRecord, line: string][] = [
     "Service web in drain state since 1435694078.778886 until 4000000000.125000: maint",
   ],
   [record("a\u2028b\u2029c\u0085d\u007fe"), "Service web in down state: a b c d e"],
+  [record("a\u202eb\u2066\u001bc\u200bd"), "Service web in down state: a b c d"],
 ];
 
 for (const [fields, line] of LINES) {
