@@ -2,7 +2,8 @@ import type { Log } from "../log.ts";
 import { soon } from "../soon.ts";
 import type { InForce } from "./in_force.ts";
 import type { Downtime, SpoolIndex } from "./index.ts";
-import { isSpoolName } from "./names.ts";
+import { LOCAL_ADDRESS } from "../addresses.ts";
+import { ALL, isSpoolName, recordName, type Subject, weightName } from "./names.ts";
 import { isExpired, type SpoolRecord, type WeightRecord } from "./record.ts";
 import type { SpoolStore } from "./store.ts";
 
@@ -24,10 +25,31 @@ const REMEMBER_MS = 2000;
 /** How many records are looked at each time a watched spool is: all of them in their turn. */
 const MAX_LOOKS = 100;
 
+/** From how many bytes on a folder is listed in the background: to list 100,000 files takes 200 ms and more. */
+const BIG_FOLDER_BYTES = 32 * 1024;
+
+/** After how many events at the latest others have their turn: to receive one takes some 20 µs. */
+const EVENTS_PER_TURN = 100;
+
+/** Up to how many records are all read again when the folder is watched anew, whatever they look like. */
+const MAX_READ_TWICE = 1000;
+
+/** How many vanished records are looked at before the folder is asked whether it is still the same. */
+const GONE_PER_LOOK = 50;
+
+/** How long no slice of work must have been left over before the view counts as up to date, in milliseconds. */
+const QUIET_MS = 200;
+
+/** From how many milliseconds on a reading of all counts as slow. */
+const SLOW_MS = 200;
+
+/** How many times as long as a slow reading of all took passes before the next. */
+const REST_FACTOR = 2;
+
 /** How many faulty records are told of by name. */
 const MAX_NAMES = 10;
 
-/** For how long changes are followed before others have their turn, in milliseconds. */
+/** How long one slice of work may take before requests are answered again, in milliseconds. */
 const TURN_MS = 5;
 
 /** What a {@linkcode SpoolView} works with. */
@@ -61,6 +83,9 @@ export interface SpoolHealth {
 /** What a record or a weight does. One that is expired does nothing; a record that is faulty is down. */
 export type RecordState = "down" | "drain" | "weight" | "expired" | "faulty";
 
+/** Work that is done in slices: it yields where requests may be answered, or what it has to wait for. */
+type Work = Generator<Promise<unknown> | undefined, undefined>;
+
 /** A record that is gone. */
 interface Gone {
   readonly record: SpoolRecord | WeightRecord;
@@ -74,6 +99,9 @@ interface Gone {
  * file. A spool that vanishes or cannot be read any more leaves in force what was
  * known last. So does one that comes back as another folder without any record: a file
  * system that is not mounted, or a package that makes the folder anew, speaks of no service.
+ *
+ * Thousands of changes at once are read in slices, between which requests are answered. Until all are
+ * read, the files of a service that is asked for are looked at when it is.
  */
 export class SpoolView implements Disposable {
   readonly #store: SpoolStore;
@@ -83,7 +111,20 @@ export class SpoolView implements Disposable {
   readonly #records = new Map<string, SpoolRecord | WeightRecord>();
   readonly #gone = new Map<string, Gone>();
   readonly #faulty = new Set<string>();
-  readonly #vanished = new Set<string>();
+  /** Names of which the file was seen to be gone, with the time when. */
+  readonly #vanished = new Map<string, number>();
+  /** Names that events told of and that are still to be read. */
+  readonly #changes = new Set<string>();
+  #isReadingChanges = false;
+  #isReadingAll = false;
+  #isLettingGo = false;
+  /** Whether all has to be read once more. */
+  #isOutdated = false;
+  /** Until when the reading of all rests. */
+  #restsUntil = 0;
+  /** Whether changes may be known of late: who asks for a service must not be told what was. */
+  #isBehind = false;
+  #catchingUp: ReturnType<typeof setTimeout> | undefined;
   /** How each file looked when it was read. */
   readonly #looks = new Map<string, string>();
   /** Whose turn it is to be looked at. */
@@ -99,6 +140,8 @@ export class SpoolView implements Disposable {
   /** When the folder had last changed as it was looked at, and as its names were compared with those known. */
   #changedAt: number | undefined;
   #comparedAt: number | undefined;
+  /** Whether so many events came at once that some may have been lost. */
+  #isFlooded = false;
   /** A name that came or went, and no event has come since. */
   #missed: string | undefined;
   #settling: ReturnType<typeof setTimeout> | undefined;
@@ -123,7 +166,10 @@ export class SpoolView implements Disposable {
     // Watched first, so that no change falls between reading and watching.
     this.#startWatching();
     try {
-      this.#readAll();
+      // All at once: nobody is answered before.
+      for (const name of this.#store.listAll()) {
+        if (this.#read(name) === "unknown") throw new Error(this.#fault ?? "");
+      }
     } catch (error) {
       this[Symbol.dispose]();
       throw error;
@@ -163,6 +209,7 @@ export class SpoolView implements Disposable {
    * @param host The canonical IP address that is asked for.
    */
   find(service: string, port: number, host: string): Downtime | undefined {
+    if (this.#isBehind) this.#lookUp({ service, port, host }, recordName);
     return this.#index.find(service, port, host);
   }
 
@@ -174,6 +221,7 @@ export class SpoolView implements Disposable {
    * @param host The canonical IP address that is asked for.
    */
   weight(service: string, port: number, host: string): number | null {
+    if (this.#isBehind) this.#lookUp({ service, port, host }, weightName);
     return this.#index.weight(service, port, host);
   }
 
@@ -202,6 +250,7 @@ export class SpoolView implements Disposable {
     this.#stopWatching();
     clearInterval(this.#timer);
     clearTimeout(this.#settling);
+    clearTimeout(this.#catchingUp);
   }
 
   /** Reads one record, and keeps what is known if nobody can tell whether it is there. */
@@ -215,7 +264,10 @@ export class SpoolView implements Disposable {
       this.#setFault(told(error));
       return "unknown";
     }
-    if (stored === undefined) return "none";
+    if (stored === undefined) {
+      if (!this.#index.has(name)) this.#looks.delete(name);
+      return "none";
+    }
     this.#index.set(name, stored.record);
     this.#records.set(name, stored.record);
     this.#gone.delete(name);
@@ -238,16 +290,83 @@ export class SpoolView implements Disposable {
     this.#looks.delete(name);
   }
 
-  /** Forgets a record that is gone, unless the spool is. */
-  #letGo(name: string): void {
-    const record = this.#records.get(name);
-    if (!this.refresh(name) || record === undefined || this.#index.has(name)) return;
+  /** Forgets those of some records that are gone, unless the spool is. */
+  #letGo(names: readonly string[]): void {
+    const missing = names.filter((name) => this.#read(name) === "none");
+    // Asked afterwards: the spool may have gone meanwhile.
+    if (missing.length === 0 || !this.#isSame()) return;
     const now = performance.now();
     for (const [oldest, { at }] of this.#gone) {
       if (now - at < REMEMBER_MS) break;
       this.#gone.delete(oldest);
     }
-    this.#gone.set(name, { record, at: now });
+    for (const name of missing) {
+      const record = this.#records.get(name);
+      this.#forget(name);
+      if (record !== undefined) this.#gone.set(name, { record, at: now });
+    }
+  }
+
+  /**
+   * Looks at the files that speak of a service. Where thousands of changes are still to be read, those of
+   * the service that is asked for, and of all services, cannot wait until it is their turn.
+   */
+  #lookUp({ service, port, host }: Subject, nameOf: (subject: Subject) => string): void {
+    const names = [ALL, service].map((service) =>
+      nameOf({ service, port: 0, host: LOCAL_ADDRESS })
+    );
+    if (port !== 0) names.push(nameOf({ service, port, host: LOCAL_ADDRESS }));
+    if (port !== 0 && host !== LOCAL_ADDRESS) names.push(nameOf({ service, port, host }));
+    for (const name of names) {
+      const look = this.#look(name);
+      const isKnown = this.#index.has(name);
+      if (look === "" && !isKnown || isKnown && look === this.#looks.get(name)) continue;
+      if (look !== "") this.#read(name);
+      else if (performance.now() - this.#seeVanished(name) > MAX_SETTLE_MS) this.#letGo([name]);
+    }
+  }
+
+  /** Remembers that a file is gone, and tells when it was first seen to be. */
+  #seeVanished(name: string): number {
+    let since = this.#vanished.get(name);
+    if (since === undefined) this.#vanished.set(name, since = performance.now());
+    this.#settle();
+    return since;
+  }
+
+  /** Does work in slices, the first of them at once. */
+  #do(work: Work): void {
+    const { done, value } = work.next();
+    if (!done) void this.#goOn(work, value);
+  }
+
+  async #goOn(work: Work, wait: Promise<unknown> | undefined): Promise<void> {
+    for (let done: boolean | undefined = false; !done;) {
+      let resume = () => work.next();
+      try {
+        await this.#pause(wait);
+      } catch (error) {
+        resume = () => work.throw(error);
+      }
+      if (this.#closed) return void work.return(undefined);
+      ({ done, value: wait } = resume());
+    }
+  }
+
+  /** Lets requests be answered before work goes on. While there is more work, the view is behind. */
+  async #pause(wait?: Promise<unknown>): Promise<void> {
+    this.#isBehind = true;
+    clearTimeout(this.#catchingUp);
+    this.#catchingUp = setTimeout(() => this.#catchUp(), QUIET_MS);
+    await (wait ?? new Promise((resolve) => setTimeout(resolve, 0)));
+  }
+
+  #catchUp(): void {
+    const isWorking = this.#isReadingAll || this.#isReadingChanges || this.#isLettingGo;
+    // One that is not watched and takes long to read is behind most of the time.
+    const isPolledSlowly = this.#watcher === undefined && this.#restsUntil > performance.now();
+    this.#isBehind = isWorking || isPolledSlowly;
+    if (this.#isBehind) this.#catchingUp = setTimeout(() => this.#catchUp(), QUIET_MS);
   }
 
   /** Puts back in force what went just before the spool did: who removes a big or slow one takes a while. */
@@ -300,19 +419,18 @@ export class SpoolView implements Disposable {
 
   async #follow(watcher: Deno.FsWatcher): Promise<void> {
     let why = "the watch ended";
-    let spent = 0;
+    let events = 0;
     try {
       for await (const event of watcher) {
-        const began = performance.now();
         this.#missed = undefined;
         // Deno itself has dropped events: that of the folder's removal, too, for all one knows.
         if (event.flag === "rescan") void this.#startAnew();
         else for (const path of event.paths) this.#changed(path, event.kind);
-        spent += performance.now() - began;
         // Thousands of changes at once must not keep balancers waiting.
-        if (spent < TURN_MS) continue;
-        spent = 0;
-        await new Promise((resolve) => setTimeout(resolve, 0));
+        if (++events < EVENTS_PER_TURN) continue;
+        events = 0;
+        this.#isFlooded = true;
+        await this.#pause();
       }
     } catch (error) {
       why = told(error);
@@ -335,11 +453,22 @@ export class SpoolView implements Disposable {
       if (kind !== "access") void this.#startAnew();
       return;
     }
-    const name = path.slice(path.lastIndexOf("/") + 1);
-    if (this.#read(name) === "none" && this.#index.has(name)) {
-      this.#vanished.add(name);
-      this.#settle();
+    this.#changes.add(path.slice(path.lastIndexOf("/") + 1));
+    if (!this.#isReadingChanges) this.#do(this.#readChanges());
+  }
+
+  /** Reads what events told of. */
+  *#readChanges(): Work {
+    this.#isReadingChanges = true;
+    let began = performance.now();
+    for (const name of this.#changes) {
+      this.#changes.delete(name);
+      if (this.#read(name) === "none" && this.#index.has(name)) this.#seeVanished(name);
+      if (performance.now() - began < TURN_MS) continue;
+      yield;
+      began = performance.now();
     }
+    this.#isReadingChanges = false;
   }
 
   /**
@@ -353,19 +482,37 @@ export class SpoolView implements Disposable {
     clearTimeout(this.#settling);
     this.#settling = setTimeout(() => {
       this.#settling = undefined;
-      for (const name of this.#vanished) this.#letGo(name);
-      this.#vanished.clear();
+      if (!this.#isLettingGo) this.#do(this.#letVanishedGo());
     }, SETTLE_MS);
+  }
+
+  /** Lets go of what has vanished. */
+  *#letVanishedGo(): Work {
+    this.#isLettingGo = true;
+    for (let began = performance.now(); this.#vanished.size > 0;) {
+      const names = this.#vanished.keys().take(GONE_PER_LOOK).toArray();
+      for (const name of names) this.#vanished.delete(name);
+      this.#letGo(names);
+      if (performance.now() - began < TURN_MS) continue;
+      yield;
+      began = performance.now();
+    }
+    this.#isLettingGo = false;
   }
 
   /** Looks after what no event tells of. */
   #tick(): void {
     if (!this.#isSame() || (this.#fault !== null && this.#watcher !== undefined)) {
       void this.#startAnew();
-    } else if (this.#watcher === undefined) this.#reread();
-    else {
-      this.#compare();
-      for (const name of [...this.#faulty]) this.refresh(name);
+    } else if (this.#watcher === undefined) {
+      if (performance.now() >= this.#restsUntil) this.#reread();
+    } else {
+      if (performance.now() >= this.#restsUntil && !this.#isReadingAll) this.#do(this.#compare());
+      for (const name of this.#faulty.values().take(MAX_LOOKS).toArray()) {
+        this.refresh(name);
+        // Of too many to look at each time, all have their turn.
+        if (this.#faulty.size > MAX_LOOKS && this.#faulty.delete(name)) this.#faulty.add(name);
+      }
       this.#lookAround();
     }
   }
@@ -389,31 +536,77 @@ export class SpoolView implements Disposable {
    * Looks whether names came or went that no event told of. Deno tells of no link that leads elsewhere;
    * and at a pipe its watcher waits for ever, and tells of nothing that comes after it.
    */
-  #compare(): void {
+  *#compare(): Work {
+    this.#isReadingAll = true;
+    const startedAt = performance.now();
     try {
       const changedAt = Deno.statSync(this.#store.root).mtime?.getTime();
       if (changedAt === this.#comparedAt) return;
       const isQuiet = changedAt === this.#changedAt;
       this.#changedAt = changedAt;
-      const names = new Set(this.#store.listAll());
-      const come = [...names].filter((name) => !this.#index.has(name));
-      const gone = this.#index.names.filter((name) =>
-        !names.has(name) && !this.#vanished.has(name)
-      );
-      for (const name of come) this.#read(name);
-      for (const name of gone) this.#vanished.add(name);
-      if (gone.length > 0) this.#settle();
-      this.#missed ??= come[0] ?? gone[0];
+      const names = yield* this.#list();
+      let began = performance.now();
+      for (const name of names) {
+        if (!this.#index.has(name)) {
+          this.#read(name);
+          // An event that comes from now on may be that of this name.
+          this.#missed ??= name;
+        }
+        if (performance.now() - began < TURN_MS) continue;
+        yield;
+        began = performance.now();
+      }
+      for (const name of this.#records.keys()) {
+        if (!names.has(name) && !this.#vanished.has(name)) {
+          this.#seeVanished(name);
+          this.#missed ??= name;
+        }
+        if (performance.now() - began < TURN_MS) continue;
+        yield;
+        began = performance.now();
+      }
       // The event of what has just changed may be on its way.
-      if (!isQuiet) return;
+      if (!isQuiet || this.#isOutdated || this.#isReadingChanges) return;
       this.#comparedAt = changedAt;
-      if (this.#missed === undefined) return;
+      // In a flood of events the system drops those that it has no room for, and the watch is still good.
+      const missed = this.#missed;
+      const isFlooded = this.#isFlooded;
+      this.#missed = undefined;
+      this.#isFlooded = false;
+      if (missed === undefined || isFlooded) return;
       // It is left as it is: closing a watcher that waits at a pipe would wait with it.
       this.#watcher = undefined;
-      this.#pollInstead(`no event told of ${this.#missed}`);
+      this.#pollInstead(`no event told of ${missed}`);
     } catch (error) {
       this.#setFault(told(error));
+    } finally {
+      this.#finishReading(startedAt);
     }
+  }
+
+  /** Lists what says something of a service. */
+  *#list(): Generator<Promise<unknown> | undefined, Set<string>> {
+    const { size } = Deno.statSync(this.#store.root);
+    if (size < BIG_FOLDER_BYTES) return new Set(this.#store.listAll());
+    let all: string[] = [];
+    yield this.#store.listInBackground().then((names) => void (all = names));
+    const names = new Set<string>();
+    let began = performance.now();
+    for (const name of all) {
+      if (isSpoolName(name)) names.add(name);
+      if (performance.now() - began < TURN_MS) continue;
+      yield;
+      began = performance.now();
+    }
+    return names;
+  }
+
+  #finishReading(startedAt: number): void {
+    const now = performance.now();
+    this.#isReadingAll = false;
+    const took = now - startedAt;
+    this.#restsUntil = took < SLOW_MS ? 0 : now + REST_FACTOR * took;
+    if (this.#isOutdated && !this.#closed) this.#reread();
   }
 
   /** Begins anew with the folder that is now at the spool's path, if there is one. */
@@ -427,6 +620,7 @@ export class SpoolView implements Disposable {
       return;
     }
     this.#looks.clear();
+    this.#missed = undefined;
     this.#stopWatching();
     this.#reread();
     // Deno has a new watcher share what the last one of that path still holds: the folder that is gone.
@@ -452,26 +646,43 @@ export class SpoolView implements Disposable {
 
   /** Reads everything again, or leaves everything as it is. */
   #reread(): void {
+    this.#isOutdated = true;
+    if (!this.#isReadingAll) this.#do(this.#readAll());
+  }
+
+  *#readAll(): Work {
+    this.#isReadingAll = true;
+    this.#isOutdated = false;
+    const startedAt = performance.now();
     try {
-      this.#readAll();
+      const names = yield* this.#list();
+      // A file that looks as it did when it was read says what it said.
+      const areLooksTrusted = this.#watcher === undefined || names.size > MAX_READ_TWICE;
+      let began = performance.now();
+      for (const name of names) {
+        const isAsItWas = areLooksTrusted && this.#look(name) === this.#looks.get(name);
+        if (!isAsItWas && this.#read(name) === "unknown") throw new Error(this.#fault ?? "");
+        if (performance.now() - began < TURN_MS) continue;
+        yield;
+        began = performance.now();
+      }
+      if (this.#identity() !== this.#root) {
+        throw new Error(`${this.#store.root} was replaced meanwhile`);
+      }
+      const gone: string[] = [];
+      for (const name of this.#records.keys()) {
+        if (!names.has(name)) gone.push(name);
+        if (gone.length >= GONE_PER_LOOK) this.#letGo(gone.splice(0));
+        if (performance.now() - began < TURN_MS) continue;
+        yield;
+        began = performance.now();
+      }
+      this.#letGo(gone);
       this.#setFault(null);
     } catch (error) {
       this.#setFault(told(error));
-    }
-  }
-
-  #readAll(): void {
-    const names = new Set(this.#store.listAll());
-    for (const name of names) {
-      // A file that looks as it did when it was read says what it said.
-      if (this.#watcher === undefined && this.#look(name) === this.#looks.get(name)) continue;
-      if (this.#read(name) === "unknown") throw new Error(this.#fault ?? "");
-    }
-    if (this.#identity() !== this.#root) {
-      throw new Error(`${this.#store.root} was replaced meanwhile`);
-    }
-    for (const name of this.#index.names) {
-      if (!names.has(name)) this.#letGo(name);
+    } finally {
+      this.#finishReading(startedAt);
     }
   }
 
