@@ -8,6 +8,7 @@ import { canonicalAddress } from "./src/addresses.ts";
 import {
   adviceOn,
   ConfigError,
+  expiryAdvice,
   type LoadedSettings,
   loadSettings,
   Restrictions,
@@ -149,6 +150,17 @@ function stopped(): Promise<Deno.Signal> {
   });
 }
 
+/** How often the daemon looks whether its certificate expires soon, in milliseconds. */
+const EXPIRY_EVERY_MS = 86_400_000;
+
+/** Warns of the certificate in force once a day, as it does at the start. */
+function warnOfExpiry({ identity }: Settings, log: Log): void {
+  if (identity === null) return;
+  setInterval(() => {
+    for (const advice of expiryAdvice(identity, Date.now())) log.warning("{advice}", { advice });
+  }, EXPIRY_EVERY_MS);
+}
+
 /** Reads the configuration again whenever it is asked to. One that cannot be used changes nothing. */
 function reloadOnHangup(
   options: Options,
@@ -244,6 +256,7 @@ export async function main(args: readonly string[]): Promise<number> {
     const stop = stopped();
     const starting = serve({ ...options, agentPort, permissions: inForce }, settings, log, faults);
     // From the start on: a hangup that nobody hears ends a program.
+    warnOfExpiry(settings, log);
     reloadOnHangup(options, permissions, settings, starting, log, faults);
     const serving = await starting;
     const { addresses, agents } = serving.listening;

@@ -8,6 +8,7 @@ import { parse as parseYamlUntyped } from "@std/yaml";
 import { parseCidr } from "cidr-tools";
 import * as v from "valibot";
 import { LOCAL_ADDRESS } from "./addresses.ts";
+import { expiryOf } from "./certificate.ts";
 import { Network, Networks } from "./networks.ts";
 import { parseAgentName } from "./spool/names.ts";
 
@@ -604,10 +605,11 @@ function closedBy(name: keyof Config, config: Config): readonly string[] {
  * Tells what an operator may not have meant.
  *
  * @param settings What the configuration decides.
+ * @param now The time in milliseconds since 1970.
  * @returns A line for each, with what would help.
  */
-export function adviceOn({ config, token }: Settings): string[] {
-  const advice: string[] = [];
+export function adviceOn({ config, token, identity }: Settings, now = Date.now()): string[] {
+  const advice = expiryAdvice(identity, now);
   if (config.allow_remote_spool_changes && token === null && config.remote_spool_clients === null) {
     advice.push(
       "allow_remote_spool_changes lets whoever reaches the port mark services: " +
@@ -619,4 +621,22 @@ export function adviceOn({ config, token }: Settings): string[] {
     advice.push(`hactl cannot ask the daemon: allowed_clients does not list ${LOCAL_ADDRESS}`);
   }
   return advice;
+}
+
+/** How long before it expires a certificate is warned of: later than tools such as certbot renew it. */
+const EXPIRES_SOON_MS = 14 * 86_400_000;
+
+/**
+ * Warns of a certificate that has expired or soon will.
+ *
+ * @param identity What the daemon shows its clients; null for nothing.
+ * @param now The time in milliseconds since 1970.
+ * @returns A line, or none.
+ */
+export function expiryAdvice(identity: Identity | null, now: number): string[] {
+  const expiry = identity === null ? null : expiryOf(identity.cert);
+  if (expiry === null || expiry > now + EXPIRES_SOON_MS) return [];
+  const date = new Date(expiry).toISOString().replace(".000", "");
+  const what = expiry <= now ? "expired" : "expires";
+  return [`the certificate in tls_cert ${what} on ${date}: renew it, and restart hacheck`];
 }

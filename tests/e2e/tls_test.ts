@@ -191,3 +191,30 @@ serverTest(
     }
   },
 );
+
+serverTest(
+  "a certificate that has expired or soon expires is warned of, at the start and at a reload",
+  CERTIFICATE_PROGRAMS,
+  async () => {
+    using folder = new TempFolder();
+    const authority = await Authority.create(folder, "authority");
+    for (
+      const [until, warned] of [[-0.1, "expired"], [3, "expires"], [13.9, "expires"], [
+        20,
+        null,
+      ]] as const
+    ) {
+      const made = await authority.issue(`days${until}`, { for: "IP:127.0.0.1", until });
+      await using daemon = await Daemon.start({
+        config: configured(made),
+        grants: [granted(made)],
+      });
+      daemon.kill("SIGHUP");
+      await daemon.logged(/the configuration was read again/);
+      const lines =
+        daemon.log.match(/WARNING the certificate in tls_cert \w+ on \S+Z: renew it/g) ?? [];
+      assertEquals(lines.length, warned === null ? 0 : 2, daemon.log);
+      for (const line of lines) assertStringIncludes(line, `tls_cert ${warned} on 20`);
+    }
+  },
+);

@@ -1,0 +1,66 @@
+/**
+ * What a certificate says of itself.
+ *
+ * @module
+ */
+
+/** An element of DER: its tag, and where its content is. */
+interface Element {
+  readonly tag: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+const SEQUENCE = 0x30;
+const VERSION = 0xa0;
+const UTC_TIME = 0x17;
+const GENERALIZED_TIME = 0x18;
+
+/**
+ * Finds out when certificates expire. It is read from the DER by hand: to load what Node has for that costs a
+ * daemon 10 MiB.
+ *
+ * @param pem One certificate, or several.
+ * @returns When the first of them expires, in milliseconds since 1970; null where that cannot be read.
+ */
+export function expiryOf(pem: string): number | null {
+  const blocks = pem.matchAll(/-----BEGIN CERTIFICATE-----([^-]*)-----END CERTIFICATE-----/g);
+  const times = blocks.map(([, base64]) => notAfter(base64!)).toArray();
+  return times.length === 0 || times.includes(null) ? null : Math.min(...times as number[]);
+}
+
+function notAfter(base64: string): number | null {
+  try {
+    const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+    const certificate = elementAt(bytes, 0);
+    const signed = elementAt(bytes, certificate.start);
+    // Version, serial number, algorithm and issuer stand before it.
+    let element = elementAt(bytes, signed.start);
+    for (let skipped = element.tag === VERSION ? 0 : 1; skipped < 4; skipped++) {
+      element = elementAt(bytes, element.end);
+    }
+    if (element.tag !== SEQUENCE) return null;
+    return timeIn(bytes, elementAt(bytes, elementAt(bytes, element.start).end));
+  } catch {
+    return null;
+  }
+}
+
+function elementAt(bytes: Uint8Array, at: number): Element {
+  const [tag, first] = bytes.subarray(at, at + 2);
+  if (tag === undefined || first === undefined) throw new RangeError("the certificate is cut off");
+  if (first < 0x80) return { tag, start: at + 2, end: at + 2 + first };
+  const start = at + 2 + (first & 0x7f);
+  const length = bytes.subarray(at + 2, start).reduce((sum, byte) => sum * 256 + byte, 0);
+  return { tag, start, end: start + length };
+}
+
+/** A time such as `261231235959Z`, of the years 1950 to 2049, or `20501231235959Z`. */
+function timeIn(bytes: Uint8Array, { tag, start, end }: Element): number | null {
+  const text = String.fromCharCode(...bytes.subarray(start, end));
+  const century = tag === GENERALIZED_TIME ? "" : Number(text.slice(0, 2)) < 50 ? "20" : "19";
+  const [, ...parts] = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(century + text) ?? [];
+  if (parts.length === 0 || (tag !== UTC_TIME && tag !== GENERALIZED_TIME)) return null;
+  const [year, month, ...rest] = parts.map(Number);
+  return Date.UTC(year!, month! - 1, ...rest);
+}
