@@ -13,15 +13,42 @@ import { shown } from "./command.ts";
 
 const Time = v.pipe(v.number(), v.minValue(0));
 
+const markingOf = {
+  reason: v.string(),
+  expiration: v.nullable(Time),
+  creation: v.nullable(Time),
+  by: v.exactOptional(v.string()),
+};
+
 const ofSubject = {
   name: v.pipe(v.string(), v.check((name) => parseRecordName(name) !== undefined)),
   service: v.string(),
   port: v.number(),
   host: v.string(),
-  reason: v.string(),
-  expiration: v.nullable(Time),
-  creation: v.nullable(Time),
+  ...markingOf,
 };
+
+const RecordSchema = v.object({ mode: v.picklist(["down", "drain"]), ...markingOf });
+
+const EntrySchema = v.object({
+  service: v.string(),
+  port: v.number(),
+  record: v.nullable(RecordSchema),
+  kept_out_by: v.nullable(v.object({ name: v.string(), ...RecordSchema.entries })),
+  weight: v.nullable(v.object({ weight: v.nullable(v.number()), ...markingOf })),
+  last_asked: v.nullable(Time),
+});
+
+const ChecksSchema = v.object({
+  service: v.string(),
+  checks: v.array(v.object({
+    protocol: v.string(),
+    host: v.string(),
+    port: v.number(),
+    path: v.string(),
+    verdict: v.object({ code: v.number(), message: v.string(), healthy: v.boolean() }),
+  })),
+});
 
 const InForceSchema = v.object({
   downtimes: v.array(v.object({ ...ofSubject, mode: v.picklist(["down", "drain"]) })),
@@ -47,6 +74,34 @@ export function inForceOf(answer: HttpAnswer): InForce {
     throw new Error("it does not tell what is marked down: its hacheck is older than this hactl");
   }
   return read(InForceSchema, answer);
+}
+
+/** What `/status/services/…` reports. */
+export type Entry = v.InferOutput<typeof EntrySchema>;
+
+/**
+ * Reads what `/status/services/<service>/<port>` answers.
+ *
+ * @param answer The answer.
+ * @returns The records of the service.
+ * @throws {Error} If that is not what it answers.
+ */
+export function entryOf(answer: HttpAnswer): Entry {
+  return read(EntrySchema, answer);
+}
+
+/**
+ * Reads what `/status/checks/<service>?now` answers.
+ *
+ * @param answer The answer.
+ * @returns The checks, each with its verdict.
+ * @throws {Error} If that is not what it answers.
+ */
+export function checksOf(answer: HttpAnswer): v.InferOutput<typeof ChecksSchema>["checks"] {
+  if (answer.status === 404) {
+    throw new Error("it does not run checks: its hacheck is older than this hactl");
+  }
+  return read(ChecksSchema, answer).checks;
 }
 
 /**

@@ -27,7 +27,13 @@ export interface CommandContext {
   /** The weight that something is to have, from 0 to 100; undefined for sub-commands that give none. */
   readonly weight: number | undefined;
   /** What to wait for. */
-  readonly wanted: "up" | "down";
+  readonly wanted: "up" | "down" | "healthy";
+  /** For how many seconds up waits until the checks are good; null if it does not. */
+  readonly healthy: number | null;
+  /** The host as -H names it; null if it does not. */
+  readonly typedHost: string | null;
+  /** Whether the command was called by a name of the older tools, whose output is then printed. */
+  readonly byOldName: boolean;
   /** For how many seconds to wait, in all or for each daemon that is named; null if nobody said. */
   readonly timeout: number | null;
   /** Whether to print JSON. */
@@ -99,8 +105,39 @@ export function explained(error: unknown): string {
     const flag = /--allow-\w+/.exec(error.message)?.[0] ?? "a permission";
     return `${error.message.split(",")[0]}: this hactl was installed without ${flag} for it`;
   }
+  if (error instanceof Deno.errors.PermissionDenied && !isRoot()) {
+    return `${error.message}: try again with sudo`;
+  }
   // It may hold words of whoever answers, such as the names in a certificate.
   return oneLine(error instanceof Error ? error.message : String(error));
+}
+
+function isRoot(): boolean {
+  try {
+    return Deno.uid() === 0;
+  } catch {
+    // It was installed without the permission to ask.
+    return false;
+  }
+}
+
+/**
+ * Waits for a while, or until it is time to give up.
+ *
+ * @param pause How long, in milliseconds.
+ * @param giveUp When to give up.
+ */
+export function rest(pause: number, giveUp: AbortSignal): Promise<void> {
+  if (giveUp.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      giveUp.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, pause);
+    giveUp.addEventListener("abort", end);
+  });
 }
 
 /** How much is shown of what a daemon says is wrong. */

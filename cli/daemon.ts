@@ -84,13 +84,17 @@ export class LocalDaemon {
   }
 }
 
+/** What came of waiting for the daemon. */
+export type Following = "agrees" | "disagrees" | "no daemon";
+
 /**
  * Waits until the daemon answers as the spool says. Where no daemon listens there is nothing to wait for.
  *
  * @param context What was changed.
- * @returns Whether no answer of the daemon contradicts the spool any more. If one does, the operator is told.
+ * @returns Whether any answer of the daemon still contradicts the spool. The operator is told if one does,
+ * or if no daemon listens.
  */
-export function awaitDaemon(context: CommandContext): Promise<boolean> {
+export function awaitDaemon(context: CommandContext): Promise<Following> {
   return awaitPage(context, "spool", expected);
 }
 
@@ -99,59 +103,71 @@ export function awaitDaemon(context: CommandContext): Promise<boolean> {
  * is marked.
  *
  * @param context What was changed.
- * @returns Whether the daemon knows them. If it does not, the operator is told.
  */
-export function awaitWeight(context: CommandContext): Promise<boolean> {
+export function awaitWeight(context: CommandContext): Promise<Following> {
   return awaitPage(context, "weight", expectedWeight);
 }
 
-/** Tells what a page is to say, by what stands in the spool. */
+/** The verdict that a page should give, by the files of the spool. */
 type Expectation = (subject: Subject, store: SpoolStore) => Verdict;
 
 async function awaitPage(
   { subjects, store, daemon }: CommandContext,
-  page: string,
+  page: "spool" | "weight",
   expect: Expectation,
-): Promise<boolean> {
+): Promise<Following> {
   const deadline = AbortSignal.timeout(PATIENCE_MS);
-  let agrees = true;
+  let following: Following = "agrees";
   for (const subject of subjects) {
-    const path = `/status/${page}/${subject.service}/${subject.port}`;
     const expected = () => expect(subject, store);
-    const disagreement = await disagreementOn(subject, path, expected, daemon, deadline);
+    const disagreement = await disagreementOn(subject, page, expected, daemon, deadline);
     if (disagreement === undefined) continue;
-    agrees = false;
+    if (disagreement === NO_DAEMON) {
+      tell(`no daemon listens on port ${daemon.port}: nobody serves this spool`);
+      return "no daemon";
+    }
+    following = "disagrees";
     tell(
       `the daemon on port ${daemon.port} does not say so: ${recordName(subject)}: ${disagreement}`,
     );
   }
-  return agrees;
+  return following;
 }
+
+const NO_DAEMON = Symbol();
 
 async function disagreementOn(
   subject: Subject,
-  path: string,
+  page: "spool" | "weight",
   expected: () => Verdict,
   daemon: LocalDaemon,
   deadline: AbortSignal,
-): Promise<string | undefined> {
-  const headers: Header[] = subject.host === LOCAL_ADDRESS
-    ? []
-    : [["X-Nerve-Check-IP", subject.host]];
+): Promise<string | typeof NO_DAEMON | undefined> {
+  const { service, port, host } = subject;
+  const headers: Header[] = host === LOCAL_ADDRESS ? [] : [["X-Nerve-Check-IP", host]];
   let disagreement = `it did not answer within ${PATIENCE_MS} ms`;
   while (!deadline.aborted) {
     try {
-      const { status, body } = await daemon.ask(path, headers, deadline);
+      const { status, body } = await daemon.ask(
+        `/status/${page}/${service}/${port}`,
+        headers,
+        deadline,
+      );
       if (status === 401 || status === 403) {
         return `it does not let hactl ask: ${shown(status, body)}`;
       }
       const { code, message } = expected();
       if (status === code && body === message) return undefined;
+      if (status === 404 && page === "spool") {
+        // The daemon may still be one of the older ones, to which draining is down.
+        const older = await daemon.ask(`/spool/${service}/${port}/status`, headers, deadline);
+        if (older.status === (code === 200 ? 200 : 503)) return undefined;
+      }
       disagreement = `expected ${code} ${JSON.stringify(message)}: received ${status} ${
         JSON.stringify(body)
       }`;
     } catch (error) {
-      if (error instanceof Deno.errors.ConnectionRefused) return undefined;
+      if (error instanceof Deno.errors.ConnectionRefused) return NO_DAEMON;
       if (!deadline.aborted) disagreement = error instanceof Error ? error.message : String(error);
     }
     await new Promise((resolve) => setTimeout(resolve, ASK_EVERY_MS));

@@ -6,7 +6,13 @@
 
 import { canonicalAddress, LOCAL_ADDRESS } from "../src/addresses.ts";
 import { type CommandLine, parseFlags, UsageError, wholeNumber } from "../src/flags.ts";
-import { canBeMarked, MAX_SERVICE_LENGTH, type Subject } from "../src/spool/names.ts";
+import {
+  ALL,
+  canBeMarked,
+  MAX_SERVICE_LENGTH,
+  parseRecordName,
+  type Subject,
+} from "../src/spool/names.ts";
 import { FULL_WEIGHT, isTime } from "../src/spool/record.ts";
 import { DEFAULT_SPOOL_ROOT, SpoolStore } from "../src/spool/store.ts";
 import { VERSION } from "../src/version.ts";
@@ -132,26 +138,44 @@ function refuseUseless({ name, command }: Chosen, line: CommandLine): void {
   }
 }
 
-function subjects(line: CommandLine, services: readonly string[]): Subject[] {
+async function subjectsOf(
+  { name }: Chosen,
+  line: CommandLine,
+  services: readonly string[],
+): Promise<Subject[]> {
   const portText = line.one("service-port");
   const hostText = line.one("service-host");
   if (portText === undefined && hostText !== undefined) {
     throw new UsageError("-H needs -P: which port of that host");
   }
   const port = portText === undefined ? 0 : wholeNumber("-P", portText, 1, 65535);
-  const host = hostText === undefined ? LOCAL_ADDRESS : canonicalAddress(hostText);
-  if (host === undefined) {
-    throw new UsageError(
-      `Bad -H: expected an IPv4 or IPv6 address: received ${JSON.stringify(hostText)}`,
-    );
+  for (const service of services) {
+    if (!canBeMarked(service)) {
+      throw new UsageError(
+        `Bad service: expected at most ${MAX_SERVICE_LENGTH} letters, digits, ".", "_" and "-", ` +
+          `not beginning with a dot: received ${JSON.stringify(service)}${portHint(service)}`,
+      );
+    }
+    if (service === ALL && port !== 0 && MARKING.has(name)) {
+      throw new UsageError(
+        `${name} ${ALL} takes no -P: it is everything on this host. Name the services on port ${port}`,
+      );
+    }
   }
-  return services.map((service) => {
-    if (canBeMarked(service)) return { service, port, host };
-    throw new UsageError(
-      `Bad service: expected at most ${MAX_SERVICE_LENGTH} letters, digits, ".", "_" and "-", ` +
-        `not beginning with a dot: received ${JSON.stringify(service)}`,
-    );
-  });
+  const known = hostText === undefined ? LOCAL_ADDRESS : canonicalAddress(hostText);
+  const hosts = known === undefined ? await (await more()).resolveHost(hostText!) : [known];
+  return services.flatMap((service) => hosts.map((host) => ({ service, port, host })));
+}
+
+/** The sub-commands that mark something. */
+const MARKING: ReadonlySet<string> = new Set(["down", "drain", "weight"]);
+
+/** Hints at the flags, where a service is written with its port as the name of a record. */
+function portHint(service: string): string {
+  const meant = parseRecordName(service.replace("::", ":"));
+  if (meant === undefined || meant.port === 0) return "";
+  const host = meant.host === LOCAL_ADDRESS ? "" : ` -H ${meant.host}`;
+  return `; did you mean ${meant.service} -P ${meant.port}${host}?`;
 }
 
 function expirationOf(line: CommandLine): number | null {
@@ -237,22 +261,32 @@ async function daemonsOf({ name }: Chosen, line: CommandLine): Promise<DaemonUrl
 }
 
 /** What wait waits for. */
-function wantedOf({ name }: Chosen, line: CommandLine): "up" | "down" {
-  const [up, down] = [line.has("up"), line.has("down")];
-  if (name === "wait" && up === down) {
-    throw new UsageError("wait needs either --up or --down: what to wait for");
+function wantedOf({ name }: Chosen, line: CommandLine): CommandContext["wanted"] {
+  const wanted = (["up", "down", "healthy"] as const).filter((flag) => line.has(flag));
+  if (name === "wait" && wanted.length !== 1) {
+    throw new UsageError("wait needs either --up, --down or --healthy: what to wait for");
   }
-  return up ? "up" : "down";
+  return wanted[0] ?? "down";
+}
+
+/** For how long up waits until the checks are good. */
+function healthyOf({ name }: Chosen, line: CommandLine): number | null {
+  const given = line.one("healthy");
+  if (given === undefined) return null;
+  if (given !== "") return parseDuration("--healthy", given);
+  if (name === "up") throw new UsageError("up --healthy needs how long to wait, such as 5m");
+  return null;
 }
 
 async function contextOf(asked: Chosen, line: CommandLine): Promise<CommandContext> {
   refuseUseless(asked, line);
   const { services, words, weight } = await operandsOf(asked, line);
+  const healthy = healthyOf(asked, line);
   const timeout = line.one("timeout");
   demandOneStdin(line);
   const token = await tokenIn(line.one("token-file"));
   return {
-    subjects: subjects(line, services),
+    subjects: await subjectsOf(asked, line, services),
     store: new SpoolStore(line.one("spool-root") ?? DEFAULT_SPOOL_ROOT),
     daemon: new LocalDaemon(
       wholeNumber("-p", line.one("port") ?? String(DEFAULT_PORT), 1, 65535),
@@ -262,7 +296,12 @@ async function contextOf(asked: Chosen, line: CommandLine): Promise<CommandConte
     expiration: expirationOf(line),
     weight,
     wanted: wantedOf(asked, line),
-    timeout: timeout === undefined ? null : parseDuration("--timeout", timeout),
+    healthy: asked.name === "up" ? healthy : null,
+    typedHost: line.one("service-host") ?? null,
+    byOldName: asked.byOldName,
+    timeout: timeout === undefined
+      ? asked.name === "wait" ? healthy : null
+      : parseDuration("--timeout", timeout),
     json: line.has("json"),
     daemons: await daemonsOf(asked, line),
     trust: { token, authorities: await authoritiesIn(line.one("ca-file")) },
@@ -290,6 +329,7 @@ async function helpText(line: CommandLine, calledAs: string): Promise<string> {
 export async function main(args: readonly string[], calledAs = "hactl"): Promise<number> {
   let run;
   try {
+    if (args.length === 0 && !OLD_NAMES.has(calledAs)) return say((await more()).usage());
     const line = parseFlags(args, FLAGS);
     if (line.has("help")) return say(await helpText(line, calledAs));
     if (line.has("version")) return say(`hactl ${VERSION}`);

@@ -3,7 +3,7 @@ import { isExpired, type Mode, type SpoolRecord } from "../src/spool/record.ts";
 import { type CommandContext, explained, printJson, tell } from "./command.ts";
 import { awaitDaemon } from "./daemon.ts";
 import { more } from "./more.ts";
-import { reasonOf } from "./reason.ts";
+import { authorOf, reasonOf } from "./reason.ts";
 import { changeOf, downtimeOf, toldDown } from "./told.ts";
 
 /** A way to mark services. */
@@ -13,7 +13,7 @@ export interface Marking {
   /** What is done to the record of a name, in words. */
   readonly what: (name: string) => string;
   /** Does it. */
-  readonly write: (name: string, reason: string) => Promise<SpoolRecord>;
+  readonly write: (name: string, reason: string, by?: string) => Promise<SpoolRecord>;
 }
 
 /**
@@ -32,12 +32,16 @@ export async function mark(context: CommandContext, marking: Marking): Promise<n
     const { markAll } = await more();
     return await markAll(context, mode, reason, what);
   }
+  const by = await authorOf();
+  const { tellNeverAsked, tellWhose } = await more();
   const services = [];
   for (const subject of subjects) {
     const name = recordName(subject);
     try {
       store.create();
-      const record = await write(name, reason);
+      const before = store.read(name)?.record;
+      const record = await write(name, reason, by);
+      tellWhose(name, before, by, "replaced");
       services.push(changeOf(toldDown(downtimeOf(name, record))));
       if (isExpired(record, Date.now() / 1000)) {
         tell(`${name} counts as up: its expiration ${expiration} is in the past`);
@@ -48,5 +52,7 @@ export async function mark(context: CommandContext, marking: Marking): Promise<n
     }
   }
   if (json) printJson({ services });
-  return await awaitDaemon(context) ? 0 : 1;
+  const outcome = await awaitDaemon(context);
+  if (outcome !== "no daemon") await tellNeverAsked(context);
+  return outcome === "disagrees" ? 1 : 0;
 }

@@ -8,7 +8,7 @@ import { lineOf } from "./told.ts";
  * terminal, else a line for each.
  *
  * @param context What to tell of.
- * @returns 0 if nothing is marked down, 1 if something is or a daemon does not tell.
+ * @returns 0 if nothing is marked down, 1 if something is or a daemon does not answer.
  */
 export async function overview(context: CommandContext): Promise<number> {
   const { daemons, json } = context;
@@ -25,7 +25,10 @@ export async function overview(context: CommandContext): Promise<number> {
       continue;
     }
     const { services, silence } = outcome.answer;
-    if (silence !== null) tell(silence);
+    if (silence !== null) {
+      failed++;
+      tell(silence);
+    }
     told.push({ url, error, services });
     const found = services.map((told) => ({ url, told }));
     rows.push(...found);

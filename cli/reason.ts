@@ -16,13 +16,26 @@ export async function reasonOf({ reason }: CommandContext): Promise<string | und
 /** The name of the human who asks; undefined, and the operator told, where there is none. */
 async function whoAsks(): Promise<string | undefined> {
   try {
-    const name = Deno.env.get("SUDO_USER") || Deno.env.get("SSH_USER") || await userName();
+    const name = await loginName();
     if (!nonhumans().has(name)) return name;
     tell(`${name} is a shared account: say with -r why, or who you are`);
   } catch (error) {
     tell(`cannot tell who you are: say why with -r: ${explained(error)}`);
   }
   return undefined;
+}
+
+/** The login name of who runs hactl, for the record; undefined where that cannot be found out. */
+export async function authorOf(): Promise<string | undefined> {
+  try {
+    return await loginName();
+  } catch {
+    return undefined;
+  }
+}
+
+async function loginName(): Promise<string> {
+  return Deno.env.get("SUDO_USER") || Deno.env.get("SSH_USER") || await userName();
 }
 
 async function userName(): Promise<string> {

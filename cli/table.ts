@@ -16,6 +16,9 @@ import { up } from "./commands/up.ts";
 import { weight } from "./commands/weight.ts";
 import { more } from "./more.ts";
 
+/** What tells the duration behind --healthy from a service. */
+const DURATION = /^(?:\d+[wdhms])+$/;
+
 /** A flag, and what is told of it. */
 export interface ToldFlag extends Flag {
   /** What its value is called; null for one that takes none. */
@@ -53,6 +56,14 @@ export const FLAGS = {
   until: flag("TIME", "end it then: 2026-12-01T08:00, 2026-12-01T08:00Z, 2026-12-01 or 08:00"),
   up: flag(null, "wait until all are up"),
   down: flag(null, "wait until all are down"),
+  healthy: {
+    ...flag(
+      "DURATION",
+      "wait until the services' own checks are good, whatever is marked: up lifts nothing before, " +
+        "and gives up after DURATION",
+    ),
+    optionalValue: DURATION,
+  },
   json: flag(null, "print JSON"),
   daemon: flag(
     "URL",
@@ -143,13 +154,16 @@ export const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubComm
     says: 'mark services up ("all" is everything on this host)',
     takes: "services",
     offers: "what is down",
-    flags: [...WHICH, "json", ...WHERE],
+    flags: [...WHICH, "healthy", "json", ...WHERE],
     more: [
       `Lifts what marks the very thing that is named; what is up already stays so. ${RETURNS}`,
+      "With --healthy DURATION the daemon first runs the checks that balancers ask for, until all are " +
+      "good. If they are not in time, nothing is lifted and the exit code is 1.",
     ],
     examples: [
       ["hactl up web", "Put web back into the balancers."],
       ["hactl up web -P 8080", "Lift what was marked for port 8080 alone."],
+      ["hactl up web --healthy 5m", "Put web back once its own check is good."],
     ],
     run: up,
   }],
@@ -257,14 +271,15 @@ export const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubComm
     run: async (context) => await (await more()).watch(context),
   }],
   ["wait", {
-    says: "wait until the daemon says that services are up, or down",
+    says: "wait until the daemon says that services are up, down or healthy",
     takes: "services",
     offers: "what is known",
-    flags: [...WHICH, "up", "down", ...WHERE],
+    flags: [...WHICH, "up", "down", "healthy", ...WHERE],
     more: [
       "Asks what the daemon says of the spool, by whatever keeps the service down: down is what is " +
       "marked down or draining, itself or by all; up is everything else. The service itself is not " +
-      "checked. A daemon that does not answer is asked again.",
+      "checked, unless with --healthy: then the daemon runs the checks that balancers ask for, whatever " +
+      "is marked. A daemon that does not answer is asked again.",
       "Exits 0 once all daemons say so of all services, and 1 if they do not within --timeout.",
     ],
     examples: [
@@ -273,6 +288,7 @@ export const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubComm
         "Wait until web is marked down, for at most 5 minutes.",
       ],
       ["hactl wait web db --up", "Wait until both are marked up."],
+      ["hactl wait web --healthy --timeout 5m", "Wait until the own check of web is good."],
     ],
     run: async (context) => await (await more()).wait(context),
   }],

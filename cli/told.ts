@@ -22,6 +22,8 @@ export interface Wider {
 
 /** What is told of one thing. Its keys are those of the JSON that is printed. */
 export interface Told extends Subject {
+  /** The login name of who wrote the record; missing where it does not say. */
+  readonly by?: string;
   /** The name of its record, whether there is one or not. */
   readonly name: string;
   /** How it is marked itself. */
@@ -50,8 +52,7 @@ export type Beside = Partial<Pick<Told, "kept_out_by" | "weight" | "last">>;
  * @param record What stands in it.
  */
 export function downtimeOf(name: string, record: SpoolRecord): DowntimeInForce {
-  const { mode, reason, expiration, creation } = record;
-  return { name, ...subjectOf(name), mode, reason, expiration, creation };
+  return { name, ...subjectOf(name), ...record };
 }
 
 /**
@@ -61,9 +62,10 @@ export function downtimeOf(name: string, record: SpoolRecord): DowntimeInForce {
  * @param beside What else is known of it.
  */
 export function toldDown(downtime: DowntimeInForce, { weight, last }: Beside = {}): Told {
-  const { name, service, port, host, mode, reason, expiration, creation } = downtime;
+  const { name, service, port, host, mode, reason, expiration, creation, by } = downtime;
   return {
     ...{ name, service, port, host, state: mode, reason, expiration, creation },
+    ...by === undefined ? {} : { by },
     ...{ kept_out_by: null, weight: weight ?? null, last: last ?? null },
   };
 }
@@ -114,8 +116,8 @@ export function widerThan(
  * @param told What is told of it.
  */
 export function changeOf(told: Told): Partial<Told> {
-  const { name, service, port, host, state, reason, expiration, creation } = told;
-  return { name, service, port, host, state, reason, expiration, creation };
+  const { kept_out_by: _, weight: __, last: ___, ...change } = told;
+  return change;
 }
 
 /**
@@ -186,6 +188,29 @@ function lookUps({ downtimes, weights }: InForce): {
     weights: new Map(weights.map((weight) => [weight.name, weight])),
     modeOf: (name) => marked.get(name)?.mode,
   };
+}
+
+/**
+ * Whether the last check of something that is not marked failed: HAProxy takes 2xx and 3xx for up.
+ *
+ * @param told What is told of it.
+ */
+export function isFailing({ state, kept_out_by, last }: Told): boolean {
+  return state === "up" && kept_out_by === null && last !== null && last.code >= 400;
+}
+
+/**
+ * The line of something, as the older tools print it.
+ *
+ * @param told What is told of it.
+ * @param typedHost The host as it was typed; null if none was.
+ */
+export function oldLineOf(told: Told, typedHost: string | null): string {
+  const { state, service, port } = told;
+  if (state === "up") return `UP\t${service}`;
+  const line = lineOf(told).split("\t");
+  if (typedHost !== null) line[2] = `${service}:${typedHost}:${port}`;
+  return line.join("\t");
 }
 
 /**

@@ -3,7 +3,16 @@ import { isExpired } from "../../src/spool/record.ts";
 import type { SpoolStore } from "../../src/spool/store.ts";
 import { type CommandContext, explained, printJson, tell } from "../command.ts";
 import { more } from "../more.ts";
-import { downtimeOf, inWords, lineOf, type Told, toldDown, toldUp, widerThan } from "../told.ts";
+import {
+  downtimeOf,
+  inWords,
+  lineOf,
+  oldLineOf,
+  type Told,
+  toldDown,
+  toldUp,
+  widerThan,
+} from "../told.ts";
 
 /**
  * Tells which services are marked down, or as draining, themselves, or of everything.
@@ -11,18 +20,20 @@ import { downtimeOf, inWords, lineOf, type Told, toldDown, toldUp, widerThan } f
  * @returns 0 if nothing that is told of is, else 1.
  */
 export async function status(context: CommandContext): Promise<number> {
-  const { subjects, store, daemons, json } = context;
-  if (daemons.length > 0 || subjects.length === 0) {
+  const { store, daemon, daemons, json, byOldName, typedHost } = context;
+  if (daemons.length > 0 || context.subjects.length === 0) {
     return await (await more()).overview(context);
   }
+  // The older tools know a host by its name, and print one line for it.
+  const subjects = byOldName ? await oneOfEach(context) : context.subjects;
   let code = 0;
-  const services = [];
+  const services: Told[] = [];
   for (const subject of subjects) {
     const name = recordName(subject);
     try {
       const told = await toldOf(subject, store, json);
-      if (json) services.push(told);
-      else console.log(lineOf(told));
+      services.push(told);
+      if (!json) console.log(byOldName ? oldLineOf(told, typedHost) : lineOf(told));
       if (told.state !== "up") code = 1;
       // Scripts read of the very thing they name; a human wants to know what else keeps it down.
       if (told.kept_out_by !== null && !json) {
@@ -34,7 +45,26 @@ export async function status(context: CommandContext): Promise<number> {
     }
   }
   if (json) printJson({ services });
+  else if (Deno.stdout.isTerminal()) await (await more()).tellFailing(services, daemon);
   return code;
+}
+
+/**
+ * One subject for each service: the host's name that the older tools take as it is stands for several
+ * addresses here. The first of them that is not up is chosen, if there is one.
+ */
+async function oneOfEach({ subjects, store }: CommandContext): Promise<Subject[]> {
+  if (new Set(subjects.map(({ host }) => host)).size <= 1) return [...subjects];
+  const chosen = [];
+  for (const service of new Set(subjects.map(({ service }) => service))) {
+    const all = subjects.filter((subject) => subject.service === service);
+    let found = all[0]!;
+    for (const subject of all.toReversed()) {
+      if ((await toldOf(subject, store, false)).state !== "up") found = subject;
+    }
+    chosen.push(found);
+  }
+  return chosen;
 }
 
 /** Reads what is asked for, and no more. */

@@ -2,6 +2,7 @@ import { recordName } from "../../src/spool/names.ts";
 import { type CommandContext, explained, printJson, tell } from "../command.ts";
 import { awaitDaemon } from "../daemon.ts";
 import { more } from "../more.ts";
+import { authorOf } from "../reason.ts";
 import { changeOf, toldUp } from "../told.ts";
 
 /**
@@ -14,10 +15,14 @@ export async function up(context: CommandContext): Promise<number> {
   if (daemons.length > 0) {
     return await (await more()).markUpOnAll(context);
   }
+  if (context.healthy !== null && !await areHealthy(context, context.healthy)) return 1;
+  const { tellKeptOut, tellNeverAsked, tellWhose } = await more();
   for (const subject of subjects) {
     const name = recordName(subject);
     try {
+      const before = context.store.read(name)?.record;
       await context.store.markUp(name);
+      if (before?.by !== undefined) tellWhose(name, before, await authorOf(), "lifted");
     } catch (error) {
       tell(`cannot mark ${name} up: ${explained(error)}`);
       return 1;
@@ -26,5 +31,25 @@ export async function up(context: CommandContext): Promise<number> {
   if (json) {
     printJson({ services: subjects.map((subject) => changeOf(toldUp(subject))) });
   }
-  return await awaitDaemon(context) ? 0 : 1;
+  const outcome = await awaitDaemon(context);
+  tellKeptOut(context);
+  if (outcome !== "no daemon") await tellNeverAsked(context);
+  return outcome === "disagrees" ? 1 : 0;
+}
+
+/** Waits until the checks of all services are good, and tells of those that are not in time. */
+async function areHealthy(
+  { subjects, daemon }: CommandContext,
+  seconds: number,
+): Promise<boolean> {
+  const { awaitHealthy } = await more();
+  const ask = (path: string, signal: AbortSignal) => daemon.ask(path, [], signal);
+  const giveUp = AbortSignal.timeout(seconds * 1000);
+  const all = await Promise.all(subjects.map(async (subject) => {
+    const why = await awaitHealthy(subject, ask, giveUp);
+    if (why === undefined) return true;
+    tell(`${recordName(subject)} is left as it is: not healthy after ${seconds} s: ${why}`);
+    return false;
+  }));
+  return all.every((isHealthy) => isHealthy);
 }

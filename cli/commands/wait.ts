@@ -2,7 +2,8 @@ import { LOCAL_ADDRESS } from "../../src/addresses.ts";
 import type { Header } from "../../src/check.ts";
 import type { HttpAnswer } from "../../src/http_client.ts";
 import { recordName, type Subject } from "../../src/spool/names.ts";
-import { type CommandContext, explained, shown, tell } from "../command.ts";
+import { type CommandContext, explained, rest, shown, tell } from "../command.ts";
+import { type AskPage, awaitHealthy } from "../health.ts";
 import { RemoteDaemon } from "../remote_daemon.ts";
 
 /** How long a daemon may take for one answer, in milliseconds. */
@@ -22,11 +23,12 @@ interface Waited {
   /** How it is named in what the operator is told. */
   readonly name: string;
   readonly ask: Ask;
+  readonly askPage: AskPage;
   readonly pause: number;
 }
 
 /**
- * Waits until services are up, or down, by what the daemons say of the spool.
+ * Waits until the daemons say that services are up or down by the spool, or that their own checks are good.
  *
  * @returns 0 once all of them are, 1 if they are not in time or a daemon does not let hactl ask.
  */
@@ -49,7 +51,8 @@ function daemonsOf({ daemon, daemons, trust }: CommandContext): Waited[] {
     return daemons.map((url) => {
       const remote = new RemoteDaemon(url, trust);
       const ask: Ask = (subject, signal) => remote.ask(pathOf(subject), null, signal);
-      return { name: remote.url, ask, pause: ASK_EVERY_MS.elsewhere };
+      const askPage: AskPage = (path, signal) => remote.ask(path, null, signal);
+      return { name: remote.url, ask, askPage, pause: ASK_EVERY_MS.elsewhere };
     });
   }
   const ask: Ask = (subject, signal) => {
@@ -58,7 +61,8 @@ function daemonsOf({ daemon, daemons, trust }: CommandContext): Waited[] {
       : [["X-Nerve-Check-IP", subject.host]];
     return daemon.ask(pathOf(subject), headers, signal);
   };
-  return [{ name: `the daemon on port ${daemon.port}`, ask, pause: ASK_EVERY_MS.here }];
+  const askPage: AskPage = (path, signal) => daemon.ask(path, [], signal);
+  return [{ name: `the daemon on port ${daemon.port}`, ask, askPage, pause: ASK_EVERY_MS.here }];
 }
 
 function pathOf({ service, port }: Subject): string {
@@ -67,11 +71,16 @@ function pathOf({ service, port }: Subject): string {
 
 async function waitFor(
   subject: Subject,
-  { name, ask, pause }: Waited,
+  { name, ask, askPage, pause }: Waited,
   { wanted, timeout }: CommandContext,
   giveUp: AbortController,
 ): Promise<boolean> {
   const { signal } = giveUp;
+  if (wanted === "healthy") {
+    const why = await awaitHealthy(subject, askPage, signal);
+    if (why !== undefined) tell(`${recordName(subject)} is not healthy by ${name}: ${why}`);
+    return why === undefined;
+  }
   let last = "it has not answered";
   while (!signal.aborted) {
     try {
@@ -101,16 +110,4 @@ async function waitFor(
 function stateOf(status: number, body: string): "up" | "down" | null {
   if (status === 200) return "up";
   return /^Service \S+ in \S+ state\b/.test(body) ? "down" : null;
-}
-
-function rest(pause: number, giveUp: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = () => {
-      clearTimeout(timer);
-      giveUp.removeEventListener("abort", end);
-      resolve();
-    };
-    const timer = setTimeout(end, pause);
-    giveUp.addEventListener("abort", end);
-  });
 }

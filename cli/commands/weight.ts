@@ -3,7 +3,7 @@ import { FULL_WEIGHT, isExpired } from "../../src/spool/record.ts";
 import { type CommandContext, explained, printJson, tell } from "../command.ts";
 import { awaitWeight } from "../daemon.ts";
 import { more } from "../more.ts";
-import { reasonOf } from "../reason.ts";
+import { authorOf, reasonOf } from "../reason.ts";
 
 /**
  * Gives services a weight, or takes it back where that is all of it.
@@ -17,6 +17,7 @@ export async function weight(context: CommandContext): Promise<number> {
   if (daemons.length > 0) {
     return await (await more()).weighAll(context, weight, reason);
   }
+  const by = await authorOf();
   const weights = [];
   for (const subject of subjects) {
     const name = recordName(subject);
@@ -28,7 +29,7 @@ export async function weight(context: CommandContext): Promise<number> {
         continue;
       }
       store.create();
-      const record = await store.setWeight(file, weight, reason, expiration);
+      const record = await store.setWeight(file, weight, reason, expiration, undefined, by);
       weights.push({ name, ...subject, ...record });
       if (isExpired(record, Date.now() / 1000)) {
         tell(`${name} does not have that weight: its expiration ${expiration} is in the past`);
@@ -39,5 +40,7 @@ export async function weight(context: CommandContext): Promise<number> {
     }
   }
   if (json) printJson({ weights });
-  return await awaitWeight(context) ? 0 : 1;
+  const outcome = await awaitWeight(context);
+  if (outcome !== "no daemon") await (await more()).tellNeverAsked(context);
+  return outcome === "disagrees" ? 1 : 0;
 }

@@ -60,14 +60,26 @@ class Host implements Disposable {
     return String(this.#closed.port);
   }
 
-  /** Runs the installed hactl. */
-  hactl(...args: string[]): Promise<Result> {
-    return hactl(this.spool, [...args, "-p", this.port]);
+  /** Runs the installed hactl. That no daemon listens is cut out of what it tells. */
+  async hactl(...args: string[]): Promise<Result> {
+    return this.withoutNotice(await hactl(this.spool, [...args, "-p", this.port]));
+  }
+
+  /** What hactl tells after a change, since no daemon listens. */
+  get notice(): string {
+    return `hactl: no daemon listens on port ${this.port}: nobody serves this spool\n`;
+  }
+
+  /** Cuts that notice out. */
+  withoutNotice(result: Result): Result {
+    return { ...result, stderr: result.stderr.replace(this.notice, "") };
   }
 
   /** Runs hactl by one of its names, within this process. */
-  called(name: string, ...args: string[]): Promise<Result> {
-    return inProcess([...args, "-p", this.port, "--spool-root", this.spool], name);
+  async called(name: string, ...args: string[]): Promise<Result> {
+    return this.withoutNotice(
+      await inProcess([...args, "-p", this.port, "--spool-root", this.spool], name),
+    );
   }
 
   /** Writes a record by hand. */
@@ -130,7 +142,7 @@ Deno.test("hactl status tells an operator, and no script, what else keeps a serv
   host.write("web", "maint");
   assertEquals(await host.called("hastatus", "web", "-P", "8080"), {
     code: 0,
-    stdout: "UP\tweb::8080\n",
+    stdout: "UP\tweb\n",
     stderr: "hactl: web is not in service all the same: web is marked down\n",
   });
   host.write("all", "maint");
@@ -151,7 +163,7 @@ Deno.test("hactl drain writes a record that others take for a downtime, and stat
   assertEquals(await host.hactl("drain", "web", "-r", "maint"), SILENT);
   assertMatch(
     host.read("web")!,
-    /^\{"reason": "maint", "expiration": null, "creation": \d+\.?\d*, "mode": "drain"\}$/,
+    /^\{"reason": "maint", "expiration": null, "creation": \d+\.?\d*, "mode": "drain", "by": "operator"\}$/,
   );
   const args = ["drain", "web", "-P", "8080", "-H", "10.1.1.1", "-e", "4000000000"];
   assertEquals(await host.called("hactl", ...args), SILENT);
@@ -170,8 +182,11 @@ Deno.test("hactl drain writes a record that others take for a downtime, and stat
   assertEquals(await host.hactl("down", "web", "-r", "maint"), SILENT);
   assertEquals((await host.hactl("status", "web")).stdout, "DOWN\tinf\tweb\tmaint\n");
   assertEquals(await host.hactl("drain", "web", "-r", "maint"), SILENT);
+  assertEquals(await host.called("hactl", "up", "web", "-P", "8080", "-H", "10.1.1.1"), {
+    ...SILENT,
+    stderr: "hactl: web:10.1.1.1:8080 is not wholly in service: web is draining\n",
+  });
   assertEquals(await host.hactl("up", "web"), SILENT);
-  assertEquals(await host.hactl("up", "web", "-P", "8080", "-H", "10.1.1.1"), SILENT);
   assertEquals(host.names, []);
 });
 
@@ -181,7 +196,7 @@ Deno.test("hactl weight gives a weight that downtimes do not touch, and 100 take
   for (const name of [".weight:web", ".weight:db"]) {
     assertMatch(
       host.read(name)!,
-      /^\{"reason": "canary", "expiration": null, "creation": \d+\.?\d*, "weight": 50\}$/,
+      /^\{"reason": "canary", "expiration": null, "creation": \d+\.?\d*, "weight": 50, "by": "operator"\}$/,
     );
   }
   const where = ["-P", "8080", "-H", "10.1.1.1"];
@@ -286,7 +301,11 @@ Deno.test("hactl list says if the daemon does not tell", async () => {
 Deno.test("hactl down writes a record as the other hachecks do, and up removes it", async () => {
   using host = await Host.make();
   const cases: [args: string[], name: string, record: RegExp][] = [
-    [["web"], "web", /^{"reason": "maint", "expiration": null, "creation": \d+(?:\.\d+)?}$/],
+    [
+      ["web"],
+      "web",
+      /^{"reason": "maint", "expiration": null, "creation": \d+(?:\.\d+)?, "by": "[^"]+"}$/,
+    ],
     [["web", "-e", "4000000000.5"], "web", /^{"reason": "maint", "expiration": 4000000000\.5, /],
     [["web", "-e", "inf"], "web", /^{"reason": "maint", "expiration": null, /],
     [["web", "-P", "8080"], "web:8080", /^{"reason": "maint", /],
@@ -319,7 +338,10 @@ Deno.test("hactl down writes a record as the other hachecks do, and up removes i
 
 Deno.test("hactl down again for the same reason keeps the creation time and sets the new expiration", async () => {
   using host = await Host.make();
-  const record = () => JSON.parse(host.read("web")!);
+  const record = () => {
+    const { by: _, ...record } = JSON.parse(host.read("web")!);
+    return record;
+  };
   host.write("web", '{"reason": "maint", "expiration": 4000000000, "creation": 1000.5}');
   assertEquals(await host.called("hadown", "web", "-r", "maint", "-e", "4000000001"), SILENT);
   assertEquals(record(), { reason: "maint", expiration: 4000000001, creation: 1000.5 });
@@ -356,11 +378,13 @@ Deno.test("hactl down without a reason takes the name of who asks", async () => 
     [{ SUDO_USER: "alice" }, ["-r", "maint"], "maint"],
   ];
   for (const [env, args, expected] of cases) {
-    assertEquals(await hactl(host.spool, [...down, ...args], env), SILENT);
+    assertEquals(host.withoutNotice(await hactl(host.spool, [...down, ...args], env)), SILENT);
     assertEquals(reason(), expected);
+    Deno.removeSync(`${host.spool}/web`);
   }
   const nobody = ["env", "-u", "SUDO_USER", "-u", "SSH_USER"];
-  assertEquals(await under(nobody, host.spool, down), SILENT);
+  const replaced = await under(nobody, host.spool, down);
+  assertEquals(host.withoutNotice(replaced), SILENT);
   assertEquals(reason(), (await run("id", ["-un"])).stdout.trim());
 });
 
@@ -417,7 +441,8 @@ serverTest(
         [{ SUDO_USER: "deploy" }, ["-r", "deploy"], "deploy"],
       ] as const
     ) {
-      assertEquals(await down(env, ...args), SILENT);
+      const { code, stdout } = await down(env, ...args);
+      assertEquals([code, stdout], [0, ""]);
       assertEquals(JSON.parse(host.read("web")!).reason, reason);
     }
   },
@@ -427,7 +452,10 @@ Deno.test("hactl does without a spool until something is to be marked down", asy
   using folder = new TempFolder();
   using closed = await ClosedPort.open();
   const spool = folder.file("spool");
-  const hactlThere = (...args: string[]) => hactl(spool, [...args, "-p", String(closed.port)]);
+  const hactlThere = async (...args: string[]) => {
+    const result = await hactl(spool, [...args, "-p", String(closed.port)]);
+    return { ...result, stderr: result.stderr.replace(/^hactl: no daemon listens .*\n/, "") };
+  };
   assertEquals(await hactlThere("status", "web"), { ...SILENT, stdout: "UP\tweb\n" });
   assertEquals(await hactlThere("downed"), SILENT);
   assertEquals(await hactlThere("up", "web"), SILENT);
@@ -679,6 +707,7 @@ Deno.test("hactl reads flags as optparse does: abbreviated, repeated, values wit
 });
 
 const SERVICE = 'expected at most 200 letters, digits, ".", "_" and "-", not beginning with a dot';
+const HOST = "expected an IPv4 or IPv6 address, or a host's name";
 const PORT = "expected a number from 1 to 65535";
 const COMMANDS =
   "expected one of up, down, drain, weight, status, downed, list, watch, wait, completions, help";
@@ -686,7 +715,7 @@ const DURATION = "expected weeks, days, hours, minutes or seconds such as 30m, 1
 const ACTIONS = "expected one of up, down, status, list, status_downed";
 
 const WRONG_USAGE: readonly [args: string[], message: string][] = [
-  [[], `Bad sub-command: ${COMMANDS}: received ""`],
+  [["--json"], `Bad sub-command: ${COMMANDS}: received ""`],
   [["web"], `Bad sub-command: ${COMMANDS}: received "web"`],
   [["Down", "web"], `Bad sub-command: ${COMMANDS}: received "Down"; did you mean down?`],
   [["donw", "web"], `Bad sub-command: ${COMMANDS}: received "donw"; did you mean down?`],
@@ -711,8 +740,34 @@ const WRONG_USAGE: readonly [args: string[], message: string][] = [
   [["status", "-P", "80"], "status needs the name of a service"],
   [["status", "-H", "10.1.1.1"], "-H needs -P: which port of that host"],
   [["wait"], "wait needs the name of a service"],
-  [["wait", "web"], "wait needs either --up or --down: what to wait for"],
-  [["wait", "web", "--up", "--down"], "wait needs either --up or --down: what to wait for"],
+  [["wait", "web"], "wait needs either --up, --down or --healthy: what to wait for"],
+  [
+    ["wait", "web", "--up", "--down"],
+    "wait needs either --up, --down or --healthy: what to wait for",
+  ],
+  [
+    ["wait", "web", "--up", "--healthy"],
+    "wait needs either --up, --down or --healthy: what to wait for",
+  ],
+  [["up", "web", "--healthy"], "up --healthy needs how long to wait, such as 5m"],
+  [["up", "web", "--healthy=soon"], `Bad --healthy: ${DURATION}: received "soon"`],
+  [["down", "web", "--healthy", "5m"], "down takes no --healthy"],
+  ...["down", "drain"].map((command): [string[], string] => [
+    [command, "all", "-P", "8081"],
+    `${command} all takes no -P: it is everything on this host. Name the services on port 8081`,
+  ]),
+  [
+    ["weight", "all", "50", "-P", "8081"],
+    "weight all takes no -P: it is everything on this host. Name the services on port 8081",
+  ],
+  ...([
+    ["web:8080", "web -P 8080"],
+    ["web::8080", "web -P 8080"],
+    ["web:10.1.1.1:8080", "web -P 8080 -H 10.1.1.1"],
+  ] as const).map(([record, meant]): [string[], string] => [
+    ["down", record],
+    `Bad service: ${SERVICE}: received "${record}"; did you mean ${meant}?`,
+  ]),
   [["wait", "web", "--up", "--timeout", "5"], `Bad --timeout: ${DURATION}: received "5"`],
   [["up", "web", "--for", "30m"], "up takes no --for"],
   [["status", "--until", "08:00"], "status takes no --until"],
@@ -763,16 +818,16 @@ const WRONG_USAGE: readonly [args: string[], message: string][] = [
   [["-a", "status"], "status needs the name of a service"],
   [["down", "web", "-H", "10.1.1.1"], "-H needs -P: which port of that host"],
   [
-    ["down", "web", "-P", "80", "-H", "localhost"],
-    'Bad -H: expected an IPv4 or IPv6 address: received "localhost"',
+    ["down", "web", "-P", "80", "-H", "no-such-host.invalid"],
+    `Bad -H: ${HOST}: "no-such-host.invalid" has no address`,
   ],
   [
     ["down", "web", "-P", "80", "-H", "0x7f.1"],
-    'Bad -H: expected an IPv4 or IPv6 address: received "0x7f.1"',
+    `Bad -H: ${HOST}: received "0x7f.1"`,
   ],
   [
     ["down", "web", "-P", "80", "-H", "../x"],
-    'Bad -H: expected an IPv4 or IPv6 address: received "../x"',
+    `Bad -H: ${HOST}: received "../x"`,
   ],
   [["down", "web", "-P", "0"], `Bad -P: ${PORT}: received "0"`],
   [["down", "web", "-P", "65536"], `Bad -P: ${PORT}: received "65536"`],
@@ -803,7 +858,6 @@ const WRONG_USAGE: readonly [args: string[], message: string][] = [
     "..",
     "",
     "a b",
-    "web:8080",
     "wéb",
     "a\nb",
     "w".repeat(201),
@@ -829,11 +883,18 @@ Deno.test("hactl that is told wrongly says so in one line, and does nothing", as
 
 Deno.test("hactl that is told wrongly ends with 2 before it looks at anything", async () => {
   using host = await Host.make();
-  for (const args of [[], ["down", "../x"], ["down", "web", "-H", "10.1.1.1"], ["--nope"]]) {
+  for (
+    const args of [["--json"], ["down", "../x"], ["down", "web", "-H", "10.1.1.1"], ["--nope"]]
+  ) {
     const { code, stdout, stderr } = await under([], host.spool, args, {}, ["--no-prompt"]);
     assertEquals([code, stdout], [2, ""]);
     assertMatch(stderr, /^hactl: .+ \(hactl --help tells more\)\n$/);
   }
+});
+
+Deno.test("hactl without arguments prints its help", async () => {
+  assertEquals(await inProcess([]), await inProcess(["--help"]));
+  assertEquals((await inProcess([], "hadown")).code, 2);
 });
 
 Deno.test("hactl --version is all that is asked for", async () => {

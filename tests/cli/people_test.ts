@@ -68,7 +68,8 @@ Deno.test("hactl prints JSON of one shape for each sub-command", async () => {
 
   const changed = await json(0, "down", "web", "-P", "8080", "-r", "x", "-e", "4000000000");
   const creation = changed.services[0].creation;
-  const down = { ...up, state: "down", reason: "x", expiration: 4000000000, creation };
+  const by = "operator";
+  const down = { ...up, state: "down", reason: "x", expiration: 4000000000, creation, by };
   assert(Math.abs(creation - Date.now() / 1000) < 60);
   assertEquals(changed, { services: [down] });
   assertEquals(await json(1, "status", "web", "-P", "8080"), {
@@ -83,11 +84,11 @@ Deno.test("hactl prints JSON of one shape for each sub-command", async () => {
   const weighed = await json(0, "weight", "db", "web", "50", "-r", "canary");
   const [ofDb, ofWeb] = ["db", "web"].map((name, i) => ({
     ...{ name, service: name, port: 0, host: "127.0.0.1", weight: 50, reason: "canary" },
-    ...{ expiration: null, creation: weighed.weights[i].creation },
+    ...{ expiration: null, creation: weighed.weights[i].creation, by },
   }));
   assertEquals(weighed, { weights: [ofDb, ofWeb] });
   assertEquals(await json(0, "weight", "web", "100"), {
-    weights: [{ ...ofWeb, weight: 100, reason: "", creation: null }],
+    weights: [without(ofWeb!, "by", { weight: 100, reason: "", creation: null })],
   });
 
   await daemon.get("/spool/api/0");
@@ -112,6 +113,12 @@ Deno.test("hactl prints JSON of one shape for each sub-command", async () => {
   );
 });
 
+/** An object without one of its keys, and with others. */
+function without<T extends object>(object: T, key: keyof T, others: Partial<T>): Partial<T> {
+  const { [key]: _, ...rest } = object;
+  return { ...rest, ...others } as Partial<T>;
+}
+
 /** Runs a command on a terminal of so many columns, and returns what it shows. */
 async function onTerminal(
   command: readonly string[],
@@ -133,35 +140,89 @@ serverTest("hactl status shows everything in columns on a terminal", ["script"],
   }
   const write = (name: string, content: string) =>
     Deno.writeTextFileSync(`${daemon.spool}/${name}`, content);
-  write("web", `{"reason": "${"kernel ".repeat(20)}", "expiration": 4000000000, "creation": 0}`);
+  write(
+    "web",
+    `{"reason": "${"kernel ".repeat(20)}", "expiration": 4000000000, "creation": 0, "by": "alice"}`,
+  );
   write(".weight:api", '{"weight": 5}');
   write("mail", '{"mode": "drain"}');
   write("cron", "by\x1b\u202e[31m hand");
   const command = hactlCommand(daemon.spool, ["status", "-p", String(daemon.port)]);
 
-  const plain = await onTerminal(command, 100, { NO_COLOR: "1", TZ: "UTC" });
+  const plain = async (columns: number) => {
+    const outcome = await onTerminal(command, columns, { NO_COLOR: "1", TZ: "UTC" });
+    assertEquals(outcome.code, 1);
+    const lines = outcome.shown.trimEnd().split("\n");
+    for (const line of lines) assert([...line].length <= columns, line);
+    return lines;
+  };
   const age = String.raw`\d+s ago`;
-  const rows = [
-    "STATE  SERVICE  SINCE                UNTIL                WEIGHT  LAST ANSWER  REASON",
-    String.raw`DOWN   cron {60,}by \[31m hand`,
-    "DRAIN  mail",
-    "DOWN   web      1970-01-01 00:00:00  2096-10-02 07:06:40          " +
-    String.raw`200, ${age}  kernel[kernl ]+`,
-    String.raw`UP     api {48}5%      200, ${age}`,
-    String.raw`UP     db {57}503, ${age}`,
-  ];
-  assertEquals(plain.code, 1);
-  assertMatch(plain.shown, new RegExp(`^${rows.join("\n")}\n$`));
-  for (const line of plain.shown.split("\n")) assert(line.length <= 100, line);
+  const matches = (lines: readonly string[], rows: readonly string[]) =>
+    assertMatch(lines.join("\n"), new RegExp(`^${rows.join("\n")}$`));
+  const wide = await plain(300);
+  matches(wide, [
+    "STATE        SERVICE  SINCE                UNTIL                WEIGHT  LAST ANSWER  REASON",
+    String.raw`DOWN         cron {60,}by \[31m hand`,
+    "DRAIN        mail",
+    "DOWN         web      1970-01-01 00:00:00  2096-10-02 07:06:40          " +
+    String.raw`200, ${age}  (kernel ?){20} \(alice\)`,
+    String.raw`UP           api {48}5%      200, ${age}`,
+    String.raw`UP, failing  db {57}503, ${age}`,
+  ]);
+  const narrower = await plain(100);
+  assertStringIncludes(narrower[0]!, "SINCE       UNTIL      WEIGHT  LAST ANSWER  REASON");
+  assertMatch(narrower[3]!, /^DOWN +web +\d+d ago +in \d+d +200, \d+s ago +kernel kernel/);
+  const narrow = await plain(60);
+  matches(narrow, [
+    "STATE        SERVICE  SINCE +UNTIL +WEIGHT  LAST",
+    "DOWN         cron",
+    String.raw`  by \[31m hand`,
+    "DRAIN        mail",
+    String.raw`DOWN         web {6}\d+d +\d+d +200`,
+    ...["  (kernel ?)+", "  (kernel ?)+", String.raw`  (kernel ?)+ \(alice\)`],
+    "UP           api +5%      200",
+    "UP, failing  db +503",
+  ]);
+  for (const lines of [wide, narrower, narrow, await plain(40)]) {
+    assertEquals(lines.join(" ").match(/kernel/g)?.length, 20, "no reason is ever cut");
+  }
+  for (const line of await plain(40)) {
+    assert(!/\b(?:50|5|20|2)$/.test(line), `cut without a sign: ${line}`);
+  }
 
-  const { shown } = await onTerminal(command, 100, { NO_COLOR: "", TZ: "UTC" });
+  const { shown } = await onTerminal(command, 300, { NO_COLOR: "", TZ: "UTC" });
   assertStringIncludes(shown, "\x1b[31mDOWN");
   assertStringIncludes(shown, "\x1b[33mDRAIN");
   assertStringIncludes(shown, "\x1b[32mUP");
+  assertStringIncludes(shown, "\x1b[33mUP, failing");
   assertStringIncludes(shown, "\x1b[31m503");
   // deno-lint-ignore no-control-regex
-  assertMatch(shown.replaceAll(/\x1b\[\d+m/g, ""), new RegExp(`^${rows.join("\n")}\n$`));
+  const bare = shown.replaceAll(/\x1b\[\d+m/g, "");
+  assertEquals(
+    bare.trimEnd().replaceAll(/\d+s ago/g, "ago"),
+    wide.join("\n").replaceAll(/\d+s ago/g, "ago"),
+  );
 });
+
+serverTest(
+  "hactl status tells on a terminal that a service is up, but failing",
+  ["script"],
+  async () => {
+    await using daemon = await Daemon.start();
+    using closed = await ClosedPort.open();
+    for (const path of ["/spool/web/0", `/tcp/db/${closed.port}`]) await daemon.get(path);
+    const status = (...args: string[]) =>
+      hactlCommand(daemon.spool, ["status", ...args, "-p", String(daemon.port)]);
+    const { code, shown } = await onTerminal(status("web", "db"), 100, { NO_COLOR: "1" });
+    assertEquals(code, 0);
+    assertMatch(
+      shown,
+      /^UP\tweb\nUP\tdb\nhactl: db is up, but failing: its last check came to 503, \d+ s ago\n$/,
+    );
+    const [command, ...args] = status("db");
+    assertEquals((await run(command!, args)).stderr, "", "scripts are not told");
+  },
+);
 
 /** hactl watch or wait, under way. */
 class Running implements AsyncDisposable {

@@ -1,0 +1,147 @@
+/**
+ * What an operator should know about a change, beside that it was made. All of it goes to stderr.
+ *
+ * @module
+ */
+
+import { LOCAL_ADDRESS } from "../src/addresses.ts";
+import type { Header } from "../src/check.ts";
+import { oneLine, terminalJson } from "../src/control_characters.ts";
+import { ALL, recordName, type Subject } from "../src/spool/names.ts";
+import { isExpired, type SpoolRecord } from "../src/spool/record.ts";
+import type { SpoolStore } from "../src/spool/store.ts";
+import { entryOf, recentOf } from "./answers.ts";
+import { closest } from "./closest.ts";
+import { type CommandContext, subjectOf, tell } from "./command.ts";
+import type { LocalDaemon } from "./daemon.ts";
+import { askRecent } from "./recent.ts";
+import { inWords, isFailing, type Told, type Wider, widerThan } from "./told.ts";
+
+/** How long the daemon may take for one answer, in milliseconds. */
+const DAEMON_TIMEOUT_MS = 1000;
+
+/** Balancers ask every few seconds, so all that the daemon remembers is asked for. */
+const ALL_REMEMBERED = "/recent?threshold=999999999";
+
+/** How many names are listed at most. */
+const MAX_LISTED = 5;
+
+/**
+ * Tells what keeps services out although they have just been marked up: wider records, and narrower ones.
+ *
+ * @param context The services and the spool.
+ */
+export function tellKeptOut({ subjects, store }: CommandContext): void {
+  const now = Date.now() / 1000;
+  const modeOf = (name: string) => {
+    const record = store.read(name)?.record;
+    return record === undefined || isExpired(record, now) ? undefined : record.mode;
+  };
+  let names: string[] | undefined;
+  for (const subject of subjects) {
+    try {
+      const keptOut: Wider[] = [];
+      const wider = widerThan(subject, modeOf);
+      if (wider !== null) keptOut.push(wider);
+      names ??= namesIn(store);
+      for (const name of names) {
+        if (!isNarrower(subjectOf(name), subject)) continue;
+        const state = modeOf(name);
+        if (state !== undefined) keptOut.push({ name, state });
+      }
+      if (keptOut.length === 0) continue;
+      const shown = keptOut.slice(0, MAX_LISTED).map(inWords);
+      const more = keptOut.length - shown.length;
+      if (more > 0) shown.push(`${more} more`);
+      tell(`${recordName(subject)} is not wholly in service: ${shown.join(", ")}`);
+    } catch {
+      // The change was made; what else there is cannot be read.
+    }
+  }
+}
+
+function namesIn(store: SpoolStore): string[] {
+  try {
+    return store.list().sort();
+  } catch {
+    return [];
+  }
+}
+
+/** Whether a record is about a part of a subject. */
+function isNarrower(record: Subject, { service, port, host }: Subject): boolean {
+  const isSame = record.service === service && record.port === port && record.host === host;
+  if (service === ALL) return !isSame;
+  if (record.service !== service || record.port === 0 || isSame) return false;
+  return port === 0 || (record.port === port && host === LOCAL_ADDRESS);
+}
+
+/**
+ * Tells that a record which was replaced or lifted was somebody else's.
+ *
+ * @param name The name of the record.
+ * @param before The record that was there.
+ * @param by The login name of who changes it; undefined if that is not known.
+ * @param what What was done: "replaced" or "lifted".
+ */
+export function tellWhose(
+  name: string,
+  before: SpoolRecord | undefined,
+  by: string | undefined,
+  what: "replaced" | "lifted",
+): void {
+  if (before?.by === undefined || before.by === by || isExpired(before, Date.now() / 1000)) return;
+  const why = before.reason === "" || before.reason === before.by
+    ? ""
+    : ` (${terminalJson(before.reason)})`;
+  tell(`${name}: ${what} the record of ${oneLine(before.by)}${why}`);
+}
+
+/**
+ * Tells which services are not marked, but fail their checks.
+ *
+ * @param services What is told of them.
+ * @param daemon The daemon that knows.
+ */
+export async function tellFailing(services: readonly Told[], daemon: LocalDaemon): Promise<void> {
+  try {
+    const recent = new Map(await askRecent(daemon));
+    for (const told of services) {
+      const last = recent.get(told.service) ?? null;
+      if (last === null || !isFailing({ ...told, last })) continue;
+      const age = Math.max(0, Math.round(Date.now() / 1000 - last.ts));
+      tell(`${told.service} is up, but failing: its last check came to ${last.code}, ${age} s ago`);
+    }
+  } catch {
+    // Without a daemon nobody knows.
+  }
+}
+
+/**
+ * Warns of services that no balancer has asked the daemon for, although balancers ask it for others.
+ *
+ * @param context The services and the daemon.
+ */
+export async function tellNeverAsked({ subjects, daemon }: CommandContext): Promise<void> {
+  const ask = (path: string, headers: readonly Header[] = []) =>
+    daemon.ask(path, headers, AbortSignal.timeout(DAEMON_TIMEOUT_MS));
+  try {
+    const unknown = [];
+    for (const service of new Set(subjects.map(({ service }) => service))) {
+      if (service === ALL) continue;
+      const { last_asked } = entryOf(await ask(`/status/services/${service}/0`));
+      if (last_asked === null) unknown.push(service);
+    }
+    if (unknown.length === 0) return;
+    const known = recentOf(await ask(ALL_REMEMBERED)).map(([service]) => service);
+    // A daemon that has just started has not been asked for anything.
+    if (known.length === 0) return;
+    for (const service of unknown) {
+      const near = closest(service, known);
+      const hint = near === undefined ? "" : `: did you mean ${near}?`;
+      tell(`no balancer has asked the daemon on port ${daemon.port} for ${service}${hint}`);
+    }
+  } catch {
+    // It is another hacheck, which does not say.
+  }
+}
