@@ -83,28 +83,54 @@ function faultOf(socket: TLSSocket, name: string): string {
   return `the certificate is not for ${name}, but for ${subjectaltname ?? "no name"}`;
 }
 
-/** A socket of Node's that reads and writes as one of Deno's does. */
+/**
+ * A socket of Node's that reads and writes as one of Deno's does. What waits to be read is kept in one
+ * buffer: a peer that sends a byte in each TLS record would make a hundred times as much of a list of pieces.
+ */
 class NodeSocket implements Socket {
   readonly #socket: TLSSocket;
-  readonly #pieces: AsyncIterator<Uint8Array>;
-  #left = new Uint8Array();
+  #buffer = new Uint8Array(4096);
+  #start = 0;
+  #end = 0;
+  #isEnded = false;
+  #error: Error | undefined;
+  /** Is called when there is something to tell a reader. */
+  #wake: () => void = () => {};
 
   constructor(socket: TLSSocket) {
     this.#socket = socket;
-    this.#pieces = socket[Symbol.asyncIterator]();
-    // Who reads or writes is told; an error that nobody waits for must not end the program.
-    socket.on("error", () => {});
+    socket.on("data", (piece: Uint8Array) => {
+      this.#add(piece);
+      this.#wake();
+    });
+    socket.once("end", () => {
+      this.#isEnded = true;
+      this.#wake();
+    });
+    // Not `once`: an error that nobody waits for must not end the program.
+    socket.on("error", (error) => {
+      this.#error ??= error;
+      this.#wake();
+    });
+    socket.once("close", () => {
+      this.#error ??= new Error("the connection was closed");
+      this.#wake();
+    });
   }
 
   async read(buffer: Uint8Array): Promise<number | null> {
-    if (this.#left.length === 0) {
-      const { value, done } = await this.#pieces.next();
-      if (done) return null;
-      this.#left = new Uint8Array(value);
+    while (this.#start === this.#end) {
+      if (this.#isEnded) return null;
+      if (this.#error !== undefined) throw this.#error;
+      await new Promise<void>((resolve) => this.#wake = resolve);
     }
-    const bytes = this.#left.subarray(0, buffer.length);
+    const bytes = this.#buffer.subarray(
+      this.#start,
+      Math.min(this.#end, this.#start + buffer.length),
+    );
     buffer.set(bytes);
-    this.#left = this.#left.subarray(bytes.length);
+    this.#start += bytes.length;
+    if (this.#end - this.#start < MAX_WAITING_BYTES) this.#socket.resume();
     return bytes.length;
   }
 
@@ -116,5 +142,21 @@ class NodeSocket implements Socket {
 
   close(): void {
     this.#socket.destroy();
+  }
+
+  #add(piece: Uint8Array): void {
+    const waiting = this.#buffer.subarray(this.#start, this.#end);
+    const length = waiting.length + piece.length;
+    if (this.#end + piece.length > this.#buffer.length) {
+      const isRoom = 2 * length <= this.#buffer.length;
+      const buffer = isRoom ? this.#buffer : new Uint8Array(2 * length);
+      buffer.set(waiting);
+      this.#buffer = buffer;
+      this.#start = 0;
+      this.#end = waiting.length;
+    }
+    this.#buffer.set(piece, this.#end);
+    this.#end += piece.length;
+    if (length >= MAX_WAITING_BYTES) this.#socket.pause();
   }
 }
