@@ -6,6 +6,12 @@ interface Pending {
   readonly expire: () => void;
 }
 
+/** From how many milliseconds on a timer is so late that the program must have been stalled. */
+const STALL_MS = 20;
+
+/** How long what came during a stall has to be read before a deadline is enforced, in milliseconds. */
+const REPRIEVE_MS = 20;
+
 /**
  * Sees to it that whatever begins is over after the same time, or is told.
  *
@@ -59,6 +65,16 @@ export class Deadlines {
 
   #look(): void {
     const now = performance.now();
+    const [oldest] = this.#pending;
+    // After a stall timers come first, and what was received in time is still to be read.
+    if (oldest !== undefined && now - oldest.due > STALL_MS) {
+      this.#timer = setTimeout(() => this.#expire(now), REPRIEVE_MS);
+    } else {
+      this.#expire(now);
+    }
+  }
+
+  #expire(now: number): void {
     for (const pending of this.#pending) {
       if (pending.due > now) break;
       this.#pending.delete(pending);

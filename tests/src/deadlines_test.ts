@@ -56,3 +56,24 @@ Deno.test("who begins while others are told of is told, too", async () => {
   assert(await both.promise >= PATIENCE);
   assert(await other >= PATIENCE);
 });
+
+Deno.test("Deadlines lets what was received during a stall be read before it enforces a deadline", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  using peer = await Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port });
+  using connection = await listener.accept();
+  const deadlines = new Deadlines(PATIENCE);
+  let isTold = false;
+  const deadline = deadlines.begin(() => isTold = true);
+  const reading = connection.read(new Uint8Array(1)).then(() => deadline[Symbol.dispose]());
+  peer.write(new Uint8Array(1));
+  const stalledAt = performance.now();
+  while (performance.now() - stalledAt < 3 * PATIENCE);
+  await reading;
+  await delay(2 * PATIENCE);
+  assertEquals(isTold, false);
+  // Who still does not answer is told of all the same.
+  const late = told(deadlines);
+  const began = performance.now();
+  while (performance.now() - began < 3 * PATIENCE);
+  assert(await late >= 3 * PATIENCE);
+});

@@ -1,0 +1,248 @@
+import { assertEquals, assertMatch } from "../assert.ts";
+import { Daemon, type DaemonOptions, TempFolder } from "../programs.ts";
+import { RawConnection, takenApart } from "../raw.ts";
+import { asked, type Behaviour, FaultyServer } from "../servers/faulty.ts";
+
+/** How long the daemon is stopped, in milliseconds. */
+const STALL_MS = 200;
+
+function delay(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+/** Stops a daemon for a while, in the middle of which something happens. */
+async function stall(daemon: Daemon, meanwhile: () => unknown): Promise<void> {
+  daemon.kill("SIGSTOP");
+  try {
+    await delay(STALL_MS / 4);
+    await meanwhile();
+    await delay(STALL_MS);
+  } finally {
+    daemon.kill("SIGCONT");
+  }
+}
+
+/** A service that hands a function out for each request, which answers it. */
+class Service implements AsyncDisposable {
+  readonly #server: FaultyServer;
+  readonly #requests: (() => void)[] = [];
+  #wake: () => void = () => {};
+
+  private constructor(server: FaultyServer) {
+    this.#server = server;
+  }
+
+  /**
+   * Starts one.
+   *
+   * @param early What it sends as soon as it is asked.
+   * @param late What it sends when the test says so.
+   */
+  static async start(early: string, late: string): Promise<Service> {
+    const behaviour: Behaviour = (socket) => {
+      if (early !== "") socket.write(early);
+      service.#requests.push(() => void socket.write(late));
+      service.#wake();
+    };
+    const service: Service = new Service(await FaultyServer.start(asked(behaviour)));
+    return service;
+  }
+
+  get port(): number {
+    return this.#server.port;
+  }
+
+  /** Waits for the next request, and returns what answers it. */
+  async asked(): Promise<() => void> {
+    while (this.#requests.length === 0) {
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+    return this.#requests.shift()!;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#server[Symbol.asyncDispose]();
+  }
+}
+
+const OK = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+/** In which phase of a check the daemon is stopped. */
+const phases: readonly {
+  name: string;
+  config?: string;
+  mayWrite?: boolean;
+  early?: string;
+  late?: string;
+  act: (daemon: Daemon, service: Service) => Promise<void>;
+}[] = [
+  {
+    name: "before a question about the spool is sent",
+    async act(daemon) {
+      let answers: ReturnType<Daemon["get"]>[] = [];
+      Deno.writeTextFileSync(`${daemon.spool}/down`, "maint");
+      while ((await daemon.get("/spool/down/0")).status !== 503);
+      await stall(daemon, () => {
+        answers = ["up", "down"].map((name) => daemon.get(`/spool/${name}/0`));
+      });
+      assertEquals((await Promise.all(answers)).map(({ status }) => status), [200, 503]);
+    },
+  },
+  {
+    name: "within the line of a question",
+    async act(daemon) {
+      Deno.writeTextFileSync(`${daemon.spool}/down`, "maint");
+      while ((await daemon.get("/spool/down/0")).status !== 503);
+      for (const [name, expected] of [["up", 200], ["down", 503]] as const) {
+        using connection = await RawConnection.open(daemon.port);
+        await connection.send(`GET /spool/${name}`);
+        await stall(daemon, () => connection.send("/0 HTTP/1.0\r\n\r\n"));
+        assertEquals(takenApart(await connection.rest()).status, expected);
+      }
+    },
+  },
+  {
+    name: "when the result is in the cache",
+    async act(daemon, service) {
+      const path = `/http/web/${service.port}/`;
+      const first = daemon.get(path);
+      (await service.asked())();
+      assertEquals(await first, { status: 200, body: "hello" });
+      let answer: ReturnType<Daemon["get"]> | undefined;
+      await stall(daemon, () => {
+        answer = daemon.get(path);
+      });
+      assertEquals(await answer, { status: 200, body: "hello" });
+    },
+  },
+  {
+    name: "when the check has begun",
+    async act(daemon, service) {
+      const answer = daemon.get(`/http/web/${service.port}/`);
+      await stall(daemon, () => {});
+      (await service.asked())();
+      assertEquals(await answer, { status: 200, body: "hello" });
+    },
+  },
+  {
+    name: "when the service has been asked",
+    async act(daemon, service) {
+      const answer = daemon.get(`/http/web/${service.port}/`);
+      const reply = await service.asked();
+      await stall(daemon, reply);
+      assertEquals(await answer, { status: 200, body: "hello" });
+    },
+  },
+  {
+    name: "within the service's headers",
+    early: OK.slice(0, 20),
+    late: OK.slice(20),
+    async act(daemon, service) {
+      const answer = daemon.get(`/http/web/${service.port}/`);
+      const reply = await service.asked();
+      await delay(50);
+      await stall(daemon, reply);
+      assertEquals(await answer, { status: 200, body: "hello" });
+    },
+  },
+  {
+    name: "within the service's body",
+    early: OK.slice(0, -3),
+    late: OK.slice(-3),
+    async act(daemon, service) {
+      const answer = daemon.get(`/http/web/${service.port}/`);
+      const reply = await service.asked();
+      await delay(50);
+      await stall(daemon, reply);
+      assertEquals(await answer, { status: 200, body: "hello" });
+    },
+  },
+  {
+    name: "while checks are queued",
+    config: "max_clients: 1\n",
+    async act(daemon, service) {
+      const answers = [1, 2, 3].map((i) => daemon.get(`/http/web/${service.port}/${i}`));
+      const reply = await service.asked();
+      await stall(daemon, reply);
+      (await service.asked())();
+      (await service.asked())();
+      for (const answer of await Promise.all(answers)) {
+        assertEquals(answer, { status: 200, body: "hello" });
+      }
+    },
+  },
+  {
+    name: "over the end of a check whose answer came in time",
+    config: "healthcheck_timeout: 2\n",
+    async act(daemon, service) {
+      for (let attempts = 0; attempts < 10; attempts++) {
+        const startedAt = performance.now();
+        const answer = daemon.get(`/http/web/${service.port}/`, { pragma: "no-cache" });
+        const reply = await service.asked();
+        await delay(1700 - (performance.now() - startedAt));
+        let isInTime = false;
+        await stall(daemon, async () => {
+          reply();
+          isInTime = performance.now() - startedAt < 1900;
+          await delay(300);
+        });
+        const { status, body } = await answer;
+        // On a busy machine the test itself may be late.
+        if (isInTime) return assertEquals([status, body], [200, "hello"]);
+      }
+      throw new Error("the test was always late");
+    },
+  },
+  {
+    name: "within the form of a change of the spool",
+    config: "allow_remote_spool_changes: true\n",
+    mayWrite: true,
+    async act(daemon) {
+      const change = async (form: string) => {
+        using connection = await RawConnection.open(daemon.port);
+        await connection.send(
+          "POST /spool/web/0/status HTTP/1.0\r\n" +
+            "Content-Type: application/x-www-form-urlencoded\r\n" +
+            `Content-Length: ${form.length}\r\n\r\n${form.slice(0, 8)}`,
+        );
+        await delay(50);
+        await stall(daemon, () => connection.send(form.slice(8)));
+        assertEquals(takenApart(await connection.rest()).status, 200);
+      };
+      await change("status=down&reason=maint");
+      const { status, body } = await daemon.get("/spool/web/0");
+      assertEquals(status, 503);
+      assertMatch(body, /^Service web in down state since [\d.]+: maint$/);
+      await change("status=up");
+      assertEquals((await daemon.get("/spool/web/0")).status, 200);
+    },
+  },
+  {
+    name: "before its own pages are asked for",
+    async act(daemon) {
+      const pages = ["/status", "/status/count", "/recent", "/status/downtimes", "/metrics"];
+      const before = await Promise.all(pages.map((page) => daemon.get(page)));
+      let answers: ReturnType<Daemon["get"]>[] = [];
+      await stall(daemon, () => {
+        answers = pages.map((page) => daemon.get(page));
+      });
+      const statuses = (await Promise.all(answers)).map(({ status }) => status);
+      assertEquals(statuses, before.map(({ status }) => status));
+    },
+  },
+];
+
+for (const { name, config, mayWrite = false, early = "", late = OK, act } of phases) {
+  Deno.test(`A daemon that stalls ${STALL_MS} ms ${name} gives no wrong answer`, async () => {
+    using folder = new TempFolder();
+    const options: DaemonOptions = {
+      spool: folder.path,
+      ...config === undefined ? {} : { config },
+      grants: mayWrite ? [`--allow-write=${folder.path}`] : [],
+    };
+    await using service = await Service.start(early, late);
+    await using daemon = await Daemon.start(options);
+    await daemon.get("/status");
+    await act(daemon, service);
+  });
+}
