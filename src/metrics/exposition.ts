@@ -79,7 +79,8 @@ export const METRICS: readonly Metric[] = [
     name: "hacheck_spool_records",
     type: "gauge",
     labels: ["state"],
-    help: "Records and weights in the spool; a record that is faulty is down.",
+    help:
+      "Records and weights in the spool; a record that is faulty is down, a file whose name is no record's counts as faulty and has no effect.",
     aggregator: "first",
     of: ({ now }) => now === null ? [] : labelled("state", now.spool.records),
   },

@@ -169,12 +169,21 @@ function showAlarms() {
       `The spool cannot be read, and what was known of it stays in force: ${spool.fault}`,
     );
   }
-  if (spool.faulty > 0) {
+  const unclear = spool.faulty - spool.misnamed;
+  if (unclear > 0) {
     alarms.push(
       `${
-        many(spool.faulty, "record")
+        many(unclear, "record")
       } of the spool cannot be read or make no sense, and count as down: ` +
         listed(spool.faulty_names, 10),
+    );
+  }
+  if (spool.misnamed > 0) {
+    alarms.push(
+      `${
+        many(spool.misnamed, "file")
+      } in the spool have no effect, since their names are no record's: ` +
+        listed(spool.misnamed_names, 10),
     );
   }
   if (!spool.watched) alarms.push("The spool cannot be watched, and is read 20 times a second.");

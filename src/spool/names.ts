@@ -127,3 +127,14 @@ export function parseWeightName(name: string): Subject | undefined {
 export function isSpoolName(name: string): boolean {
   return (parseWeightName(name) ?? parseRecordName(name)) !== undefined;
 }
+
+/**
+ * Tells whether somebody may have meant a record by a file that is none by its name. Names that begin with a
+ * dot are nobody's, and file systems of their own have a folder `lost+found`.
+ *
+ * @param name The file's name.
+ */
+export function isMisnamed(name: string): boolean {
+  const isNobodys = name.startsWith(".") && !name.startsWith(WEIGHT_PREFIX);
+  return !isSpoolName(name) && !isNobodys && name !== "lost+found";
+}

@@ -130,6 +130,16 @@ export class SpoolStore {
   }
 
   /**
+   * Lists all files of the folder.
+   *
+   * @returns Their names, in no order, whatever they are.
+   * @throws {Error} What the system says, such as that there is no such folder.
+   */
+  listFolder(): string[] {
+    return this.#names(() => true);
+  }
+
+  /**
    * Lists all files of the folder without keeping others waiting: a folder of 100,000 takes 200 ms to list.
    *
    * @returns Their names, in no order, whatever they are.

@@ -3,7 +3,8 @@ import { soon } from "../soon.ts";
 import type { InForce } from "./in_force.ts";
 import type { Downtime, SpoolIndex } from "./index.ts";
 import { LOCAL_ADDRESS } from "../addresses.ts";
-import { ALL, isSpoolName, recordName, type Subject, weightName } from "./names.ts";
+import { MisnamedFiles } from "./misnamed.ts";
+import { ALL, isMisnamed, isSpoolName, recordName, type Subject, weightName } from "./names.ts";
 import { isExpired, type SpoolRecord, type WeightRecord } from "./record.ts";
 import type { SpoolStore } from "./store.ts";
 
@@ -74,13 +75,20 @@ export interface SpoolHealth {
   readonly watched: boolean;
   /** How many records are known, expired ones included. Weights are none. */
   readonly records: number;
-  /** How many records and weights cannot be read or make no sense: such a record is down. */
+  /** How many files cannot be read, make no sense, or are no record by their names. */
   readonly faulty: number;
-  /** Which these are, or some of them. */
+  /** Which records and weights cannot be read or make no sense, or some of them. Such a record is down. */
   readonly faulty_names: readonly string[];
+  /** How many of the faulty files are no record by their names. They have no effect. */
+  readonly misnamed: number;
+  /** Which these are, or some of them. */
+  readonly misnamed_names: readonly string[];
 }
 
-/** What a record or a weight does. One that is expired does nothing; a record that is faulty is down. */
+/**
+ * What a record or a weight does. One that is expired does nothing; a record that is faulty is down. A file
+ * whose name is no record's counts as faulty.
+ */
 export type RecordState = "down" | "drain" | "weight" | "expired" | "faulty";
 
 /** Work that is done in slices: it yields where requests may be answered, or what it has to wait for. */
@@ -111,6 +119,7 @@ export class SpoolView implements Disposable {
   readonly #records = new Map<string, SpoolRecord | WeightRecord>();
   readonly #gone = new Map<string, Gone>();
   readonly #faulty = new Set<string>();
+  readonly #misnamed: MisnamedFiles;
   /** Names of which the file was seen to be gone, with the time when. */
   readonly #vanished = new Map<string, number>();
   /** Names that events told of and that are still to be read. */
@@ -162,14 +171,17 @@ export class SpoolView implements Disposable {
     this.#index = index;
     this.#log = log;
     this.#watch = watch;
+    this.#misnamed = new MisnamedFiles(store.root, log);
     this.#root = this.#identity();
     // Watched first, so that no change falls between reading and watching.
     this.#startWatching();
     try {
       // All at once: nobody is answered before.
-      for (const name of this.#store.listAll()) {
+      const names = this.#store.listFolder();
+      for (const name of names) {
         if (this.#read(name) === "unknown") throw new Error(this.#fault ?? "");
       }
+      this.#misnamed.update(names.filter(isMisnamed));
     } catch (error) {
       this[Symbol.dispose]();
       throw error;
@@ -183,8 +195,10 @@ export class SpoolView implements Disposable {
       fault: this.#fault,
       watched: this.#watcher !== undefined,
       records: this.#index.size,
-      faulty: this.#faulty.size,
+      faulty: this.#faulty.size + this.#misnamed.count,
       faulty_names: this.#faulty.values().take(MAX_NAMES).toArray(),
+      misnamed: this.#misnamed.count,
+      misnamed_names: this.#misnamed.names,
     };
   }
 
@@ -194,7 +208,7 @@ export class SpoolView implements Disposable {
    * @param now The time in unix seconds.
    */
   states(now: number): Record<RecordState, number> {
-    const states = { down: 0, drain: 0, weight: 0, expired: 0, faulty: 0 };
+    const states = { down: 0, drain: 0, weight: 0, expired: 0, faulty: this.#misnamed.count };
     for (const [name, record] of this.#records) {
       states[this.#faulty.has(name) ? "faulty" : stateOf(record, now)]++;
     }
@@ -502,6 +516,7 @@ export class SpoolView implements Disposable {
 
   /** Looks after what no event tells of. */
   #tick(): void {
+    this.#misnamed.report();
     if (!this.#isSame() || (this.#fault !== null && this.#watcher !== undefined)) {
       void this.#startAnew();
     } else if (this.#watcher === undefined) {
@@ -587,17 +602,20 @@ export class SpoolView implements Disposable {
   /** Lists what says something of a service. */
   *#list(): Generator<Promise<unknown> | undefined, Set<string>> {
     const { size } = Deno.statSync(this.#store.root);
-    if (size < BIG_FOLDER_BYTES) return new Set(this.#store.listAll());
     let all: string[] = [];
-    yield this.#store.listInBackground().then((names) => void (all = names));
+    if (size < BIG_FOLDER_BYTES) all = this.#store.listFolder();
+    else yield this.#store.listInBackground().then((names) => void (all = names));
     const names = new Set<string>();
+    const misnamed: string[] = [];
     let began = performance.now();
     for (const name of all) {
       if (isSpoolName(name)) names.add(name);
+      else if (isMisnamed(name)) misnamed.push(name);
       if (performance.now() - began < TURN_MS) continue;
       yield;
       began = performance.now();
     }
+    this.#misnamed.update(misnamed);
     return names;
   }
 

@@ -680,3 +680,20 @@ for (const { what, code, unforeseen } of SLIPS) {
     await until("it is up again", isUp);
   });
 }
+
+Deno.test("a file in the spool whose name is no record's is logged, and counted everywhere", async () => {
+  using folder = new TempFolder();
+  folder.write("we\u202eb", "maint");
+  folder.write(".nobodys", "maint");
+  await using daemon = await Daemon.start({ spool: folder.path });
+  folder.write("web:host:80", "maint");
+  for (const name of ["we\\\\u202eb", "web:host:80"]) {
+    await daemon.logged(new RegExp(`WARNING ${folder.path}/${name} has no effect: its name is no`));
+  }
+  const { faulty, misnamed, misnamed_names, records } = (await statusOf(daemon)).spool;
+  assertEquals([faulty, misnamed, records], [2, 2, 0]);
+  assertEquals(misnamed_names.toSorted(), ["web:host:80", "we\u202eb"]);
+  const { body } = await daemon.get("/metrics");
+  assertStringIncludes(body, 'hacheck_spool_records{state="faulty"} 2\n');
+  assert(!daemon.log.includes(".nobodys"), daemon.log);
+});

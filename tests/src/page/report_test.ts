@@ -21,7 +21,16 @@ function loop(services: readonly ServiceReport[], healthy = true): LoopFigures {
     status: {
       cache: { expirations: 1, sets: 1, gets: 1, hits: 1, misses: 1 },
       queued: 1,
-      spool: { healthy, fault: null, watched: true, records: 1, faulty: 0, faulty_names: [] },
+      spool: {
+        healthy,
+        fault: null,
+        watched: true,
+        records: 1,
+        faulty: 0,
+        faulty_names: [],
+        misnamed: 0,
+        misnamed_names: [],
+      },
       listeners: { renewals: 1, falls: 1, cut_requests: 1 },
       refused: { targets: 1, clients: 1, spool_changes: 1 },
       faults: { checks: 1, spool_changes: 1, unforeseen: 1, lost_log_lines: 1 },

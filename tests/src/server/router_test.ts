@@ -548,6 +548,8 @@ Deno.test("/status tells of cache, uptime, queue, spool and permissions", async 
       records: 0,
       faulty: 0,
       faulty_names: [],
+      misnamed: 0,
+      misnamed_names: [],
     },
     refused: { targets: 0, clients: 0, spool_changes: 0 },
     permissions: PERMISSIONS,

@@ -146,6 +146,8 @@ function well(but: Partial<SpoolHealth>): SpoolHealth {
     records: 0,
     faulty: 0,
     faulty_names: [],
+    misnamed: 0,
+    misnamed_names: [],
     ...but,
   };
 }
@@ -164,7 +166,6 @@ Deno.test("SpoolView knows from the start what stands in the spool", () => {
     "api:8080": "text",
     "old": '{"reason": "over", "expiration": 99}',
     ".hacheck.tmp": "no",
-    "a:b": "no",
   });
   assertEquals(spool.reason("web"), "maint");
   assertEquals(spool.reason("api", 8080), "text");
@@ -906,3 +907,25 @@ serverTest("The spool may be named by any path that leads to it", ["env"], async
     await answers(daemon, "web", null);
   }
 });
+
+for (const [how, watch] of WAYS) {
+  Deno.test(`${how}, files whose names are no record's are counted, named and logged`, async () => {
+    using spool = new Viewed({ "web:x": "maint", web: "maint" }, watch);
+    const { root } = spool;
+    const warned = (name: string) =>
+      spool.lines.some((line) => line.includes(`${root}/${name} has no effect`));
+    const known = () => {
+      const { records, faulty, faulty_names, misnamed, misnamed_names } = spool.view.health;
+      return [records, faulty, faulty_names, misnamed, misnamed_names];
+    };
+    assertEquals(known(), [1, 1, [], 1, ["web:x"]]);
+    assertEquals(spool.view.states(0).faulty, 1);
+    assert(warned("web:x"), spool.lines.join());
+    Deno.renameSync(spool.file("web:x"), spool.file(".weight:web:y"));
+    await until("it is known", () => spool.view.health.misnamed_names[0] === ".weight:web:y");
+    Deno.removeSync(spool.file(".weight:web:y"));
+    spool.write(".hacheck.0.tmp", "");
+    await until("it is gone", () => spool.view.health.misnamed === 0);
+    assertEquals(known(), [1, 0, [], 0, []]);
+  });
+}

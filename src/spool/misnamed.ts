@@ -1,0 +1,83 @@
+import type { Log } from "../log.ts";
+import { SILENCE_MS } from "../seldom.ts";
+
+/** How many names are kept, to tell which of them were logged. */
+const MAX_KEPT = 1000;
+
+/** How many names are logged, and told in `/status`, at a time. */
+const MAX_NAMES = 10;
+
+/**
+ * The files in the spool whose names are no record's. An operator may have meant a downtime by them, and they
+ * have no effect.
+ *
+ * Each is logged once. Of many at a time some are logged by name, and the others as a number.
+ */
+export class MisnamedFiles {
+  readonly #root: string;
+  readonly #log: Log;
+  readonly #now: () => number;
+  readonly #logged = new Set<string>();
+  #kept: readonly string[] = [];
+  #count = 0;
+  #unnamed = 0;
+  #loggedAt = -Infinity;
+
+  /**
+   * @param root The spool.
+   * @param log Where they are logged.
+   * @param now The time in milliseconds, by a clock that nobody sets.
+   */
+  constructor(root: string, log: Log, now: () => number = () => performance.now()) {
+    this.#root = root;
+    this.#log = log;
+    this.#now = now;
+  }
+
+  /** How many there are. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Which these are, or some of them. */
+  get names(): readonly string[] {
+    return this.#kept.slice(0, MAX_NAMES);
+  }
+
+  /**
+   * Takes note of those that there are now.
+   *
+   * @param names Their names.
+   */
+  update(names: readonly string[]): void {
+    this.#count = names.length;
+    this.#kept = names.slice(0, MAX_KEPT);
+    if (this.#count <= MAX_KEPT) this.#unnamed = 0;
+    const kept = new Set(this.#kept);
+    for (const name of this.#logged) {
+      if (!kept.has(name)) this.#logged.delete(name);
+    }
+    this.report();
+  }
+
+  /** Logs those that were not logged yet, unless others were logged a moment ago. */
+  report(): void {
+    if (this.#count === 0 || this.#now() - this.#loggedAt < SILENCE_MS) return;
+    const fresh = this.#kept.filter((name) => !this.#logged.has(name));
+    const unnamed = this.#count - this.#kept.length;
+    const others = Math.max(fresh.length - MAX_NAMES, 0) + Math.max(unnamed - this.#unnamed, 0);
+    if (fresh.length === 0 && others === 0) return;
+    this.#loggedAt = this.#now();
+    this.#unnamed = unnamed;
+    for (const name of fresh) this.#logged.add(name);
+    const root = this.#root;
+    for (const name of fresh.slice(0, MAX_NAMES)) {
+      this.#log.warning("{root}/{name} has no effect: its name is no record's", { root, name });
+    }
+    if (others === 0) return;
+    this.#log.warning("{others} more files in {root} have no effect: their names are no record's", {
+      others,
+      root,
+    });
+  }
+}

@@ -1,0 +1,81 @@
+import type { Log } from "../../../src/log.ts";
+import { MisnamedFiles } from "../../../src/spool/misnamed.ts";
+import { isMisnamed } from "../../../src/spool/names.ts";
+import { assert, assertEquals } from "../../assert.ts";
+
+/** Files, with a clock and a log. */
+class Files {
+  now = 0;
+  readonly lines: string[] = [];
+  readonly misnamed: MisnamedFiles;
+
+  constructor() {
+    const warning: Log["warning"] = (message, properties = {}) =>
+      void this.lines.push(message.replace(/\{(\w+)\}/g, (_, name) => String(properties[name])));
+    const log = { debug() {}, info() {}, warning, error() {} };
+    this.misnamed = new MisnamedFiles("/spool", log, () => this.now);
+  }
+
+  /** What is logged when these files are there, so many milliseconds later. */
+  logged(names: readonly string[], later = 0): string[] {
+    this.now += later;
+    this.lines.length = 0;
+    this.misnamed.update(names);
+    return [...this.lines];
+  }
+}
+
+function line(name: string): string {
+  return `/spool/${name} has no effect: its name is no record's`;
+}
+
+/** So many names, from a number on. */
+function many(count: number, from = 0): string[] {
+  return Array.from({ length: count }, (_, i) => `a b${from + i}`);
+}
+
+Deno.test("isMisnamed() knows names by which somebody may have meant a record", () => {
+  const cases: [names: string[], expected: boolean][] = [
+    [["a b", "web:x", "web:65536", "web:", "web:host:80", "wäb", "web~", "x".repeat(201)], true],
+    [[".weight:", ".weight:web:x", ".weight:.web"], true],
+    [["web", "all", "web:80", "web:10.0.0.1:80", ".weight:web", ".weight:web:80"], false],
+    [[".hacheck.tmp", ".hacheck.0.tmp", ".web", ".nfs0001", ".web.swp", "lost+found"], false],
+  ];
+  for (const [names, expected] of cases) {
+    for (const name of names) assertEquals(isMisnamed(name), expected, name);
+  }
+});
+
+Deno.test("MisnamedFiles logs each file once, and again when it has been away", () => {
+  const files = new Files();
+  assertEquals(files.logged(["a b", "web:x"]), [line("a b"), line("web:x")]);
+  assertEquals(files.logged(["a b", "web:x"], 20_000), []);
+  assertEquals(files.logged(["web:x"], 20_000), []);
+  assertEquals(files.logged(["web:x", "a b"], 20_000), [line("a b")]);
+  assertEquals([files.misnamed.count, files.misnamed.names], [2, ["web:x", "a b"]]);
+  assertEquals(files.logged([], 20_000), []);
+  assertEquals([files.misnamed.count, files.misnamed.names], [0, []]);
+});
+
+Deno.test("MisnamedFiles logs at most 10 names in 10 seconds, and the others as a number", () => {
+  const files = new Files();
+  const more = "2 more files in /spool have no effect: their names are no record's";
+  assertEquals(files.logged(many(12)), [...many(10).map(line), more]);
+  assertEquals(files.logged(many(15), 9_999), []);
+  // Without a new look at the folder.
+  files.now++;
+  files.misnamed.report();
+  assertEquals(files.lines, many(3, 12).map(line));
+});
+
+Deno.test("MisnamedFiles counts all of 100,000 files, and keeps the names of few", () => {
+  const files = new Files();
+  const first = files.logged(many(100_000));
+  assertEquals(first.length, 11);
+  assert(first[10]!.startsWith("99990 more files"), first[10]);
+  assertEquals(files.logged(many(100_000), 20_000), []);
+  assertEquals([files.misnamed.count, files.misnamed.names.length], [100_000, 10]);
+  assertEquals(files.logged(many(100_005), 20_000), [
+    "5 more files in /spool have no effect: their names are no record's",
+  ]);
+});
