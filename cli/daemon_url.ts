@@ -23,6 +23,7 @@ const URL = /^(https?):\/\/(?:\[([^\]]+)\]|([\w.-]+))(?::(\d{1,5}))?\/?$/i;
  *
  * @param flag What gives it, for the message.
  * @param text `http://HOST[:PORT]` or `https://HOST[:PORT]`, with an IPv6 address in brackets.
+ * @param received What a message says was received; the text, if not given.
  * @throws {UsageError} If it is something else.
  *
  * @example
@@ -38,15 +39,17 @@ const URL = /^(https?):\/\/(?:\[([^\]]+)\]|([\w.-]+))(?::(\d{1,5}))?\/?$/i;
  * });
  * ```
  */
-export function parseDaemonUrl(flag: string, text: string): DaemonUrl {
+export function parseDaemonUrl(
+  flag: string,
+  text: string,
+  received: string = JSON.stringify(text),
+): DaemonUrl {
   const [, scheme, ipv6, name, digits] = URL.exec(text) ?? [];
   const hostname = ipv6 === undefined ? name : canonicalAddress(ipv6);
   const port = digits === undefined ? DEFAULT_PORT : Number(digits);
   if (scheme === undefined || hostname === undefined || port < 1 || port > 65535) {
     throw new UsageError(
-      `Bad ${flag}: expected http://HOST[:PORT] or https://HOST[:PORT]: received ${
-        JSON.stringify(text)
-      }`,
+      `Bad ${flag}: expected http://HOST[:PORT] or https://HOST[:PORT]: received ${received}`,
     );
   }
   const shown = text.endsWith("/") ? text.slice(0, -1) : text;

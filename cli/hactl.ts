@@ -239,12 +239,18 @@ async function daemonsOf({ name }: Chosen, line: CommandLine): Promise<DaemonUrl
   const given = line.all("daemon").map((text) => parseDaemonUrl("--daemon", text));
   for (const path of line.all("daemon-file")) {
     const content = await contentOf("daemon-file", path);
-    const lines = content.split("\n").map((text) => text.split("#")[0]!.trim());
-    const named = lines.filter((text) => text !== "");
+    const named = content.split("\n")
+      .map((text, i) => ({ text: text.split("#")[0]!.trim(), number: i + 1 }))
+      .filter(({ text }) => text !== "");
     if (named.length === 0) {
       throw new UsageError(`Bad --daemon-file ${path}: expected a URL a line: found none`);
     }
-    given.push(...named.map((text) => parseDaemonUrl(`--daemon-file ${path}`, text)));
+    // By sudo, hactl may read files that its caller may not: nothing of them goes into a message.
+    given.push(
+      ...named.map(({ text, number }) =>
+        parseDaemonUrl(`--daemon-file ${path}`, text, `something else in line ${number}`)
+      ),
+    );
   }
   if (given.length === 0) {
     for (const flag of name === "wait" ? ["ca-file"] : ["ca-file", "timeout"]) {

@@ -131,6 +131,13 @@ tls_key: ${key}
       without.stderr,
       "401 Unauthorized: name a file with the daemon's token by --token-file",
     );
+    // What root's files hold is not for everybody who may run hactl by sudo.
+    folder.write(".secret", "# comment\nhunter2\n");
+    for (const flag of ["--daemon-file", "--token-file", "--ca-file"]) {
+      const { stdout, stderr } = await hactl.run([...down, "--daemon", url, flag, ".secret"]);
+      assertEquals(/hunter2|comment/.test(stdout + stderr), false, stderr);
+      if (flag === "--daemon-file") assertStringIncludes(stderr, "something else in line 2");
+    }
     const comma = folder.write(".a,b", TOKEN);
     const refused = await hactl.run([...down, ...trust, "--daemon", url, "--token-file", comma]);
     assertEquals(refused.code, 2);
