@@ -3,6 +3,9 @@ import { FLAGS } from "../cli/table.ts";
 import { parseFlags, UsageError } from "../src/flags.ts";
 import { type Program, PROGRAMS } from "./_programs.ts";
 
+/** Nothing can be imported but what is installed: Deno fetches no package and no module. */
+export const NOTHING_NEW: readonly string[] = ["--no-npm", "--no-remote", "--cached-only"];
+
 /** Where a deno is found that is not in the path, such as that of what cron runs. */
 const ELSEWHERE = "/usr/local/bin";
 
@@ -46,7 +49,10 @@ function scriptOf({ name, entry, flags, fileFlags, aliases }: Program, home: str
     .map(([alias, args]) => `  ${alias}) set -- ${args.map(quoted).join(" ")} "$@" ;;\n`)
     .join("");
   const release = Deno.version.deno;
-  const options = [...flags(`${home}/`), "--quiet", "--config", `${home}/deno.json`, "--no-lock"];
+  const options = [
+    ...flags(`${home}/`),
+    ...["--quiet", "--config", `${home}/deno.json`, "--no-lock", ...NOTHING_NEW],
+  ];
   const command = [...options, `${home}/${bundled(entry)}`].map((option) =>
     fileFlags.length > 0 && option.startsWith("--allow-read=")
       ? `${quoted(option)}"$files"`

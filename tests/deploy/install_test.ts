@@ -1,4 +1,5 @@
 import { PROGRAMS } from "../../deploy/_programs.ts";
+import { NOTHING_NEW } from "../../deploy/_scripts.ts";
 import { daemonFlags } from "../../src/permissions.ts";
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
@@ -44,7 +45,7 @@ Deno.test("what is installed without compiling", async (t) => {
     for (const { name, entry, flags, aliases } of PROGRAMS) {
       for (const [alias, args] of Object.entries({ [name]: [], ...aliases })) {
         const { code, stdout } = await run(`${bin}/${alias}`, ["a b", ""], env);
-        const options = ["--quiet", "--config", `${home}/deno.json`, "--no-lock"];
+        const options = ["--quiet", "--config", `${home}/deno.json`, "--no-lock", ...NOTHING_NEW];
         const program = [...options, `${home}/src/${entry.replace(".ts", ".js")}`, ...args];
         const called = ["1", "run", ...flags(`${home}/`), ...program, "a b", "", ""];
         assertEquals({ code, called: stdout.split("\n") }, { code: 0, called }, alias);
