@@ -1,9 +1,10 @@
 /**
  * Builds hacheck and hactl: programs of one file, with their permissions inside.
  *
- *     compile.ts [FOLDER]
+ *     compile.ts [FOLDER [--places FOLDER]]
  *
- * They go to `dist`, or to the folder that is named.
+ * They go to `dist`, or to the folder that is named. With `--places`, their permissions name that folder in
+ * place of those of spool, configuration and logs: for tests.
  *
  * `deno compile` fetches its base program from Deno's site, unless `DENORT_BIN` names one.
  *
@@ -12,7 +13,14 @@
 
 import { deno, PROGRAMS, PROJECT } from "./_programs.ts";
 
-const [folder = "dist"] = Deno.args;
+/** The folders that permissions name. */
+const PLACES = /\/(?:var\/spool|var\/log|etc)\/hacheck/g;
+
+const [folder = "dist", option, places] = Deno.args;
+if (option !== undefined && (option !== "--places" || places === undefined)) {
+  console.error("Usage: compile.ts [FOLDER [--places FOLDER]]");
+  Deno.exit(2);
+}
 for (const { name, entry, workers, flags } of PROGRAMS) {
   const output = `${folder}/${name}`;
   const included = workers.flatMap((worker) => ["--include", worker]);
@@ -20,7 +28,8 @@ for (const { name, entry, workers, flags } of PROGRAMS) {
     // Without --exclude-unused-npm, hactl would carry the daemon's MySQL client.
     [
       ...["compile", "--exclude-unused-npm", ...included, ...await testData(entry)],
-      ...[...flags(null), "--output", output, entry],
+      ...flags(null).map((flag) => flag.replaceAll(PLACES, (place) => places ?? place)),
+      ...["--output", output, entry],
     ],
     `Cannot build ${output}: if Deno's base program cannot be fetched, set DENORT_BIN to the denort of this release`,
   );

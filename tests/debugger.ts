@@ -1,3 +1,4 @@
+import type { Daemon } from "./programs.ts";
 import { until } from "./servers/mod.ts";
 
 /** How long what is said may go unanswered before it is said again, in milliseconds. */
@@ -37,11 +38,12 @@ export class Debugger implements AsyncDisposable {
   /**
    * Attaches one to a daemon.
    *
-   * @param log What the daemon has logged.
+   * @param daemon The daemon.
    * @param loops How many event loops it has, beside its main program.
    */
-  static async attach(log: string, loops: number): Promise<Debugger> {
-    const [, url] = /^Debugger listening on (ws:\S+)$/m.exec(log)!;
+  static async attach(daemon: Daemon, loops: number): Promise<Debugger> {
+    // Deno logs it from a thread of its own, maybe after the daemon has logged its start.
+    const [, url] = await daemon.logged(/^Debugger listening on (ws:\S+)$/m);
     const socket = new WebSocket(url!);
     const attached = new Debugger(socket);
     await new Promise((resolve) => socket.onopen = resolve);

@@ -4,16 +4,15 @@
  * @module
  */
 
-import { daemonGrants, flagsOf, hactlGrants } from "../src/permissions.ts";
+import { daemonGrants, flagsOf } from "../src/permissions.ts";
+import { commandOf, HOME } from "./forms.ts";
 import { until } from "./servers/mod.ts";
-
-const ROOT = new URL("../", import.meta.url).pathname;
 
 /** How long a program may take to start or to stop, in milliseconds. */
 const PATIENCE_MS = 60_000;
 
 /** What a daemon may do, beyond others, that has several event loops. */
-export const FOR_EVENT_LOOPS: readonly string[] = [`--allow-read=${ROOT}src,${ROOT}deno.json`];
+export const FOR_EVENT_LOOPS: readonly string[] = [`--allow-read=${HOME}src,${HOME}deno.json`];
 
 /** Runs a program so that the modes of files bind it even if it is root's. Needs setpriv. */
 export const BOUND_BY_MODES: readonly string[] = Deno.uid() === 0
@@ -59,19 +58,19 @@ export interface DaemonOptions {
   readonly config?: string;
   /** Further arguments. */
   readonly args?: readonly string[];
-  /** What it may do beyond what every daemon may. */
+  /** What it may do beyond what every daemon may, or beyond what it is installed with. */
   readonly grants?: readonly string[];
-  /** All that it may do, if that is not what every daemon may. */
+  /** All that it may do, if that is something else. */
   readonly allGrants?: (spool: string) => readonly string[];
   /** The port it listens on, for one that does not log on stderr that it listens. */
   readonly port?: number;
-  /** Its first module; that of the checkout, if not given. */
+  /** Its first module; that of the form under test, if not given. It takes `allGrants`, or the README's. */
   readonly entry?: string;
   /** A program that runs it, with its arguments, such as `sh -c 'ulimit …; exec "$@"' sh`. */
   readonly wrapper?: readonly string[];
 }
 
-/** A daemon in a process of its own, with the permissions of the README. */
+/** A daemon in a process of its own, in the form under test. */
 export class Daemon implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
   readonly #folder: TempFolder;
@@ -96,8 +95,8 @@ export class Daemon implements AsyncDisposable {
     const folder = new TempFolder();
     const spool = options.spool ?? folder.file("spool");
     if (options.spool === undefined) Deno.mkdirSync(spool);
-    const all = options.allGrants ?? ((spool) => flagsOf(daemonGrants(spool)));
-    const grants = [...all(spool), ...options.grants ?? []];
+    const { entry } = options;
+    const grants = [...options.grants ?? []];
     const args = ["--spool-root", spool, ...options.args ?? []];
     if (!args.includes("-B")) args.push("-B", "127.0.0.1");
     if (!args.includes("-p")) args.push("-p", String(options.port ?? 0));
@@ -106,10 +105,13 @@ export class Daemon implements AsyncDisposable {
       grants.push(`--allow-read=${path}`);
       args.push("-c", path);
     }
-    const [command, ...rest] = [
-      ...options.wrapper ?? [],
-      ...[Deno.execPath(), "run", ...grants, options.entry ?? `${ROOT}main.ts`, ...args],
-    ];
+    const allGrants = options.allGrants?.(spool);
+    const program = entry === undefined
+      ? commandOf("hacheck", { spool, grants, ...allGrants === undefined ? {} : { allGrants } })
+      : [
+        ...[Deno.execPath(), "run", ...allGrants ?? flagsOf(daemonGrants(spool)), ...grants, entry],
+      ];
+    const [command, ...rest] = [...options.wrapper ?? [], ...program, ...args];
     const process = new Deno.Command(command!, {
       args: rest,
       stdin: "null",
@@ -232,11 +234,11 @@ export async function run(
 /** Runs the daemon's program where it is expected to end by itself. */
 export function runDaemon(args: readonly string[], grants: readonly string[]): Promise<Result> {
   const patience = String(PATIENCE_MS / 1000);
-  const program = [Deno.execPath(), "run", ...grants, `${ROOT}main.ts`];
+  const program = commandOf("hacheck", { allGrants: grants });
   return run("timeout", [patience, ...program, ...args], { NO_COLOR: "1" });
 }
 
-/** Runs hactl on a spool, with the permissions of the README. */
+/** Runs hactl on a spool, in the form under test. */
 export function hactl(
   spool: string,
   args: readonly string[],
@@ -247,14 +249,11 @@ export function hactl(
   return run(command!, rest, { NO_COLOR: "1", SUDO_USER: "operator", ...env });
 }
 
-/** The command line that does so, by more grants than the README's if need be. */
+/** The command line that does so, by more grants than its own if need be. */
 export function hactlCommand(
   spool: string,
   args: readonly string[],
   more: readonly string[] = [],
 ): string[] {
-  return [
-    ...[Deno.execPath(), "run", ...flagsOf(hactlGrants(spool)), ...more, `${ROOT}cli/hactl.ts`],
-    ...[...args, "--spool-root", spool],
-  ];
+  return [...commandOf("hactl", { spool, grants: more }), ...args, "--spool-root", spool];
 }

@@ -1,5 +1,6 @@
 import { flagsOf, hactlGrants } from "../../src/permissions.ts";
 import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
+import { commandOf } from "../forms.ts";
 import { Daemon, hactl, type Result, TempFolder } from "../programs.ts";
 import { Authority, CERTIFICATE_PROGRAMS } from "../servers/certificates.ts";
 import { asked, ClosedPort, FaultyServer, saying, silent } from "../servers/faulty.ts";
@@ -314,10 +315,10 @@ Deno.test("hactl that may only speak to this host says so of every other", async
     flag === "--allow-net" ? `--allow-net=127.0.0.1:${daemon.port}` : flag
   );
   assert(grants.some((flag) => flag.startsWith("--allow-net=")));
-  const program = new URL("../../cli/hactl.ts", import.meta.url).pathname;
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+  const [command, ...program] = commandOf("hactl", { allGrants: grants });
+  const { code, stdout, stderr } = await new Deno.Command(command!, {
     args: [
-      ...["run", ...grants, program, "down", "web", "-r", "x"],
+      ...[...program, "down", "web", "-r", "x"],
       ...["--daemon", `http://127.0.0.1:${daemon.port}`, "--daemon", "http://192.0.2.1"],
     ],
     env: { NO_COLOR: "1" },

@@ -3,6 +3,7 @@ import { COMMANDS as COMMAND_TABLE, FLAGS } from "../../cli/table.ts";
 import { flagsOf, hactlGrants } from "../../src/permissions.ts";
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
+import { commandOf } from "../forms.ts";
 import { BOUND_BY_MODES, Daemon, hactl, type Result, run, TempFolder } from "../programs.ts";
 import { asked, ClosedPort, FaultyServer, saying, silent } from "../servers/faulty.ts";
 import { serverTest, until } from "../servers/mod.ts";
@@ -27,12 +28,12 @@ function under(
   spool: string,
   args: readonly string[],
   env: Record<string, string> = {},
-  grants: readonly string[] = flagsOf(hactlGrants(spool)),
+  allGrants?: readonly string[],
 ): Promise<Result> {
-  const program = new URL("../../cli/hactl.ts", import.meta.url).pathname;
+  const launch = allGrants === undefined ? { spool } : { spool, allGrants };
   const [command, ...rest] = [
     ...wrapper,
-    ...[Deno.execPath(), "run", ...grants, program, ...args, "--spool-root", spool],
+    ...[...commandOf("hactl", launch), ...args, "--spool-root", spool],
   ];
   return run(command!, rest, { NO_COLOR: "1", ...env });
 }

@@ -3,6 +3,7 @@ import { defaults, loadSettings, parseConfig } from "../../src/config.ts";
 import { DAEMON_NEEDS, daemonFlags, installedFlag } from "../../src/permissions.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { confined, type Confinement, CONFINEMENT_PROGRAMS, NOBODY } from "../confinement.ts";
+import { FORM, HOME } from "../forms.ts";
 import { Daemon, type DaemonOptions, hactl, type Result, run, TempFolder } from "../programs.ts";
 import { closing, FaultyServer, saying, silent } from "../servers/faulty.ts";
 import { freePort, serverTest, until } from "../servers/mod.ts";
@@ -201,7 +202,8 @@ class Host implements Disposable {
     return await Daemon.start({
       ...options,
       wrapper: await confined({ root: this.#folder.file("root"), mounts, calls, families }),
-      allGrants: () => daemonFlags({ project: PROJECT }),
+      // What is installed has its permissions inside.
+      ...FORM === "source" ? { allGrants: () => daemonFlags({ project: PROJECT }) } : {},
       spool: "/var/spool/hacheck",
       args: ["-c", "/etc/hacheck/hacheck.yaml", ...options.args ?? []],
     });
@@ -323,7 +325,7 @@ for (const loops of [1, 2]) {
       await daemon.logged(/INFO the configuration was read again/);
       assertEquals((await daemon.get(up)).status, 200);
       const { permissions } = JSON.parse((await daemon.get("/status")).body);
-      const code = ["src", "deno.json"].map((path) => PROJECT + path);
+      const code = ["src", "deno.json"].map((path) => HOME + path);
       assertEquals(permissions, {
         read: ["/var/spool/hacheck", "/etc/hacheck", ...loops > 1 ? code : []],
         write: [],

@@ -151,7 +151,7 @@ Deno.test("an event loop that takes the place of a dead one answers agents as we
     grants: [...FOR_EVENT_LOOPS, Debugger.GRANT],
   });
   await agents.hactl("down", "web", "-r", "maint");
-  await using debug = await Debugger.attach(agents.daemon.log, 2);
+  await using debug = await Debugger.attach(agents.daemon, 2);
   for (const victim of debug.loops) {
     await debug.kill(victim);
     await until("it is replaced", () => !debug.loops.includes(victim) && debug.loops.length === 2);

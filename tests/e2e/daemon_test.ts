@@ -1,6 +1,6 @@
-import { daemonGrants, flagsOf } from "../../src/permissions.ts";
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
+import { commandOf } from "../forms.ts";
 import {
   BOUND_BY_MODES,
   Daemon,
@@ -339,11 +339,10 @@ serverTest("a daemon that the system lets not read says so", ["setpriv"], async 
   const spool = folder.file("spool");
   Deno.mkdirSync(spool);
   const config = folder.write("hacheck.yaml", "# nothing\n");
-  const main = new URL("../../main.ts", import.meta.url).pathname;
   const start = async () => {
     const [command, ...args] = [
       ...BOUND_BY_MODES,
-      ...[Deno.execPath(), "run", ...flagsOf(daemonGrants(spool)), `--allow-read=${config}`, main],
+      ...commandOf("hacheck", { spool, grants: [`--allow-read=${config}`] }),
       ...["-B", "127.0.0.1", "-p", "0", "--spool-root", spool, "-c", config],
     ];
     const { code, stdout, stderr } = await run(command!, args, { NO_COLOR: "1" });

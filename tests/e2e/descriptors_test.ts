@@ -1,9 +1,7 @@
-import { daemonGrants, flagsOf } from "../../src/permissions.ts";
 import { assert, assertEquals } from "../assert.ts";
+import { commandOf } from "../forms.ts";
 import { Daemon, FOR_EVENT_LOOPS, run, TempFolder } from "../programs.ts";
 import { serverTest } from "../servers/mod.ts";
-
-const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 
 /** Runs a program that may have 150 files open, and up to 300 if it asks for it. */
 const LIMITED = ["sh", "-c", 'ulimit -S -n 150 && ulimit -H -n 300 && exec "$@"', "sh"];
@@ -34,8 +32,11 @@ for (const loops of [1, 3]) {
       using folder = new TempFolder();
       const config = folder.write("hacheck.yaml", `rlimit_nofile: ${wanted}\n`);
       const [command, ...rest] = [
-        ...[...LIMITED, "timeout", "60", Deno.execPath(), "run"],
-        ...[...flagsOf(daemonGrants(folder.path)), ...FOR_EVENT_LOOPS, MAIN],
+        ...[...LIMITED, "timeout", "60"],
+        ...commandOf("hacheck", {
+          spool: folder.path,
+          grants: [...FOR_EVENT_LOOPS, `--allow-read=${config}`],
+        }),
         ...[...args, "-c", config, "-p", "0", "-B", "127.0.0.1", "--spool-root", folder.path],
       ];
       assertEquals(await run(command!, rest, { NO_COLOR: "1" }), {

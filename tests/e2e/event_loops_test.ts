@@ -256,7 +256,7 @@ Deno.test("an event loop that hangs does not keep the daemon from stopping", asy
   });
   {
     // Deno does not let a program end while it is debugged.
-    await using debug = await Debugger.attach(daemon.log, 2);
+    await using debug = await Debugger.attach(daemon, 2);
     await debug.hang(debug.loops[0]!);
   }
   await until("the other tells that it does not answer", async () => {
@@ -325,7 +325,7 @@ for (const [first, second] of [[1, 1], [1, 2], [2, 1], [2, 2]] as const) {
 
 Deno.test("an event loop survives a fault that nobody caught, and tells of it", async () => {
   await using daemon = await start(2, { grants: [Debugger.GRANT] });
-  await using debug = await Debugger.attach(daemon.log, 2);
+  await using debug = await Debugger.attach(daemon, 2);
   const { loops } = debug;
   for (
     const [code, told] of [
@@ -345,7 +345,7 @@ Deno.test("an event loop survives a fault that nobody caught, and tells of it", 
 
 Deno.test("an event loop that dies is replaced, and the daemon answers throughout", async () => {
   await using daemon = await start(3, { grants: [Debugger.GRANT] });
-  await using debug = await Debugger.attach(daemon.log, 3);
+  await using debug = await Debugger.attach(daemon, 3);
   Deno.writeTextFileSync(`${daemon.spool}/web`, "maint");
   await until("it is known", async () => {
     return (await askAll(daemon, "/spool/web/0")).every(({ status }) => status === 503);
@@ -385,7 +385,7 @@ const HINDRANCES = [
   },
   {
     hindrance: "its code is away",
-    why: /ERROR an event loop cannot be replaced yet: .*worker\.ts\.away/g,
+    why: /ERROR an event loop cannot be replaced yet: .*worker\.[jt]s\.away/g,
     begin: (_: Daemon, debug: Debugger) =>
       debug.run(`const There = Worker;
         Worker = class extends There {
@@ -400,7 +400,7 @@ const HINDRANCES = [
 for (const { hindrance, why, begin, end } of HINDRANCES) {
   Deno.test(`an event loop that dies is replaced later if ${hindrance}`, async () => {
     await using daemon = await start(3, { grants: [Debugger.GRANT] });
-    await using debug = await Debugger.attach(daemon.log, 3);
+    await using debug = await Debugger.attach(daemon, 3);
     const tries = () => (daemon.log.match(why) ?? []).length;
     await begin(daemon, debug);
     await debug.kill(debug.loops[0]!);

@@ -654,7 +654,7 @@ for (const { what, code, unforeseen } of SLIPS) {
       config: "max_clients: 1\nhealthcheck_timeout: 0.5\ncache_time: 0\n",
       grants: [Debugger.GRANT],
     });
-    await using debug = await Debugger.attach(daemon.log, 0);
+    await using debug = await Debugger.attach(daemon, 0);
     const isUp = async () => (await daemon.get(`/tcp/web/${port}`)).status === 200;
     await until("it is up", isUp);
     Deno.writeTextFileSync(`${daemon.spool}/api`, "maint");

@@ -1,6 +1,6 @@
 import { main } from "../../cli/hactl.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { Daemon, type DaemonOptions, WITHOUT_WATCHES } from "../programs.ts";
+import { Daemon, type DaemonOptions, FOR_EVENT_LOOPS, WITHOUT_WATCHES } from "../programs.ts";
 import { serverTest, until } from "../servers/mod.ts";
 
 /** How often a machine may be too busy for the daemon to answer hactl within its second. */
@@ -53,8 +53,7 @@ Deno.test("500 times hactl down and up: no answer after it contradicts it", asyn
 });
 
 Deno.test("Nor does that of any of several event loops", async () => {
-  const code = new URL("../../", import.meta.url).pathname.replace(/\/$/, "");
-  await rounds(100, { args: ["-n", "2"], grants: [`--allow-read=${code}`] });
+  await rounds(100, { args: ["-n", "2"], grants: FOR_EVENT_LOOPS });
 });
 
 serverTest("Nor that of a daemon that cannot watch its spool", ["unshare"], async () => {

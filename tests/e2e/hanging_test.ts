@@ -171,6 +171,7 @@ Deno.test("10,000 connections that say nothing are cut as well, and take no more
 Deno.test("a daemon whose file descriptors are used up at once is there again as soon as that is over", async () => {
   await using service = serve();
   await using daemon = await Daemon.start({ wrapper: limited(128), config: "cache_time: 0\n" });
+  const startedAt = performance.now();
   const checks = await honestChecks(daemon, service);
   {
     using hanging = new Hanging();
@@ -185,5 +186,7 @@ Deno.test("a daemon whose file descriptors are used up at once is there again as
   assertEquals(after, { asked: 100, answered: 100, wrong: [], lost: [] });
   const { renewals, falls } = await listenersOf(daemon);
   assert(renewals + falls > 0);
-  assert(daemon.log.split("\n").length < 12, `it tells too much: ${daemon.log}`);
+  // Each kind of line is logged once in ten seconds, however long a busy machine takes.
+  const periods = Math.ceil((performance.now() - startedAt) / 10_000);
+  assert(daemon.log.split("\n").length < 6 + 6 * periods, `it logs too much: ${daemon.log}`);
 });

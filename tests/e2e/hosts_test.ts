@@ -1,10 +1,8 @@
-import { flagsOf, hactlGrants } from "../../src/permissions.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { askBeside, IN_OWN_NETWORK, NETWORK_PROGRAMS, runBeside } from "../network.ts";
+import { commandOf } from "../forms.ts";
 import { Daemon } from "../programs.ts";
 import { serverTest, until } from "../servers/mod.ts";
-
-const HACTL = new URL("../../cli/hactl.ts", import.meta.url).pathname;
 
 /** Spellings of addresses of this machine, which all count as 127.0.0.1. */
 const OWN = ["127.0.0.1", "10.9.8.7", "fd00::7", "FD00:0:0::0007"];
@@ -117,7 +115,7 @@ for (const host of ["10.9.8.7", "fd00::7", "127.0.0.1", "10.9.8.8", "127.0.0.2",
         assertEquals(
           await runBeside(
             daemon,
-            ...[Deno.execPath(), "run", ...flagsOf(hactlGrants(daemon.spool)), HACTL],
+            ...commandOf("hactl", { spool: daemon.spool }),
             ...[command, "web", "-P", "8080", "-H", host, "-r", "maint"],
             ...["-p", String(daemon.port), "--spool-root", daemon.spool],
           ),

@@ -1,8 +1,9 @@
 import { SpoolStore } from "../../src/spool/store.ts";
 import { assert, assertEquals } from "../assert.ts";
+import { HOME, moduleOf } from "../forms.ts";
 import { Daemon } from "../programs.ts";
 
-const ROOT = new URL("../../", import.meta.url);
+const CONFIG = `${HOME}deno.json`;
 
 const KILLS = 1000;
 
@@ -28,8 +29,8 @@ const WRITER = `
 async function startAndKill(root: string): Promise<void> {
   await using writer = new Deno.Command(Deno.execPath(), {
     args: [
-      ...["eval", "--config", new URL("deno.json", ROOT).pathname, WRITER],
-      ...[new URL("cli/hactl.ts", ROOT).href, root, ...REASONS],
+      ...["eval", "--config", CONFIG, WRITER],
+      ...[moduleOf("hactl"), root, ...REASONS],
     ],
     stdin: "null",
     stdout: "piped",

@@ -179,7 +179,7 @@ serverTest(
 
 Deno.test("the counts of an event loop that dies stay, and its death is one of them", async () => {
   await using daemon = await start(3, { grants: [Debugger.GRANT] });
-  await using debug = await Debugger.attach(daemon.log, 3);
+  await using debug = await Debugger.attach(daemon, 3);
   await ask(daemon, "/spool/web/0", 40, 200);
   const requests = 'hacheck_requests_total{protocol="spool",code="200"}';
   assertEquals((await samples(daemon)).get(requests), 40);
@@ -203,7 +203,7 @@ Deno.test("the counts of an event loop that hangs stay, and it is told that it d
   const requests = 'hacheck_requests_total{protocol="spool",code="200"}';
   assertEquals((await samples(daemon)).get(requests), 40);
   {
-    await using debug = await Debugger.attach(daemon.log, 2);
+    await using debug = await Debugger.attach(daemon, 2);
     await debug.hang(debug.loops[0]!);
   }
   await until("the other tells that it does not answer", async () => {

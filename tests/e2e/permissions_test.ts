@@ -1,9 +1,11 @@
+import { PROJECT } from "../../deploy/_programs.ts";
 import { parseConfig } from "../../src/config.ts";
 import { DAEMON_NEEDS, daemonFlags, LOCKED_ADDRESSES } from "../../src/permissions.ts";
 import { assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
 import { askAgent } from "../agent.ts";
 import { Debugger } from "../debugger.ts";
 import { askBeside, IN_OWN_NETWORK, NETWORK_PROGRAMS, OWN_ADDRESSES } from "../network.ts";
+import { FORM, HOME } from "../forms.ts";
 import { Daemon, FOR_EVENT_LOOPS, runDaemon, TempFolder } from "../programs.ts";
 import { Authority, CERTIFICATE_PROGRAMS } from "../servers/certificates.ts";
 import { FaultyServer, saying, silent } from "../servers/faulty.ts";
@@ -11,12 +13,10 @@ import { MariaDb, MARIADB_PROGRAMS, USER } from "../servers/mariadb.ts";
 import { freePort, serverTest, until } from "../servers/mod.ts";
 import { Postgres, POSTGRES_PROGRAMS } from "../servers/postgres.ts";
 
-const PROJECT = new URL("../../", import.meta.url).pathname;
-
 /** The flags of an installed daemon, with a spool elsewhere. */
 function installed(addresses?: readonly string[]): (spool: string) => string[] {
   return (spool) =>
-    daemonFlags({ project: PROJECT, ...addresses === undefined ? {} : { addresses } })
+    daemonFlags({ project: HOME, ...addresses === undefined ? {} : { addresses } })
       .map((flag) => flag.replaceAll("/var/spool/hacheck", spool));
 }
 
@@ -70,7 +70,7 @@ for (const loops of [0, 2]) {
       });
       const { others, write } = await told(daemon);
       assertEquals([others, write], [[], []]);
-      await using debug = await Debugger.attach(daemon.log, loops);
+      await using debug = await Debugger.attach(daemon, loops);
       for (const loop of [undefined, ...debug.loops]) {
         assertEquals(await granted(debug, NEEDLESS, loop), []);
         const again = `Deno.permissions.requestSync({ name: "run" }).state`;
@@ -142,19 +142,19 @@ for (const { what, loops = 1, config = "# nothing\n", kept } of KEPT) {
     });
     const permissions: Record<string, string> = {};
     const places = {
-      "deno.json": `${PROJECT}deno.json`,
+      "deno.json": `${HOME}deno.json`,
       configuration: "/etc/hacheck",
       log,
       logs: "/var/log/hacheck",
       spool: daemon.spool,
-      src: `${PROJECT}src`,
+      src: `${HOME}src`,
     };
     for (const [place, path] of Object.entries(places)) {
       for (const name of ["read", "write"]) {
         permissions[`{ name: "${name}", path: ${JSON.stringify(path)} }`] = `${name} ${place}`;
       }
     }
-    await using debug = await Debugger.attach(daemon.log, loops === 1 ? 0 : loops);
+    await using debug = await Debugger.attach(daemon, loops === 1 ? 0 : loops);
     for (const loop of [undefined, ...debug.loops]) {
       const has = await granted(debug, Object.keys(permissions), loop);
       // A file that no feature is known to need stays granted, if it was by a flag of its own.
@@ -262,6 +262,9 @@ const PROTOCOLS = [
 
 /** What pg asks of the environment, however it is used. It is refused, and does without. */
 const ASKED_BY_PG = new Set(["NODE_PG_FORCE_NATIVE", "TZ", "USER"]);
+
+/** Where Deno itself looks for packages when a bundled library asks for one that it can do without. */
+const ASKED_BY_DENO = new Set([`${HOME}node_modules`, `${HOME}src/node_modules`]);
 
 /** A daemon under audit, which is made to do all that it can. */
 interface Audited {
@@ -380,18 +383,21 @@ ${authority === undefined ? "" : `https_verify: true\nhttps_ca: ${authority}`}
     log_path: log,
   };
   const planned = DAEMON_NEEDS.flatMap(({ feature, kind, of }) =>
-    of(use, inUse).map((scope) => ({ feature, kind, scope }))
+    of(use, inUse).map((scope) => ({ feature, kind, scope: scope.replace(PROJECT, HOME) }))
   );
   const isWithin = ({ permission, value }: Attempt, kind: string, scope: string) =>
     permission === kind &&
     (kind === "net" ? value === scope : `${value}/`.startsWith(`${scope}/`));
   const unplanned = attempts.filter((attempt) =>
+    !ASKED_BY_DENO.has(attempt.value) &&
     !(attempt.permission === "env" && ASKED_BY_PG.has(attempt.value)) &&
     !planned.some(({ kind, scope }) => isWithin(attempt, kind, scope)) &&
     !(attempt.permission === "net" && peers.has(attempt.value))
   );
   assertEquals(unplanned, []);
   const idle = planned.filter(({ kind, scope }) =>
+    // What is built has the content of deno.json inside.
+    !(FORM !== "source" && scope === `${HOME}deno.json`) &&
     !attempts.some((attempt) => isWithin(attempt, kind, scope))
   );
   assertEquals(idle, []);

@@ -1,11 +1,9 @@
 import { formatRecord, type SpoolRecord } from "../../../src/spool/record.ts";
 import { MAX_RECORD_BYTES, SpoolStore } from "../../../src/spool/store.ts";
-import { flagsOf, hactlGrants } from "../../../src/permissions.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../assert.ts";
+import { commandOf } from "../../forms.ts";
 import { BOUND_BY_MODES, type Result, run, TempFolder } from "../../programs.ts";
 import { serverTest } from "../../servers/mod.ts";
-
-const HACTL = new URL("../../../cli/hactl.ts", import.meta.url).pathname;
 
 /** Of 1 January 2100: a test that sees it expire is an old one. */
 const FAR = 4102444800;
@@ -22,7 +20,7 @@ class TestSpool extends TempFolder {
 
 /** Runs hactl's `down` from a shell that does something else first. */
 function downAfter(first: string, spool: string, wrapper: readonly string[] = []): Promise<Result> {
-  const hactl = [Deno.execPath(), "run", ...flagsOf(hactlGrants(spool)), HACTL];
+  const hactl = commandOf("hactl", { spool });
   // Nothing listens on port 1, so that no daemon is waited for.
   const args = ["down", "web", "-r", "maint", "-p", "1", "--spool-root", spool];
   return run("sh", ["-c", `${first} && exec "$@"`, "sh", ...wrapper, ...hactl, ...args]);
