@@ -1,4 +1,3 @@
-import { Buffer } from "node:buffer";
 import { BufferedReader, EndedError } from "../buffered_reader.ts";
 import type { Checker, CheckRequest, Verdict } from "../check.ts";
 import { Connection } from "../connection.ts";
@@ -120,6 +119,7 @@ async function logIn(connection: Connection, user: string, password: string): Pr
     authPlugins: {
       client_ed25519: () => async (data) => {
         const { signAsMariaDb } = await import("./_mariadb_ed25519.ts");
+        const { Buffer } = await import("node:buffer");
         const challenge = data.subarray(0, ED25519_CHALLENGE_BYTES);
         return Buffer.from(signAsMariaDb(new TextEncoder().encode(password), challenge));
       },

@@ -208,7 +208,7 @@ Deno.test("grants for folders that nothing needs are given up, and not told", as
   });
   const { read, write } = await told(daemon);
   assertEquals([(read as string[]).slice(-1), write], [[log], [log]]);
-  await using debug = await Debugger.attach(daemon.log, 0);
+  await using debug = await Debugger.attach(daemon, 0);
   const queries = needless.flatMap((path) =>
     ["read", "write"].map((name) => `{ name: "${name}", path: ${JSON.stringify(path)} }`)
   );
