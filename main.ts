@@ -26,6 +26,7 @@ import {
 import { type FaultCounts, noFaults } from "./src/faults.ts";
 import { type CommandLine, parseFlags, UsageError, wholeNumber } from "./src/flags.ts";
 import { type DaemonLog, type Log, LogError, openLogOf, surviveFaults } from "./src/log.ts";
+import { nonlocalBind, nonlocalBindWarning } from "./src/own_addresses.ts";
 import { PermissionError, Permissions } from "./src/permissions.ts";
 import { DEFAULT_SPOOL_ROOT, SpoolStore } from "./src/spool/store.ts";
 import { Supervisor } from "./src/supervisor.ts";
@@ -204,6 +205,11 @@ function tellOddities(settings: LoadedSettings, options: Options, log: Log): voi
     log.warning("unknown key {key} in {path}", { key, path: configPath });
   }
   for (const advice of adviceOn(settings)) log.warning("{advice}", { advice });
+  if (settings.config.own_addresses === null) {
+    for (const family of nonlocalBind()) {
+      log.warning("{warning}", { warning: nonlocalBindWarning(family) });
+    }
+  }
   const isInChecks = options.spoolInChecks && settings.config.spool_in_checks;
   if (!isInChecks && agentPortOf(options, settings) === null) {
     log.warning(

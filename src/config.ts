@@ -7,7 +7,7 @@
 import { parse as parseYamlUntyped } from "@std/yaml";
 import { parseCidr } from "cidr-tools";
 import * as v from "valibot";
-import { LOCAL_ADDRESS } from "./addresses.ts";
+import { canonicalAddress, LOCAL_ADDRESS } from "./addresses.ts";
 import { expiryOf } from "./certificate.ts";
 import { Network, Networks } from "./networks.ts";
 import { parseAgentName } from "./spool/names.ts";
@@ -269,6 +269,14 @@ const KEYS = {
     fallback: null,
     closes: (value: readonly (number | string)[] | null) =>
       value !== null && leavesPortsOut(value) ? ["ports"] : [],
+  },
+  own_addresses: {
+    expected: "a list of IP addresses",
+    schema: v.nullable(
+      v.array(v.pipe(v.string(), v.check((text) => canonicalAddress(text) !== undefined))),
+    ),
+    fallback: null,
+    closes: null,
   },
   allowed_clients: clients,
   remote_spool_clients: clients,

@@ -90,12 +90,12 @@ export class EventLoop {
   readonly #faults: FaultCounts;
   /** When the daemon was started, by a clock that nobody sets, in milliseconds. */
   readonly #startedAt: number;
-  readonly #own = new OwnAddresses();
+  readonly #own: OwnAddresses;
   readonly #stats = new Stats();
   readonly #refusals: Refusals;
   readonly #delay = new EventLoopDelay();
   readonly #store: SpoolStore;
-  readonly #index = new SpoolIndex((address) => this.#own.has(address));
+  readonly #index = new SpoolIndex((address) => this.#own.mayHave(address));
   readonly #view: SpoolView;
   readonly #durations = new Durations();
   /** The cache begins anew with other settings, what it has done does not. */
@@ -137,6 +137,7 @@ export class EventLoop {
     this.#options = options;
     this.#log = log;
     this.#refusals = new Refusals(log);
+    this.#own = new OwnAddresses(log);
     this.#identity = settings.identity;
     this.#faults = faults;
     this.#startedAt = performance.now() - (Date.now() - startedAt * 1000);
@@ -163,6 +164,7 @@ export class EventLoop {
     const refusals = this.#refusals;
     const faults = this.#faults;
     this.#patience = config.healthcheck_timeout * 1000;
+    this.#own.configure(config.own_addresses);
     this.#agentDown = config.agent_down;
     this.#agentSilence = config.agent_silence;
     this.#pipeline = new Pipeline({

@@ -142,6 +142,9 @@ export function alone(respondent: Respondent): Ask {
  * @param value The value, or the promise of one.
  * @param next What to do with it.
  */
-export function then<T, U>(value: T | Promise<T>, next: (value: T) => U): U | Promise<U> {
+export function then<T, U>(
+  value: T | Promise<T>,
+  next: (value: T) => U | Promise<U>,
+): U | Promise<U> {
   return value instanceof Promise ? value.then(next) : next(value);
 }

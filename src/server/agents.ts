@@ -12,8 +12,11 @@ export const MAX_QUESTION_BYTES = 512;
 /** How long the daemon reads on after the deadline, in milliseconds: see {@linkcode readQuestion}. */
 const SETTLE_MS = 20;
 
-/** How often it reads on so long where it may itself have been stalled meanwhile. */
-const MAX_SETTLES = 5;
+/** How long that may take, in milliseconds, before the daemon takes itself for stalled and reads on once more. */
+const STALL_MS = 100;
+
+/** How often it reads on. */
+const MAX_SETTLES = 10;
 
 /** How many are answered at once. The others wait for their turn, which is short: see {@linkcode ASKING_MS}. */
 export const MAX_AGENTS = 100;
@@ -165,8 +168,8 @@ type Heard =
  * Reads the line of a client.
  *
  * At the deadline the timer may fire before a read that is already possible: the daemon may have been stopped,
- * or busy, while the line arrived. So it reads on for a moment after the deadline. Only if that moment was as
- * short as it should be, so that the event loop has looked at the socket within it, did the client send nothing.
+ * or busy, while the line arrived, and a system call that a stop interrupts reports no sockets. So it reads on for
+ * a moment after the deadline. Only if that moment was about as short as it should be did the client send nothing.
  */
 async function readQuestion(connection: Deno.TcpConn): Promise<Heard> {
   const buffer = new Uint8Array(MAX_QUESTION_BYTES);
@@ -199,7 +202,7 @@ async function readQuestion(connection: Deno.TcpConn): Promise<Heard> {
   for (let settles = 0; heard === undefined && settles < MAX_SETTLES; settles++) {
     const began = performance.now();
     heard = await within(reading, SETTLE_MS) ?? await within(reading, 0);
-    if (heard === undefined && performance.now() - began < 2 * SETTLE_MS) {
+    if (heard === undefined && performance.now() - began < STALL_MS) {
       return length === 0
         ? { kind: "silence", hasClosed: false }
         : unfinished(`no line feed came within ${ASKING_MS} ms`);

@@ -15,7 +15,7 @@ import { notAllowed, responses, text } from "./responses.ts";
 import { anotherQuestion, type Route, Routes } from "./routes.ts";
 import { changeSpool, type SpoolChanges } from "./spool_changes.ts";
 import { statusPage, type StatusSources } from "./status_pages.ts";
-import { type Target, targetOf } from "./target.ts";
+import { type Target, targetOf, type TargetResult } from "./target.ts";
 import type { TargetPolicy } from "./target_policy.ts";
 
 /** What a router works with. */
@@ -69,8 +69,20 @@ export function createRouter(options: RouterOptions): Router {
   const responseOf = responses();
 
   function check(headers: HeaderSource, route: Route, path: CheckPath, client: string) {
-    const tally = route.tally ??= stats.tallyOf(path.protocol);
     const target = targetOf(headers, path.port, own);
+    return target instanceof Promise
+      ? target.then((target) => checkAt(target, headers, route, path, client))
+      : checkAt(target, headers, route, path, client);
+  }
+
+  function checkAt(
+    target: TargetResult,
+    headers: HeaderSource,
+    route: Route,
+    path: CheckPath,
+    client: string,
+  ) {
+    const tally = route.tally ??= stats.tallyOf(path.protocol);
     if (typeof target === "string") return refused(tally, 400, target);
     const asksService = path.protocol !== SPOOL_PROTOCOL;
     if (asksService) {

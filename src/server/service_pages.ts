@@ -48,7 +48,7 @@ export async function entryPage(
 ): Promise<Response | undefined> {
   const asked = parseCheckPath(path.slice("/status".length));
   if (asked === undefined) return undefined;
-  const target = targetOf(headers, asked.port, own);
+  const target = await targetOf(headers, asked.port, own);
   if (typeof target === "string") return text(400, target);
   if (target.host === null) return text(400, target.fault);
   const subject: Subject = { service: asked.service, port: target.port, host: target.host };

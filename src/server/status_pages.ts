@@ -101,7 +101,7 @@ function namesPage(accept: string | null): boolean {
 }
 
 const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
-  ["/status", ({ ask, permissions, startedAt }) =>
+  ["/status", ({ ask, own, permissions, startedAt }) =>
     then(ask("status", null), (loops) =>
       json({
         cache: sumOf(loops.map(({ cache }) => cache)),
@@ -111,6 +111,7 @@ const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
         refused: sumOf(loops.map(({ refused }) => refused)),
         faults: sumOf(loops.map(({ faults }) => faults)),
         permissions,
+        own_addresses: own.report,
         listeners: sumOf(loops.map(({ listeners }) => listeners)),
         version: VERSION,
       }))],
@@ -171,29 +172,20 @@ function pageOf<Kind extends "spool" | "weight">(
   verdictOf: (answer: Answers[Kind]) => Verdict,
 ): (sources: StatusSources, path: string, headers: Headers) => ReturnType<Page> {
   return ({ ask, own }, path, headers) => {
-    const subject = subjectOf(path, headers, own);
-    if (subject === undefined || subject instanceof Response) return subject;
-    return then(ask(kind, subject as Questions[Kind]), (answers) => {
-      const [first, ...others] = answers.map(verdictOf);
-      const { code, message } = first!;
-      const agree = others.every((other) => other.code === code && other.message === message);
-      return agree ? text(code, message) : disagreed();
+    const asked = parseCheckPath(path.slice("/status".length));
+    if (asked === undefined) return undefined;
+    return then(targetOf(headers, asked.port, own), (target) => {
+      if (typeof target === "string") return text(400, target);
+      if (target.host === null) return text(400, target.fault);
+      const subject: Subject = { service: asked.service, ...target };
+      return then(ask(kind, subject as Questions[Kind]), (answers) => {
+        const [first, ...others] = answers.map(verdictOf);
+        const { code, message } = first!;
+        const agree = others.every((other) => other.code === code && other.message === message);
+        return agree ? text(code, message) : disagreed();
+      });
     });
   };
-}
-
-/** What a page speaks of whose path names a service and a port after the page's own name. */
-function subjectOf(
-  path: string,
-  headers: Headers,
-  own: OwnAddresses,
-): Subject | Response | undefined {
-  const asked = parseCheckPath(path.slice("/status".length));
-  if (asked === undefined) return undefined;
-  const target = targetOf(headers, asked.port, own);
-  if (typeof target === "string") return text(400, target);
-  if (target.host === null) return text(400, target.fault);
-  return { service: asked.service, ...target };
 }
 
 function disagreed(): Response {

@@ -28,6 +28,9 @@ const NERVE_HEADER = "x-nerve-check-ip";
 /** What HAProxy says, beside an empty `port=`, of a server that it reaches by a Unix socket of this machine. */
 const UNIX_SOCKET = "unix";
 
+/** A target, or what is wrong with the port that the client gives. */
+export type TargetResult = Target | UnknownAddress | string;
+
 /**
  * Finds out where a check goes: what HAProxy's header says wins over Nerve's and over the URL.
  *
@@ -39,8 +42,8 @@ const UNIX_SOCKET = "unix";
 export function targetOf(
   headers: HeaderSource,
   urlPort: number,
-  own: OwnAddresses,
-): Target | UnknownAddress | string {
+  own: Pick<OwnAddresses, "has">,
+): TargetResult | Promise<TargetResult> {
   const state = headers.get(STATE_HEADER);
   const statedPort = state === null ? undefined : field(state, PORT);
   const statedAddress = state === null ? undefined : field(state, ADDRESS);
@@ -70,7 +73,9 @@ export function targetOf(
     const fault = `Bad ${where}: expected an IPv4 or IPv6 address: received ${shown}`;
     return { host: null, port, shown, fault };
   }
-  return { host: own.has(address) ? LOCAL_ADDRESS : address, port };
+  const isOwn = own.has(address);
+  const target = (isOwn: boolean) => ({ host: isOwn ? LOCAL_ADDRESS : address, port });
+  return typeof isOwn === "boolean" ? target(isOwn) : isOwn.then(target);
 }
 
 const PORT = "port=";

@@ -69,14 +69,14 @@ for (const loops of [1, 3]) {
       [["weight", "all", "100"], "ready up 100%\n", "ready up 100%\n"],
     ];
     assertEquals(await agents.askAll("web/8080\n"), ["ready up 100%\n"]);
+    // They count as no check.
+    const { body } = await agents.daemon.get("/status/count");
+    assertEquals(JSON.parse(body), { service_access_counts: {} });
     for (const [command, web, all] of steps) {
       await agents.hactl(...command);
       assertEquals(await agents.askAll("web/8080\n"), [web], command.join(" "));
       assertEquals(await agents.ask(""), all, command.join(" "));
     }
-    // They count as no check.
-    const { body } = await agents.daemon.get("/status/count");
-    assertEquals(JSON.parse(body), { service_access_counts: {} });
   });
 }
 
@@ -121,7 +121,7 @@ for (const loops of [1, 2]) {
       return answers.length === 1 && answers[0] === "";
     });
     assertMatch(daemon.log, /refused 127\.0\.0\.1: allowed_clients does not list it/);
-    await reload("agent_down: maint\n");
+    await reload("allowed_clients: [192.0.2.1, 127.0.0.1]\nagent_down: maint\n");
     await until("all event loops have it", async () => {
       const answers = await agents.askAll("web\n");
       return answers.length === 1 && answers[0] === "maint\n";
@@ -137,7 +137,7 @@ Deno.test("SIGHUP with another agent_port says that it takes a restart", async (
     args: ["-c", config],
     grants: [`--allow-read=${config}`],
   }, []);
-  Deno.writeTextFileSync(config, "");
+  Deno.writeTextFileSync(config, "# No agent checks.\n");
   agents.daemon.kill("SIGHUP");
   await agents.daemon.logged(
     /WARNING agent_port has changed: hacheck must be started again for it/,
@@ -275,8 +275,10 @@ async function askStalled(agents: AgentDaemon, phase: Phase): Promise<string | u
   return stoppedAfter < ASKING_MS - 20 ? answer : undefined;
 }
 
-for (const silence of ["", "agent_silence: other\n"]) {
-  const how = silence === "" ? "without agent_silence" : "with agent_silence for another service";
+for (const silence of ["# Not set.\n", "agent_silence: other\n"]) {
+  const how = silence.startsWith("#")
+    ? "without agent_silence"
+    : "with agent_silence for another service";
   Deno.test(`${how}, a daemon that is stopped for 200 ms never answers ready for a service marked down`, async () => {
     await using agents = await AgentDaemon.start({ config: silence });
     await agents.hactl("down", "web", "-r", "maint");
@@ -318,7 +320,7 @@ Deno.test("a line that comes late or in halves is not answered, and never as age
 
 Deno.test("a client that sends nothing gets no answer, and with agent_silence that of the service it names", async () => {
   using folder = new TempFolder();
-  const config = folder.write("changing.yaml", "");
+  const config = folder.write("changing.yaml", "# Not set.\n");
   await using agents = await AgentDaemon.start({
     args: ["-c", config],
     grants: [`--allow-read=${config}`],

@@ -297,7 +297,8 @@ ${authority === undefined ? "" : `https_verify: true\nhttps_ca: ${authority}`}
   Deno.writeTextFileSync(file, content);
   const port = freePort();
   const agentPort = freePort();
-  const peers = new Set([`127.0.0.1:${port}`]);
+  // It is tried out whether this machine lets programs listen on addresses that are not its own.
+  const peers = new Set([`127.0.0.1:${port}`, "192.0.2.1:0", "[2001:db8::1]:0"]);
   {
     await using daemon = await Daemon.start({
       spool,

@@ -37,6 +37,7 @@ const DEFAULTS: Config = {
   spool_in_checks: true,
   allow_remote_spool_changes: false,
   check_hosts: [],
+  own_addresses: null,
   check_ports: null,
   allowed_clients: null,
   remote_spool_clients: null,
@@ -121,6 +122,8 @@ const ACCEPTED: readonly [line: string, part: Partial<Config>][] = [
   ["rlimit_nofile: 64", { rlimit_nofile: 64 }],
   ["agent_port: 3334", { agent_port: 3334 }],
   ["agent_down: down", { agent_down: "down" }],
+  ["own_addresses: []", { own_addresses: [] }],
+  ["own_addresses: [10.0.0.5, 'FD00::5']", { own_addresses: ["10.0.0.5", "FD00::5"] }],
   ["agent_silence: all", { agent_silence: "all" }],
   ["agent_silence: web/8080", { agent_silence: "web/8080" }],
   ["spool_in_checks: false", { spool_in_checks: false }],
@@ -228,6 +231,10 @@ const REFUSED: readonly (readonly [line: string, message: string])[] = [
   ...["0", "65536", "3334.5", "-1", "'3334'", "[3334]"].map((value): [string, string] => [
     `agent_port: ${value}`,
     `agent_port: expected a port, from 1 to 65535: found ${value.replaceAll("'", '"')}`,
+  ]),
+  ...["web", "10.0.0.0/8", "0.0.0.0", "10.0.0.05"].map((address): [string, string] => [
+    `own_addresses: [${address}]`,
+    `own_addresses: expected a list of IP addresses: found ["${address}"]`,
   ]),
   ["agent_down: drain", 'agent_down: expected maint or down: found "drain"'],
   ...["web:8080", "web/65536", "", "a b", "web/8080/x"].map((name): [string, string] => [

@@ -1,6 +1,6 @@
 import { parseConfig } from "../../../src/config.ts";
 import { EventLoop } from "../../../src/event_loop.ts";
-import { OwnAddresses } from "../../../src/own_addresses.ts";
+import { nonlocalBind, OwnAddresses } from "../../../src/own_addresses.ts";
 import { MAX_FORM_BYTES } from "../../../src/server/spool_changes.ts";
 import { VERSION } from "../../../src/version.ts";
 import { assert, assertEquals, assertMatch } from "../../assert.ts";
@@ -553,6 +553,7 @@ Deno.test("/status tells of cache, uptime, queue, spool and permissions", async 
     },
     refused: { targets: 0, clients: 0, spool_changes: 0 },
     permissions: PERMISSIONS,
+    own_addresses: { configured: false, nonlocal_bind: nonlocalBind() },
     listeners: { renewals: 0, falls: 0, cut_requests: 0 },
     faults: { checks: 0, spool_changes: 0, unforeseen: 0, lost_log_lines: 0 },
     version: VERSION,
