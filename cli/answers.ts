@@ -90,6 +90,22 @@ export function entryOf(answer: HttpAnswer): Entry {
   return read(EntrySchema, answer);
 }
 
+const StatusSchema = v.object({ uptime: v.number(), cache: v.object({ hits: v.number() }) });
+
+/**
+ * Whether an answer is what `/status` of any hacheck answers.
+ *
+ * @param answer The answer.
+ */
+export function isStatus(answer: HttpAnswer): boolean {
+  try {
+    read(StatusSchema, answer);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * Reads what `/status/checks/<service>?now` answers.
  *

@@ -18,16 +18,22 @@ const MAX_WRONG = 2;
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(closest("donw", ["up", "down"]), "down");
- * assertEquals(closest("web", ["up", "down"]), undefined);
+ * assertEquals(closest("wbe", ["db", "web"]), "web");
+ * assertEquals(closest("web", ["up", "db"]), undefined);
  * ```
  */
 export function closest(typed: string, known: readonly string[]): string | undefined {
   const word = typed.toLowerCase();
   let nearest: string | undefined;
-  let least = Math.min(MAX_WRONG, Math.ceil(word.length / 2)) + 1;
+  let least = Math.min(MAX_WRONG, Math.floor(word.length / 2)) + 1;
   for (const one of known) {
-    const distance = levenshteinDistance(word, one);
+    // Letters in the wrong order are one mistake, not two.
+    const distance = sorted(word) === sorted(one) ? 1 : levenshteinDistance(word, one);
     if (distance < least) [nearest, least] = [one, distance];
   }
   return nearest;
+}
+
+function sorted(word: string): string {
+  return [...word].sort().join("");
 }

@@ -5,7 +5,7 @@
  */
 
 import { escapeControls, oneLine, terminalJson } from "../src/control_characters.ts";
-import { parseRecordName, recordName, type Subject } from "../src/spool/names.ts";
+import { parseRecordName, type Subject } from "../src/spool/names.ts";
 import type { SpoolRecord } from "../src/spool/record.ts";
 import type { SpoolStore } from "../src/spool/store.ts";
 import type { LocalDaemon } from "./daemon.ts";
@@ -59,35 +59,38 @@ export function printJson(value: unknown): void {
   console.log(terminalJson(value));
 }
 
+/** What has the name of a record. */
+export interface Named {
+  /** The name of its record. */
+  readonly name: string;
+}
+
 /**
  * The line of something that is not marked down.
  *
- * @param subject What it is.
+ * @param named What it is.
  */
-export function upLine(subject: Subject): string {
-  return `UP\t${spelled(subject)}`;
+export function upLine({ name }: Named): string {
+  return `UP\t${spelled(name)}`;
 }
 
 /**
  * The line of something that is marked down, or as draining.
  *
- * @param subject What it is.
+ * @param named What it is.
  * @param record Its record.
  */
 export function recordLine(
-  subject: Subject,
+  { name }: Named,
   { mode, expiration, reason }: SpoolRecord,
 ): string {
   const until = expiration === null ? "inf" : expiration.toFixed(6);
-  return `${mode.toUpperCase()}\t${until}\t${spelled(subject)}\t${oneLine(reason)}`;
+  return `${mode.toUpperCase()}\t${until}\t${spelled(name)}\t${oneLine(reason)}`;
 }
 
 /** `web`, `web::8080` or `web:10.1.1.1:8080`: with a port, the host is there, if only as nothing. */
-function spelled(subject: Subject): string {
-  const name = recordName(subject);
-  return name === `${subject.service}:${subject.port}`
-    ? `${subject.service}::${subject.port}`
-    : name;
+function spelled(name: string): string {
+  return name.replace(/^([^:]+):(\d+)$/, "$1::$2");
 }
 
 /**

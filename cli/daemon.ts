@@ -195,9 +195,12 @@ function indexOf(
   store: SpoolStore,
 ): SpoolIndex {
   const index = new SpoolIndex();
-  const { service, port } = subject;
+  const { service, port, host } = subject;
   const wider = [ALL, service].map((service) => ({ service, port: 0, host: LOCAL_ADDRESS }));
-  const byPort = port === 0 ? [] : [{ service, port, host: LOCAL_ADDRESS }, subject];
+  // The page of port 0 is about `web:0` as well.
+  const byPort = [LOCAL_ADDRESS, host].map((host) => {
+    return { service, port, host, isPortZero: port === 0 };
+  });
   for (const name of [...wider, ...byPort].map(nameOf)) {
     const stored = store.readAny(name);
     if (stored !== undefined) index.set(name, stored.record);

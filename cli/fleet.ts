@@ -18,11 +18,17 @@ const pooledMap: <T, R>(
 const MAX_AT_ONCE = 256;
 
 /** How long each may take unless told otherwise, in seconds. */
-const DEFAULT_PATIENCE = 5;
+export const DEFAULT_PATIENCE = 5;
 
 /** What became of one of them. */
 export type Outcome<T> =
-  | { readonly url: string; readonly error: null; readonly answer: T }
+  | {
+    readonly url: string;
+    readonly error: null;
+    readonly answer: T;
+    /** Who answered; missing for this host's daemon. */
+    readonly daemon?: RemoteDaemon;
+  }
   | { readonly url: string; readonly error: string };
 
 /**
@@ -39,9 +45,10 @@ export function askAll<T>(
   const patience = timeout ?? DEFAULT_PATIENCE;
   return pooledMap(MAX_AT_ONCE, daemons, async (url): Promise<Outcome<T>> => {
     const signal = AbortSignal.timeout(patience * 1000);
+    const daemon = new RemoteDaemon(url, trust);
     try {
-      const answer = await ask(new RemoteDaemon(url, trust), signal);
-      return { url: url.shown, error: null, answer };
+      const answer = await ask(daemon, signal);
+      return { url: url.shown, error: null, answer, daemon };
     } catch (error) {
       const why = signal.aborted
         ? `it did not answer within ${patience} seconds`
@@ -49,6 +56,16 @@ export function askAll<T>(
       return { url: url.shown, error: why };
     }
   });
+}
+
+/**
+ * Tells if the certificate of a daemon soon expires.
+ *
+ * @param daemon The daemon; undefined for this host's, whose certificate is not verified.
+ */
+export async function tellExpiry(daemon: RemoteDaemon | undefined): Promise<void> {
+  const advice = await daemon?.expiryAdvice() ?? null;
+  if (advice !== null) tell(`${daemon!.url}: ${advice}`);
 }
 
 /** What is printed of a daemon's answer. */
@@ -59,6 +76,8 @@ export interface Report {
   readonly json: Readonly<Record<string, unknown>>;
   /** Whether it is as it should be. */
   readonly isWell: boolean;
+  /** What the operator should know besides. */
+  readonly notices?: readonly string[];
 }
 
 /**
@@ -84,8 +103,10 @@ export async function reportAll(
       all.push({ url, error });
       continue;
     }
-    const { answer } = outcome;
+    const { answer, daemon } = outcome;
     isWell &&= answer.isWell;
+    await tellExpiry(daemon);
+    for (const notice of answer.notices ?? []) tell(`${url}: ${notice}`);
     all.push({ url, error, ...answer.json });
     if (!json && answer.lines.length > 0) {
       console.log(answer.lines.map((line) => `${url}\t${line}`).join("\n"));

@@ -5,10 +5,20 @@
  */
 
 import { FULL_WEIGHT, type Mode } from "../src/spool/record.ts";
-import { recordName } from "../src/spool/names.ts";
-import { type CommandContext, shown } from "./command.ts";
-import { reportAll } from "./fleet.ts";
-import { changeOf, toldDown, toldUp } from "./told.ts";
+import { ALL, recordName, type Subject } from "../src/spool/names.ts";
+import { type Entry, entryOf, isStatus } from "./answers.ts";
+import { type CommandContext, explained, rest, shown } from "./command.ts";
+import { DEFAULT_PATIENCE, reportAll } from "./fleet.ts";
+import { awaitHealthy } from "./health.ts";
+import { neverAsked } from "./notices.ts";
+import type { RemoteDaemon } from "./remote_daemon.ts";
+import { changeOf, inWords, toldDown, toldUp } from "./told.ts";
+
+/** How long a daemon has to agree with a change, in milliseconds. */
+const AGREE_TIMEOUT_MS = 1000;
+
+/** How often it is asked meanwhile, in milliseconds. */
+const ASK_EVERY_MS = 50;
 
 /** A change of what a daemon says of services. */
 interface Change {
@@ -18,6 +28,8 @@ interface Change {
   readonly what: (name: string) => string;
   /** What the JSON holds of it. */
   readonly json: Readonly<Record<string, unknown>>;
+  /** Whether the daemon reports what was changed. */
+  readonly agrees: (entry: Entry) => boolean;
 }
 
 /**
@@ -29,7 +41,8 @@ interface Change {
 export function markUpOnAll(context: CommandContext): Promise<number> {
   const services = context.subjects.map((subject) => changeOf(toldUp(subject)));
   const what = (name: string) => `mark ${name} up`;
-  return changeAll(context, { form: { status: "up" }, what, json: { services } });
+  const agrees = ({ record }: Entry) => record === null;
+  return changeAll(context, { form: { status: "up" }, what, json: { services }, agrees });
 }
 
 /**
@@ -53,7 +66,11 @@ export function markAll(
     return changeOf(toldDown({ name, ...subject, mode, reason, expiration, creation: null }));
   });
   const form = { status: mode, reason, ...ending(expiration) };
-  return changeAll(context, { form, what, json: { services } });
+  const agrees = ({ record }: Entry) =>
+    isOver(expiration)
+      ? record === null
+      : record?.mode === mode && isSame(record, reason, expiration);
+  return changeAll(context, { form, what, json: { services }, agrees });
 }
 
 /**
@@ -71,21 +88,124 @@ export function weighAll(context: CommandContext, weight: number, reason: string
   });
   const form = { weight: String(weight), reason, ...ending(expiration) };
   const what = (name: string) => `give ${name} the weight ${weight}`;
-  return changeAll(context, { form, what, json: { weights } });
+  const agrees = ({ weight: present }: Entry) =>
+    weight === FULL_WEIGHT || isOver(expiration)
+      ? present === null
+      : present?.weight === weight && isSame(present, reason, expiration);
+  return changeAll(context, { form, what, json: { weights }, agrees });
+}
+
+function isOver(expiration: number | null): boolean {
+  return expiration !== null && expiration < Date.now() / 1000;
+}
+
+/** Whether a record says why and until when as it should. Daemons strip blanks from what they are sent. */
+function isSame(
+  record: { readonly reason: string; readonly expiration: number | null },
+  reason: string,
+  expiration: number | null,
+): boolean {
+  return record.reason.trim() === reason.trim() && record.expiration === expiration;
 }
 
 function ending(expiration: number | null): Record<string, string> {
   return expiration === null ? {} : { expiration: String(expiration) };
 }
 
-function changeAll(context: CommandContext, { form, what, json }: Change): Promise<number> {
-  return reportAll(context, async (daemon, signal) => {
-    for (const subject of context.subjects) {
+function changeAll(context: CommandContext, change: Change): Promise<number> {
+  const { subjects, healthy, timeout } = context;
+  const patience = (timeout ?? DEFAULT_PATIENCE) + (healthy ?? 0);
+  return reportAll({ ...context, timeout: patience }, async (daemon, signal) => {
+    const notices: string[] = [];
+    if (healthy !== null) await demandHealthy(subjects, healthy, daemon, signal);
+    for (const subject of subjects) {
+      const name = recordName(subject);
       const path = `/spool/${subject.service}/${subject.port}/status`;
-      const { status, body } = await daemon.ask(path, new URLSearchParams(form), signal);
-      if (status === 200) continue;
-      throw new Error(`cannot ${what(recordName(subject))}: ${shown(status, body)}`);
+      const { status, body } = await daemon.ask(path, new URLSearchParams(change.form), signal);
+      if (status !== 200) throw new Error(`cannot ${change.what(name)}: ${shown(status, body)}`);
+      const entry = await agreed(subject, change, daemon, signal);
+      if (entry === null) continue;
+      if (change.form.status === "up" && entry.kept_out_by !== null) {
+        const { name: wider, mode: state } = entry.kept_out_by;
+        notices.push(`${name} is not wholly in service: ${inWords({ name: wider, state })}`);
+      }
+      if (entry.last_asked === null && subject.service !== ALL) {
+        // The change was made, whatever comes of this. Not every host has every service.
+        const ask = (path: string) => daemon.ask(path, null, signal);
+        for (const { service, near } of await neverAsked([subject.service], ask).catch(() => [])) {
+          if (near === undefined) continue;
+          notices.push(`no balancer has asked this daemon for ${service}: did you mean ${near}?`);
+        }
+      }
     }
-    return { lines: ["OK"], json, isWell: true };
+    return { lines: ["OK"], json: change.json, isWell: true, notices };
   });
+}
+
+async function demandHealthy(
+  subjects: readonly Subject[],
+  seconds: number,
+  daemon: RemoteDaemon,
+  signal: AbortSignal,
+): Promise<void> {
+  const giveUp = AbortSignal.any([signal, AbortSignal.timeout(seconds * 1000)]);
+  const ask = (path: string, signal: AbortSignal) => daemon.ask(path, null, signal);
+  const all = await Promise.all(subjects.map(async (subject) => {
+    const why = await awaitHealthy(subject, ask, giveUp);
+    return why === undefined
+      ? []
+      : [`${recordName(subject)} is left as it is: not healthy after ${seconds} s: ${why}`];
+  }));
+  if (all.flat().length > 0) throw new Error(all.flat().join("; "));
+}
+
+/**
+ * Waits until the daemon reports a change: a 200 alone may come from anybody.
+ *
+ * @returns What it reports; null for one of the older daemons, which agrees, but reports no more.
+ * @throws {Error} If it does not agree in time.
+ */
+async function agreed(
+  subject: Subject,
+  { form, what, agrees }: Change,
+  daemon: RemoteDaemon,
+  signal: AbortSignal,
+): Promise<Entry | null> {
+  const { service, port } = subject;
+  const deadline = AbortSignal.any([signal, AbortSignal.timeout(AGREE_TIMEOUT_MS)]);
+  const failed = (why: string) =>
+    new Error(
+      `cannot ${what(recordName(subject))}: the daemon took it, but does not say so: ${why}`,
+    );
+  for (;;) {
+    const answer = await daemon.ask(`/status/services/${service}/${port}`, null, signal);
+    if (answer.status === 404 && form.weight === undefined) {
+      if (await olderAgrees(subject, form.status === "up", daemon, signal)) return null;
+      throw failed("it is another one, or an older hacheck that contradicts");
+    }
+    // While its workers disagree it answers 409.
+    if (answer.status !== 409) {
+      let entry;
+      try {
+        entry = entryOf(answer);
+      } catch (error) {
+        throw failed(explained(error));
+      }
+      if (entry.service === service && entry.port === port && agrees(entry)) return entry;
+    }
+    if (deadline.aborted) throw failed(`it answers ${shown(answer.status, answer.body)}`);
+    await rest(ASK_EVERY_MS, deadline);
+  }
+}
+
+/** Whether a daemon is one of the older hachecks, and answers a check as it should. */
+async function olderAgrees(
+  { service, port }: Subject,
+  isUp: boolean,
+  daemon: RemoteDaemon,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (!isStatus(await daemon.ask("/status", null, signal))) return false;
+  const { status } = await daemon.ask(`/spool/${service}/${port}/status`, null, signal);
+  return isUp ? status === 200 : status === 503;
 }

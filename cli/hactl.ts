@@ -148,7 +148,8 @@ async function subjectsOf(
   if (portText === undefined && hostText !== undefined) {
     throw new UsageError("-H needs -P: which port of that host");
   }
-  const port = portText === undefined ? 0 : wholeNumber("-P", portText, 1, 65535);
+  const port = portText === undefined ? 0 : wholeNumber("-P", portText, 0, 65535);
+  const isPortZero = portText !== undefined && port === 0;
   for (const service of services) {
     if (!canBeMarked(service)) {
       throw new UsageError(
@@ -156,7 +157,7 @@ async function subjectsOf(
           `not beginning with a dot: received ${JSON.stringify(service)}${portHint(service)}`,
       );
     }
-    if (service === ALL && port !== 0 && MARKING.has(name)) {
+    if (service === ALL && portText !== undefined && MARKING.has(name)) {
       throw new UsageError(
         `${name} ${ALL} takes no -P: it is everything on this host. Name the services on port ${port}`,
       );
@@ -164,7 +165,9 @@ async function subjectsOf(
   }
   const known = hostText === undefined ? LOCAL_ADDRESS : canonicalAddress(hostText);
   const hosts = known === undefined ? await (await more()).resolveHost(hostText!) : [known];
-  return services.flatMap((service) => hosts.map((host) => ({ service, port, host })));
+  return services.flatMap((service) =>
+    hosts.map((host) => ({ service, port, host, ...isPortZero ? { isPortZero } : {} }))
+  );
 }
 
 /** The sub-commands that mark something. */
@@ -261,6 +264,9 @@ async function daemonsOf({ name }: Chosen, line: CommandLine): Promise<DaemonUrl
       if (line.one(flag) !== undefined) {
         throw new UsageError(`${short} is not for daemons that are named by --daemon`);
       }
+    }
+    if (Number(line.one("service-port") ?? NaN) === 0) {
+      throw new UsageError("-P 0 is not for daemons that are named by --daemon");
     }
   }
   return [...new Map(given.map((url) => [url.shown, url])).values()];

@@ -5,8 +5,8 @@
  */
 
 import { LOCAL_ADDRESS } from "../src/addresses.ts";
-import type { Header } from "../src/check.ts";
 import { oneLine, terminalJson } from "../src/control_characters.ts";
+import type { HttpAnswer } from "../src/http_client.ts";
 import { ALL, recordName, type Subject } from "../src/spool/names.ts";
 import { isExpired, type SpoolRecord } from "../src/spool/record.ts";
 import type { SpoolStore } from "../src/spool/store.ts";
@@ -68,12 +68,17 @@ function namesIn(store: SpoolStore): string[] {
   }
 }
 
+function isWhole({ port, isPortZero = false }: Subject): boolean {
+  return port === 0 && !isPortZero;
+}
+
 /** Whether a record is about a part of a subject. */
-function isNarrower(record: Subject, { service, port, host }: Subject): boolean {
-  const isSame = record.service === service && record.port === port && record.host === host;
+function isNarrower(record: Subject, subject: Subject): boolean {
+  const { service, port, host } = subject;
+  const isSame = recordName(record) === recordName(subject);
   if (service === ALL) return !isSame;
-  if (record.service !== service || record.port === 0 || isSame) return false;
-  return port === 0 || (record.port === port && host === LOCAL_ADDRESS);
+  if (record.service !== service || isWhole(record) || isSame) return false;
+  return isWhole(subject) || (record.port === port && host === LOCAL_ADDRESS);
 }
 
 /**
@@ -123,8 +128,7 @@ export async function tellFailing(services: readonly Told[], daemon: LocalDaemon
  * @param context The services and the daemon.
  */
 export async function tellNeverAsked({ subjects, daemon }: CommandContext): Promise<void> {
-  const ask = (path: string, headers: readonly Header[] = []) =>
-    daemon.ask(path, headers, AbortSignal.timeout(DAEMON_TIMEOUT_MS));
+  const ask = (path: string) => daemon.ask(path, [], AbortSignal.timeout(DAEMON_TIMEOUT_MS));
   try {
     const unknown = [];
     for (const service of new Set(subjects.map(({ service }) => service))) {
@@ -132,16 +136,28 @@ export async function tellNeverAsked({ subjects, daemon }: CommandContext): Prom
       const { last_asked } = entryOf(await ask(`/status/services/${service}/0`));
       if (last_asked === null) unknown.push(service);
     }
-    if (unknown.length === 0) return;
-    const known = recentOf(await ask(ALL_REMEMBERED)).map(([service]) => service);
-    // A daemon that has just started has not been asked for anything.
-    if (known.length === 0) return;
-    for (const service of unknown) {
-      const near = closest(service, known);
+    for (const { service, near } of await neverAsked(unknown, ask)) {
       const hint = near === undefined ? "" : `: did you mean ${near}?`;
       tell(`no balancer has asked the daemon on port ${daemon.port} for ${service}${hint}`);
     }
   } catch {
     // It is another hacheck, which does not say.
   }
+}
+
+/**
+ * Finds the services that may be meant by names that no balancer has asked a daemon for.
+ *
+ * @param services The names.
+ * @param ask Asks the daemon for a page.
+ * @returns Each name with the service that may be meant; none for a daemon that was asked for nothing yet.
+ */
+export async function neverAsked(
+  services: readonly string[],
+  ask: (path: string) => Promise<HttpAnswer>,
+): Promise<{ service: string; near: string | undefined }[]> {
+  if (services.length === 0) return [];
+  const known = recentOf(await ask(ALL_REMEMBERED)).map(([service]) => service);
+  if (known.length === 0) return [];
+  return services.map((service) => ({ service, near: closest(service, known) }));
 }

@@ -1,5 +1,6 @@
 import { columns, type Row } from "./columns.ts";
 import { type CommandContext, printJson, tell } from "./command.ts";
+import { tellExpiry } from "./fleet.ts";
 import { look } from "./snapshot.ts";
 import { lineOf } from "./told.ts";
 
@@ -25,6 +26,7 @@ export async function overview(context: CommandContext): Promise<number> {
       continue;
     }
     const { services, silence } = outcome.answer;
+    await tellExpiry(outcome.daemon);
     if (silence !== null) {
       failed++;
       tell(silence);

@@ -21,6 +21,7 @@ export interface Trust {
 export class RemoteDaemon {
   readonly #url: DaemonUrl;
   readonly #trust: Trust;
+  #expiry: number | null = null;
 
   /**
    * @param url Where it is.
@@ -69,10 +70,61 @@ export class RemoteDaemon {
     const { tls, hostname, port } = this.#url;
     if (!tls) return await Connection.open(hostname, port, signal);
     const { authorities } = this.#trust;
-    if (authorities === null) return await openWellKnown(hostname, port, signal);
-    const serverName = canonicalAddress(hostname) === undefined ? hostname : null;
-    return await openTls(hostname, port, { serverName, trusted: authorities }, signal);
+    const options = {
+      serverName: this.#serverName,
+      onExpiry: (time: number) => this.#expiry = time,
+    };
+    if (authorities !== null) {
+      return await openTls(hostname, port, { ...options, trusted: authorities }, signal);
+    }
+    try {
+      return await openWellKnown(hostname, port, signal);
+    } catch (error) {
+      if (!(error instanceof Error) || !/certificate: Expired/.test(error.message)) throw error;
+      await this.#look(signal).catch(() => {});
+      throw this.#expiry === null
+        ? error
+        : new Error(`the certificate expired on ${dayOf(this.#expiry)}`, { cause: error });
+    }
   }
+
+  get #serverName(): string | null {
+    const { hostname } = this.#url;
+    return canonicalAddress(hostname) === undefined ? hostname : null;
+  }
+
+  /** Looks at the certificate: Deno's own TLS, which verifies it, does not show it. */
+  async #look(signal: AbortSignal): Promise<void> {
+    const { hostname, port } = this.#url;
+    const onExpiry = (time: number) => this.#expiry = time;
+    const options = { serverName: this.#serverName, trusted: null, onExpiry };
+    const connection = await openTls(hostname, port, options, signal);
+    connection[Symbol.dispose]();
+  }
+
+  /**
+   * Warns of a certificate that soon expires.
+   *
+   * @returns A line; null where there is nothing to warn of.
+   */
+  async expiryAdvice(): Promise<string | null> {
+    if (!this.#url.tls) return null;
+    if (this.#expiry === null) {
+      await this.#look(AbortSignal.timeout(LOOK_TIMEOUT_MS)).catch(() => {});
+    }
+    if (this.#expiry === null || this.#expiry > Date.now() + EXPIRES_SOON_MS) return null;
+    return `its certificate expires on ${dayOf(this.#expiry)}: renew it`;
+  }
+}
+
+/** How long it may take to look at a certificate, in milliseconds. */
+const LOOK_TIMEOUT_MS = 2000;
+
+/** How long before it expires a certificate is warned of, as the daemon warns of its own. */
+const EXPIRES_SOON_MS = 14 * 86_400_000;
+
+function dayOf(time: number): string {
+  return new Date(time).toISOString().slice(0, 10);
 }
 
 /** By Deno's own TLS, which knows whom everybody trusts; for node:tls to tell takes a permission. */

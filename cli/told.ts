@@ -10,7 +10,7 @@ import { ALL, byName, recordName, type Subject } from "../src/spool/names.ts";
 import type { DowntimeInForce, InForce, WeightInForce } from "../src/spool/in_force.ts";
 import type { Mode, SpoolRecord } from "../src/spool/record.ts";
 import type { LastAnswer, RecentService } from "../src/stats.ts";
-import { recordLine, subjectOf, upLine } from "./command.ts";
+import { type Named, recordLine, subjectOf, upLine } from "./command.ts";
 
 /** A wider record, which keeps something out of service that is not marked itself. */
 export interface Wider {
@@ -52,7 +52,8 @@ export type Beside = Partial<Pick<Told, "kept_out_by" | "weight" | "last">>;
  * @param record What stands in it.
  */
 export function downtimeOf(name: string, record: SpoolRecord): DowntimeInForce {
-  return { name, ...subjectOf(name), ...record };
+  const { service, port, host } = subjectOf(name);
+  return { name, service, port, host, ...record };
 }
 
 /**
@@ -77,10 +78,10 @@ export function toldDown(downtime: DowntimeInForce, { weight, last }: Beside = {
  * @param beside What else is known of it.
  */
 export function toldUp(
-  { service, port, host }: Subject,
+  subject: Subject & Partial<Named>,
   { kept_out_by, weight, last }: Beside = {},
 ): Told {
-  const name = recordName({ service, port, host });
+  const { service, port, host, name = recordName(subject) } = subject;
   return {
     ...{ name, service, port, host, state: "up", reason: null, expiration: null, creation: null },
     ...{ kept_out_by: kept_out_by ?? null, weight: weight ?? null, last: last ?? null },
@@ -95,12 +96,12 @@ export function toldUp(
  * @param modeOf Tells how the record of a name marks; undefined where there is none.
  */
 export function widerThan(
-  { service, port }: Subject,
+  { service, port, isPortZero = false }: Subject,
   modeOf: (name: string) => Mode | undefined,
 ): Wider | null {
   const names = [];
   if (service !== ALL) names.push(ALL);
-  if (port !== 0) names.push(service);
+  if (port !== 0 || isPortZero) names.push(service);
   let found: Wider | null = null;
   for (const name of names) {
     const state = modeOf(name);
@@ -157,11 +158,11 @@ export function toldOfAll(inForce: InForce, recent: readonly RecentService[]): T
   const { modeOf, downtimes, weights } = lookUps(inForce);
   const asked = new Map(recent);
   const lastOf = ({ service, port }: Subject) => port === 0 ? asked.get(service) ?? null : null;
-  const others = new Map<string, Subject>(recent.map(([service]) => {
-    return [service, { service, port: 0, host: LOCAL_ADDRESS }];
+  const others = new Map<string, Subject & Named>(recent.map(([service]) => {
+    return [service, { name: service, service, port: 0, host: LOCAL_ADDRESS }];
   }));
   for (const { name, service, port, host } of inForce.weights) {
-    others.set(name, { service, port, host });
+    others.set(name, { name, service, port, host });
   }
   for (const name of downtimes.keys()) others.delete(name);
   return [
@@ -170,7 +171,7 @@ export function toldOfAll(inForce: InForce, recent: readonly RecentService[]): T
       return toldDown(downtime, { weight, last: lastOf(downtime) });
     }),
     ...[...others.values()].map((subject) => {
-      const weight = weights.get(recordName(subject))?.weight ?? null;
+      const weight = weights.get(subject.name)?.weight ?? null;
       const kept_out_by = widerThan(subject, modeOf);
       return toldUp(subject, { kept_out_by, weight, last: lastOf(subject) });
     }).sort(byName),

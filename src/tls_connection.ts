@@ -7,6 +7,8 @@ export interface TlsOptions {
   readonly serverName: string | null;
   /** The authorities that are trusted, in PEM; null for a certificate that is not verified. */
   readonly trusted: string | null;
+  /** Is called with when the peer's certificate expires, in milliseconds since 1970. */
+  readonly onExpiry?: (expiry: number) => void;
 }
 
 /**
@@ -31,7 +33,7 @@ const MAX_WAITING_BYTES = 1024 * 1024;
 export async function openTls(
   hostname: string,
   port: number,
-  { serverName, trusted }: TlsOptions,
+  { serverName, trusted, onExpiry }: TlsOptions,
   signal: AbortSignal,
 ): Promise<Connection> {
   // Loaded by who checks https: it takes some 10 ms.
@@ -58,6 +60,7 @@ export async function openTls(
         () => reject(new Error("the connection was closed within the TLS handshake")),
       );
     });
+    onExpiry?.(Date.parse(socket.getPeerCertificate().valid_to));
     if (trusted !== null && !socket.authorized) {
       throw new Error(faultOf(socket, serverName ?? hostname));
     }

@@ -9,6 +9,18 @@ import { serverTest } from "../servers/mod.ts";
 const CHANGEABLE = "allow_remote_spool_changes: true\n";
 const TOKEN = "0123456789abcdef";
 
+/** What a daemon reports of a service that is not marked. */
+const UP = {
+  ...{ service: "web", port: 0, host: "127.0.0.1", record: null, kept_out_by: null },
+  ...{ weight: null, last_asked: null },
+};
+
+/** What it reports of one that is marked down. */
+const MARKED_DOWN = {
+  ...UP,
+  record: { mode: "down", reason: "x", expiration: null, creation: 5 },
+};
+
 /** A spool of its own, which nothing that is said to daemons elsewhere may touch. */
 class Operator implements Disposable {
   readonly #folder = new TempFolder();
@@ -196,15 +208,15 @@ Deno.test("the token is shown to the daemons that want one, and to no others", a
   const heard: (string | null)[] = [];
   await using other = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
     heard.push(request.headers.get("authorization"));
-    return new Response("");
+    return request.method === "POST" ? new Response("") : Response.json(MARKED_DOWN);
   });
   const token = operator.write(".token", TOKEN);
   const to = [wanting.port, other.addr.port]
     .flatMap((port) => ["--daemon", `http://127.0.0.1:${port}`]);
-  const down = (...args: string[]) => operator.hactl(["down", "web", ...to, ...args]);
+  const down = (...args: string[]) => operator.hactl(["down", "web", "-r", "x", ...to, ...args]);
   assertEquals((await down("--token-file", token)).code, 0);
   assertEquals((await wanting.get("/spool/web/0")).status, 503);
-  assertEquals(heard, [null]);
+  assertEquals(heard, [null, null, null]);
   const { code, stderr } = await down();
   assertEquals(code, 1);
   assertStringIncludes(stderr, `:${wanting.port}: cannot mark web down: 401 Unauthorized: name`);
@@ -227,6 +239,7 @@ serverTest(
       cert: Deno.readTextFileSync(certificate),
       key: Deno.readTextFileSync(key),
     }, async (request) => {
+      if (request.method === "GET") return Response.json(UP);
       received.push(await request.text());
       return new Response("");
     });
@@ -306,6 +319,134 @@ Deno.test("what answers as no hacheck does is named, and nothing it says is beli
     await Promise.all(servers.map((server) => server[Symbol.asyncDispose]()));
   }
 });
+
+Deno.test("hactl does not believe a 200 from what is no hacheck, or does not do what it is told", async () => {
+  using operator = new Operator();
+  let reported: unknown = "";
+  await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
+    if (request.method === "POST" || reported === "") return new Response("");
+    return reported === null ? new Response("no", { status: 404 }) : Response.json(reported);
+  });
+  const url = `http://127.0.0.1:${server.addr.port}`;
+  const cases: [reported: unknown, why: string][] = [
+    ["", "it answers no JSON: is it a hacheck?"],
+    [null, "it is another one, or an older hacheck that contradicts"],
+    [{}, "it answers what no hacheck does: "],
+    [{ ...UP, service: "db" }, "it answers 200 "],
+  ];
+  const commands: [args: string[], what: string, contradiction: unknown][] = [
+    [["up", "web"], "mark web up", MARKED_DOWN],
+    [["down", "web", "-r", "x"], "mark web down", UP],
+    [["down", "web", "-r", "y"], "mark web down", MARKED_DOWN],
+    [["down", "web", "-r", "x", "-e", "4000000000"], "mark web down", MARKED_DOWN],
+    [["drain", "web", "-r", "x"], "drain web", MARKED_DOWN],
+    [["weight", "web", "50", "-r", "x"], "give web the weight 50", UP],
+  ];
+  for (const [args, what, contradiction] of commands) {
+    const all = [...cases, [contradiction, "it answers 200 "] as const];
+    for (const [what404, why] of all) {
+      if (what404 === null && args[0] === "weight") continue;
+      reported = what404;
+      const { code, stdout, stderr } = await operator.hactl([...args, "--daemon", url]);
+      assertEquals([code, stdout], [1, ""], `${args}: ${JSON.stringify(reported)}`);
+      assertStringIncludes(
+        stderr,
+        `hactl: ${url}: cannot ${what}: the daemon took it, but does not say so: ${why}`,
+      );
+    }
+  }
+  reported = MARKED_DOWN;
+  const { code, stdout } = await operator.hactl(["down", "web", "-r", " x", "--daemon", url]);
+  assertEquals([code, stdout], [0, `${url}\tOK\n`], "daemons strip blanks");
+});
+
+Deno.test("hactl marks services on one of the older hachecks, and verifies that", async () => {
+  using operator = new Operator();
+  let isDown = false;
+  let isDeaf = false;
+  await using older = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    async (request) => {
+      const { pathname } = new URL(request.url);
+      if (pathname === "/status") return Response.json({ uptime: 5, cache: { hits: 1, sets: 0 } });
+      if (!pathname.startsWith("/spool/web/0/")) return new Response("no", { status: 404 });
+      if (request.method === "POST") {
+        const form = new URLSearchParams(await request.text());
+        if (!isDeaf) isDown = form.get("status") === "down";
+      }
+      return new Response("", { status: isDown && request.method === "GET" ? 503 : 200 });
+    },
+  );
+  const url = `http://127.0.0.1:${older.addr.port}`;
+  const run = (...args: string[]) => operator.hactl([...args, "--daemon", url]);
+  const ok = { code: 0, stdout: `${url}\tOK\n`, stderr: "" };
+  assertEquals(await run("down", "web"), ok);
+  assertEquals(isDown, true);
+  assertEquals(await run("up", "web"), ok);
+  isDeaf = true;
+  assertEquals((await run("down", "web")).code, 1);
+});
+
+Deno.test("hactl up on other daemons names what keeps a service out, and waits until it is healthy", async () => {
+  using operator = new Operator();
+  await using daemon = await changeable();
+  let isWell = false;
+  await using web = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    () => new Response("", { status: isWell ? 200 : 500 }),
+  );
+  const url = `http://127.0.0.1:${daemon.port}`;
+  const run = (...args: string[]) => operator.hactl([...args, "--daemon", url]);
+  await daemon.get(`/http/web/${web.addr.port}/status`);
+  assertEquals((await run("down", "all", "-r", "kernel")).code, 0);
+  assertEquals((await run("down", "web", "-r", "deploy")).code, 0);
+  const sick = await run("up", "web", "--healthy", "1s");
+  assertEquals([sick.code, sick.stdout], [1, ""]);
+  assertStringIncludes(sick.stderr, `hactl: ${url}: web is left as it is: not healthy after 1 s: `);
+  assertEquals((await daemon.get("/status/services/web/0")).body.includes("deploy"), true);
+  isWell = true;
+  assertEquals(await run("up", "web", "--healthy", "60s"), {
+    code: 0,
+    stdout: `${url}\tOK\n`,
+    stderr: `hactl: ${url}: web is not wholly in service: all is marked down\n`,
+  });
+  assertEquals((await run("wait", "web", "--healthy", "60s")).code, 0);
+});
+
+serverTest(
+  "hactl warns of a daemon's certificate that soon expires",
+  CERTIFICATE_PROGRAMS,
+  async () => {
+    using operator = new Operator();
+    using folder = new TempFolder();
+    const authority = await Authority.create(folder, "authority");
+    for (
+      const [days, warns] of [[13, true], [15, false]] as const
+    ) {
+      const { certificate, key } = await authority.issue(`web${days}`, {
+        for: "DNS:localhost",
+        until: days,
+      });
+      await using server = Deno.serve({
+        hostname: "127.0.0.1",
+        port: 0,
+        onListen() {},
+        cert: Deno.readTextFileSync(certificate),
+        key: Deno.readTextFileSync(key),
+      }, (request) => request.method === "GET" ? Response.json(UP) : new Response(""));
+      const url = `https://localhost:${server.addr.port}`;
+      const day = new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
+      const expected = warns ? `hactl: ${url}: its certificate expires on ${day}: renew it\n` : "";
+      const args = ["up", "web", "--daemon", url];
+      const known = await operator.hactl([...args, "--ca-file", authority.certificate], [
+        authority.certificate,
+      ]);
+      assertEquals(known, { code: 0, stdout: `${url}\tOK\n`, stderr: expected });
+      const system = { DENO_TLS_CA_STORE: "system", SSL_CERT_FILE: authority.certificate };
+      assertEquals((await operator.hactl(args, [], system)).stderr, expected);
+    }
+  },
+);
 
 Deno.test("hactl that may only speak to this host says so of every other", async () => {
   using operator = new Operator();

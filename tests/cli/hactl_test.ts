@@ -612,6 +612,7 @@ Deno.test("once hactl drain or weight has returned, the daemon agrees, whatever 
     inProcess([...args, "-p", String(daemon.port), "--spool-root", daemon.spool]);
   const kinds: readonly [where: string[], path: string, headers: Record<string, string>][] = [
     [[], "/web/0", {}],
+    [["-P", "0"], "/web/0", {}],
     [["-P", "8080"], "/web/8080", {}],
     [["-P", "8080", "-H", "127.0.0.2"], "/web/8080", { "x-nerve-check-ip": "127.0.0.2" }],
   ];
@@ -688,6 +689,46 @@ Deno.test("the old tools' -a does what the sub-commands do, whatever the name", 
   }
 });
 
+Deno.test("the old names print the lines of the older tools", async () => {
+  using host = await Host.make();
+  host.write("web:8080", "why");
+  host.write("web", "maint");
+  const cases: [args: string[], stdout: string, code: number][] = [
+    [["api"], "UP\tapi\n", 0],
+    [["api", "-P", "8080"], "UP\tapi\n", 0],
+    [["api", "api", "-P", "8080", "-H", "10.1.1.1"], "UP\tapi\nUP\tapi\n", 0],
+    [["web", "-P", "8080"], "DOWN\tinf\tweb::8080\twhy\n", 1],
+    [["web", "-P", "8080", "-H", "127.0.0.1"], "DOWN\tinf\tweb:127.0.0.1:8080\twhy\n", 1],
+    [["web", "-P", "8080", "-H", "localhost"], "DOWN\tinf\tweb:localhost:8080\twhy\n", 1],
+    [["web"], "DOWN\tinf\tweb\tmaint\n", 1],
+  ];
+  for (const [args, stdout, code] of cases) {
+    const outcome = await host.called("hastatus", ...args);
+    assertEquals([outcome.stdout, outcome.code], [stdout, code], args.join(" "));
+    assertEquals((await host.called("hactl", "-a", "status", ...args)).stdout, stdout);
+  }
+  assertEquals((await host.called("hactl", "status", "api", "-P", "80")).stdout, "UP\tapi::80\n");
+});
+
+Deno.test("-P 0 is about port 0, and -H takes a host's name", async () => {
+  using host = await Host.make();
+  assertEquals(await host.hactl("down", "web", "-P", "0", "-r", "x"), SILENT);
+  assertEquals(host.names, ["web:0"]);
+  assertEquals((await host.hactl("status", "web", "-P", "0")).stdout, "DOWN\tinf\tweb::0\tx\n");
+  assertEquals((await host.hactl("status", "web")).stdout, "UP\tweb\n");
+  assertEquals((await host.hactl("downed")).stdout, "DOWN\tinf\tweb::0\tx\n");
+  assertEquals((await host.hactl("status")).stdout, "DOWN\tinf\tweb::0\tx\n");
+  assertEquals((await host.hactl("up", "web")).stderr.includes("web:0 is marked down"), true);
+  assertEquals(await host.hactl("up", "web", "-P", "0"), SILENT);
+  assertEquals(host.names, []);
+
+  const down = ["down", "web", "-P", "80", "-r", "x", "-H", "localhost"];
+  assertEquals(await host.hactl(...down), SILENT);
+  assert(host.names.includes("web:80"), host.names.join());
+  assertEquals(await host.hactl("up", "web", "-P", "80", "-H", "localhost"), SILENT);
+  assertEquals(host.names, []);
+});
+
 Deno.test("hactl reads flags as optparse does: abbreviated, repeated, values with a dash", async () => {
   using host = await Host.make();
   const cases: [args: string[], name: string, reason: string][] = [
@@ -709,7 +750,8 @@ Deno.test("hactl reads flags as optparse does: abbreviated, repeated, values wit
 
 const SERVICE = 'expected at most 200 letters, digits, ".", "_" and "-", not beginning with a dot';
 const HOST = "expected an IPv4 or IPv6 address, or a host's name";
-const PORT = "expected a number from 1 to 65535";
+const PORT = "expected a number from 0 to 65535";
+const DAEMON_PORT = "expected a number from 1 to 65535";
 const COMMANDS =
   "expected one of up, down, drain, weight, status, downed, list, watch, wait, completions, help";
 const DURATION = "expected weeks, days, hours, minutes or seconds such as 30m, 1h30m or 2d";
@@ -830,12 +872,15 @@ const WRONG_USAGE: readonly [args: string[], message: string][] = [
     ["down", "web", "-P", "80", "-H", "../x"],
     `Bad -H: ${HOST}: received "../x"`,
   ],
-  [["down", "web", "-P", "0"], `Bad -P: ${PORT}: received "0"`],
+  [
+    ["down", "web", "-P", "0", "--daemon", "http://web1"],
+    "-P 0 is not for daemons that are named by --daemon",
+  ],
   [["down", "web", "-P", "65536"], `Bad -P: ${PORT}: received "65536"`],
   [["down", "web", "-P", "http"], `Bad -P: ${PORT}: received "http"`],
   [["down", "web", "-P", "80/../x"], `Bad -P: ${PORT}: received "80/../x"`],
-  [["status", "web", "-p", "0"], `Bad -p: ${PORT}: received "0"`],
-  [["list", "-p", "x"], `Bad -p: ${PORT}: received "x"`],
+  [["status", "web", "-p", "0"], `Bad -p: ${DAEMON_PORT}: received "0"`],
+  [["list", "-p", "x"], `Bad -p: ${DAEMON_PORT}: received "x"`],
   [
     ["down", "web", "-e", "tomorrow"],
     'Bad -e: expected a time in unix seconds: received "tomorrow"',
