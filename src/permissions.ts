@@ -393,7 +393,7 @@ export class Permissions {
       return "everything";
     }
     const paths = needed.map((path) => `${absolute(path)}/`);
-    for (const place of this.#places(needs)) {
+    for (const place of this.#places()) {
       if (paths.some((path) => path.startsWith(`${place}/`))) continue;
       // What Deno takes back is every grant that covers the path: one that covers more is left alone.
       const isGrant = isGranted(kind, place) && !isGranted(kind, parentOf(place));
@@ -403,12 +403,16 @@ export class Permissions {
   }
 
   /** What may have been granted without a need: for features that are not in use, or by mistake. */
-  #places(needs: readonly Need[]): Set<string> {
-    const paths = needs.flatMap(({ place }) => {
+  #places(): Set<string> {
+    const paths = DAEMON_NEEDS.flatMap(({ place }) => {
       if (place === "code") return ownCode();
       return place === "spool" ? [...INSTALLED.spool, this.#use.spoolRoot] : INSTALLED[place];
     });
-    return new Set([...paths, ...COMMON_FOLDERS, Deno.cwd()].map(absolute));
+    // The widest first: to give up one grant leaves those within it.
+    return new Set(
+      [...paths, ...COMMON_FOLDERS, ...workingFolder()].map(absolute)
+        .sort((one, other) => one.length - other.length),
+    );
   }
 }
 
@@ -430,6 +434,15 @@ const COMMON_FOLDERS: readonly string[] = [
   ...["/root", "/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/usr/lib", "/usr/local", "/var"],
   ...["/var/lib", "/var/log", "/var/spool", "/var/tmp"],
 ];
+
+/** The working directory, if it is still there. */
+function workingFolder(): string[] {
+  try {
+    return [Deno.cwd()];
+  } catch {
+    return [];
+  }
+}
 
 /** The folder whose grant covers a path, or the path itself. */
 function widestGrant(kind: "read" | "write", path: string): string {

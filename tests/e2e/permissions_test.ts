@@ -196,7 +196,7 @@ Deno.test("/status tells what is granted, be it more than is needed", async () =
 Deno.test("grants for folders that nothing needs are given up, and not told", async () => {
   using folder = new TempFolder();
   const log = folder.file("hacheck.log");
-  const needless = ["/home", "/etc", "/var/log", Deno.cwd()];
+  const needless = ["/home", "/etc/hacheck", "/etc", "/var/log/hacheck", "/var/log", Deno.cwd()];
   await using daemon = await Daemon.start({
     config: `log_path: ${log}\n`,
     grants: [
