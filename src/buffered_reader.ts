@@ -78,6 +78,17 @@ export class BufferedReader {
   }
 
   /**
+   * Waits for bytes without reading them.
+   *
+   * @param length How many. There are fewer if the stream ends before.
+   * @returns The bytes. They are valid only until the next call.
+   */
+  async peek(length: number): Promise<Uint8Array> {
+    while (this.#end - this.#start < length && await this.#more());
+    return this.#buffer.subarray(this.#start, Math.min(this.#end, this.#start + length));
+  }
+
+  /**
    * Reads bytes.
    *
    * @param length How many.

@@ -2,8 +2,8 @@
  * One HTTP/1.1 question on one new connection.
  *
  * `fetch` would do, but it refuses the ports that browsers must not speak to,
- * on which services do listen, and a check does not want what it adds: pools,
- * redirects, decompression.
+ * on which services do listen, and a check does not want what it adds: pools and
+ * redirects.
  *
  * @module
  */
@@ -11,6 +11,8 @@
 import { BufferedReader, EndedError, LineTooLongError } from "./buffered_reader.ts";
 import type { Header } from "./check.ts";
 import { Connection } from "./connection.ts";
+import { decompress } from "./decompress.ts";
+import { isTls } from "./tls_connection.ts";
 
 /** The bytes of status lines and headers that are read, interim responses (1xx) included. */
 export const MAX_HEAD_BYTES = 64 * 1024;
@@ -30,11 +32,16 @@ export interface HttpAnswer {
 }
 
 /** Takes a body as it comes, piece by piece. A piece is valid only until the call returns. */
-export type TakePiece = (piece: Uint8Array) => void;
+export type TakePiece = (piece: Uint8Array, status: number) => void;
 
 /** Thrown when what came is not an HTTP answer, or not all of one. */
 export class HttpError extends Error {
   override name = "HttpError";
+}
+
+/** Thrown when the connection was closed without a byte of an answer. */
+export class NoAnswerError extends HttpError {
+  override name = "NoAnswerError";
 }
 
 /**
@@ -103,7 +110,7 @@ export async function getPieces(
   using connection = await Connection.open(hostname, port, signal);
   const host = hostname.includes(":") ? `[${hostname}]` : hostname;
   const request = requestOf(`${host}:${port}`, path, headers, null);
-  return await exchangePieces(connection, request, maxBodyBytes, take);
+  return (await exchangePieces(connection, request, maxBodyBytes, take)).status;
 }
 
 /**
@@ -129,7 +136,9 @@ export async function exchange(
   const body = new Gathered(maxBodyBytes);
   const request = requestOf(host, path, headers, form);
   const take = (piece: Uint8Array) => body.add(piece);
-  const status = await exchangePieces(connection, request, maxBodyBytes, take);
+  const { status, coding } = await exchangePieces(connection, request, maxBodyBytes, take);
+  // Some services compress whatever they are asked for, and balancers may ask for it.
+  if (coding !== undefined) await body.decompress(coding);
   return { status, body: body.text };
 }
 
@@ -138,14 +147,15 @@ async function exchangePieces(
   request: Uint8Array,
   maxBodyBytes: number,
   take: TakePiece,
-): Promise<number> {
+): Promise<Head> {
   await connection.write(request);
   const reader = new BufferedReader(connection);
+  if (isTls(await reader.peek(2))) throw new HttpError("expected HTTP, found a TLS server");
   for (let room = MAX_HEAD_BYTES;;) {
     const head = await readHead(reader, room);
     if (head.status >= 200) {
-      await readBody(reader, head, maxBodyBytes, take);
-      return head.status;
+      await readBody(reader, head, maxBodyBytes, (piece) => take(piece, head.status));
+      return head;
     }
     if (head.status === 101) throw new HttpError("the server switched protocols unasked");
     room -= head.bytes;
@@ -153,17 +163,23 @@ async function exchangePieces(
 }
 
 /** A body in one buffer, whatever the size of its pieces: thousands of tiny arrays would take a hundred times as much. */
-class Gathered {
+export class Gathered {
   readonly #limit: number;
   #buffer = new Uint8Array(4096);
   #length = 0;
 
-  /** @param limit How many bytes come at most. */
+  /** @param limit How many bytes are kept at most. */
   constructor(limit: number) {
     this.#limit = limit;
   }
 
-  add(piece: Uint8Array): void {
+  /**
+   * Adds a piece. What is beyond the limit is left out.
+   *
+   * @param bytes The piece, which is copied.
+   */
+  add(bytes: Uint8Array): void {
+    const piece = bytes.subarray(0, this.#limit - this.#length);
     const length = this.#length + piece.length;
     if (length > this.#buffer.length) {
       const size = Math.max(length, Math.min(2 * this.#buffer.length, this.#limit));
@@ -173,6 +189,17 @@ class Gathered {
     }
     this.#buffer.set(piece, this.#length);
     this.#length = length;
+  }
+
+  /**
+   * Undoes a content coding, up to the same limit.
+   *
+   * @param coding The value of `Content-Encoding`, in lower case.
+   */
+  async decompress(coding: string): Promise<void> {
+    const encoded = this.#buffer.subarray(0, this.#length);
+    this.#buffer = await decompress(encoded, coding, this.#limit);
+    this.#length = this.#buffer.length;
   }
 
   /** As UTF-8, without a character that the limit cut off. */
@@ -212,6 +239,8 @@ interface Head {
   readonly bytes: number;
   /** How the body ends: after this many bytes, in chunks, or with the connection. */
   readonly framing: number | "chunked" | "close";
+  /** Its `Content-Encoding` in lower case; undefined if it has none. */
+  readonly coding: string | undefined;
 }
 
 async function readHead(reader: BufferedReader, limit: number): Promise<Head> {
@@ -228,11 +257,10 @@ async function readHead(reader: BufferedReader, limit: number): Promise<Head> {
       throw new HttpError(`the answer's headers are longer than ${MAX_HEAD_BYTES} bytes`);
     }
     if (!(error instanceof EndedError)) throw error;
-    throw new HttpError(
-      lines.length === 0 && reader.isEmpty
-        ? "the connection was closed without an answer"
-        : "the connection was closed within the answer's headers",
-    );
+    if (lines.length === 0 && reader.isEmpty) {
+      throw new NoAnswerError("the connection was closed without an answer");
+    }
+    throw new HttpError("the connection was closed within the answer's headers");
   }
 }
 
@@ -244,31 +272,39 @@ function parseHead([statusLine = "", ...lines]: readonly string[]): Omit<Head, "
 
   let length: string | undefined;
   let coding: string | undefined;
+  const transferCodings: string[] = [];
   for (const line of lines) {
     const colon = line.indexOf(":");
-    const name = line.slice(0, Math.max(colon, 0)).toLowerCase();
+    // No space belongs before the colon. This connection carries one response, so that a header which
+    // others read otherwise cannot smuggle in another.
+    const name = line.slice(0, Math.max(colon, 0)).trimEnd().toLowerCase();
     const value = line.slice(colon + 1).trim();
     if (name === "transfer-encoding") {
-      coding = value.toLowerCase();
+      transferCodings.push(...value.toLowerCase().split(/\s*,\s*/));
     } else if (name === "content-length") {
       if (!/^\d{1,15}$/.test(value) || (length !== undefined && length !== value)) {
         throw new HttpError("the answer's Content-Length is not one number");
       }
       length = value;
+    } else if (name === "content-encoding") {
+      coding = value.toLowerCase();
     }
   }
-  if (status < 200 || status === 204 || status === 304) return { status, framing: 0 };
-  if (coding !== undefined) {
-    return { status, framing: /(?:^|,)\s*chunked$/.test(coding) ? "chunked" : "close" };
-  }
-  return { status, framing: length === undefined ? "close" : Number(length) };
+  const rest = { status, coding };
+  if (status < 200 || status === 204 || status === 304) return { ...rest, framing: 0 };
+  // `identity` is the name that RFC 2616 had for no coding at all.
+  const last = transferCodings.findLast((name) => name !== "identity" && name !== "");
+  if (last !== undefined) return { ...rest, framing: last === "chunked" ? "chunked" : "close" };
+  if (length !== undefined) return { ...rest, framing: Number(length) };
+  // The body of a 205 is empty. Some servers do not say so, and keep the connection open.
+  return { ...rest, framing: status === 205 ? 0 : "close" };
 }
 
 async function readBody(
   reader: BufferedReader,
   { framing }: Head,
   limit: number,
-  take: TakePiece,
+  take: (piece: Uint8Array) => void,
 ): Promise<void> {
   if (framing === "close") {
     await reader.drain(limit, take);
@@ -284,7 +320,11 @@ async function readBody(
   }
 }
 
-async function readChunks(reader: BufferedReader, limit: number, take: TakePiece): Promise<void> {
+async function readChunks(
+  reader: BufferedReader,
+  limit: number,
+  take: (piece: Uint8Array) => void,
+): Promise<void> {
   let framing = 0;
   for (let length = 0;;) {
     const line = await reader.line(MAX_HEAD_BYTES);
@@ -306,7 +346,11 @@ async function readChunks(reader: BufferedReader, limit: number, take: TakePiece
   }
 }
 
-async function drainAll(reader: BufferedReader, length: number, take: TakePiece): Promise<void> {
+async function drainAll(
+  reader: BufferedReader,
+  length: number,
+  take: (piece: Uint8Array) => void,
+): Promise<void> {
   const drained = await reader.drain(length, take);
   if (drained < length) throw new EndedError(`the connection was closed after ${drained} bytes`);
 }

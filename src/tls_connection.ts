@@ -68,9 +68,54 @@ export async function openTls(
   } catch (error) {
     connection[Symbol.dispose]();
     signal.throwIfAborted();
-    throw error;
+    throw explained(error, serverName);
   }
 }
+
+/**
+ * Tells whether a peer speaks TLS, which answers in that way what is no TLS.
+ *
+ * @param bytes The first two bytes that it sent: the type of an alert or a handshake, and the version.
+ */
+export function isTls([type, version]: Uint8Array): boolean {
+  return (type === 0x15 || type === 0x16) && version === 3;
+}
+
+/**
+ * What Deno's TLS (rustls) tells of a handshake that failed, in words that say what to change.
+ *
+ * A certificate is not verified here, but the handshake's signature always is. Where that fails, Deno
+ * reports what is wrong with the certificate as well.
+ */
+function explained(error: unknown, serverName: string | null): unknown {
+  const { code, message } = error as Error & { readonly code?: string };
+  const alert = /^received fatal alert: (\w+)$/.exec(message)?.[1];
+  if (alert === "ProtocolVersion") {
+    return new Error("the server speaks neither TLS 1.2 nor TLS 1.3, and Deno speaks no other");
+  }
+  if (alert === "HandshakeFailure") {
+    return new Error(
+      "the server and Deno have no cipher, curve or signature algorithm in common, or the server " +
+        "wants a client certificate (fatal alert: HandshakeFailure)",
+    );
+  }
+  if (alert === "UnrecognisedName" || alert === "UnrecognizedName") {
+    return new Error(`the server knows no host named ${serverName ?? "by its address"}`);
+  }
+  if (alert !== undefined) return new Error(`the server sent the fatal TLS alert ${alert}`);
+  if (/wrong version number/i.test(message)) {
+    return new Error("expected TLS, found a server that does not speak it");
+  }
+  if (code !== undefined && CERTIFICATE_CODES.test(code)) {
+    return new Error(
+      "Deno cannot verify the signature of the TLS handshake: it takes no RSA keys below 2048 bits",
+    );
+  }
+  return error;
+}
+
+/** The codes of what is wrong with a certificate, as OpenSSL and Node name them. */
+const CERTIFICATE_CODES = /CERT|ISSUER|LEAF_SIGNATURE/;
 
 /** What is wrong with the certificate of a server that is not to be trusted. */
 function faultOf(socket: TLSSocket, name: string): string {

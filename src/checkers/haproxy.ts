@@ -1,12 +1,7 @@
-import { parse as parseCsvUntyped } from "@std/csv/parse";
 import type { CheckRequest, Verdict } from "../check.ts";
-import { getPieces } from "../http_client.ts";
+import { Gathered, getPieces, MAX_BODY_BYTES } from "../http_client.ts";
+import { parseCsv } from "../std/csv.ts";
 import { because, stopwatch } from "./_words.ts";
-
-const parseCsv: (
-  text: string,
-  options: { skipFirstRow: true },
-) => Record<string, string | undefined>[] = parseCsvUntyped;
 
 /** How much of the statistics is read, in bytes: some 500 a line, a line for each server. */
 export const MAX_STATISTICS_BYTES = 16 * 1024 * 1024;
@@ -25,7 +20,8 @@ const COLUMNS = "# pxname,svname,";
  *
  * @param request Where the page is, and the service.
  * @param signal The deadline.
- * @returns 200 `web is UP`, 500 `web is DOWN` or `web is not found`, 503 and why where there is no such page.
+ * @returns 200 `web is UP`, 500 `web is DOWN` or `web is not found`, the page's own status and body where
+ * that is an error, 503 and why where there is no such page.
  */
 export async function checkHaproxy(request: CheckRequest, signal: AbortSignal): Promise<Verdict> {
   const { host, port, service, headers } = request;
@@ -33,8 +29,14 @@ export async function checkHaproxy(request: CheckRequest, signal: AbortSignal): 
   try {
     const statistics = new Statistics(`${service},BACKEND`);
     const wanted = MAX_STATISTICS_BYTES + 1;
-    const take = (piece: Uint8Array) => statistics.add(piece);
+    const body = new Gathered(MAX_BODY_BYTES);
+    const take = (piece: Uint8Array, status: number) => {
+      if (status === 200) statistics.add(piece);
+      else body.add(piece);
+    };
     const code = await getPieces(host, port, "/;csv", headers, signal, wanted, take);
+    // As the Python hachecks have it: a 404 tells HAProxy something else than a 503.
+    if (code >= 400 && body.text !== "") return { code, message: body.text };
     if (code !== 200) throw new Error(`the statistics page answers ${code}`);
     const backend = statistics.finish();
     const status = backend === undefined
@@ -100,7 +102,7 @@ class Statistics {
     if (this.#isTooLong) throw new Error("a row of the statistics is too long");
     if (this.#isQuoted) throw new Error("a quoted value of the statistics does not end");
     if (this.#found === undefined) return undefined;
-    return parseCsv(this.#columns.slice("# ".length) + this.#found, { skipFirstRow: true })[0];
+    return parseCsv(this.#columns.slice("# ".length) + this.#found)[0];
   }
 
   #append(bytes: Uint8Array): void {

@@ -1,6 +1,14 @@
+import { gzipSync } from "node:zlib";
 import { assert, assertEquals } from "../assert.ts";
 import { Daemon, run } from "../programs.ts";
-import { asked, type Behaviour, FaultyServer, flooding, saying } from "../servers/faulty.ts";
+import {
+  asked,
+  type Behaviour,
+  closing,
+  FaultyServer,
+  flooding,
+  saying,
+} from "../servers/faulty.ts";
 
 /** How much memory two checks of a hostile service may take, in MiB. */
 const MAX_MIB = 50;
@@ -18,6 +26,9 @@ function manyFields(): string {
   const fields = Array.from({ length: 500_000 }, (_, i) => `${i.toString(36)}:\n`).join("");
   return `$${fields.length}\r\n${fields}\r\n`;
 }
+
+/** 100 MB, in 100 KB. */
+const COMPRESSED_ZEROS = gzipSync(new Uint8Array(100_000_000));
 
 /** What a service sends without an end, or as much as is read. */
 const services: readonly { path: string; name: string; behaviour: Behaviour }[] = [
@@ -50,6 +61,16 @@ const services: readonly { path: string; name: string; behaviour: Behaviour }[] 
     path: "http",
     name: "chunk extensions",
     behaviour: asked(saying(CHUNKED, flooding(`1;${"x".repeat(60_000)}\r\nx\r\n`))),
+  },
+  {
+    path: "http",
+    name: "100 MB of zeros, compressed",
+    behaviour: asked(
+      saying(
+        "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n",
+        saying(COMPRESSED_ZEROS, closing),
+      ),
+    ),
   },
   {
     path: "http",

@@ -91,6 +91,64 @@ const answers: readonly {
     body: "",
   },
   {
+    name: "a body of a given length, and no coding by name",
+    answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 2\r\n\r\nhi",
+    then: silent,
+    body: "hi",
+  },
+  {
+    name: "no coding by name, and a body that ends with the connection",
+    answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: Identity\r\n\r\nhi",
+    then: closing,
+    body: "hi",
+  },
+  {
+    name: "chunks and no coding, in two headers",
+    answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n" +
+      "Content-Length: 1\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+    then: silent,
+    body: "hi",
+  },
+  {
+    name: "a length whose name has a space behind it",
+    answer: "HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nhi",
+    then: silent,
+    body: "hi",
+  },
+  {
+    name: "chunks whose header has a tab behind its name",
+    answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding\t: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+    then: silent,
+    body: "hi",
+  },
+  {
+    name: "a length that a folded line only seems to give",
+    answer: "HTTP/1.1 200 OK\r\nX: y\r\n Content-Length: 1\r\nContent-Length: 2\r\n\r\nhi",
+    then: silent,
+    body: "hi",
+  },
+  {
+    name: "205 without a length",
+    answer: "HTTP/1.1 205 Reset Content\r\n\r\n",
+    then: silent,
+    status: 205,
+    body: "",
+  },
+  {
+    name: "205 with a length",
+    answer: "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n",
+    then: silent,
+    status: 205,
+    body: "",
+  },
+  {
+    name: "205 in chunks",
+    answer: "HTTP/1.1 205 Reset Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    then: silent,
+    status: 205,
+    body: "",
+  },
+  {
     name: "chunks after another coding",
     answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
     then: silent,
@@ -208,6 +266,82 @@ const NO_NUMBER = "the answer's Content-Length is not one number";
 const NO_CHUNKS = "the answer's chunks are malformed";
 const CUT_IN_HEAD = "the connection was closed within the answer's headers";
 const CUT_IN_BODY = "the connection was closed within the answer's body";
+
+/** Compresses text, to a byte a character. */
+async function compressed(text: string, format: CompressionFormat): Promise<string> {
+  const stream = new Blob([text]).stream().pipeThrough(new CompressionStream(format));
+  const bytes = await new Response(stream).bytes();
+  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+}
+
+for (
+  const [coding, format] of [
+    ["gzip", "gzip"],
+    ["GZIP", "gzip"],
+    ["x-gzip", "gzip"],
+    ["deflate", "deflate"],
+    ["deflate", "deflate-raw"],
+  ] as const
+) {
+  Deno.test(`get() unpacks a body with Content-Encoding: ${coding} in the format ${format}`, async () => {
+    const text = "Grüße! ".repeat(500);
+    const body = await compressed(text, format);
+    const head = `HTTP/1.1 200 OK\r\nContent-Encoding: ${coding}\r\n`;
+    assertEquals(
+      await answerOf(saying(`${head}Content-Length: ${body.length}\r\n\r\n${body}`)),
+      { status: 200, body: text },
+    );
+    const chunks = [...body.match(/.{1,100}/gs)!, ""].map((chunk) =>
+      `${chunk.length.toString(16)}\r\n${chunk}\r\n`
+    );
+    assertEquals(
+      await answerOf(saying(`${head}Transfer-Encoding: chunked\r\n\r\n${chunks.join("")}`)),
+      { status: 200, body: text },
+    );
+    // Cut off: what came before that is there.
+    const half = body.slice(0, body.length - 8);
+    assert(text.startsWith((await answerOf(saying(`${head}\r\n${half}`, closing))).body));
+  });
+}
+
+Deno.test("get() unpacks no more of a body than is wanted", async () => {
+  // 100 MB of zeros.
+  const zeros = await compressed("\0".repeat(100_000_000), "gzip");
+  for (const body of [zeros.slice(0, MAX_BODY_BYTES), zeros]) {
+    const answer = `HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n${body}`;
+    assertEquals((await answerOf(saying(answer, closing))).body, "\0".repeat(MAX_BODY_BYTES));
+  }
+});
+
+Deno.test("get() leaves a body as it is that it cannot unpack", async () => {
+  for (
+    const [coding, body] of [
+      ["gzip", "no gzip at all"],
+      ["deflate", "neither of the two"],
+      ["br", "another coding"],
+      ["gzip, gzip", "two codings"],
+      ["identity", "none"],
+      ["gzip", ""],
+    ] as const
+  ) {
+    const head = `HTTP/1.1 200 OK\r\nContent-Encoding: ${coding}\r\n`;
+    assertEquals(
+      await answerOf(saying(`${head}Content-Length: ${body.length}\r\n\r\n${body}`)),
+      { status: 200, body },
+      coding,
+    );
+  }
+});
+
+Deno.test("get() recognizes a server of TLS", async () => {
+  for (const bytes of ["\x15\x03\x01\0\x02\x02\x46", "\x15\x03\x03\0\x02\x02\n", "\x16\x03"]) {
+    await assertRejects(
+      () => answerOf(saying(bytes)),
+      HttpError,
+      "expected HTTP, found a TLS server",
+    );
+  }
+});
 
 /** What is no answer. A server that is silent after it keeps the connection: it must be told without. */
 const faults: readonly { name: string; answer: string; then: Behaviour; why: string }[] = [

@@ -218,11 +218,11 @@ const strangers: readonly [name: string, behaviour: Behaviour, why: RegExp][] = 
   [
     "speaks HTTP",
     told(saying("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")),
-    /wrong version number/,
+    /expected TLS, found a server/,
   ],
-  ["speaks SSH", saying("SSH-2.0-OpenSSH_9.2\r\n"), /wrong version number/],
+  ["speaks SSH", saying("SSH-2.0-OpenSSH_9.2\r\n"), /expected TLS, found a server/],
   ["wants no TLS of this kind", told(saying("\x15\x03\x03\0\x02\x02\x28")), /HandshakeFailure/],
-  ["sends zeros without an end", flooding("\0"), /wrong version number/],
+  ["sends zeros without an end", flooding("\0"), /expected TLS, found a server/],
   ["sends greetings without an end", flooding("\x16\x03\x03\0\x04\x02\0\0\0"), /./],
 ];
 
