@@ -1,6 +1,7 @@
+import { STATUS_TEXT } from "@std/http/status";
 import type { CheckRequest, Header, Verdict } from "../check.ts";
 import type { Connection } from "../connection.ts";
-import { exchange } from "../http_client.ts";
+import { exchange, NoAnswerError } from "../http_client.ts";
 import { VERSION } from "../version.ts";
 import { because, stopwatch } from "./_words.ts";
 
@@ -33,10 +34,22 @@ export async function askHttp(
   const elapsed = stopwatch();
   try {
     using connection = await open();
-    const answer = await exchange(connection, `${host}:${request.port}`, request.path, headers);
-    return { code: answer.status, message: answer.body };
+    const { status, body } = await exchange(
+      connection,
+      `${host}:${request.port}`,
+      request.path,
+      headers,
+    );
+    if (Object.hasOwn(STATUS_TEXT, status)) return { code: status, message: body };
+    const why = `the service answered ${status}, which is no registered HTTP status`;
+    const message = `${protocol} check failed after ${elapsed()}: ${why}`;
+    return { code: 503, message: body === "" ? message : `${message}: ${body}` };
   } catch (error) {
     const why = signal.aborted ? "timed out" : because(error);
-    return { code: 503, message: `${protocol} check failed after ${elapsed()}: ${why}` };
+    // OpenSSL closes the connection where it is asked in the clear, and sends nothing.
+    const hint = protocol === "HTTP" && error instanceof NoAnswerError
+      ? "; a server that expects TLS does that: if it is one, check it by https"
+      : "";
+    return { code: 503, message: `${protocol} check failed after ${elapsed()}: ${why}${hint}` };
   }
 }

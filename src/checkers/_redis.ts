@@ -1,6 +1,7 @@
 import { BufferedReader } from "../buffered_reader.ts";
 import type { CheckRequest, Verdict } from "../check.ts";
 import { Connection } from "../connection.ts";
+import { isTls } from "../tls_connection.ts";
 import { because, stopwatch } from "./_words.ts";
 
 /** Who logs in to a Redis. */
@@ -68,6 +69,7 @@ function encode(words: readonly string[]): Uint8Array {
 
 /** A reply: a bulk string as `$` and its content, everything else as its line. */
 async function readReply(reader: BufferedReader): Promise<string> {
+  if (isTls(await reader.peek(2))) throw new Error("expected Redis, found a TLS server");
   const line = await reader.line(MAX_REPLY_BYTES);
   if (/^[+:-]/.test(line)) return line;
   const [, digits] = /^\$(\d{1,10})$/.exec(line) ?? [];

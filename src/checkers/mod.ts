@@ -8,7 +8,7 @@ import { httpsChecker, type HttpsCheckOptions } from "./https.ts";
 import { mysqlChecker, type MysqlCheckOptions } from "./mysql.ts";
 import { postgresChecker, type PostgresCheckOptions } from "./postgres.ts";
 import { redisChecker } from "./redis.ts";
-import { redisInfoChecker } from "./redis_info.ts";
+import { redisInfoChecker, sentinelInfoChecker } from "./redis_info.ts";
 import { checkSmtp } from "./smtp.ts";
 import { checkTcp } from "./tcp.ts";
 
@@ -47,7 +47,7 @@ export function protocols(options: CheckerOptions): ReadonlyMap<string, Protocol
     ["redis", { check: redisChecker(options.redis), shapedBy: [] }],
     ["redis-info", { check: redisInfoChecker(options.redis), shapedBy: ["path"] }],
     ["sentinel", { check: redisChecker(options.sentinel), shapedBy: [] }],
-    ["sentinel-info", { check: redisInfoChecker(options.sentinel), shapedBy: ["path"] }],
+    ["sentinel-info", { check: sentinelInfoChecker(options.sentinel), shapedBy: ["path"] }],
     ["smtp", { check: checkSmtp, shapedBy: [] }],
     ["tcp", { check: checkTcp, shapedBy: [] }],
   ]);

@@ -78,6 +78,13 @@ async function logIn(connection: Connection, config: ClientConfig): Promise<void
       readMessage(reader, last === undefined ? FIRST_TYPES : TYPES).then((message) => {
         if (++messages > MAX_MESSAGES) throw new Error(NOT_POSTGRES);
         last = message[0];
+        const method = UNSUPPORTED_METHODS.get(authenticationOf(message));
+        if (method !== undefined) {
+          throw new Error(
+            `the server asks for a login by ${method}, which hacheck does not support; ` +
+              "it supports trust, password, md5 and scram-sha-256",
+          );
+        }
         this.push(message);
       }).catch((error) => this.destroy(error));
     },
@@ -112,6 +119,22 @@ const HEADER_BYTES = 5;
 
 /** The types of messages, by their first byte. */
 const [AUTHENTICATION, SETTING, KEY, READY, REFUSAL, NOTICE] = new TextEncoder().encode("RSKZEN");
+
+/** The methods of authentication that hacheck does not support, by the numbers that stand for them. */
+const UNSUPPORTED_METHODS: ReadonlyMap<number | undefined, string> = new Map([
+  [2, "Kerberos V5"],
+  [4, "crypt"],
+  [6, "SCM credentials"],
+  [7, "GSSAPI (Kerberos)"],
+  [8, "GSSAPI (Kerberos)"],
+  [9, "SSPI (Windows)"],
+]);
+
+/** The method that a message asks for; undefined if it asks for none. */
+function authenticationOf(message: Uint8Array): number | undefined {
+  if (message[0] !== AUTHENTICATION || message.length < HEADER_BYTES + 4) return undefined;
+  return new DataView(message.buffer).getUint32(HEADER_BYTES);
+}
 
 /** What a server may say first, and what until the login is over. */
 const FIRST_TYPES: ReadonlySet<number | undefined> = new Set([AUTHENTICATION, REFUSAL, NOTICE]);

@@ -6,7 +6,7 @@ import { askRedis, type RedisLogin, unexpected } from "./_redis.ts";
 export const MAX_FIELDS = 10_000;
 
 /**
- * Makes the checker that sends `INFO` to a Redis or a Sentinel.
+ * Makes the checker that sends `INFO` to a Redis.
  *
  * With the path `/match?field=value&…` it looks for one pair that matches.
  *
@@ -16,12 +16,30 @@ export const MAX_FIELDS = 10_000;
  * why there is no reply.
  */
 export function redisInfoChecker(login: RedisLogin): Checker {
+  return infoChecker(login, false);
+}
+
+/**
+ * Makes the checker that does the same with a Sentinel, whose fields also have `redis_master`: the
+ * address and port of the first master that it watches.
+ *
+ * @param login Who logs in.
+ * @returns As {@linkcode redisInfoChecker}.
+ */
+export function sentinelInfoChecker(login: RedisLogin): Checker {
+  return infoChecker(login, true);
+}
+
+function infoChecker(login: RedisLogin, ofSentinel: boolean): Checker {
   return (request, signal) =>
     askRedis(request, login, "INFO", signal, (reply) => {
       if (!reply.startsWith("$")) return unexpected("INFO", reply);
       const fields = parseInfo(reply.slice(1));
+      if (ofSentinel) addMaster(fields);
       const [path, query = ""] = request.path.split("?", 2);
-      if (path === "/match") return match(fields, new URLSearchParams(query));
+      const wanted = new URLSearchParams(query);
+      // As the Python hachecks have it, `match` without a pair is as good as no `match`.
+      if (path === "/match" && wanted.size > 0) return match(fields, wanted);
       return { code: 200, message: json(fields) };
     });
 }
@@ -39,6 +57,12 @@ function parseInfo(info: string): Map<string, string> {
     fields.set(line.slice(0, colon), line.slice(colon + 1));
   }
   return fields;
+}
+
+/** `master0` is `name=main,status=ok,address=127.0.0.1:6379,slaves=0,sentinels=1`. */
+function addMaster(fields: Map<string, string>): void {
+  const [, address] = /(?:^|,)address=([^,]+)/.exec(fields.get("master0") ?? "") ?? [];
+  if (address !== undefined) fields.set("redis_master", address);
 }
 
 /** As much as is passed on of any service: fields that do not fit are left out. */

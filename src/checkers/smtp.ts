@@ -9,6 +9,9 @@ export const MAX_LINE_BYTES = 2048;
 /** How many lines a reply may have. */
 export const MAX_LINES = 100;
 
+/** The port on which a server waits for TLS before it greets. */
+const IMPLICIT_TLS_PORT = 465;
+
 /**
  * Reads an SMTP server's greeting, and says good-bye.
  *
@@ -18,23 +21,33 @@ export const MAX_LINES = 100;
  */
 export async function checkSmtp(request: CheckRequest, signal: AbortSignal): Promise<Verdict> {
   const elapsed = stopwatch();
+  let isGreeted = false;
   try {
     using connection = await Connection.open(request.host, request.port, signal);
     const reader = new BufferedReader(connection);
     const greeting = await reply(reader);
+    isGreeted = true;
     if (!greeting.startsWith("220")) return unexpected("greeting", greeting);
     await connection.write(new TextEncoder().encode("QUIT\r\n"));
     const goodbye = await reply(reader);
     if (!goodbye.startsWith("221")) return unexpected("QUIT response", goodbye);
     return { code: 200, message: `Connected in ${elapsed()}` };
   } catch (error) {
-    if (signal.aborted) return { code: 503, message: `Connection timed out after ${elapsed()}` };
+    if (signal.aborted) {
+      const isImplicitTls = !isGreeted && request.port === IMPLICIT_TLS_PORT;
+      const why = isImplicitTls ? IMPLICIT_TLS : "";
+      return { code: 503, message: `Connection timed out after ${elapsed()}${why}` };
+    }
     if (error instanceof EndedError) {
       return { code: 503, message: "Peer unexpectedly closed connection" };
     }
     return { code: 503, message: `Unexpected error ${because(error)} after ${elapsed()}` };
   }
 }
+
+const IMPLICIT_TLS =
+  ": no greeting came. Servers on port 465 expect TLS first, which smtp checks do " +
+  "not speak: check that port by tcp, or another one by smtp";
 
 /** The last line of a reply; those before it have a hyphen behind the code. */
 async function reply(reader: BufferedReader): Promise<string> {

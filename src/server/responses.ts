@@ -51,7 +51,7 @@ export function notAllowed(allow: string): Response {
 const EMPTY = new Response(null);
 
 /** The statuses whose responses have no body. */
-const BODILESS = new Set([204, 205, 304]);
+const BODILESS = new Set([204, 304]);
 
 /**
  * Makes the function that turns verdicts into responses.
@@ -67,7 +67,10 @@ export function responses(): (verdict: Verdict) => Response {
     if (code === 200) return message === "" ? EMPTY : new Response(message);
     let response = made.get(verdict);
     if (response === undefined) {
-      response = new Response(BODILESS.has(code) ? null : message, { status: code });
+      // A 205 needs `Content-Length: 0`, or clients wait for its body. Deno.serve sends none, whatever its
+      // headers are, and does not close the connection either. A 204 means the same, and has no body.
+      const status = code === 205 ? 204 : code;
+      response = new Response(BODILESS.has(status) ? null : message, { status });
       made.set(verdict, response);
     }
     return response.clone();

@@ -61,7 +61,7 @@ Deno.test("httpChecker() tells a service its name where a header for it is set",
   ]);
 });
 
-for (const status of [200, 201, 204, 301, 302, 304, 404, 418, 500, 503, 599, 999]) {
+for (const status of [200, 201, 204, 205, 301, 302, 304, 404, 418, 500, 503, 511]) {
   Deno.test(`httpChecker() answers ${status} as the service does, with its body`, async () => {
     // The redirect leads to the same server, which would be asked twice if it were followed.
     const answer =
@@ -73,6 +73,22 @@ for (const status of [200, 201, 204, 301, 302, 304, 404, 418, 500, 503, 599, 999
     });
     assertEquals(server.accepted, 1);
   });
+}
+
+for (const status of [299, 600, 999]) {
+  for (const body of ["", "so so"]) {
+    Deno.test(`httpChecker() answers 503 to ${status}, and names it before the body ${JSON.stringify(body)}`, async () => {
+      const answer = `HTTP/1.1 ${status} Whatever\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+      await using server = await FaultyServer.start(asked(saying(answer)));
+      const { code, message } = await check(requestTo(server.port), farOff());
+      assertEquals(code, 503);
+      const why = `the service answered ${status}, which is no registered HTTP status`;
+      assertEquals(
+        message.replace(/^HTTP check failed after \d+\.\d\ds: /, ""),
+        body === "" ? why : `${why}: ${body}`,
+      );
+    });
+  }
 }
 
 const silences: readonly { name: string; behaviour: Behaviour; why: RegExp }[] = [
@@ -93,6 +109,13 @@ const silences: readonly { name: string; behaviour: Behaviour; why: RegExp }[] =
     behaviour: saying("SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n\r\n"),
     why: /^the answer is not HTTP\/1$/,
   },
+  ...["\x15\x03\x01\0\x02\x02\x46", "\x15\x03\x03\0\x02\x02\x0a", "\x16\x03\x03\0\x7a"].map((
+    bytes,
+  ) => ({
+    name: `speaks TLS, and sends ${JSON.stringify(bytes)}`,
+    behaviour: asked(saying(bytes)),
+    why: /^expected HTTP, found a TLS server$/,
+  })),
   {
     name: "stops within its answer",
     behaviour: asked(saying("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", closing)),

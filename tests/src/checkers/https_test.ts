@@ -1,4 +1,5 @@
 import type { Header } from "../../../src/check.ts";
+import { httpChecker } from "../../../src/checkers/http.ts";
 import { httpsChecker } from "../../../src/checkers/https.ts";
 import { assert, assertEquals, assertMatch } from "../../assert.ts";
 import { TempFolder } from "../../programs.ts";
@@ -22,6 +23,7 @@ import {
 } from "../../servers/faulty.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Nginx, NGINX_PROGRAMS } from "../../servers/nginx.ts";
+import { OPENSSL_PROGRAMS, OpensslServer } from "../../servers/openssl.ts";
 import { farOff, requestTo, testAbsence, testFaults } from "./checking.ts";
 
 const PROGRAMS = [...NGINX_PROGRAMS, ...CERTIFICATE_PROGRAMS];
@@ -201,13 +203,32 @@ server {
   assert(more.message === "x".repeat(64 * 1024), `${more.message.length} characters`);
 });
 
+const NO_TLS = /: expected TLS, found a server that does not speak it$/;
+
 /** What a service says that speaks no TLS, and what is said of it. */
 const strangers: readonly [name: string, behaviour: Behaviour, why: RegExp][] = [
   ["closes at once", closing, /disconnected before secure TLS connection|reset/],
   ["hears and closes", told(closing), /disconnected before secure TLS connection/],
   ["hears and resets", told(resetting), /disconnected before secure TLS connection|reset/i],
-  ["speaks HTTP", told(saying("HTTP/1.1 400 Bad Request\r\n\r\n")), /wrong version number/],
-  ["sends zeros without an end", flooding("\0"), /wrong version number/],
+  ["speaks HTTP", told(saying("HTTP/1.1 400 Bad Request\r\n\r\n")), NO_TLS],
+  ["speaks SSH", saying("SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"), NO_TLS],
+  ["sends zeros without an end", flooding("\0"), NO_TLS],
+  [
+    "speaks older TLS only",
+    told(saying("\x15\x03\x01\0\x02\x02\x46")),
+    /neither TLS 1\.2 nor TLS 1\.3/,
+  ],
+  ["has no cipher in common", told(saying("\x15\x03\x03\0\x02\x02\x28")), /no cipher, curve or/],
+  [
+    "has no certificate for that name",
+    told(saying("\x15\x03\x03\0\x02\x02\x70")),
+    /knows no host named/,
+  ],
+  [
+    "fails by itself",
+    told(saying("\x15\x03\x03\0\x02\x02\x50")),
+    /sent the fatal TLS alert InternalError$/,
+  ],
 ];
 
 for (const [name, behaviour, why] of strangers) {
@@ -221,11 +242,78 @@ for (const [name, behaviour, why] of strangers) {
   });
 }
 
+const EC = ["-newkey", "ec", "-pkeyopt"];
+const P256 = [...EC, "ec_paramgen_curve:prime256v1"];
+const RSA = ["-newkey", "rsa:2048"];
+const NOTHING_IN_COMMON =
+  /: the server and Deno have no cipher, curve or signature algorithm in common, or/;
+const OLD_TLS = /: the server speaks neither TLS 1\.2 nor TLS 1\.3, and Deno speaks no other$/;
+const SHORT_KEY = /: Deno cannot verify .* it takes no RSA keys below 2048 bits$/;
+
+/** How a server is set up, and what is wrong with it; what the README lists as supported has no fault. */
+const tlsServers: readonly [
+  name: string,
+  newKey: readonly string[],
+  options: readonly string[],
+  fault?: RegExp,
+][] = [
+  ["RSA", RSA, []],
+  ["ECDSA with P-256", P256, []],
+  ["ECDSA with P-384", [...EC, "ec_paramgen_curve:secp384r1"], []],
+  ["ECDSA with P-521, by TLS 1.3", [...EC, "ec_paramgen_curve:secp521r1"], []],
+  ["Ed25519", ["-newkey", "ed25519"], []],
+  ["TLS 1.2", RSA, ["-tls1_2"]],
+  ["TLS 1.3", RSA, ["-tls1_3"]],
+  ["ECDHE-RSA-AES128-GCM-SHA256", RSA, ["-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"]],
+  ["ECDHE-RSA-CHACHA20-POLY1305", RSA, ["-tls1_2", "-cipher", "ECDHE-RSA-CHACHA20-POLY1305"]],
+  ["X25519", RSA, ["-curves", "X25519"]],
+  ["P-256", RSA, ["-curves", "P-256"]],
+  ["P-384", RSA, ["-curves", "P-384"]],
+  ["an RSA key of 1024 bits", ["-newkey", "rsa:1024"], ["-cipher", "ALL:@SECLEVEL=0"], SHORT_KEY],
+  ["an RSA key of 2047 bits", ["-newkey", "rsa:2047"], ["-tls1_2"], SHORT_KEY],
+  ["an RSA-PSS key", ["-newkey", "rsa-pss"], [], NOTHING_IN_COMMON],
+  ["ECDSA with secp256k1", [...EC, "ec_paramgen_curve:secp256k1"], [], NOTHING_IN_COMMON],
+  ["Ed448", ["-newkey", "ed448"], [], NOTHING_IN_COMMON],
+  ["TLS 1.1", RSA, ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], OLD_TLS],
+  ["a CBC cipher", RSA, ["-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA"], NOTHING_IN_COMMON],
+  ["a DHE cipher", RSA, ["-tls1_2", "-cipher", "DHE-RSA-AES128-GCM-SHA256"], NOTHING_IN_COMMON],
+  ["RSA key exchange", RSA, ["-tls1_2", "-cipher", "AES128-GCM-SHA256"], NOTHING_IN_COMMON],
+  ["a CCM cipher", RSA, ["-ciphersuites", "TLS_AES_128_CCM_SHA256"], NOTHING_IN_COMMON],
+  ["P-521", RSA, ["-curves", "P-521"], NOTHING_IN_COMMON],
+  ["X448", RSA, ["-curves", "X448"], NOTHING_IN_COMMON],
+];
+
+for (const [name, newKey, options, fault] of tlsServers) {
+  const what = fault === undefined ? "accepts" : "says why it does not accept";
+  serverTest(`httpsChecker() ${what} a server with ${name}`, OPENSSL_PROGRAMS, async () => {
+    await using server = await OpensslServer.start(newKey, options);
+    const { code, message } = await check(requestTo(server.port), farOff());
+    assertEquals(code, fault === undefined ? 200 : 503, message);
+    if (fault !== undefined) assertMatch(message, fault);
+    await until("no connection is open", async () => await connectionsTo(server.port) === 0);
+  });
+}
+
+serverTest(
+  "httpChecker() tells that a server which closes may expect TLS",
+  OPENSSL_PROGRAMS,
+  async () => {
+    await using server = await OpensslServer.start(P256);
+    const inTheClear = httpChecker({ serviceNameHeader: null });
+    const { code, message } = await inTheClear(requestTo(server.port), farOff());
+    assertEquals(code, 503);
+    assertMatch(
+      message,
+      /: the connection was closed without an answer; a server that expects TLS does/,
+    );
+  },
+);
+
 serverTest("httpsChecker() says why a web server without TLS is down", NGINX_PROGRAMS, async () => {
   await using nginx = await Nginx.start((address) => `server { listen ${address}; return 200; }`);
   const { code, message } = await check(requestTo(nginx.port), farOff());
   assertEquals(code, 503);
-  assertMatch(message, /^HTTPS check failed after \d+\.\d\ds: .*wrong version number/);
+  assertMatch(message, NO_TLS);
 });
 
 serverTest(

@@ -143,11 +143,14 @@ const servers: readonly {
     behaviour: answering(LET_IN + message("K", "\0\0")),
     message: NOT_POSTGRES,
   },
-  {
-    name: "wants Kerberos",
-    behaviour: answering(message("R", int32(7))),
-    message: /Unknown authenticationOk message type 7$/,
-  },
+  ...([[2, "Kerberos V5"], [7, "GSSAPI \\(Kerberos\\)"], [9, "SSPI \\(Windows\\)"]] as const)
+    .map(([method, name]) => ({
+      name: `wants a login by method ${method}`,
+      behaviour: answering(message("R", int32(method))),
+      message: new RegExp(
+        `: the server asks for a login by ${name}, which hacheck does not support; it supports trust, `,
+      ),
+    })),
   {
     name: "wants a login that nobody knows",
     behaviour: answering(message("R", int32(10) + "MAGIC-1\0\0")),

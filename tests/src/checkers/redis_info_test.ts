@@ -1,4 +1,4 @@
-import { redisInfoChecker } from "../../../src/checkers/redis_info.ts";
+import { redisInfoChecker, sentinelInfoChecker } from "../../../src/checkers/redis_info.ts";
 import type { Verdict } from "../../../src/check.ts";
 import { assert, assertEquals, assertMatch } from "../../assert.ts";
 import {
@@ -61,13 +61,14 @@ serverTest("redisInfoChecker() tells what Redis says of itself", REDIS_PROGRAMS,
       ["Role=master", NO_MATCH],
       ["nothing=", NO_MATCH],
       ["master=role", NO_MATCH],
-      ["", NO_MATCH],
     ] as const
   ) {
     const request = requestTo(redis.port, { path: `/match?${query}` });
     assertEquals(await check(request, farOff()), verdict, query);
   }
-  assertEquals(await check(requestTo(redis.port, { path: "/match" }), farOff()), NO_MATCH);
+  for (const path of ["/match", "/match?", "/match?&&"]) {
+    assertEquals((await fieldsOf(redis.port, path))["role"], "master");
+  }
   assertEquals(await connectionsTo(redis.port), 0);
 });
 
@@ -112,7 +113,7 @@ serverTest("redisInfoChecker() logs in to Redis, or hears why not", REDIS_PROGRA
 serverTest("redisInfoChecker() tells what a Sentinel watches", SENTINEL_PROGRAMS, async () => {
   await using redis = await Redis.start();
   await using sentinel = await Sentinel.start(redis, { own: "secret" });
-  const checker = redisInfoChecker({ username: null, password: "secret" });
+  const checker = sentinelInfoChecker({ username: null, password: "secret" });
   const ask = (path: string) => checker(requestTo(sentinel.port, { path }), farOff());
   const { code, message } = await ask("/");
   assertEquals(code, 200);
@@ -120,6 +121,10 @@ serverTest("redisInfoChecker() tells what a Sentinel watches", SENTINEL_PROGRAMS
   assertEquals(fields["redis_mode"], "sentinel");
   const watched = `name=main,status=ok,address=127.0.0.1:${redis.port},slaves=0,sentinels=1`;
   assertEquals(fields["master0"], watched);
+  const address = `127.0.0.1:${redis.port}`;
+  assertEquals(fields["redis_master"], address);
+  assertEquals(await ask(`/match?redis_master=${address}`), matching("redis_master", address));
+  assertEquals(await ask("/match?redis_master=127.0.0.1:1"), NO_MATCH);
   assertEquals(await ask("/match?sentinel_masters=1"), matching("sentinel_masters", "1"));
   assertEquals(await ask("/match?sentinel_masters=2"), NO_MATCH);
   assertEquals(
@@ -150,6 +155,27 @@ const infos: readonly [info: string, fields: Record<string, string>][] = [
   ["__proto__:1\r\nconstructor:2\r\n", JSON.parse('{"__proto__":"1","constructor":"2"}')],
 ];
 
+Deno.test("sentinelInfoChecker() names the first master, however it is addressed", async () => {
+  for (
+    const [info, master] of [
+      [
+        "master0:name=a,status=ok,address=10.0.0.1:6379,slaves=1\r\nmaster1:name=b,address=10.0.0.2:1\r\n",
+        "10.0.0.1:6379",
+      ],
+      ["master0:name=a,status=odown,address=fd00::1:6379,slaves=0,sentinels=1\r\n", "fd00::1:6379"],
+      ["master0:name=a,status=ok,address=db.example:6379\r\n", "db.example:6379"],
+      ["master0:address=10.0.0.1:6379\r\n", "10.0.0.1:6379"],
+      ["master1:name=b,address=10.0.0.2:1\r\n", undefined],
+      ["master0:name=a,status=ok\r\n", undefined],
+      ["sentinel_masters:0\r\n", undefined],
+    ] as const
+  ) {
+    await using server = await FaultyServer.start(told(saying(bulk(info))));
+    const { message } = await sentinelInfoChecker(NOBODY)(requestTo(server.port), farOff());
+    assertEquals(JSON.parse(message)["redis_master"], master, info);
+  }
+});
+
 for (const [info, fields] of infos) {
   Deno.test(`redisInfoChecker() reads ${JSON.stringify(info)}`, async () => {
     await using server = await FaultyServer.start(told(saying(bulk(info))));
@@ -159,7 +185,7 @@ for (const [info, fields] of infos) {
 
 Deno.test("redisInfoChecker() finds nothing that is not there", async () => {
   await using server = await FaultyServer.start(told(saying(bulk("a:1\r\n"))));
-  for (const query of ["toString=function", "__proto__=", "constructor=", "length=1", "=", "&&"]) {
+  for (const query of ["toString=function", "__proto__=", "constructor=", "length=1", "="]) {
     const request = requestTo(server.port, { path: `/match?${query}` });
     assertEquals(await check(request, farOff()), NO_MATCH, query);
   }
@@ -189,6 +215,7 @@ for (
     ["$-1\r\n", 503, /: the reply is not one of Redis$/],
     ["$4194305\r\nx", 503, /: the reply is not one of Redis$/],
     ["*0\r\n", 503, /: the reply is not one of Redis$/],
+    ["\x15\x03\x01\0\x02\x02\x46", 503, /: expected Redis, found a TLS server$/],
     ["HTTP/1.1 400 Bad Request\r\n\r\n", 503, /: the reply is not one of Redis$/],
     ["$100\r\nrole:master\r\n", 503, /: the connection was closed after 13 of 100 bytes$/],
   ] as const

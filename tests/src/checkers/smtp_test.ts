@@ -160,6 +160,23 @@ for (const { name, behaviour, code = 503, message } of servers) {
   });
 }
 
+Deno.test({
+  name: "checkSmtp() tells that a silent server on port 465 waits for TLS",
+  // Nobody else may listen on a port below 1024.
+  ignore: Deno.uid() !== 0,
+  async fn() {
+    // An address that no other test listens on.
+    await using _server = await FaultyServer.start(silent, { host: "127.0.0.65", port: 465 });
+    const request = requestTo(465, { host: "127.0.0.65" });
+    const { code, message } = await checkSmtp(request, AbortSignal.timeout(300));
+    assertEquals(code, 503);
+    assertMatch(
+      message,
+      /^Connection timed out after \d\.\d\ds: no greeting came\. Servers on port 465 expect TLS first, /,
+    );
+  },
+});
+
 testAbsence(
   "checkSmtp()",
   checkSmtp,

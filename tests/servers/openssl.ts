@@ -1,0 +1,51 @@
+/**
+ * A real TLS server that can be told which versions and algorithms it speaks.
+ *
+ * @module
+ */
+
+import { ServerProcess } from "./process.ts";
+
+/** The programs that it takes. */
+export const OPENSSL_PROGRAMS: readonly string[] = ["openssl"];
+
+/** An `openssl s_server` of 127.0.0.1 that answers every request by HTTP, with a certificate of its own. */
+export class OpensslServer extends ServerProcess {
+  readonly #newKey: readonly string[];
+  readonly #options: readonly string[];
+
+  private constructor(newKey: readonly string[], options: readonly string[]) {
+    super();
+    this.#newKey = newKey;
+    this.#options = options;
+  }
+
+  /**
+   * Starts one, and waits until it accepts connections.
+   *
+   * @param newKey Options of `openssl req` for the key of its certificate: `-newkey rsa:1024`.
+   * @param options Further options of `openssl s_server`.
+   */
+  static start(
+    newKey: readonly string[],
+    options: readonly string[] = [],
+  ): Promise<OpensslServer> {
+    return new OpensslServer(newKey, options).launch();
+  }
+
+  protected override async prepare(): Promise<void> {
+    await this.run(
+      ...["openssl", "req", "-x509", "-nodes", "-days", "30", "-subj", "/CN=web.example"],
+      ...["-keyout", this.folder.file("key"), "-out", this.folder.file("certificate")],
+      ...this.#newKey,
+    );
+  }
+
+  protected override commandOn(port: number): readonly string[] {
+    return [
+      ...["openssl", "s_server", "-accept", `127.0.0.1:${port}`, "-www"],
+      ...["-cert", this.folder.file("certificate"), "-key", this.folder.file("key")],
+      ...this.#options,
+    ];
+  }
+}
