@@ -19,6 +19,7 @@ import type { AgentListener } from "./server/agents.ts";
 import { onlyFor, UNLISTED } from "./server/client_gate.ts";
 import { Guardian } from "./server/guardian.ts";
 import { Listener, type ListenerCounters, nothingHappened } from "./server/listener.ts";
+import { Outflow } from "./server/outflow.ts";
 import { clientOf, createRouter, type Router } from "./server/router.ts";
 import { Routes } from "./server/routes.ts";
 import { TargetPolicy } from "./server/target_policy.ts";
@@ -101,6 +102,7 @@ export class EventLoop {
   /** The cache begins anew with other settings, what it has done does not. */
   readonly #cacheCounters: CacheCounters = nothingLookedUp();
   readonly #counters: ListenerCounters = nothingHappened();
+  readonly #outflow = new Outflow();
   #listeners: Listener[] = [];
   #agents: AgentListener | undefined;
   #agentDown: AgentDown = "maint";
@@ -226,14 +228,17 @@ export class EventLoop {
       try {
         const { router } = this;
         const options = { hostname, port, shared, identity: this.#identity, router };
-        this.#listeners.push(new Listener({ ...options, counters: this.#counters, log }));
+        const outflow = this.#outflow;
+        this.#listeners.push(new Listener({ ...options, counters: this.#counters, log, outflow }));
       } catch (error) {
         throw cannotListen(hostname, port, error);
       }
     }
     const known = this.#options.descriptors ?? undefined;
     const descriptors = new DescriptorCounter(DESCRIPTORS_PER_LOOP, path, known);
-    this.#guardian = new Guardian({ listeners: this.#listeners, descriptors, path, log });
+    this.#guardian = new Guardian({
+      ...{ listeners: this.#listeners, descriptors, outflow: this.#outflow, path, log },
+    });
     return {
       addresses: this.#listeners.map(({ addr }) => addr),
       agents: await this.#listenToAgents(),

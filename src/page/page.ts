@@ -3,6 +3,7 @@ import { escapeControls } from "../control_characters.ts";
 import type { Ask } from "../peers.ts";
 import type { PermissionsInForce } from "../permissions.ts";
 import type { InForce } from "../spool/in_force.ts";
+import { sized, SizedResponse } from "../server/sized_response.ts";
 import { EventStreams } from "./event_streams.ts";
 import html from "./page.html" with { type: "text" };
 import script from "./browser.js" with { type: "text" };
@@ -81,14 +82,14 @@ export class Page {
    */
   async answer(request: Request, path: string): Promise<Response> {
     const [type, content] = FILES.get(path) ?? [];
-    if (type !== undefined) return new Response(content, { headers: headersOf(type) });
+    if (type !== undefined) return sized(content!, { headers: headersOf(type) });
     if (path === "/events") return this.#events(request);
     const headers = { vary: "accept" };
     if (accepts(request, "application/json", "text/html") === "text/html") {
-      return new Response(html, { headers: { ...headersOf("text/html"), ...headers } });
+      return sized(html, { headers: { ...headersOf("text/html"), ...headers } });
     }
     const { marked, figures } = await this.#report();
-    return new Response(JSON.stringify({ ...marked, ...figures }), {
+    return sized(JSON.stringify({ ...marked, ...figures }), {
       headers: { ...headersOf("application/json"), ...headers },
     });
   }
@@ -112,7 +113,7 @@ export class Page {
     const headers = headersOf("text/event-stream");
     if (method === "HEAD") return new Response(null, { headers });
     const stream = this.#streams.open();
-    if (stream !== undefined) return new Response(stream, { headers });
+    if (stream !== undefined) return new SizedResponse(stream, { headers });
     return new Response("Too many look at the page already", {
       status: 503,
       headers: headersOf("text/plain"),

@@ -3,6 +3,7 @@ import type { Log } from "../log.ts";
 import { Seldom } from "../seldom.ts";
 import { soon } from "../soon.ts";
 import type { Listener } from "./listener.ts";
+import type { Outflow } from "./outflow.ts";
 
 /** When a {@linkcode Guardian} acts. Times are in milliseconds. */
 export interface GuardianTimes {
@@ -40,6 +41,8 @@ export interface GuardianOptions {
   readonly listeners: readonly Listener[];
   /** How many descriptors there are. */
   readonly descriptors: Pick<DescriptorCounter, "supply">;
+  /** Reports when too many bytes wait for readers; nothing is cut for that, if not given. */
+  readonly outflow?: Pick<Outflow, "isExcessive" | "onExcess">;
   /** A file or folder that may be opened. */
   readonly path: string;
   /** Where its acts are told. */
@@ -55,6 +58,9 @@ const SCARCE = 3 / 4;
 
 /** The share that may be in use before it is cut even though others are being answered by the same server. */
 const CRITICAL = 7 / 8;
+
+/** How old a server must be to be cut for responses that wait, in milliseconds. */
+const LEAST_AGE_MS = 20;
 
 /** How long a server must have been answering nobody: an answer is under way to the client for a while. */
 const REST_MS = 5;
@@ -79,6 +85,7 @@ export class Guardian implements Disposable {
   readonly #options: GuardianOptions;
   readonly #times: GuardianTimes;
   readonly #acts = new Seldom();
+  readonly #readers = new Seldom();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #probe: Probe = () => 0;
   #isOver = false;
@@ -93,6 +100,8 @@ export class Guardian implements Disposable {
   constructor(options: GuardianOptions) {
     this.#options = options;
     this.#times = options.times ?? GUARDIAN_TIMES;
+    const { outflow } = options;
+    if (outflow !== undefined) outflow.onExcess = () => this.#cutAll();
     soon(() => void this.#begin());
   }
 
@@ -115,7 +124,7 @@ export class Guardian implements Disposable {
   }
 
   #look(): void {
-    const { listeners, descriptors } = this.#options;
+    const { listeners, descriptors, outflow } = this.#options;
     const lowest = this.#probe();
     const { count, isAll } = descriptors.supply(lowest);
     this.#unchanged = lowest === this.#lowest ? this.#unchanged + 1 : 0;
@@ -127,6 +136,7 @@ export class Guardian implements Disposable {
     const isScarce = inUse >= SCARCE * count;
     const isCritical = inUse >= CRITICAL * count;
     const isQuiet = this.#unchanged >= QUIET_LOOKS;
+    if (outflow?.isExcessive ?? false) this.#cutAll();
     const { patience, scarcePatience } = this.#times;
     for (const listener of listeners) {
       const { leaving } = listener;
@@ -142,6 +152,27 @@ export class Guardian implements Disposable {
     }
     const isClose = listeners.some(({ leaving }) => leaving !== undefined);
     this.#schedule(isClose || isScarce ? this.#times.closeLook : this.#times.look);
+  }
+
+  /**
+   * Cuts all connections at once: too many responses wait for clients that do not read.
+   * A timer would come too late, since a client can ask for 100,000 responses in a second.
+   */
+  #cutAll(): void {
+    for (const listener of this.#options.listeners) {
+      if (listener.leaving !== undefined) listener.cut();
+      let count = 0;
+      // Those that were renewed just now have nothing that waits.
+      for (; listener.age >= LEAST_AGE_MS && listener.renew(); count++) listener.cut();
+      if (count === 0) continue;
+      const { port } = listener.addr;
+      this.#readers.tell((others) =>
+        this.#options.log.warning(
+          "too many responses wait for clients that do not read: cutting connections to port {port}{others}",
+          { port, others },
+        )
+      );
+    }
   }
 
   #tell({ addr: { port } }: Listener, inUse: number): void {

@@ -1,6 +1,7 @@
 import type { Identity } from "../config.ts";
 import type { Log } from "../log.ts";
 import { Seldom } from "../seldom.ts";
+import { Outflow, SlowReaderError } from "./outflow.ts";
 import type { Router } from "./router.ts";
 
 /** What a {@linkcode Listener} works with. */
@@ -19,6 +20,8 @@ export interface ListenerOptions {
   readonly counters: ListenerCounters;
   /** Where faults are told. */
   readonly log: Log;
+  /** Bounds what waits for readers; one of its own, if not given. */
+  readonly outflow?: Outflow;
 }
 
 /** What has become of listeners' servers since the start. */
@@ -61,6 +64,7 @@ const RETRY_MS = 10;
  */
 export class Listener {
   readonly #options: ListenerOptions;
+  readonly #outflow: Outflow;
   readonly #falls = new Seldom();
   readonly #failures = new Seldom();
   /** The oldest first. */
@@ -81,6 +85,7 @@ export class Listener {
   constructor(options: ListenerOptions) {
     const { hostname, port, shared } = options;
     this.#options = options;
+    this.#outflow = options.outflow ?? new Outflow();
     // Servers that share a port would share it with another program of the same user's, too.
     if (!shared && port !== 0) Deno.listen({ hostname, port }).close();
     const first = this.#serve(port);
@@ -160,7 +165,7 @@ export class Listener {
   }
 
   #serve(port: number): Server {
-    const server = new Server(port, this.#options);
+    const server = new Server(port, this.#options, this.#outflow);
     const ended = (why: string) => this.#ended(server, why);
     server.finished.then(() => ended("it ended"), (error) => ended(told(error)));
     return server;
@@ -238,7 +243,8 @@ class Server implements Leaving {
   #restingSince = this.startedAt;
   #leftAt = 0;
 
-  constructor(port: number, { hostname, identity, router, log }: ListenerOptions) {
+  constructor(port: number, options: ListenerOptions, outflow: Outflow) {
+    const { hostname, identity, router, log } = options;
     const answered = () => {
       if (--this.underWay === 0) this.#restingSince = performance.now();
     };
@@ -250,16 +256,17 @@ class Server implements Leaving {
       signal: this.#controller.signal,
       onListen: () => {},
       onError: (error) => {
+        // It comes from the body of a response that has begun: no other can be sent.
+        if (error instanceof SlowReaderError) return new Response(null, { status: 503 });
         log.error("cannot answer a request: {error}", { error });
         return new Response("Internal error", { status: 503 });
       },
     }, (request, info) => {
       const response = router(request, info);
-      if (response instanceof Promise) {
-        this.underWay++;
-        response.then(answered, answered);
-      }
-      return response;
+      if (!(response instanceof Promise)) return outflow.pass(response, request, info);
+      this.underWay++;
+      response.then(answered, answered);
+      return response.then((response) => outflow.pass(response, request, info));
     });
   }
 

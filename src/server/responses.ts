@@ -5,6 +5,7 @@
  */
 
 import type { Verdict } from "../check.ts";
+import { sized, SizedResponse } from "./sized_response.ts";
 
 /**
  * Makes a response of plain text.
@@ -27,15 +28,15 @@ export function lastText(status: number, text: string): Response {
   return new Response(text, { status, headers: { connection: "close" } });
 }
 
+const JSON_HEADERS = { "content-type": "application/json; charset=UTF-8" };
+
 /**
  * Makes a response of JSON.
  *
  * @param value Its body.
  */
 export function json(value: unknown): Response {
-  return new Response(JSON.stringify(value), {
-    headers: { "content-type": "application/json; charset=UTF-8" },
-  });
+  return sized(JSON.stringify(value), { headers: JSON_HEADERS });
 }
 
 /**
@@ -50,6 +51,11 @@ export function notAllowed(allow: string): Response {
 /** What has no body can be sent again and again. */
 const EMPTY = new Response(null);
 
+/** A body longer than this is counted in bytes, and encoded once for all responses. */
+const LONG_MESSAGE = 1024;
+
+const TEXT_HEADERS = { "content-type": "text/plain;charset=UTF-8" };
+
 /** The statuses whose responses have no body. */
 const BODILESS = new Set([204, 304]);
 
@@ -62,8 +68,20 @@ const BODILESS = new Set([204, 304]);
  */
 export function responses(): (verdict: Verdict) => Response {
   const made = new WeakMap<Verdict, Response>();
+  const encoder = new TextEncoder();
+  const encoded = new WeakMap<Verdict, Uint8Array<ArrayBuffer>>();
+
+  function long(verdict: Verdict): Response {
+    let content = encoded.get(verdict);
+    if (content === undefined) encoded.set(verdict, content = encoder.encode(verdict.message));
+    return new SizedResponse(content, {
+      ...{ status: verdict.code, headers: TEXT_HEADERS, isCheck: true },
+    });
+  }
+
   return (verdict) => {
     const { code, message } = verdict;
+    if (message.length > LONG_MESSAGE && !BODILESS.has(code)) return long(verdict);
     if (code === 200) return message === "" ? EMPTY : new Response(message);
     let response = made.get(verdict);
     if (response === undefined) {

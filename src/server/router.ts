@@ -11,6 +11,7 @@ import type { Refusals } from "../refusals.ts";
 import type { Asked, Stats } from "../stats.ts";
 import type { CheckPath } from "./path.ts";
 import { type HeaderSource, headerSources } from "./request_headers.ts";
+import { Renderings } from "./renderings.ts";
 import { notAllowed, responses, text } from "./responses.ts";
 import { anotherQuestion, type Route, Routes } from "./routes.ts";
 import { changeSpool, type SpoolChanges } from "./spool_changes.ts";
@@ -19,7 +20,7 @@ import { type Target, targetOf, type TargetResult } from "./target.ts";
 import type { TargetPolicy } from "./target_policy.ts";
 
 /** What a router works with. */
-export interface RouterOptions extends StatusSources {
+export interface RouterOptions extends Omit<StatusSources, "renderings"> {
   /** What answers checks. */
   readonly pipeline: Pipeline;
   /** Who asked for what. */
@@ -67,6 +68,7 @@ export function createRouter(options: RouterOptions): Router {
   const { routes = new Routes() } = options;
   const headersOf = headerSources();
   const responseOf = responses();
+  const sources: StatusSources = { ...options, renderings: new Renderings() };
 
   function check(headers: HeaderSource, route: Route, path: CheckPath, client: string) {
     const target = targetOf(headers, path.port, own);
@@ -165,7 +167,7 @@ export function createRouter(options: RouterOptions): Router {
     const client = clientOf(info);
     const path = route.check;
     if (path === undefined || !pipeline.knows(path.protocol)) {
-      const page = statusPage(request, route.path, client, options);
+      const page = statusPage(request, route.path, client, sources);
       if (!(page instanceof Promise)) return page ?? text(404, NOT_FOUND);
       return page.then((page) => page ?? text(404, NOT_FOUND));
     }

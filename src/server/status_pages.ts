@@ -10,6 +10,8 @@ import { sumOf, worstOf } from "../sums.ts";
 import { VERSION } from "../version.ts";
 import { parseCheckPath } from "./path.ts";
 import { json, notAllowed, text } from "./responses.ts";
+import type { Renderings } from "./renderings.ts";
+import { sized } from "./sized_response.ts";
 import {
   CHECKS_PAGE,
   checksPage,
@@ -31,6 +33,8 @@ export interface StatusSources extends ServiceSources {
   readonly startedAt: number;
   /** What the daemon may do. */
   readonly permissions: PermissionsInForce;
+  /** Keeps large pages that were rendered just now. */
+  readonly renderings: Renderings;
   /** Answers who asks for the page to look at, or for what belongs to it. */
   readonly look: (request: Request, path: string) => Promise<Response>;
 }
@@ -117,10 +121,14 @@ const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
       }))],
   [
     "/status/count",
-    ({ ask }) =>
-      then(ask("counts", null), (loops) => json({ service_access_counts: mergedCounts(loops) })),
+    ({ ask, renderings }) =>
+      renderings.of("/status/count", () =>
+        then(
+          ask("counts", null),
+          (loops) => json({ service_access_counts: mergedCounts(loops) }),
+        )),
   ],
-  ["/recent", ({ ask }, path) => {
+  ["/recent", ({ ask, renderings }, path) => {
     const query = path.indexOf("?");
     const given = query < 0 ? null : new URLSearchParams(path.slice(query)).get("threshold");
     const threshold = given === null ? DEFAULT_THRESHOLD : Number(given);
@@ -128,10 +136,11 @@ const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
       const received = JSON.stringify(given.slice(0, 100));
       return text(400, `Bad threshold: expected a whole number of seconds: received ${received}`);
     }
-    return then(
-      ask("recent", threshold),
-      (loops) => json({ seen_services: mergedRecent(loops), threshold_seconds: threshold }),
-    );
+    return renderings.of(`/recent?threshold=${threshold}`, () =>
+      then(
+        ask("recent", threshold),
+        (loops) => json({ seen_services: mergedRecent(loops), threshold_seconds: threshold }),
+      ));
   }],
   // Any event loop knows them all.
   ["/status/downtimes", ({ ask }) => then(ask("downtimes", null), ([first]) => json(first))],
@@ -148,7 +157,7 @@ const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
 ]);
 
 async function metricsPage(loops: readonly Answers["metrics"][]): Promise<Response> {
-  return new Response(await exposition(loops), { headers: { "content-type": CONTENT_TYPE } });
+  return sized(await exposition(loops), { headers: { "content-type": CONTENT_TYPE } });
 }
 
 /**

@@ -15,6 +15,13 @@ import { MAX_REMEMBERED } from "../../src/networks.ts";
 import { MAX_KNOWN, OwnAddresses } from "../../src/own_addresses.ts";
 import { MAX_QUEUED } from "../../src/pipeline.ts";
 import { Refusals } from "../../src/refusals.ts";
+import {
+  MAX_LARGE_BYTES,
+  MAX_LARGE_BYTES_PER_CLIENT,
+  MAX_SMALL_BYTES,
+  READER_TIMEOUT_MS,
+} from "../../src/server/outflow.ts";
+import { LARGE_BYTES } from "../../src/server/sized_response.ts";
 import { MAX_ROUTE_LENGTH, MAX_ROUTES } from "../../src/server/routes.ts";
 import { ASKING_MS, MAX_AGENTS, MAX_QUESTION_BYTES } from "../../src/server/agents.ts";
 import { changeSpool, MAX_FORM_BYTES, MAX_RECORDS } from "../../src/server/spool_changes.ts";
@@ -298,6 +305,15 @@ const ROWS: readonly [what: string, number: string][] = [
   ["time for the line of an agent check", `${ASKING_MS} ms`],
   ["that line", bytes(MAX_QUESTION_BYTES)],
   ["agent checks at once", `${MAX_AGENTS} for each event loop`],
+  [
+    "responses that wait for clients that do not read",
+    `${bytes(MAX_SMALL_BYTES)} for each event loop`,
+  ],
+  ["time without reading of a large response", `${READER_TIMEOUT_MS / 1000} s`],
+  [
+    `large pages (above ${bytes(LARGE_BYTES)}) that wait to be read: in all, and of one client`,
+    `${bytes(MAX_LARGE_BYTES)}, ${bytes(MAX_LARGE_BYTES_PER_CLIENT)}`,
+  ],
   ["a record", bytes(MAX_RECORD_BYTES)],
   ["a service's name", `${MAX_SERVICE_LENGTH} characters`],
   ["what is passed on of a service's answer", bytes(MAX_BODY_BYTES)],

@@ -1,0 +1,108 @@
+import { assert, assertEquals } from "../assert.ts";
+import { Daemon, run } from "../programs.ts";
+import { RawConnection } from "../raw.ts";
+import { serverTest, until } from "../servers/mod.ts";
+import { pipelined, StalledClients, withClosedWindow } from "../stalled_clients.ts";
+
+const MIB = 1024 * 1024;
+
+/** How many bytes a process has held at most, and the kernel now for the sockets of its port. */
+async function heldBytes(pid: number, port: number): Promise<number> {
+  // A test may not read there itself.
+  const { stdout: status } = await run("cat", [`/proc/${pid}/status`]);
+  const [, kilobytes] = /^VmHWM:\s+(\d+) kB$/m.exec(status)!;
+  const { stdout: sockets } = await run("ss", [
+    ...["--tcp", "--all", "--memory", "--numeric", "--no-header", `sport = :${port}`],
+  ]);
+  const queued = [...sockets.matchAll(/,w(\d+),/g)];
+  return Number(kilobytes) * 1024 + queued.reduce((sum, [, bytes]) => sum + Number(bytes), 0);
+}
+
+/** Asks for so many services that `/recent` and `/status/count` are large. */
+async function askForMany(daemon: Daemon): Promise<void> {
+  const paths = Array.from(
+    { length: 5000 },
+    (_, i) => `/spool/service-with-a-name-of-some-length-${i}/0`,
+  );
+  // A connection may end after any response: what was not answered is asked again.
+  while (paths.length > 0) {
+    using connection = await RawConnection.open(daemon.port);
+    const requests = paths.slice(0, 100).map((path) => `GET ${path} HTTP/1.1\r\nHost: x\r\n`);
+    await connection.send(`${requests.join("\r\n")}Connection: close\r\n\r\n`);
+    const responses = (await connection.rest()).split("HTTP/1.1 200 OK\r\n").length - 1;
+    paths.splice(0, responses);
+  }
+  const { body } = await daemon.get("/recent");
+  assert(body.length > 400_000, `${body.length} characters`);
+}
+
+interface Attack {
+  readonly name: string;
+  readonly connections: number;
+  readonly bytes: Uint8Array;
+}
+
+const ATTACKS: readonly Attack[] = [
+  {
+    name: "HTTP/2 clients with closed windows that ask for a large page",
+    connections: 10,
+    bytes: withClosedWindow("/recent", 200),
+  },
+  {
+    name: "HTTP/2 clients with closed windows that ask for small pages",
+    connections: 400,
+    bytes: withClosedWindow("/nothing", 200),
+  },
+  {
+    name: "HTTP/1.1 clients that ask for a large page and do not read it",
+    connections: 600,
+    bytes: pipelined("/recent"),
+  },
+  {
+    name: "HTTP/1.1 clients that ask without end and do not read",
+    connections: 300,
+    bytes: pipelined("/nothing", 10_000),
+  },
+];
+
+for (const { name, connections, bytes } of ATTACKS) {
+  const promise = "the daemon stays within 100 MiB more and answers checks beside";
+  serverTest(`${promise} ${name}`, ["ss"], async () => {
+    await using daemon = await Daemon.start();
+    await askForMany(daemon);
+    const before = await heldBytes(daemon.pid, daemon.port);
+    let most = 0;
+    let answered = 0;
+    let isOver = false;
+    const measuring = (async () => {
+      while (!isOver || answered < 20) {
+        most = Math.max(most, await heldBytes(daemon.pid, daemon.port));
+        // A check may be on a connection that is cut; a balancer asks again.
+        const check = await daemon.get("/spool/web/0").catch(() => null);
+        if (check !== null) assertEquals(check, { status: 200, body: "" });
+        if (check !== null) answered++;
+      }
+    })();
+    using _clients = await StalledClients.open(daemon.port, connections, bytes);
+    isOver = true;
+    await measuring;
+    const more = Math.round((most - before) / MIB);
+    assert(more < 100, `${more} MiB more`);
+  });
+}
+
+Deno.test("large pages are refused while others wait to be read, and small ones are not", async () => {
+  await using daemon = await Daemon.start();
+  await askForMany(daemon);
+  {
+    using _clients = await StalledClients.open(daemon.port, 1, withClosedWindow("/recent", 100));
+    await until("large pages are refused", async () => {
+      const { status, body } = await daemon.get("/recent");
+      return status === 503 && body.startsWith("Too many bytes of large pages wait");
+    });
+    assertEquals((await daemon.get("/spool/web/0")).status, 200);
+    assertEquals((await daemon.get("/status")).status, 200);
+  }
+  // The connection is closed: what waited on it is given back.
+  await until("they are sent again", async () => (await daemon.get("/recent")).status === 200);
+});

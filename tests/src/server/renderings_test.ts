@@ -1,0 +1,52 @@
+import { MAX_RENDERINGS, RENDERING_TTL_MS, Renderings } from "../../../src/server/renderings.ts";
+import { LARGE_BYTES, sized } from "../../../src/server/sized_response.ts";
+import { assertEquals } from "../../assert.ts";
+
+Deno.test("Renderings renders a large page once a second, and a small one each time", async () => {
+  let now = 0;
+  let rendered = 0;
+  const renderings = new Renderings(() => now);
+  const ask = async (name: string, length: number) => {
+    const response = await renderings.of(name, () => {
+      rendered++;
+      return sized("x".repeat(length));
+    });
+    assertEquals((await response.text()).length, length);
+    return rendered;
+  };
+  const large = LARGE_BYTES + 1;
+  assertEquals([await ask("a", large), await ask("a", large), await ask("b", large)], [1, 1, 2]);
+  assertEquals([await ask("c", 5), await ask("c", 5), await ask("d", 5000)], [3, 4, 5]);
+  now += RENDERING_TTL_MS;
+  assertEquals([await ask("a", large), await ask("a", large)], [6, 6]);
+});
+
+Deno.test("Renderings renders a page once for all who ask before it is there", async () => {
+  for (const length of [5, 5000, LARGE_BYTES + 1]) {
+    const renderings = new Renderings();
+    const { promise, resolve } = Promise.withResolvers<Response>();
+    let rendered = 0;
+    const asked = Array.from({ length: 3 }, () =>
+      renderings.of("a", () => {
+        rendered++;
+        return promise;
+      }));
+    resolve(sized("x".repeat(length)));
+    for (const response of asked) assertEquals((await (await response).text()).length, length);
+    assertEquals(rendered, 1);
+  }
+});
+
+Deno.test("Renderings refuses when too many large pages were rendered within a second", async () => {
+  let now = 0;
+  const renderings = new Renderings(() => now);
+  const ask = async (name: string) => {
+    const response = await renderings.of(name, () => sized("x".repeat(LARGE_BYTES + 1)));
+    await response.body?.cancel();
+    return response.status;
+  };
+  for (let i = 0; i < MAX_RENDERINGS; i++) assertEquals(await ask(String(i)), 200);
+  assertEquals([await ask("one more"), await ask("0")], [503, 200]);
+  now += RENDERING_TTL_MS;
+  assertEquals(await ask("one more"), 200);
+});

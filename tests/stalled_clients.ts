@@ -1,0 +1,100 @@
+/**
+ * Clients that ask and do not read.
+ *
+ * @module
+ */
+
+/** Connections that are open until they are disposed of. */
+export class StalledClients implements Disposable {
+  readonly #connections: Deno.TcpConn[] = [];
+
+  /** How many connections could be opened. */
+  get count(): number {
+    return this.#connections.length;
+  }
+
+  /**
+   * Opens connections, sends the same on each, and reads nothing.
+   *
+   * @param port The port of 127.0.0.1.
+   * @param connections How many.
+   * @param bytes What is sent on each. What the server does not take is not waited for.
+   */
+  static async open(port: number, connections: number, bytes: Uint8Array): Promise<StalledClients> {
+    const clients = new StalledClients();
+    for (let i = 0; i < connections; i++) {
+      try {
+        const connection = await Deno.connect({ hostname: "127.0.0.1", port });
+        clients.#connections.push(connection);
+        sendAll(connection, bytes);
+      } catch {
+        // The server cut the connection, as it may.
+      }
+    }
+    return clients;
+  }
+
+  /** Closes all of them. */
+  [Symbol.dispose](): void {
+    for (const connection of this.#connections) connection.close();
+  }
+}
+
+async function sendAll(connection: Deno.TcpConn, bytes: Uint8Array): Promise<void> {
+  try {
+    for (let sent = 0; sent < bytes.length;) sent += await connection.write(bytes.subarray(sent));
+  } catch {
+    // It was closed.
+  }
+}
+
+const encoder = new TextEncoder();
+
+/** Requests in HTTP/1.1, one after another without waiting for the responses. */
+export function pipelined(path: string, count = 1): Uint8Array {
+  return encoder.encode(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`.repeat(count));
+}
+
+const PREFACE = encoder.encode("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+
+/** The types of frames, and their flags. */
+const HEADERS = 1;
+const SETTINGS = 4;
+const END_OF_STREAM_AND_HEADERS = 5;
+
+/** SETTINGS_INITIAL_WINDOW_SIZE of 0. */
+const CLOSED_WINDOW = Uint8Array.of(0, 4, 0, 0, 0, 0);
+
+/** Requests in HTTP/2 by prior knowledge, of a client that lets the server send no byte of a body. */
+export function withClosedWindow(path: string, streams: number): Uint8Array {
+  const head = joined([
+    // From HPACK's static table: GET, http; then literals: the path, the authority.
+    Uint8Array.of(0x82, 0x86, 0x04, path.length),
+    encoder.encode(path),
+    Uint8Array.of(0x01, 1),
+    encoder.encode("x"),
+  ]);
+  const frames = Array.from(
+    { length: streams },
+    (_, i) => frame(HEADERS, END_OF_STREAM_AND_HEADERS, 2 * i + 1, head),
+  );
+  return joined([PREFACE, frame(SETTINGS, 0, 0, CLOSED_WINDOW), ...frames]);
+}
+
+function frame(type: number, flags: number, stream: number, payload: Uint8Array): Uint8Array {
+  const head = new DataView(new ArrayBuffer(9));
+  head.setUint32(0, (payload.length << 8) | type);
+  head.setUint8(4, flags);
+  head.setUint32(5, stream);
+  return joined([new Uint8Array(head.buffer), payload]);
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
