@@ -119,7 +119,10 @@ for (const { what, options, spoil, mend, why, canRemove } of DISKS) {
       assertEquals(await hactlAmong(daemon, "down", "web", "-r", "maint"), silentResult);
       const { body } = await daemon.get("/spool/web/0");
       const before = await shell(daemon, CONTENTS);
-      assertMatch(before, /^web: \{"reason": "maint", "expiration": null, "creation": [\d.]+\}\n$/);
+      assertMatch(
+        before,
+        /^web: \{"reason": "maint", "expiration": null, "creation": [\d.]+, "by": "\w+"\}\n$/,
+      );
 
       await shell(daemon, spoil);
       const refused: [args: string[], what: string][] = [

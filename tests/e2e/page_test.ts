@@ -203,6 +203,7 @@ Deno.test("who looks is told what hactl says, and how the services are", async (
     reason: "maint",
     expiration: 4000000000,
     creation: 0,
+    by: "operator",
   });
   await daemon.get(`/http/api/${service.port}/`);
   await until("the service is told of", async () => {
@@ -427,7 +428,8 @@ browserTest("a reason is text, whatever it looks like", async (browser) => {
   Deno.writeTextFileSync(`${daemon.spool}/web`, JSON.stringify({ reason }));
   await using watched = await Watched.open(browser, daemon);
   await watched.shows("#downtimes .why", /^<img/);
-  assertEquals(await watched.text("#downtimes .why"), reason);
+  // Whatever it looks like, but for what cannot be seen.
+  assertEquals(await watched.text("#downtimes .why"), reason.replace("\u2028", "\\u2028"));
   assertEquals(await watched.page.locator("main img, main script, main b").count(), 0);
   assertEquals(await watched.page.locator("h1").count(), 1);
   assertMatch(await watched.page.title(), /hacheck$/);
