@@ -1,6 +1,6 @@
 import { gzipSync } from "node:zlib";
 import { assert, assertEquals } from "../assert.ts";
-import { Daemon, run } from "../programs.ts";
+import { Daemon, hactlCommand, run, TempFolder } from "../programs.ts";
 import {
   asked,
   type Behaviour,
@@ -110,7 +110,7 @@ const services: readonly { path: string; name: string; behaviour: Behaviour }[] 
 ];
 
 /** The most memory that a process has taken, in MiB. */
-async function peakOf({ pid }: Daemon): Promise<number> {
+async function peakOf({ pid }: { readonly pid: number }): Promise<number> {
   // Deno lets no program read this by itself that may not do everything.
   const { stdout } = await run("cat", [`/proc/${pid}/status`]);
   return Number(/^VmHWM:\s+(\d+) kB$/m.exec(stdout)?.[1]) / 1024;
@@ -142,5 +142,49 @@ for (const { path, name, behaviour } of services) {
     const taken = await peakOf(daemon) - before;
     const shown = JSON.stringify(answers.map(({ status, body }) => [status, body.slice(0, 80)]));
     assert(taken < MAX_MIB, `it took ${taken} MiB, ${shown}`);
+  });
+}
+
+/** What a daemon elsewhere sends to hactl. */
+const daemons: readonly { name: string; behaviour: Behaviour }[] = [
+  { name: "one-byte chunks", behaviour: asked(saying(CHUNKED, flooding("1\r\nx\r\n"))) },
+  {
+    name: "a body without an end",
+    behaviour: asked(saying(CHUNKED, flooding(`4000\r\n${"x".repeat(0x4000)}\r\n`))),
+  },
+  { name: "interim responses", behaviour: asked(flooding("HTTP/1.1 100 Continue\r\n\r\n")) },
+];
+
+/** The most memory that hactl takes when it asks a daemon elsewhere, in MiB, and how it ends. */
+async function hactlPeak(port: number): Promise<{ peak: number; code: number }> {
+  using folder = new TempFolder();
+  const args = ["status", "web", "--daemon", `http://127.0.0.1:${port}`];
+  const [command, ...rest] = hactlCommand(folder.path, args);
+  const process = new Deno.Command(command!, {
+    args: rest.filter((word) => word !== "--spool-root" && word !== folder.path),
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  let isOver = false;
+  const ended = process.status.finally(() => isOver = true);
+  let peak = 0;
+  while (!isOver) {
+    peak = Math.max(peak, await peakOf(process) || 0);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  return { peak, code: (await ended).code };
+}
+
+for (const { name, behaviour } of daemons) {
+  Deno.test(`A daemon that sends ${name} makes hactl take less than ${MAX_MIB} MiB more`, async () => {
+    await using refusing = await FaultyServer.start(
+      asked(saying("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")),
+    );
+    await using hostile = await FaultyServer.start(behaviour);
+    const { peak: usual } = await hactlPeak(refusing.port);
+    const { peak, code } = await hactlPeak(hostile.port);
+    assert(code !== 0 && peak > 10, `exit ${code}, ${peak} MiB`);
+    assert(peak - usual < MAX_MIB, `${peak} MiB instead of ${usual}`);
   });
 }
