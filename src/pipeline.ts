@@ -63,6 +63,7 @@ export class Pipeline {
   readonly #spoolInChecks: boolean;
   readonly #limiter: Limiter;
   readonly #deadlines: Deadlines;
+  readonly #graces = new Deadlines(GRACE_MS);
   readonly #running = new Map<string, Run>();
   /**
    * What tells each question from others. Balancers repeat themselves, and the router hands the same object
@@ -197,12 +198,12 @@ export class Pipeline {
   async #ask(protocol: Protocol, request: CheckRequest): Promise<Verdict> {
     const { timeout, maxClients, log, faults, durations } = this.#options;
     const deadline = new AbortController();
-    let grace: ReturnType<typeof setTimeout> | undefined;
+    let grace: Disposable | undefined;
     let giveUp: ((why: Error) => void) | undefined;
     using _deadline = this.#deadlines.begin(() => {
       deadline.abort(new DOMException("the check took too long", "TimeoutError"));
       // A checker that does not heed its deadline must not keep its place for ever, or all wait for it.
-      grace = setTimeout(() => giveUp?.(new Error("it did not heed its deadline")), GRACE_MS);
+      grace = this.#graces.begin(() => giveUp?.(new Error("it did not heed its deadline")));
     });
     let askedAt: number | undefined;
     try {
@@ -218,7 +219,9 @@ export class Pipeline {
           protocol.check(request, deadline.signal).then(resolve, reject);
         }),
       );
-      return deadline.signal.aborted && waited > TOLD_WAIT_MS ? late(verdict, waited) : verdict;
+      // What the service sent in time is passed on as it is, even if the deadline passed meanwhile.
+      const isLate = deadline.signal.aborted && verdict.code === LATE;
+      return isLate && waited > TOLD_WAIT_MS ? late(verdict, waited) : verdict;
     } catch (error) {
       if (error instanceof QueueFullError) {
         return { code: 503, message: `Not checked: ${error.message}` };
@@ -238,7 +241,7 @@ export class Pipeline {
       });
       return { code: 503, message: `The ${request.protocol} check failed by itself` };
     } finally {
-      clearTimeout(grace);
+      grace?.[Symbol.dispose]();
       if (askedAt !== undefined) {
         durations.took(request.protocol, (performance.now() - askedAt) / 1000);
       }
@@ -251,6 +254,9 @@ const NO_PORT: Verdict = {
   message:
     "No port to connect to: expected one from 1 to 65535 in the path or in port= of X-Haproxy-Server-State",
 };
+
+/** The status of a check that timed out. */
+const LATE = 503;
 
 /** From which wait on, in milliseconds, who looks for why a check was late is told of it. */
 const TOLD_WAIT_MS = 10;

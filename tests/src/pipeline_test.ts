@@ -442,6 +442,20 @@ Deno.test("the wait for one's turn counts towards the time that a check has", as
   assert(length < answers.length, `${length} were asked`);
 });
 
+Deno.test("a response of the service is passed on as it is though the deadline passed meanwhile", async () => {
+  const bench = new Bench({ maxClients: 1, timeout: 2 });
+  const first = bench.ask({ path: "/0" });
+  await bench.run(0);
+  const second = bench.ask({ path: "/1" });
+  const waited = performance.now();
+  await until("the second has waited", () => performance.now() - waited > 50);
+  bench.service.runs[0]!.end(GOOD);
+  const { signal, end } = await bench.run(1);
+  await until("its time is over", () => signal.aborted);
+  end(GOOD);
+  assertEquals(await Promise.all([first, second]), [GOOD, GOOD]);
+});
+
 Deno.test("a check that was late for want of a place says so", async () => {
   const bench = new Bench({ maxClients: 1, timeout: 2 });
   const first = bench.ask({ path: "/0" });
