@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "../assert.ts";
+import { assert, assertEquals, assertMatch } from "../assert.ts";
 import {
   buildScripts,
   PACKAGE,
@@ -8,7 +8,7 @@ import {
 } from "../packaged.ts";
 import { run, TempFolder } from "../programs.ts";
 import { Authority, CERTIFICATE_PROGRAMS } from "../servers/certificates.ts";
-import { parseStat } from "../servers/haproxy.ts";
+import { parseStat, type StatRow } from "../servers/haproxy.ts";
 import { serverTest, until } from "../servers/mod.ts";
 import { ThrowawaySystem } from "../throwaway.ts";
 
@@ -23,8 +23,15 @@ type Seen = Readonly<Record<string, string>>;
 const UP = "UP L7OK 200";
 const DOWN = "DOWN L7STS 503";
 
-/** What an operator does, and what HAProxy then sees of each server of each example. */
-type Step = readonly [hactl: string | null, seen: Readonly<Record<string, Seen>>];
+/**
+ * What an operator does, what HAProxy then sees of each server of each example, and the reason that its
+ * statistics and its log show of those that do not pass their checks.
+ */
+type Step = readonly [
+  hactl: string | null,
+  seen: Readonly<Record<string, Seen>>,
+  reason?: RegExp,
+];
 
 /** What it sees of the examples that need no configuration while nothing is marked. */
 const FINE: Step[1] = {
@@ -56,12 +63,12 @@ function all(seen: string, examples: Step[1]): Step[1] {
 const STAGES: readonly (readonly Step[])[] = [
   [
     [null, FINE],
-    ["down all -r maint", all(DOWN, FINE)],
+    ["down all -r maint", all(DOWN, FINE), /^Service all in down state since [\d.]+: maint$/],
     ["up all", FINE],
     ["drain all -r deploy", {
       ...all("DOWN L7STS 404", FINE),
       draining: { web1: "NOLB L7OKC 404", web2: "NOLB L7OKC 404" },
-    }],
+    }, /^Service all in drain state since [\d.]+: deploy$/],
   ],
   [
     [null, { agents: { web1: UP, web2: UP } }],
@@ -71,7 +78,11 @@ const STAGES: readonly (readonly Step[])[] = [
   ],
   [
     [null, { tls: { web1: UP, web2: UP } }],
-    ["down web -P 8443 -r maint", { tls: { web1: DOWN, web2: UP } }],
+    [
+      "down web -P 8443 -r maint",
+      { tls: { web1: DOWN, web2: UP } },
+      /^Service web in down state since [\d.]+: maint$/,
+    ],
   ],
 ];
 
@@ -107,6 +118,8 @@ for (const port of [8080, 8081]) Deno.serve({ ...options, port }, fine);
 const [cert, key] = ["web.pem", "web.key"].map((name) => Deno.readTextFileSync("/mnt/" + name));
 for (const port of [8443, 8444]) Deno.serve({ ...options, port, cert, key }, fine);
 for (const port of [9001, 9002]) Deno.listen({ ...options, port });
+const log = Deno.listenDatagram({ transport: "udp", hostname: "127.0.0.1", port: 5514 });
+for await (const [line] of log) Deno.writeFileSync("/tmp/haproxy.log", line, { append: true });
 `;
 
 /** Asks each HAProxy for its statistics. */
@@ -136,7 +149,8 @@ class Balancers {
         mkdir -p /run/haproxy
         echo 'global' >/tmp/${name}.cfg
         echo '  stats socket /tmp/${name}.sock' >>/tmp/${name}.cfg
-        haproxy -D -p /tmp/${name}.pid -f ${INSTALLED}/${name}.cfg -f /tmp/${name}.cfg 2>&1
+        echo '  log 127.0.0.1:5514 local0' >>/tmp/${name}.cfg
+        haproxy -D -p /tmp/${name}.pid -f /tmp/${name}.cfg -f ${INSTALLED}/${name}.cfg 2>&1
       `);
     }
     return new Balancers(system, names);
@@ -144,23 +158,45 @@ class Balancers {
 
   /** What they see. */
   async seen(): Promise<Record<string, Seen>> {
+    const servers = await this.#servers();
+    return Object.fromEntries(this.#names.map((name) => [
+      name,
+      Object.fromEntries(servers[name]!.map(({ svname, status, check_status, check_code }) => {
+        // `UP 1/2` is still up; a star marks a check that is under way.
+        const [balanced] = status!.split(" ");
+        return [svname, `${balanced} ${check_status!.replace("* ", "")} ${check_code}`.trim()];
+      })),
+    ]));
+  }
+
+  /** The reasons that their statistics show of servers that do not pass their checks, without repetitions. */
+  async reasons(): Promise<string[]> {
+    const servers = Object.values(await this.#servers()).flat();
+    return [
+      ...new Set(
+        servers.filter(({ status }) => !/^UP/.test(status!)).map(({ last_chk }) => last_chk!),
+      ),
+    ];
+  }
+
+  async #servers(): Promise<Record<string, StatRow[]>> {
     const sockets = this.#names.map((name) => `/tmp/${name}.sock`);
     const deno = ["/usr/local/bin/deno", "run", "--quiet", "--allow-all", "/mnt/ask.js"];
     const { code, stdout, stderr } = await this.#system.run(...deno, ...sockets);
     assertEquals(code, 0, stderr);
     const answers: string[] = JSON.parse(stdout);
-    return Object.fromEntries(this.#names.map((name, i) => {
-      const servers = parseStat(answers[i]!).filter(({ svname }) =>
-        svname !== "FRONTEND" && svname !== "BACKEND"
-      );
-      return [
-        name,
-        Object.fromEntries(servers.map(({ svname, status, check_status, check_code }) => {
-          // `UP 1/2` is still up; a star marks a check that is under way.
-          const [balanced] = status!.split(" ");
-          return [svname, `${balanced} ${check_status!.replace("* ", "")} ${check_code}`.trim()];
-        })),
-      ];
+    return Object.fromEntries(this.#names.map((name, i) => [
+      name,
+      parseStat(answers[i]!).filter(({ svname }) => svname !== "FRONTEND" && svname !== "BACKEND"),
+    ]));
+  }
+
+  /** What their servers are said to be in the log, with this as the reason. */
+  async logged(reason: RegExp): Promise<Set<string>> {
+    const lines = (await this.#system.sh("cat /tmp/haproxy.log")).split("\n");
+    return new Set(lines.flatMap((line) => {
+      const [, server, info = ""] = /Server (\S+) is .*, info: "([^"]*)"/.exec(line) ?? [];
+      return server !== undefined && reason.test(info) ? [server] : [];
     }));
   }
 
@@ -191,7 +227,7 @@ async function examplesWork(): Promise<void> {
     dpkg --install /mnt/${PACKAGE} >/dev/null 2>&1
     for host in 10.0.0.1 10.0.0.2; do ip address add $host/32 dev lo; done
     deno=/usr/local/bin/deno
-    $deno run --quiet --allow-all /mnt/services.js >/dev/null 2>&1 </dev/null &
+    $deno run --quiet --unstable-net --allow-all /mnt/services.js >/dev/null 2>&1 </dev/null &
     redis-server --bind 127.0.0.1 --save '' >/dev/null 2>&1 </dev/null &
     cp /mnt/ca.pem /etc/haproxy/ca.pem
   `);
@@ -214,9 +250,26 @@ async function examplesWork(): Promise<void> {
     await startService(system, "tls" in examples ? "https" : "http");
     const balancers = await Balancers.start(system, names);
     await balancers.see(examples, `HAProxy sees the services by ${names}`);
-    for (const [hactl, seen] of steps) {
+    for (const [hactl, seen, reason] of steps) {
       await system.sh(`hactl ${hactl}`);
       await balancers.see(seen, `after hactl ${hactl}, HAProxy sees it by ${names}`);
+      if (reason === undefined) continue;
+      const reasons = await balancers.reasons();
+      assert(reasons.length > 0);
+      for (const shown of reasons) assertMatch(shown, reason);
+      await until("the log shows the reason of each example", async () => {
+        const logged = await balancers.logged(reason);
+        const servers = Object.values(seen).flatMap((servers) =>
+          Object.entries(servers).filter(([, how]) => !how.startsWith("UP")).map(([name]) => name)
+        );
+        // A server that was down before is not logged again.
+        const already = /^(?:db|mx)\d$/;
+        const missing = servers.filter((name) =>
+          !already.test(name) && ![...logged].some((server) => server.endsWith(`/${name}`))
+        );
+        assertEquals(missing, []);
+        return true;
+      });
     }
     await stopService(system);
   }
