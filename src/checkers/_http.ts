@@ -3,7 +3,7 @@ import type { CheckRequest, Header, Verdict } from "../check.ts";
 import type { Connection } from "../connection.ts";
 import { exchange, NoAnswerError } from "../http_client.ts";
 import { VERSION } from "../version.ts";
-import { because, stopwatch } from "./_words.ts";
+import { connectionFailure, stopwatch } from "./_words.ts";
 
 /** What the configuration says of checks that speak HTTP. */
 export interface HttpCheckOptions {
@@ -45,7 +45,7 @@ export async function askHttp(
     const message = `${protocol} check failed after ${elapsed()}: ${why}`;
     return { code: 503, message: body === "" ? message : `${message}: ${body}` };
   } catch (error) {
-    const why = signal.aborted ? "timed out" : because(error);
+    const why = signal.aborted ? "timed out" : connectionFailure(error, request);
     // OpenSSL closes the connection where it is asked in the clear, and sends nothing.
     const hint = protocol === "HTTP" && error instanceof NoAnswerError
       ? "; a server that expects TLS does that: if it is one, check it by https"

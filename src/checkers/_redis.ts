@@ -2,7 +2,7 @@ import { BufferedReader } from "../buffered_reader.ts";
 import type { CheckRequest, Verdict } from "../check.ts";
 import { Connection } from "../connection.ts";
 import { isTls } from "../tls_connection.ts";
-import { because, stopwatch } from "./_words.ts";
+import { connectionFailure, stopwatch } from "./_words.ts";
 
 /** Who logs in to a Redis. */
 export interface RedisLogin {
@@ -45,7 +45,7 @@ export async function askRedis(
     await connection.write(encode([command]));
     return judge(await readReply(reader));
   } catch (error) {
-    const why = signal.aborted ? "timed out" : because(error);
+    const why = signal.aborted ? "timed out" : connectionFailure(error, request);
     return { code: 503, message: `Redis check failed after ${elapsed()}: ${why}` };
   }
 }

@@ -1,3 +1,5 @@
+import type { CheckRequest } from "../check.ts";
+
 /**
  * Starts to measure.
  *
@@ -6,6 +8,18 @@
 export function stopwatch(): () => string {
   const start = performance.now();
   return () => `${((performance.now() - start) / 1000).toFixed(2)}s`;
+}
+
+/**
+ * Says what went wrong with a connection. What the system reports names no address, so that is added.
+ *
+ * @param error What was thrown.
+ * @param request Where to connect.
+ */
+export function connectionFailure(error: unknown, { host, port }: CheckRequest): string {
+  const message = because(error);
+  if (!/\(os error \d+\)$/.test(message)) return message;
+  return `${message} at ${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 /** What an error says, whatever was thrown. */

@@ -1,7 +1,7 @@
 import type { CheckRequest, Verdict } from "../check.ts";
 import { Gathered, getPieces, MAX_BODY_BYTES } from "../http_client.ts";
 import { parseCsv } from "../std/csv.ts";
-import { because, stopwatch } from "./_words.ts";
+import { connectionFailure, stopwatch } from "./_words.ts";
 
 /** How much of the statistics is read, in bytes: some 500 a line, a line for each server. */
 export const MAX_STATISTICS_BYTES = 16 * 1024 * 1024;
@@ -44,7 +44,7 @@ export async function checkHaproxy(request: CheckRequest, signal: AbortSignal): 
       : backend["status"]?.slice(0, MAX_STATUS_LENGTH);
     return { code: status === "UP" ? 200 : 500, message: `${service} is ${status}` };
   } catch (error) {
-    const why = signal.aborted ? "timed out" : because(error);
+    const why = signal.aborted ? "timed out" : connectionFailure(error, request);
     return { code: 503, message: `HAProxy check failed after ${elapsed()}: ${why}` };
   }
 }

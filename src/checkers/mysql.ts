@@ -1,7 +1,7 @@
 import { BufferedReader, EndedError } from "../buffered_reader.ts";
 import type { Checker, CheckRequest, Verdict } from "../check.ts";
 import { Connection } from "../connection.ts";
-import { because, stopwatch } from "./_words.ts";
+import { connectionFailure, stopwatch } from "./_words.ts";
 
 /** Who logs in to MySQL. */
 export interface MysqlCheckOptions {
@@ -68,7 +68,10 @@ export function mysqlChecker({ username, password }: MysqlCheckOptions): Checker
       }
       const { sqlState, sqlMessage } = error as MysqlFailure;
       if (sqlState !== undefined) return { code: 500, message: `MySQL sez ${sqlMessage}` };
-      return { code: 503, message: `MySQL check failed after ${elapsed()}: ${whyNot(error)}` };
+      return {
+        code: 503,
+        message: `MySQL check failed after ${elapsed()}: ${whyNot(error, request)}`,
+      };
     }
   };
 }
@@ -210,8 +213,8 @@ async function readPacket(reader: BufferedReader): Promise<Uint8Array> {
 }
 
 /** What went wrong, in words that say whose fault it is. */
-function whyNot(error: unknown): string {
+function whyNot(error: unknown, request: CheckRequest): string {
   if (error instanceof EndedError) return "the server closed the connection";
   // A packet shorter than it should be.
-  return error instanceof RangeError ? NOT_MYSQL : because(error);
+  return error instanceof RangeError ? NOT_MYSQL : connectionFailure(error, request);
 }

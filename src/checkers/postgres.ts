@@ -2,7 +2,7 @@ import type { ClientConfig } from "pg";
 import { BufferedReader, EndedError } from "../buffered_reader.ts";
 import type { Checker, CheckRequest, Verdict } from "../check.ts";
 import { Connection } from "../connection.ts";
-import { because, stopwatch } from "./_words.ts";
+import { because, connectionFailure, stopwatch } from "./_words.ts";
 
 /** Who logs in to PostgreSQL, and to what. */
 export interface PostgresCheckOptions {
@@ -52,7 +52,7 @@ export function postgresChecker({ username, password, database }: PostgresCheckO
       }
       return {
         code: 503,
-        message: `PostgreSQL check failed after ${elapsed()}: ${whyNot(error)}`,
+        message: `PostgreSQL check failed after ${elapsed()}: ${whyNot(error, request)}`,
       };
     }
   };
@@ -164,11 +164,11 @@ function isTerminated(content: Uint8Array): boolean {
 }
 
 /** What went wrong, in words that say whose fault it is. */
-function whyNot(error: unknown): string {
+function whyNot(error: unknown, request: CheckRequest): string {
   if (error instanceof EndedError) return "the server closed the connection";
   // A message shorter than it should be, one that does not fit those before it, or a refusal without a word.
   const isNonsense = error instanceof RangeError || error instanceof TypeError;
-  return isNonsense || because(error) === "" ? NOT_POSTGRES : because(error);
+  return isNonsense || because(error) === "" ? NOT_POSTGRES : connectionFailure(error, request);
 }
 
 /** What pg is not told, it looks for in the environment, which takes a permission: so it is told everything. */

@@ -1,7 +1,7 @@
 import { BufferedReader, EndedError } from "../buffered_reader.ts";
 import type { CheckRequest, Verdict } from "../check.ts";
 import { Connection } from "../connection.ts";
-import { because, stopwatch } from "./_words.ts";
+import { connectionFailure, stopwatch } from "./_words.ts";
 
 /** How long a line of a reply may be, in bytes: RFC 5321 has 512, and servers with more to say. */
 export const MAX_LINE_BYTES = 2048;
@@ -41,7 +41,10 @@ export async function checkSmtp(request: CheckRequest, signal: AbortSignal): Pro
     if (error instanceof EndedError) {
       return { code: 503, message: "Peer unexpectedly closed connection" };
     }
-    return { code: 503, message: `Unexpected error ${because(error)} after ${elapsed()}` };
+    return {
+      code: 503,
+      message: `Unexpected error ${connectionFailure(error, request)} after ${elapsed()}`,
+    };
   }
 }
 

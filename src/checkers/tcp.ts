@@ -1,6 +1,6 @@
 import type { CheckRequest, Verdict } from "../check.ts";
 import { Connection } from "../connection.ts";
-import { because, stopwatch } from "./_words.ts";
+import { connectionFailure, stopwatch } from "./_words.ts";
 
 /**
  * Connects, and closes again.
@@ -16,6 +16,9 @@ export async function checkTcp(request: CheckRequest, signal: AbortSignal): Prom
     return { code: 200, message: `Connected in ${elapsed()}` };
   } catch (error) {
     if (signal.aborted) return { code: 503, message: `Connection timed out after ${elapsed()}` };
-    return { code: 503, message: `Unexpected error ${because(error)} after ${elapsed()}` };
+    return {
+      code: 503,
+      message: `Unexpected error ${connectionFailure(error, request)} after ${elapsed()}`,
+    };
   }
 }

@@ -70,6 +70,21 @@ const SERVICES: readonly Service[] = [
     start: () => MariaDb.start(),
   },
   {
+    // The code that signs is loaded when a server first asks for it.
+    check: ["mysql", "/?ed25519"],
+    programs: MARIADB_PROGRAMS,
+    config: "mysql_username: modern\nmysql_password: secret",
+    up: /^MySQL connect response: OK$/,
+    start: async () => {
+      const db = await MariaDb.start();
+      await db.query(`
+        INSTALL SONAME 'auth_ed25519';
+        CREATE USER modern IDENTIFIED VIA ed25519 USING PASSWORD('secret');
+      `);
+      return db;
+    },
+  },
+  {
     check: ["postgres"],
     programs: POSTGRES_PROGRAMS,
     config: "postgres_username: postgres\npostgres_database: template1",
@@ -85,6 +100,11 @@ const SERVICES: readonly Service[] = [
     ...REDIS,
   },
   { check: ["sentinel"], up: PONG, ...SENTINEL },
+  {
+    check: ["sentinel-info", "/match?"],
+    up: /"redis_master":"127\.0\.0\.1:\d+"/,
+    ...SENTINEL,
+  },
   { check: ["sentinel-info"], up: /^\{.*"redis_mode":"sentinel".*\}$/, ...SENTINEL },
   {
     check: ["sentinel-info", "/match?sentinel_masters=1"],

@@ -237,11 +237,12 @@ const CHANGES: readonly Change[] = [
     after: "mysql_username: checker\nmysql_password: secret\n",
     probe: async (reloaded) => {
       using port = await ClosedPort.open();
-      return (await reloaded.askAll(`/mysql/web/${port.port}`)).replace(/\d\.\d+s/g, "…");
+      return (await reloaded.askAll(`/mysql/web/${port.port}`))
+        .replace(/\d\.\d+s/g, "…").replaceAll(`:${port.port}`, ":PORT");
     },
     found: [
       "500 No MySQL username/password in config file",
-      "503 MySQL check failed after …: Connection refused (os error 111)",
+      "503 MySQL check failed after …: Connection refused (os error 111) at 127.0.0.1:PORT",
     ],
   },
   {

@@ -5,7 +5,7 @@
  */
 
 import type { Checker, CheckRequest, Verdict } from "../../../src/check.ts";
-import { assert, assertEquals, assertMatch } from "../../assert.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../assert.ts";
 import {
   type Behaviour,
   ClosedPort,
@@ -115,7 +115,10 @@ export function testAbsence(
 
   Deno.test(`${name} says why a service is down where nobody listens`, async () => {
     using closed = await ClosedPort.open();
-    down(await check(requestTo(closed.port), farOff()), refused);
+    const verdict = await check(requestTo(closed.port), farOff());
+    down(verdict, refused);
+    // Whoever reads this at night sees where the check went.
+    assertStringIncludes(verdict.message, `127.0.0.1:${closed.port}`);
   });
 
   for (const [what, behaviour] of Object.entries(slow)) {
