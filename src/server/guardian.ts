@@ -71,6 +71,18 @@ const REST_MS = 5;
  */
 const QUIET_LOOKS = 2;
 
+/**
+ * How late a look may be, in milliseconds. A later one shows that the program was stopped or kept from its
+ * processor: requests have come meanwhile that nothing here knows of yet.
+ */
+const LATE_MS = 5;
+
+/** How many looks in a row must have been in time before a server is cut. */
+const TIMELY_LOOKS = 2;
+
+/** How long that may keep a server while descriptors are scarce, in milliseconds: some hosts are always busy. */
+const BUSY_PATIENCE_MS = 1000;
+
 /** Tells the lowest descriptor that is free: all below it are in use. */
 export type Probe = () => number;
 
@@ -91,6 +103,8 @@ export class Guardian implements Disposable {
   #isOver = false;
   #lowest = 0;
   #unchanged = 0;
+  #dueAt = 0;
+  #timely = 0;
 
   /**
    * Begins to look. It does not keep a program from ending.
@@ -119,12 +133,15 @@ export class Guardian implements Disposable {
 
   #schedule(delay: number): void {
     if (this.#isOver) return;
+    this.#dueAt = performance.now() + delay;
     this.#timer = setTimeout(() => this.#look(), delay);
     Deno.unrefTimer(this.#timer);
   }
 
   #look(): void {
     const { listeners, descriptors, outflow } = this.#options;
+    this.#timely = performance.now() - this.#dueAt <= LATE_MS ? this.#timely + 1 : 0;
+    const isTimely = this.#timely >= TIMELY_LOOKS;
     const lowest = this.#probe();
     const { count, isAll } = descriptors.supply(lowest);
     this.#unchanged = lowest === this.#lowest ? this.#unchanged + 1 : 0;
@@ -142,7 +159,8 @@ export class Guardian implements Disposable {
       const { leaving } = listener;
       if (leaving !== undefined) {
         const { rested, waited } = leaving;
-        const canBeCut = rested >= REST_MS && (isQuiet || isScarce && waited >= scarcePatience);
+        const canBeCut = rested >= REST_MS && (isQuiet || isScarce && waited >= scarcePatience) &&
+          (isTimely || isScarce && waited >= BUSY_PATIENCE_MS);
         if (canBeCut || isCritical || waited >= patience) listener.cut();
       } else if (isScarce && listener.age >= this.#times.leastAge) {
         if (listener.renew()) this.#tell(listener, lowest);
