@@ -1,8 +1,8 @@
 import { LocalDaemon } from "../../cli/daemon.ts";
 import { HACTL_FEATURE_GRANTS } from "../../src/permissions.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../assert.ts";
-import { Daemon, hactl, TempFolder } from "../programs.ts";
 import { FORM } from "../forms.ts";
+import { Daemon, hactl, TempFolder } from "../programs.ts";
 import { CERTIFICATE_PROGRAMS, issueToItself } from "../servers/certificates.ts";
 import { FaultyServer, saying } from "../servers/faulty.ts";
 import { serverTest } from "../servers/mod.ts";

@@ -1,0 +1,116 @@
+import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { Debugger } from "../debugger.ts";
+import { commandOf, FORM } from "../forms.ts";
+import { Daemon, run, TempFolder } from "../programs.ts";
+import { serverTest, until } from "../servers/mod.ts";
+
+/** Whether the form under test is one that is shipped: these promises are about what the build makes. */
+const IS_BUILT = FORM !== "source";
+
+/** How many file descriptors a process has open. */
+async function descriptorsOf(pid: number): Promise<number> {
+  return (await run("ls", [`/proc/${pid}/fd`])).stdout.trim().split("\n").length;
+}
+
+Deno.test("100 pairs of POST down and up leave as many descriptors open as before", async () => {
+  using folder = new TempFolder();
+  await using daemon = await Daemon.start({
+    spool: folder.path,
+    config: "allow_remote_spool_changes: true\n",
+    grants: [`--allow-write=${folder.path}`],
+  });
+  const change = async (form: Record<string, string>) => {
+    const response = await fetch(daemon.url("/spool/web/0/status"), {
+      method: "POST",
+      headers: { connection: "close" },
+      body: new URLSearchParams(form),
+    });
+    assertEquals([response.status, await response.text()], [200, ""]);
+  };
+  const pair = async () => {
+    await change({ status: "down", reason: "maint" });
+    await change({ status: "up" });
+  };
+  await pair();
+  const before = await descriptorsOf(daemon.pid);
+  for (let i = 0; i < 100; i++) await pair();
+  // The connections of the requests close a moment later.
+  await until("as many are open as before", async () => {
+    return await descriptorsOf(daemon.pid) <= before + 2;
+  });
+});
+
+serverTest(
+  "hashowdowned removes eight expired records and leaves the spool unlocked",
+  ["flock", "timeout"],
+  async () => {
+    using folder = new TempFolder();
+    const record = { reason: "over", expiration: 2, creation: 1 };
+    for (let i = 0; i < 8; i++) folder.write(`web${i}`, JSON.stringify(record));
+    folder.write("api", "maint");
+    const hashowdowned = commandOf("hashowdowned", { spool: folder.path });
+    const start = performance.now();
+    const { code, stdout, stderr } = await run("timeout", [
+      "60",
+      ...[...hashowdowned, "--spool-root", folder.path],
+    ], { NO_COLOR: "1" });
+    const seconds = (performance.now() - start) / 1000;
+    assertEquals([code, stderr], [0, ""]);
+    assertMatch(stdout, /^DOWN\t\S+\tapi\tmaint\n$/);
+    assertEquals([...Deno.readDirSync(folder.path)].map(({ name }) => name), ["api"]);
+    assert(seconds < 10, `it took ${seconds} s`);
+    assertEquals((await run("flock", ["--nonblock", folder.path, "true"])).code, 0);
+  },
+);
+
+/** A registry that counts who asks it. */
+class Registry implements AsyncDisposable {
+  readonly #server: Deno.HttpServer<Deno.NetAddr>;
+  asked: string[] = [];
+
+  constructor() {
+    this.#server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, ({ url }) => {
+      this.asked.push(new URL(url).pathname);
+      return new Response("export default 1;", { headers: { "content-type": "text/javascript" } });
+    });
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#server.addr.port}`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#server.shutdown();
+  }
+}
+
+Deno.test({
+  name: "a daemon that is installed imports nothing that was not there when it started" +
+    (IS_BUILT ? "" : " (needs HACHECK_FORM)"),
+  ignore: !IS_BUILT,
+  async fn() {
+    await using registry = new Registry();
+    const { url } = registry;
+    await using daemon = await Daemon.start({
+      wrapper: ["env", `NPM_CONFIG_REGISTRY=${url}/`, `JSR_URL=${url}/`],
+      grants: [Debugger.GRANT],
+    });
+    await using debug = await Debugger.attach(daemon, 0);
+    const specifiers = ["npm:hacheck-no-such@1.0.0", "jsr:@hacheck/no-such@1.0.0", `${url}/x.js`];
+    for (const specifier of specifiers) {
+      await debug.run(`
+        globalThis.outcome = undefined;
+        import(${JSON.stringify(specifier)})
+          .then(() => globalThis.outcome = "imported", (error) => globalThis.outcome = String(error));
+      `);
+      let outcome: unknown;
+      await until(`${specifier} is decided on`, async () => {
+        outcome = await debug.ask("globalThis.outcome ?? null");
+        return outcome !== null;
+      });
+      assert(outcome !== "imported", specifier);
+    }
+    assertEquals(registry.asked, []);
+    assertEquals((await daemon.get("/spool/web/0")).status, 200);
+  },
+});
