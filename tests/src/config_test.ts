@@ -623,6 +623,16 @@ Deno.test("the README names every key", () => {
   assertEquals(named.sort(), Object.keys(DEFAULTS).sort());
 });
 
+Deno.test("the README names every key that closes something", () => {
+  const [, section = ""] = /\n### A configuration that was cut off\n(.*?)\n## /s.exec(README) ?? [];
+  const keys = Object.keys(DEFAULTS).filter((key) => section.includes(`\`${key}\``));
+  // That one is named as what they depend on.
+  assertEquals(
+    keys.filter((key) => key !== "allow_remote_spool_changes").sort(),
+    CLOSING.toSorted(),
+  );
+});
+
 Deno.test("defaults() are what an empty file says", () => {
   assertEquals(defaults(), parseConfig("", "hacheck.yaml").config);
 });
