@@ -103,6 +103,8 @@ export class EventLoop {
   readonly #cacheCounters: CacheCounters = nothingLookedUp();
   readonly #counters: ListenerCounters = nothingHappened();
   readonly #outflow = new Outflow();
+  /** The ports on which this event loop listens, once it does. */
+  readonly #ports = new Set<number>();
   #listeners: Listener[] = [];
   #agents: AgentListener | undefined;
   #agentDown: AgentDown = "maint";
@@ -189,7 +191,11 @@ export class EventLoop {
       routes: this.#routes,
       stats: this.#stats,
       own: this.#own,
-      targets: new TargetPolicy({ hosts: config.check_hosts, ports: config.check_ports }),
+      targets: new TargetPolicy({
+        hosts: config.check_hosts,
+        ports: config.check_ports,
+        ownPorts: this.#ports,
+      }),
       refusals,
       ask: this.#ask,
       startedAt: this.#startedAt,
@@ -228,8 +234,14 @@ export class EventLoop {
       try {
         const { router } = this;
         const options = { hostname, port, shared, identity: this.#identity, router };
-        const outflow = this.#outflow;
-        this.#listeners.push(new Listener({ ...options, counters: this.#counters, log, outflow }));
+        const listener = new Listener({
+          ...options,
+          counters: this.#counters,
+          log,
+          outflow: this.#outflow,
+        });
+        this.#listeners.push(listener);
+        this.#ports.add(listener.addr.port);
       } catch (error) {
         throw cannotListen(hostname, port, error);
       }
@@ -272,6 +284,7 @@ export class EventLoop {
     } catch (error) {
       throw cannotListen(hostname, port, error);
     }
+    this.#ports.add(this.#agents.addr.port);
     return this.#agents.addr;
   }
 

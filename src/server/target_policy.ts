@@ -9,6 +9,8 @@ export interface TargetPolicyOptions {
   readonly hosts: readonly string[];
   /** The ports, or ranges of them (`8000-8999`); null for all. */
   readonly ports: readonly (number | string)[] | null;
+  /** The ports that the daemon itself listens on; none, if not given. It may be filled later. */
+  readonly ownPorts?: ReadonlySet<number>;
 }
 
 /** Where nobody listens, whatever is listed: this network, multicast, broadcast and reserved. */
@@ -38,7 +40,9 @@ function networks(texts: readonly string[]): readonly Network[] {
 }
 
 /**
- * Decides what a check may connect to: this machine, and what the configuration lists.
+ * Decides what a check may connect to: this machine, but for the daemon's own ports, and what the
+ * configuration lists. A check of the daemon by itself could name another such check, and that a third one: one
+ * request would take many places.
  *
  * @example
  * ```ts
@@ -60,13 +64,15 @@ export class TargetPolicy {
     | { readonly nobodys: readonly Network[]; readonly guarded: readonly Network[] }
     | undefined;
   readonly #ports: readonly (readonly [first: number, last: number])[] | null;
+  readonly #ownPorts: ReadonlySet<number>;
   readonly #remembered = createLRU<string, { readonly refusal: string | undefined }>({
     max: MAX_REMEMBERED,
   });
 
   /** @param options What a check may connect to. */
-  constructor({ hosts, ports }: TargetPolicyOptions) {
+  constructor({ hosts, ports, ownPorts = new Set() }: TargetPolicyOptions) {
     this.#listed = networks(hosts);
+    this.#ownPorts = ownPorts;
     this.#ports = ports === null ? null : ports.map((range) => {
       const [first, last = first] = String(range).split("-").map(Number);
       return [first!, last!];
@@ -86,15 +92,19 @@ export class TargetPolicy {
    */
   refusal(target: Target | UnknownAddress): string | undefined {
     const { host, port } = target;
-    if (host === LOCAL_ADDRESS && this.#ports === null) return undefined;
+    const isOwnPort = this.#ownPorts.has(port);
+    if (host === LOCAL_ADDRESS && this.#ports === null && !isOwnPort) return undefined;
     if (host === null) {
       return `Not allowed to check ${target.shown}: check_hosts takes IPv4 and IPv6 addresses`;
+    }
+    if (isOwnPort && isLoopback(host)) {
+      return `Not allowed to check port ${port} of this machine: hacheck itself listens on it`;
     }
     return this.#hostRefusal(host) ?? this.#portRefusal(port);
   }
 
   #hostRefusal(host: string): string | undefined {
-    if (host.startsWith("127.") || host === "::1") return undefined;
+    if (isLoopback(host)) return undefined;
     let decided = this.#remembered.get(host);
     if (decided === undefined) {
       const why = this.#whyNot(host);
@@ -124,4 +134,9 @@ export class TargetPolicy {
       this.#ports.some(([first, last]) => first <= port && port <= last);
     return isListed ? undefined : `Not allowed to check port ${port}: check_ports does not list it`;
   }
+}
+
+/** Whether an address is a loopback one. Other addresses of this machine count as 127.0.0.1 by now. */
+function isLoopback(host: string): boolean {
+  return host.startsWith("127.") || host === "::1";
 }

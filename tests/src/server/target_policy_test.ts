@@ -147,6 +147,28 @@ Deno.test("only listed ports are checked, on this machine too", () => {
   assertEquals(policy.refusal({ host: "10.0.0.2", port: 80 }), refused("10.0.0.2", UNLISTED));
 });
 
+Deno.test("the daemon's own ports are not checked on this machine, as soon as they are known", () => {
+  for (const ports of [null, [80, "8000-8002"]]) {
+    const ownPorts = new Set<number>();
+    const policy = new TargetPolicy({ hosts: ["10.0.0.1"], ports, ownPorts });
+    for (const host of THIS_MACHINE) {
+      assertEquals(policy.refusal({ host, port: 8000 }), undefined);
+    }
+    ownPorts.add(8000).add(8001);
+    for (const host of THIS_MACHINE) {
+      for (const port of [8000, 8001]) {
+        assertEquals(
+          policy.refusal({ host, port }),
+          `Not allowed to check port ${port} of this machine: hacheck itself listens on it`,
+        );
+      }
+      for (const port of [0, 80, 8002]) assertEquals(policy.refusal({ host, port }), undefined);
+    }
+    // Those of another machine are another daemon's.
+    assertEquals(policy.refusal({ host: "10.0.0.1", port: 8000 }), undefined);
+  }
+});
+
 Deno.test("what was decided is remembered of a limited number of addresses", () => {
   const policy = hosts("10.0.0.0/16");
   const ask = (i: number) => policy.refusal({ host: `10.${i % 2}.${i >> 8}.${i & 255}`, port: 80 });
