@@ -18,12 +18,19 @@ export type CacheFailures = "once" | "always";
 
 /** The clients that have been given a verdict. Bounded: at most {@linkcode MAX_RECIPIENTS} are remembered. */
 export class Recipients {
-  readonly #clients = new Set<string>();
+  /** The first one; most checks are shared with nobody. */
+  readonly #first: string | undefined;
+  #others: Set<string> | undefined;
   #isComplete = true;
+
+  /** @param first The address of the first client, if there is one already. */
+  constructor(first?: string) {
+    this.#first = first;
+  }
 
   /** How many are remembered. */
   get size(): number {
-    return this.#clients.size;
+    return (this.#first === undefined ? 0 : 1) + (this.#others?.size ?? 0);
   }
 
   /** False once a client could not be remembered. */
@@ -38,12 +45,12 @@ export class Recipients {
    * @returns Whether it is a new one, and there was room for it.
    */
   add(client: string): boolean {
-    if (this.#clients.has(client)) return false;
-    if (this.#clients.size >= MAX_RECIPIENTS) {
+    if (client === this.#first || this.#others?.has(client)) return false;
+    if (this.size >= MAX_RECIPIENTS) {
       this.#isComplete = false;
       return false;
     }
-    this.#clients.add(client);
+    (this.#others ??= new Set()).add(client);
     return true;
   }
 }
@@ -139,18 +146,32 @@ export class ResultCache {
    */
   get(key: string, client: string, now: number): Verdict | undefined {
     this.counters.gets++;
+    const verdict = this.getSince(key, client, -Infinity, now);
+    if (verdict === undefined) this.counters.misses++;
+    else this.counters.hits++;
+    return verdict;
+  }
+
+  /**
+   * Looks up the result of a check that began after a moment, for a client that waits since then. It is not
+   * counted: the client was when it came.
+   *
+   * @param key What tells this check from others.
+   * @param client The address of the client that asks.
+   * @param since The moment.
+   * @param now The time.
+   * @returns The result, as from {@linkcode get}.
+   */
+  getSince(key: string, client: string, since: number, now: number): Verdict | undefined {
     const entry = this.#entries.get(key);
-    if (entry !== undefined) {
-      if (now >= entry.expiresAt) {
-        this.counters.expirations++;
-        this.#entries.delete(key);
-      } else if (entry.recipients === null || this.#give(entry.recipients, client)) {
-        this.counters.hits++;
-        return entry.verdict;
-      }
+    if (entry === undefined || entry.startedAt < since) return undefined;
+    if (now >= entry.expiresAt) {
+      this.counters.expirations++;
+      this.#entries.delete(key);
+      return undefined;
     }
-    this.counters.misses++;
-    return undefined;
+    const isGiven = entry.recipients === null || this.#give(entry.recipients, client);
+    return isGiven ? entry.verdict : undefined;
   }
 
   /**

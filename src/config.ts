@@ -167,7 +167,7 @@ const KEYS = {
   max_clients: {
     expected: "a whole number from 1 to 10000",
     schema: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(10_000)),
-    fallback: 10,
+    fallback: 256,
     closes: null,
   },
   http_headers_to_copy: {
@@ -331,7 +331,7 @@ export interface LoadedConfig {
  *
  * const { config, unknownKeys } = parseConfig("cache_time: 3\ncashe_time: 4\n", "hacheck.yaml");
  * assertEquals(config.cache_time, 3);
- * assertEquals(config.max_clients, 10);
+ * assertEquals(config.max_clients, 256);
  * assertEquals(unknownKeys, ["cashe_time"]);
  * ```
  */

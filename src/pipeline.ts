@@ -9,12 +9,12 @@ import { type CacheCounters, type CacheFailures, Recipients, ResultCache } from 
 import type { CheckRequest, Protocol, Verdict } from "./check.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { FaultCounts } from "./faults.ts";
-import { Limiter, QueueFullError } from "./limiter.ts";
+import { Limiter, type Place, QueueFullError } from "./limiter.ts";
 import type { Log } from "./log.ts";
 import type { Durations } from "./metrics/durations.ts";
 import type { SpoolIndex } from "./spool/index.ts";
 
-/** How many checks may wait for a place; one more is answered 503 at once. */
+/** How many checks may be queued, those of one client at most half of them; one more is answered 503 at once. */
 export const MAX_QUEUED = 10_000;
 
 /** How long a checker may take to heed its deadline, in milliseconds. */
@@ -34,7 +34,7 @@ export interface PipelineOptions {
   readonly cacheFailures?: CacheFailures;
   /** How many seconds one check may take, its wait for a place included. */
   readonly timeout: number;
-  /** How many checks may be under way at once. */
+  /** How many checks may be in flight at once; of one service, and for one client, at most half of them. */
   readonly maxClients: number;
   /** Where a checker's own faults are told. */
   readonly log: Log;
@@ -51,20 +51,81 @@ const UP: Verdict = { code: 200, message: "" };
 /** The protocol that asks the spool and nothing else. */
 export const SPOOL_PROTOCOL = "spool";
 
-/** A check of a service that is in flight, with the clients that will be given its verdict. */
+/** What a client asks a service. */
+interface Question {
+  /** What tells it from others, but for the client. */
+  readonly key: string;
+  readonly protocol: Protocol;
+  readonly request: CheckRequest;
+  /** Whether the service is asked anew, whatever is known or in flight. */
+  readonly fresh: boolean;
+  readonly client: string;
+}
+
+/** The one asking of a service that a question leads to. */
+interface Attempt {
+  readonly question: Question;
+  readonly place: Place;
+  readonly deadline: Deadline;
+  /** The clients that will be given the verdict. */
+  readonly recipients: Recipients;
+  /** For how many milliseconds it was queued. */
+  readonly waited: number;
+}
+
+/** A check of a service that is in flight, shared by all who ask the same meanwhile. */
 interface Run {
   readonly verdict: Promise<Verdict>;
+  /** The clients that will be given the verdict. */
   readonly recipients: Recipients;
+  /** For how many milliseconds it was queued. So much less time is left to the service. */
+  readonly waited: number;
+  /** When its time is over, by `performance.now()`. */
+  readonly due: number;
+}
+
+/** The time that one check has, its wait in the queue included. To be disposed of when the check is over. */
+class Deadline implements Disposable {
+  readonly #controller = new AbortController();
+  readonly #pending: Disposable;
+  #grace: Disposable | undefined;
+  /** Is called for a checker that does not settle soon after its deadline. */
+  giveUp: ((why: Error) => void) | undefined;
+
+  constructor(deadlines: Deadlines, graces: Deadlines) {
+    this.#pending = deadlines.begin(() => {
+      this.#controller.abort(new DOMException("the check took too long", "TimeoutError"));
+      // Such a checker must not keep its place for ever, nor let those wait that it was to answer.
+      this.#grace = graces.begin(() => this.giveUp?.(new Error("it did not heed its deadline")));
+    });
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  get isOver(): boolean {
+    return this.#controller.signal.aborted;
+  }
+
+  [Symbol.dispose](): void {
+    this.#pending[Symbol.dispose]();
+    this.#grace?.[Symbol.dispose]();
+  }
 }
 
 /** Answers checks. */
 export class Pipeline {
   readonly #options: PipelineOptions;
   readonly #spoolInChecks: boolean;
+  readonly #timeoutMs: number;
   readonly #limiter: Limiter;
   readonly #deadlines: Deadlines;
   readonly #graces = new Deadlines(GRACE_MS);
+  /** The checks in flight that others may share, by what tells them from others. */
   readonly #running = new Map<string, Run>();
+  /** The queued checks, by their client and what tells them from others. */
+  readonly #queued = new Map<string, Promise<Verdict>>();
   /**
    * What tells each question from others. Balancers repeat themselves, and the router hands the same object
    * in: to find its key takes 0.05 µs, to put it together and hash it 0.4 µs.
@@ -79,7 +140,8 @@ export class Pipeline {
     this.#options = options;
     this.#spoolInChecks = options.spoolInChecks ?? true;
     this.#limiter = new Limiter(options.maxClients, MAX_QUEUED);
-    this.#deadlines = new Deadlines(options.timeout * 1000);
+    this.#timeoutMs = options.timeout * 1000;
+    this.#deadlines = new Deadlines(this.#timeoutMs);
     this.cache = new ResultCache(
       options.cacheTime * 1000,
       options.cacheCounters,
@@ -127,8 +189,7 @@ export class Pipeline {
       const known = this.cache.get(key, client, performance.now());
       if (known !== undefined) return known;
     }
-    const run = fresh ? undefined : this.#shared(key, client);
-    return this.#checked(request, run ?? this.#start(key, protocol, request, fresh, client));
+    return this.#checked(request, this.#ask({ key, protocol, request, fresh, client }));
   }
 
   /**
@@ -141,8 +202,13 @@ export class Pipeline {
     const protocol = this.#options.protocols.get(request.protocol);
     if (protocol === undefined) return UP;
     if (request.port === 0) return NO_PORT;
-    const key = keyOf(request, protocol);
-    return await (this.#shared(key, client) ?? this.#start(key, protocol, request, false, client));
+    return await this.#ask({
+      key: keyOf(request, protocol),
+      protocol,
+      request,
+      fresh: false,
+      client,
+    });
   }
 
   /** Whoever was marked down while the service was asked is down, whatever the service said. */
@@ -157,96 +223,149 @@ export class Pipeline {
     return this.#options.spool.find(service, port, host)?.verdict;
   }
 
-  /** The verdict of the same check that is in flight, if there is one. */
-  #shared(key: string, client: string): Promise<Verdict> | undefined {
+  #deadline(): Deadline {
+    return new Deadline(this.#deadlines, this.#graces);
+  }
+
+  /** Shares a check in flight, starts one, or queues. */
+  #ask(question: Question): Promise<Verdict> {
+    const { key, request, fresh, client } = question;
+    const shared = fresh ? undefined : this.#shared(key, client, this.#timeoutMs);
+    if (shared !== undefined) return shared;
+    const place = this.#limiter.tryEnter(serviceOf(request), client);
+    if (place !== undefined) {
+      return this.#start(question, place, this.#deadline(), performance.now(), 0);
+    }
+    if (fresh) return this.#queue(question);
+    // A client queues once for the same check. It shares that with no other client, which may get a place
+    // sooner and has more time left.
+    const name = `${client}\n${key}`;
+    let queued = this.#queued.get(name);
+    if (queued === undefined) {
+      queued = this.#queue(question).finally(() => this.#queued.delete(name));
+      this.#queued.set(name, queued);
+    }
+    return queued;
+  }
+
+  /**
+   * Shares a check in flight. One that was queued has less time for a slow service: it is shared only if it has
+   * at least half of the time that a check of the client's own would have, which is `left`.
+   */
+  #shared(key: string, client: string, left: number): Promise<Verdict> | undefined {
     const run = this.#running.get(key);
-    run?.recipients.add(client);
-    return run?.verdict;
+    if (run === undefined) return undefined;
+    if (run.waited > 0 && 2 * (run.due - performance.now()) < left) return undefined;
+    run.recipients.add(client);
+    return run.verdict;
   }
 
-  /** Asks the service; one that is not fresh is shared with all who ask the same meanwhile. */
+  /** Waits for a place, and then asks the service, unless another client's check tells meanwhile. */
+  async #queue(question: Question): Promise<Verdict> {
+    const { key, request, fresh, client } = question;
+    const service = serviceOf(request);
+    const queuedAt = performance.now();
+    const deadline = this.#deadline();
+    let place;
+    try {
+      place = await this.#limiter.enter(service, client, deadline.signal);
+    } catch (error) {
+      deadline[Symbol.dispose]();
+      if (error instanceof QueueFullError) return notChecked(error.message);
+      const seconds = this.#options.timeout.toFixed(2);
+      const why = this.#limiter.reason(service, client);
+      return notChecked(`timed out after ${seconds}s in the queue: ${why}`);
+    }
+    const now = performance.now();
+    const waited = now - queuedAt;
+    const known = fresh ? undefined : this.cache.getSince(key, client, queuedAt, now) ??
+      this.#shared(key, client, this.#timeoutMs - waited);
+    if (known === undefined) return this.#start(question, place, deadline, queuedAt, waited);
+    place[Symbol.dispose]();
+    return await this.#inTime(known, deadline, waited);
+  }
+
+  /** Waits for another client's check, but not beyond a deadline. */
+  async #inTime(
+    known: Verdict | Promise<Verdict>,
+    deadline: Deadline,
+    waited: number,
+  ): Promise<Verdict> {
+    using _ = deadline;
+    const { promise: over, resolve } = Promise.withResolvers<Verdict>();
+    deadline.signal.addEventListener("abort", () => {
+      const [all, queued] = [this.#options.timeout, waited / 1000].map((time) => time.toFixed(2));
+      resolve(notChecked(`timed out after ${all}s, ${queued}s of them in the queue`));
+    }, { once: true });
+    return await Promise.race([known, over]);
+  }
+
+  /** Asks the service. All who ask the same meanwhile share that, unless it is to be asked anew. */
   #start(
-    key: string,
-    protocol: Protocol,
-    request: CheckRequest,
-    fresh: boolean,
-    client: string,
+    question: Question,
+    place: Place,
+    deadline: Deadline,
+    startedAt: number,
+    waited: number,
   ): Promise<Verdict> {
-    const recipients = new Recipients();
-    recipients.add(client);
-    const verdict = this.#run(key, protocol, request, fresh, recipients);
-    if (!fresh) this.#running.set(key, { verdict, recipients });
-    return verdict;
-  }
-
-  async #run(
-    key: string,
-    protocol: Protocol,
-    request: CheckRequest,
-    fresh: boolean,
-    recipients: Recipients,
-  ): Promise<Verdict> {
-    const startedAt = performance.now();
-    const verdict = await this.#ask(protocol, request);
-    // Both at once: a client that asks in between would join this run again, and get its failure twice.
-    if (!fresh) this.#running.delete(key);
-    this.cache.set(key, verdict, recipients, startedAt, performance.now());
+    const recipients = new Recipients(question.client);
+    const verdict = this.#finish({ question, place, deadline, recipients, waited });
+    if (!question.fresh) {
+      const due = startedAt + this.#timeoutMs;
+      this.#running.set(question.key, { verdict, recipients, waited, due });
+    }
     return verdict;
   }
 
   /** Never rejects: what goes wrong here is down, not up. */
-  async #ask(protocol: Protocol, request: CheckRequest): Promise<Verdict> {
-    const { timeout, maxClients, log, faults, durations } = this.#options;
-    const deadline = new AbortController();
-    let grace: Disposable | undefined;
-    let giveUp: ((why: Error) => void) | undefined;
-    using _deadline = this.#deadlines.begin(() => {
-      deadline.abort(new DOMException("the check took too long", "TimeoutError"));
-      // A checker that does not heed its deadline must not keep its place for ever, or all wait for it.
-      grace = this.#graces.begin(() => giveUp?.(new Error("it did not heed its deadline")));
-    });
-    let askedAt: number | undefined;
+  async #finish(attempt: Attempt): Promise<Verdict> {
+    const { question: { key, protocol, request }, place, deadline, recipients, waited } = attempt;
+    const askedAt = performance.now();
+    let verdict: Verdict;
     try {
-      const startedAt = performance.now();
-      // Where there is a place, what is between is no wait for one, however busy the event loop is.
-      const waits = this.#limiter.isFull;
-      using _place = await this.#limiter.enter(deadline.signal);
-      askedAt = performance.now();
-      const waited = waits ? askedAt - startedAt : 0;
-      const verdict = servable(
+      verdict = servable(
         await new Promise<Verdict>((resolve, reject) => {
-          giveUp = reject;
+          deadline.giveUp = reject;
           protocol.check(request, deadline.signal).then(resolve, reject);
         }),
       );
-      // What the service sent in time is passed on as it is, even if the deadline passed meanwhile.
-      const isLate = deadline.signal.aborted && verdict.code === LATE;
-      return isLate && waited > TOLD_WAIT_MS ? late(verdict, waited) : verdict;
     } catch (error) {
-      if (error instanceof QueueFullError) {
-        return { code: 503, message: `Not checked: ${error.message}` };
-      }
-      if (askedAt === undefined && deadline.signal.aborted) {
-        const seconds = timeout.toFixed(2);
-        return {
-          code: 503,
-          message: `Not checked: timed out after ${seconds}s behind ${maxClients} other checks`,
-        };
-      }
-      faults.checks++;
-      log.error("{protocol} check of {service} failed by itself: {error}", {
-        protocol: request.protocol,
-        service: request.service,
-        error,
-      });
-      return { code: 503, message: `The ${request.protocol} check failed by itself` };
+      verdict = this.#failed(request, error);
     } finally {
-      grace?.[Symbol.dispose]();
-      if (askedAt !== undefined) {
-        durations.took(request.protocol, (performance.now() - askedAt) / 1000);
-      }
+      deadline[Symbol.dispose]();
+      place[Symbol.dispose]();
     }
+    const now = performance.now();
+    this.#options.durations.took(request.protocol, (now - askedAt) / 1000);
+    // In the same step as the result is kept: a client that asks in between would share this run again, and
+    // be given its failure twice.
+    if (this.#running.get(key)?.recipients === recipients) this.#running.delete(key);
+    // A check that was cut short because it was queued tells nothing of the service to other clients. What the
+    // service sent in time is passed on as it is, even if the deadline passed meanwhile.
+    const isLate = deadline.isOver && verdict.code === LATE;
+    if (isLate && waited > TOLD_WAIT_MS) return late(verdict, waited);
+    this.cache.set(key, verdict, recipients, askedAt, now);
+    return verdict;
   }
+
+  #failed({ protocol, service }: CheckRequest, error: unknown): Verdict {
+    this.#options.faults.checks++;
+    this.#options.log.error("{protocol} check of {service} failed by itself: {error}", {
+      protocol,
+      service,
+      error,
+    });
+    return { code: 503, message: `The ${protocol} check failed by itself` };
+  }
+}
+
+/** A service that hangs does so by whatever name, path or protocol it is asked for. */
+function serviceOf({ host, port }: CheckRequest): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+function notChecked(why: string): Verdict {
+  return { code: 503, message: `Not checked: ${why}` };
 }
 
 const NO_PORT: Verdict = {

@@ -178,7 +178,7 @@ function underCondition(condition: Condition, hotPath: HotPath): Row {
     measure: async (options) => {
       using folder = new TempFolder();
       await using service = await startService();
-      const setup = { down: [DOWN], maxClients: 250 };
+      const setup = { down: [DOWN], maxClients: 500 };
       await using daemon = await startDaemon(options, { ...setup, records });
       await using rival = await startDaemon(options, setup);
       return await rates(
@@ -205,8 +205,8 @@ function slowest(hotPath: HotPath): Row {
     limit,
     measure: async (options) => {
       await using service = await startService();
-      await using daemon = await startDaemon(options, { down: [DOWN], maxClients: 250 });
-      await using rival = await startDaemon(options, { down: [DOWN], maxClients: 250 });
+      await using daemon = await startDaemon(options, { down: [DOWN], maxClients: 500 });
+      await using rival = await startDaemon(options, { down: [DOWN], maxClients: 500 });
       const [own, other] = [daemon, rival].map((one) => hot(hotPath, one, service.port));
       const measured = await inTurns(options.rounds, async () => {
         await using _condition = await hangingChecks(daemon, 200);
@@ -274,7 +274,7 @@ function againstPlain(check: Uncached): Row {
     measure: async (options) => {
       await using service = await startService();
       await using other = await startService();
-      await using daemon = await startDaemon(options, { maxClients: 32 });
+      await using daemon = await startDaemon(options, { maxClients: 64 });
       await using rival = await startRival(check.rival, [String(other.port)]);
       return await rates(
         uncached(check, daemon, service.port),
@@ -300,7 +300,7 @@ function againstBlackbox(check: Uncached): Row {
     measure: async (options) => {
       await using service = await startService();
       await using other = await startService();
-      await using daemon = await startDaemon(options, { maxClients: 32 });
+      await using daemon = await startDaemon(options, { maxClients: 64 });
       await using exporter = await blackboxExporter();
       const target = `127.0.0.1:${other.port}`;
       return await rates(

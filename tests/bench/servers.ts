@@ -43,7 +43,7 @@ export interface DaemonSetup {
  */
 export async function startDaemon(
   { programs }: Options,
-  { down = [], records = 0, maxClients = 10, loops = 1 }: DaemonSetup,
+  { down = [], records = 0, maxClients = 256, loops = 1 }: DaemonSetup,
 ): Promise<Daemon> {
   const home = programs.hacheck.slice(0, programs.hacheck.lastIndexOf("/"));
   const daemon = await Daemon.start({

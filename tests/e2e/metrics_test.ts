@@ -242,7 +242,7 @@ for (const loops of [1, 3]) {
 
 Deno.test("/metrics tells of the checks under way and of those that wait", async () => {
   await using service = await PatientService.start();
-  await using daemon = await start(1, { config: "max_clients: 2\n" });
+  await using daemon = await start(1, { config: "max_clients: 4\n" });
   const answers = ["a", "b", "c", "d", "e"].map((path) =>
     daemon.get(`/http/web/${service.port}/${path}`)
   );

@@ -232,7 +232,7 @@ Deno.test("no server can hurt the daemon, whatever it is checked as", async () =
   await using daemon = await Daemon.start({
     config: `cache_time: 0
 healthcheck_timeout: 0.7
-max_clients: 200
+max_clients: 400
 mysql_username: checker
 mysql_password: secret
 postgres_username: checker

@@ -191,8 +191,9 @@ const CHANGES: readonly Change[] = [
   },
   {
     what: "max_clients",
-    before: "max_clients: 1\n",
-    after: "max_clients: 3\n",
+    // One service, and one client, can hold half of them.
+    before: "max_clients: 2\n",
+    after: "max_clients: 6\n",
     probe: async ({ daemon }) => {
       await using service = await PatientService.start();
       let answered = 0;

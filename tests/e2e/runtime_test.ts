@@ -82,7 +82,7 @@ Deno.test("/debug/runtime counts the checks that were asked for by protocol", as
 
 Deno.test("/debug/runtime tells of the checks under way and of those that wait", async () => {
   await using service = await PatientService.start();
-  await using daemon = await Daemon.start({ config: "max_clients: 2\n" });
+  await using daemon = await Daemon.start({ config: "max_clients: 4\n" });
   const ask = (path: string) => daemon.get(`/http/web/${service.port}/${path}`);
   const answers = ["a", "a", "b", "c", "d", "e"].map(ask);
   const now = async () => {

@@ -60,7 +60,7 @@ const CONFIG = [
   `cache_time: ${CACHE_MS / 1000}`,
   `healthcheck_timeout: ${TIMEOUT_MS / 1000}`,
   // Nobody waits for a place: what is late is then late by itself.
-  "max_clients: 200",
+  "max_clients: 400",
   "",
 ].join("\n");
 

@@ -14,7 +14,7 @@ const DEFAULTS: Config = {
   cache_time: 10,
   cache_failures: "once",
   healthcheck_timeout: 10,
-  max_clients: 10,
+  max_clients: 256,
   http_headers_to_copy: ["Host"],
   service_name_header: null,
   log_format: "text",

@@ -337,7 +337,10 @@ const ROWS: readonly [what: string, number: string][] = [
     "URLs that are remembered, and their length",
     `${count(MAX_ROUTES)}, ${count(MAX_ROUTE_LENGTH)} characters`,
   ],
-  ["checks that wait for a place", count(MAX_QUEUED)],
+  [
+    "checks that wait for a place; those of one client",
+    `${count(MAX_QUEUED)}, ${count(MAX_QUEUED / 2)}`,
+  ],
   [
     "results in the cache, and their size together",
     `${count(MAX_ENTRIES)}, ${bytes(MAX_CHARACTERS)}`,

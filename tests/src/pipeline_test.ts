@@ -384,9 +384,10 @@ Deno.test("a run that began earlier and ends later does not overwrite the newer 
   assertEquals(bench.askAs("10.0.0.2"), BAD);
 });
 
-Deno.test("so many checks are under way at once, and the others wait their turn", async () => {
+Deno.test("so many checks are in flight at once, and the others are queued", async () => {
   const bench = new Bench({ maxClients: 2 });
-  const answers = ["/0", "/1", "/2", "/3"].map((path) => bench.ask({ path }));
+  // Of other services, and for other clients: neither may hold more than half of the places.
+  const answers = [0, 1, 2, 3].map((i) => bench.ask({ port: 8000 + i }, false, `10.0.0.${i}`));
   await bench.run(1);
   assertEquals([bench.service.runs.length, bench.pipeline.queued], [2, 2]);
   bench.service.runs[1]!.end(BAD);
@@ -395,11 +396,133 @@ Deno.test("so many checks are under way at once, and the others wait their turn"
   assertEquals([bench.service.runs.length, bench.pipeline.queued], [3, 1]);
   for (const i of [0, 2, 3]) {
     const run = await bench.run(i);
-    assertEquals(run.request.path, `/${i}`);
+    assertEquals(run.request.port, 8000 + i);
     run.end(GOOD);
   }
   assertEquals(await Promise.all(answers), [GOOD, BAD, GOOD, GOOD]);
   assertEquals(bench.pipeline.queued, 0);
+});
+
+/** The request and the client of one check. */
+type Asking = readonly [request: Partial<CheckRequest>, client: string];
+
+/** Checks that hang, as many as can be, and what then is queued. */
+const HOLDING: readonly {
+  readonly what: string;
+  readonly hanging: (i: number) => Asking;
+  readonly queued: readonly Asking[];
+}[] = [
+  {
+    what: "One client",
+    hanging: (i) => [{ port: 8000 + i }, "10.0.0.2"],
+    queued: [[{ port: 9000 }, "10.0.0.2"]],
+  },
+  {
+    what: "One service",
+    // By whatever name and path, and for whatever client.
+    hanging: (i) => [{ service: `web-${i}`, path: `/${i}` }, `10.0.1.${i}`],
+    queued: [[{ path: "/other" }, "10.0.0.3"]],
+  },
+];
+
+for (const { what, hanging, queued } of HOLDING) {
+  Deno.test(`${what} can hold half of the places, and the others are answered at once`, async () => {
+    const bench = new Bench({ maxClients: 20 });
+    const ask = ([request, client]: Asking) => bench.ask(request, false, client);
+    const held = Array.from({ length: 15 }, (_, i) => ask(hanging(i)));
+    await bench.run(9);
+    const more = queued.map(ask);
+    assertEquals([bench.pipeline.underWay, bench.pipeline.queued], [10, 5 + more.length]);
+    for (let i = 0; i < 10; i++) {
+      const honest = ask([{ port: 7000 + i }, `10.0.2.${i}`]);
+      (await bench.run(10 + i)).end(GOOD);
+      assertEquals(await honest, GOOD);
+    }
+    const runs = held.length + more.length + 10;
+    for (let i = 0; i < runs; i++) (await bench.run(i)).end(BAD);
+    for (const verdict of await Promise.all([...held, ...more])) assertEquals(verdict, BAD);
+  });
+}
+
+Deno.test("a queued check is not shared with a client that can have a place, but its answer is", async () => {
+  const bench = new Bench({ maxClients: 2 });
+  const greedy = "10.0.0.2";
+  const hanging = bench.ask({ port: 8000 }, false, greedy);
+  // The second shares the first: both are the same client's, and queued.
+  const queued = [bench.askAs(greedy), bench.askAs(greedy)];
+  assertEquals(bench.pipeline.queued, 1);
+  const honest = bench.askAs("10.0.0.3");
+  (await bench.run(1)).end(GOOD);
+  assertEquals(await honest, GOOD);
+  (await bench.run(0)).end(BAD);
+  // What is known by then is not asked again.
+  assertEquals(await Promise.all([hanging, ...queued]), [BAD, GOOD, GOOD]);
+  assertEquals(bench.service.runs.length, 2);
+});
+
+Deno.test("a queued check whose turn comes while another client's is in flight shares that one", async () => {
+  const bench = new Bench({ maxClients: 4 });
+  const hanging = [8000, 8001].map((port) => bench.ask({ port }, false, "10.0.0.2"));
+  const queued = bench.askAs("10.0.0.2");
+  const honest = bench.askAs("10.0.0.3");
+  await bench.run(2);
+  assertEquals(bench.pipeline.queued, 1);
+  for (const i of [0, 1]) bench.service.runs[i]!.end(GOOD);
+  assertEquals(await Promise.all(hanging), [GOOD, GOOD]);
+  await until("it has had its turn", () => bench.pipeline.queued === 0);
+  await until("it has given its place up", () => bench.pipeline.underWay === 1);
+  assertEquals(bench.service.runs.length, 3);
+  bench.service.runs[2]!.end(BAD);
+  assertEquals(await Promise.all([queued, honest]), [BAD, BAD]);
+  // Both have been given that failure.
+  const again = [bench.askAs("10.0.0.2"), bench.askAs("10.0.0.3")];
+  (await bench.run(3)).end(GOOD);
+  assertEquals(await Promise.all(again), [GOOD, GOOD]);
+});
+
+Deno.test("a check that was queued for long is not shared, and its failure is given to nobody else", async () => {
+  const bench = new Bench({ maxClients: 4, timeout: 2 });
+  const start = performance.now();
+  const hanging = [8000, 8001].map((port) => bench.ask({ port }, false, "10.0.0.2"));
+  const queued = bench.askAs("10.0.0.2");
+  await until("most of its time is over", () => performance.now() - start > 1300);
+  (await bench.run(0)).end(GOOD);
+  const hasty = await bench.run(2);
+  const honest = bench.askAs("10.0.0.3");
+  const calm = await bench.run(3);
+  await until("its time is over", () => hasty.signal.aborted);
+  assert(!calm.signal.aborted);
+  hasty.end({ code: 503, message: "timed out" });
+  bench.service.runs[1]!.end(GOOD);
+  await Promise.all(hanging);
+  assertMatch((await queued).message, /^timed out, and 1\.\d\ds waiting for a place$/);
+  const late = bench.askAs("10.0.0.4");
+  calm.end(GOOD);
+  assertEquals(await Promise.all([honest, late]), [GOOD, GOOD]);
+  assertEquals(bench.service.runs.length, 4);
+});
+
+Deno.test("a probe that was queued is not answered by what was known before", async () => {
+  const bench = new Bench({ maxClients: 2 });
+  await bench.answered(GOOD);
+  const hanging = bench.ask({ port: 8000 }, false, "10.0.0.2");
+  const probe = bench.pipeline.probe(REQUEST, "10.0.0.2");
+  assertEquals(bench.pipeline.queued, 1);
+  (await bench.run(1)).end(BAD);
+  (await bench.run(2)).end(BAD);
+  assertEquals([await hanging, await probe], [BAD, BAD]);
+});
+
+Deno.test("a check that was not made is no failure to be given to others", async () => {
+  const bench = new Bench({ maxClients: 2, timeout: 0.1 });
+  const hanging = bench.ask({ port: 8000 }, false, "10.0.0.2");
+  const queued = bench.askAs("10.0.0.2");
+  assertMatch((await queued).message, /^Not checked: timed out after 0\.10s in the queue: /);
+  (await bench.run(0)).end(BAD);
+  assertEquals(await hanging, BAD);
+  const other = bench.askAs("10.0.0.3");
+  (await bench.run(1)).end(GOOD);
+  assertEquals(await other, GOOD);
 });
 
 Deno.test("who has waited out the whole time is not asked", async () => {
@@ -409,7 +532,8 @@ Deno.test("who has waited out the whole time is not asked", async () => {
   const run = await bench.run(0);
   assertEquals(await bench.ask({ path: "/1" }), {
     code: 503,
-    message: "Not checked: timed out after 0.10s behind 1 other checks",
+    message: "Not checked: timed out after 0.10s in the queue: " +
+      "1 checks of service 127.0.0.1:8080 are in flight, of at most 1 (half of max_clients)",
   });
   assert(run.signal.aborted);
   run.end(BAD);
@@ -475,18 +599,25 @@ Deno.test("a check that was late for want of a place says so", async () => {
 
 Deno.test("who would wait behind too many is answered at once", async () => {
   const bench = new Bench({ maxClients: 1, cacheTime: 0 });
-  const answers = [];
-  for (let i = 0; i <= MAX_QUEUED; i++) answers.push(bench.ask({ path: `/${i}` }));
-  assertEquals(bench.pipeline.queued, MAX_QUEUED);
-  assertEquals(await bench.ask({ path: "/one more" }), {
-    code: 503,
-    message: "Not checked: 10000 are waiting already",
-  });
-  for (let i = 0; i < answers.length; i++) {
-    bench.service.runs[i]!.end(GOOD);
-    await answers[i];
-    if (i < MAX_QUEUED) await bench.run(i + 1);
+  const answers = [bench.ask({ path: "/0" })];
+  const half = MAX_QUEUED / 2;
+  for (const client of ["10.0.0.1", "10.0.0.2"]) {
+    for (let i = 1; i <= half; i++) answers.push(bench.ask({ path: `/${i}` }, false, client));
+    assertEquals(bench.pipeline.queued, answers.length - 1);
+    const message = answers.length - 1 < MAX_QUEUED
+      ? "5000 checks of client 10.0.0.1 wait already"
+      : "10000 checks wait already";
+    assertEquals(await bench.ask({ path: "/one more" }, false, client), {
+      code: 503,
+      message: `Not checked: ${message}`,
+    });
   }
+  // Each one lets the next one in, in no time.
+  for (let i = 0; i < answers.length; i++) {
+    while (bench.service.runs.length <= i) await undefined;
+    bench.service.runs[i]!.end(GOOD);
+  }
+  await Promise.all(answers);
   assertEquals(bench.pipeline.queued, 0);
 });
 
