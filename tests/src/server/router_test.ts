@@ -442,6 +442,24 @@ Deno.test("another loopback address is not this machine's 127.0.0.1, for service
   assertEquals((await bench.ask(`/spool/db/${port}`, at("127.0.0.3"))).status, 200);
 });
 
+Deno.test("the record of port 0 is down for checks that name no port, and for no others", async () => {
+  await using bench = new Bench();
+  await bench.mark("web:0", "maint");
+  const port = (port: number) => ({ headers: { "X-Haproxy-Server-State": `UP; port=${port}` } });
+  const cases: [path: string, asked: Asked, status: number][] = [
+    ["/spool/web/0", {}, 503],
+    ["/status/spool/web/0", {}, 503],
+    ["/http/web/0/status", {}, 503],
+    ["/spool/web/8080", port(0), 503],
+    ["/spool/web/8080", {}, 200],
+    ["/spool/web/0", port(8080), 200],
+    ["/spool/api/0", {}, 200],
+  ];
+  for (const [path, asked, status] of cases) {
+    assertEquals((await bench.ask(path, asked)).status, status, path);
+  }
+});
+
 Deno.test("this machine's addresses are all one, for the spool", async () => {
   await using bench = new Bench();
   const own = new OwnAddresses();
