@@ -14,7 +14,7 @@ export { downedOnAll } from "./downed_on_all.ts";
 export { markAll, markUpOnAll, weighAll } from "./fleet_changes.ts";
 export { helpOn, usage } from "./help.ts";
 export { awaitHealthy } from "./health.ts";
-export { tellFailing, tellKeptOut, tellNeverAsked, tellWhose } from "./notices.ts";
+export { tellFailing, tellKeptOut, tellNeverAsked, whoseRecord } from "./notices.ts";
 export { overview } from "./overview.ts";
 export { askRecent } from "./recent.ts";
 export { resolveHost } from "./resolve_host.ts";

@@ -4,13 +4,14 @@
  * @module
  */
 
-import { FULL_WEIGHT, type Mode } from "../src/spool/record.ts";
+import { FULL_WEIGHT, type Mode, type SpoolRecord } from "../src/spool/record.ts";
 import { ALL, recordName, type Subject } from "../src/spool/names.ts";
 import { type Entry, entryOf, isStatus } from "./answers.ts";
 import { type CommandContext, explained, rest, shown } from "./command.ts";
 import { DEFAULT_PATIENCE, reportAll } from "./fleet.ts";
 import { awaitHealthy } from "./health.ts";
-import { neverAsked } from "./notices.ts";
+import { neverAsked, whoseRecord } from "./notices.ts";
+import { authorOf } from "./reason.ts";
 import type { RemoteDaemon } from "./remote_daemon.ts";
 import { changeOf, inWords, toldDown, toldUp } from "./told.ts";
 
@@ -112,17 +113,25 @@ function ending(expiration: number | null): Record<string, string> {
   return expiration === null ? {} : { expiration: String(expiration) };
 }
 
-function changeAll(context: CommandContext, change: Change): Promise<number> {
+async function changeAll(context: CommandContext, change: Change): Promise<number> {
   const { subjects, healthy, timeout } = context;
+  const by = await authorOf();
+  const writes = change.form.status !== "up" && by !== undefined;
+  const form = writes ? { ...change.form, by } : change.form;
   const patience = (timeout ?? DEFAULT_PATIENCE) + (healthy ?? 0);
-  return reportAll({ ...context, timeout: patience }, async (daemon, signal) => {
+  return await reportAll({ ...context, timeout: patience }, async (daemon, signal) => {
     const notices: string[] = [];
     if (healthy !== null) await demandHealthy(subjects, healthy, daemon, signal);
     for (const subject of subjects) {
       const name = recordName(subject);
       const path = `/spool/${subject.service}/${subject.port}/status`;
-      const { status, body } = await daemon.ask(path, new URLSearchParams(change.form), signal);
+      const before = await recordOf(subject, daemon, signal);
+      const { status, body } = await daemon.ask(path, new URLSearchParams(form), signal);
       if (status !== 200) throw new Error(`cannot ${change.what(name)}: ${shown(status, body)}`);
+      if (form.weight === undefined) {
+        const whose = whoseRecord(name, before, by, form.status === "up" ? "lifted" : "replaced");
+        if (whose !== null) notices.push(whose);
+      }
       const entry = await agreed(subject, change, daemon, signal);
       if (entry === null) continue;
       if (change.form.status === "up" && entry.kept_out_by !== null) {
@@ -140,6 +149,21 @@ function changeAll(context: CommandContext, change: Change): Promise<number> {
     }
     return { lines: ["OK"], json: change.json, isWell: true, notices };
   });
+}
+
+/** The record that a service has before a change; undefined if there is none, or the daemon does not say. */
+async function recordOf(
+  { service, port }: Subject,
+  daemon: RemoteDaemon,
+  signal: AbortSignal,
+): Promise<SpoolRecord | undefined> {
+  const answer = await daemon.ask(`/status/services/${service}/${port}`, null, signal);
+  if (answer.status !== 200) return undefined;
+  try {
+    return entryOf(answer).record ?? undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 async function demandHealthy(

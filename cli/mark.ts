@@ -33,7 +33,7 @@ export async function mark(context: CommandContext, marking: Marking): Promise<n
     return await markAll(context, mode, reason, what);
   }
   const by = await authorOf();
-  const { tellNeverAsked, tellWhose } = await more();
+  const { tellNeverAsked, whoseRecord } = await more();
   const services = [];
   for (const subject of subjects) {
     const name = recordName(subject);
@@ -41,7 +41,8 @@ export async function mark(context: CommandContext, marking: Marking): Promise<n
       store.create();
       const before = store.read(name)?.record;
       const record = await write(name, reason, by);
-      tellWhose(name, before, by, "replaced");
+      const whose = whoseRecord(name, before, by, "replaced");
+      if (whose !== null) tell(whose);
       services.push(changeOf(toldDown(downtimeOf(name, record))));
       if (isExpired(record, Date.now() / 1000)) {
         tell(`${name} counts as up: its expiration ${expiration} is in the past`);

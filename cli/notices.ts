@@ -82,24 +82,26 @@ function isNarrower(record: Subject, subject: Subject): boolean {
 }
 
 /**
- * Tells that a record which was replaced or lifted was somebody else's.
+ * Says whose record was replaced or lifted, if it was somebody else's.
  *
  * @param name The name of the record.
  * @param before The record that was there.
  * @param by The login name of who changes it; undefined if that is not known.
  * @param what What was done: "replaced" or "lifted".
+ * @returns A line; null where there is nothing to say.
  */
-export function tellWhose(
+export function whoseRecord(
   name: string,
   before: SpoolRecord | undefined,
   by: string | undefined,
   what: "replaced" | "lifted",
-): void {
-  if (before?.by === undefined || before.by === by || isExpired(before, Date.now() / 1000)) return;
+): string | null {
+  const isOthers = before?.by !== undefined && before.by !== by;
+  if (!isOthers || isExpired(before, Date.now() / 1000)) return null;
   const why = before.reason === "" || before.reason === before.by
     ? ""
     : ` (${terminalJson(before.reason)})`;
-  tell(`${name}: ${what} the record of ${oneLine(before.by)}${why}`);
+  return `${name}: ${what} the record of ${oneLine(before.by!)}${why}`;
 }
 
 /**

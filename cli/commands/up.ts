@@ -16,13 +16,15 @@ export async function up(context: CommandContext): Promise<number> {
     return await (await more()).markUpOnAll(context);
   }
   if (context.healthy !== null && !await areHealthy(context, context.healthy)) return 1;
-  const { tellKeptOut, tellNeverAsked, tellWhose } = await more();
+  const { tellKeptOut, tellNeverAsked, whoseRecord } = await more();
   for (const subject of subjects) {
     const name = recordName(subject);
     try {
       const before = context.store.read(name)?.record;
       await context.store.markUp(name);
-      if (before?.by !== undefined) tellWhose(name, before, await authorOf(), "lifted");
+      const by = before?.by === undefined ? undefined : await authorOf();
+      const whose = whoseRecord(name, before, by, "lifted");
+      if (whose !== null) tell(whose);
     } catch (error) {
       tell(`cannot mark ${name} up: ${explained(error)}`);
       return 1;

@@ -12,6 +12,9 @@ import { refusedChange, type SpoolAccessOptions } from "./spool_access.ts";
 /** How long a form may be, in bytes. */
 export const MAX_FORM_BYTES = 64 * 1024;
 
+/** How much of a login name is kept, in characters. */
+const MAX_NAME_LENGTH = 100;
+
 /** With how many records POST adds no more: the spool is not for whoever asks to fill. */
 export const MAX_RECORDS = 10_000;
 
@@ -42,6 +45,8 @@ interface Marking {
   readonly reason: string;
   readonly expiration: number | null;
   readonly creation: number | undefined;
+  /** The login name of who asks for it, as that client says. */
+  readonly by: string | undefined;
 }
 
 /**
@@ -117,14 +122,14 @@ function isFull(store: SpoolStore): boolean {
 async function make(change: Change, file: string, store: SpoolStore): Promise<void> {
   if (change.status === "up") return await store.markUp(file);
   if (!adds(change)) return await store.removeWeight(file);
-  const { reason, expiration, creation } = change;
+  const { reason, expiration, creation, by } = change;
   switch (change.status) {
     case "down":
-      return void await store.markDown(file, reason, expiration, creation);
+      return void await store.markDown(file, reason, expiration, creation, by);
     case "drain":
-      return void await store.markDraining(file, reason, expiration, creation);
+      return void await store.markDraining(file, reason, expiration, creation, by);
     case "weight":
-      return void await store.setWeight(file, change.weight, reason, expiration, creation);
+      return void await store.setWeight(file, change.weight, reason, expiration, creation, by);
   }
 }
 
@@ -201,7 +206,7 @@ function queryOf(path: string): URLSearchParams {
  */
 function parseChange(body: Fields, query: Fields): Change | string {
   const form = new Map<string, string>();
-  for (const name of ["status", "weight", "reason", "expiration", "creation"]) {
+  for (const name of ["status", "weight", "reason", "expiration", "creation", "by"]) {
     const values = [body, query].map((fields) => fields.getAll(name));
     if (values.some(({ length }) => length > 1)) {
       return `Bad ${name}: expected it once: received it more than once`;
@@ -230,7 +235,9 @@ function parseChange(body: Fields, query: Fields): Change | string {
   if (typeof expiration === "string") return expiration;
   const creation = time(form, "creation");
   if (typeof creation === "string") return creation;
-  const marking = { reason, expiration: expiration ?? null, creation };
+  // The token or the address says who may write; this is for people to read, as the reason is.
+  const by = form.get("by")?.slice(0, MAX_NAME_LENGTH);
+  const marking = { reason, expiration: expiration ?? null, creation, by };
   return isWeight(weight)
     ? { status: "weight", weight, ...marking }
     : { status: status as "down" | "drain", ...marking };

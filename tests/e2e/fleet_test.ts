@@ -96,7 +96,8 @@ Deno.test("hactl has asked all of 200 daemons before the first has answered", as
   const count = 200;
   let arrived = 0;
   const waiting: (() => void)[] = [];
-  const answer = saying("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", (socket) => socket.end());
+  const body = '{"seen_services": [["web", null]]}';
+  const answer = saying(`HTTP/1.1 200 OK\r\n\r\n${body}`, (socket) => socket.end());
   // Nobody answers until everybody has been asked.
   const behaviour: Behaviour = told((socket) => {
     waiting.push(() => answer(socket));
@@ -107,9 +108,9 @@ Deno.test("hactl has asked all of 200 daemons before the first has answered", as
   );
   try {
     const urls = servers.map(({ port }) => `http://127.0.0.1:${port}`);
-    assertEquals(await onAll(urls, "up", "web"), {
+    assertEquals(await onAll(urls, "list"), {
       code: 0,
-      stdout: urls.map((url) => `${url}\tOK\n`).join(""),
+      stdout: urls.map((url) => `${url}\tweb last_response=null\n`).join(""),
       stderr: "",
     });
     assert(servers.every(({ accepted }) => accepted === 1), "each is asked once");
