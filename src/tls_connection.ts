@@ -73,19 +73,20 @@ export async function openTls(
 }
 
 /**
- * Tells whether a peer speaks TLS, which answers in that way what is no TLS.
+ * Recognizes a TLS server, which answers other protocols with an alert.
  *
- * @param bytes The first two bytes that it sent: the type of an alert or a handshake, and the version.
+ * @param bytes The first two bytes that the peer sent: the type of a TLS record, and its version.
+ * @returns Whether they are those of an alert or a handshake.
  */
 export function isTls([type, version]: Uint8Array): boolean {
   return (type === 0x15 || type === 0x16) && version === 3;
 }
 
 /**
- * What Deno's TLS (rustls) tells of a handshake that failed, in words that say what to change.
+ * Explains why a handshake failed, where the error of Deno's TLS (rustls) does not.
  *
- * A certificate is not verified here, but the handshake's signature always is. Where that fails, Deno
- * reports what is wrong with the certificate as well.
+ * Certificates are not verified during the handshake, but its signature always is. Where that fails, Deno
+ * reports a fault of the certificate, such as that it is self-signed.
  */
 function explained(error: unknown, serverName: string | null): unknown {
   const { code, message } = error as Error & { readonly code?: string };
@@ -108,7 +109,8 @@ function explained(error: unknown, serverName: string | null): unknown {
   }
   if (code !== undefined && CERTIFICATE_CODES.test(code)) {
     return new Error(
-      "Deno cannot verify the signature of the TLS handshake: it takes no RSA keys below 2048 bits",
+      "Deno cannot verify the signature of the TLS handshake: it takes no RSA keys below 2048 bits, " +
+        "and no certificate that it cannot parse",
     );
   }
   return error;

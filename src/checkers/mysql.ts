@@ -144,9 +144,9 @@ const ED25519_CHALLENGE_BYTES = 32;
 /**
  * Ends a login that hacheck does not support.
  *
- * Whoever hangs up here has interrupted the handshake. The server counts that, and after
- * `max_connect_errors` of them it blocks the whole host (error 1129). An answer that is no
- * password makes it a refused login, which does not count.
+ * A client that closes the connection here interrupts the handshake. The server counts that, and
+ * after `max_connect_errors` of them it blocks the whole host (error 1129). An empty answer makes it
+ * a refused login, which does not count.
  *
  * @throws {UnsupportedPluginError} Always.
  */
@@ -157,7 +157,7 @@ async function decline(
   plugin: string,
 ): Promise<never> {
   await connection.write(new Uint8Array([0, 0, 0, request[3]! + 1]));
-  // Whatever the server says to that, the plugin is why the check fails. PAM takes seconds to refuse.
+  // The plugin is why the check fails, whatever the server answers. PAM takes seconds to refuse.
   await readPacket(reader).catch(() => {});
   throw new UnsupportedPluginError(plugin);
 }

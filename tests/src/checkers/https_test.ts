@@ -248,7 +248,7 @@ const RSA = ["-newkey", "rsa:2048"];
 const NOTHING_IN_COMMON =
   /: the server and Deno have no cipher, curve or signature algorithm in common, or/;
 const OLD_TLS = /: the server speaks neither TLS 1\.2 nor TLS 1\.3, and Deno speaks no other$/;
-const SHORT_KEY = /: Deno cannot verify .* it takes no RSA keys below 2048 bits$/;
+const SHORT_KEY = /: Deno cannot verify .* it takes no RSA keys below 2048 bits, and/;
 
 /** How a server is set up, and what is wrong with it; what the README lists as supported has no fault. */
 const tlsServers: readonly [

@@ -321,6 +321,7 @@ serverTest("postgresChecker() logs in, or hears why not", POSTGRES_PROGRAMS, asy
     host all      plain all password
     host all      old   all md5
     host all      gone  all reject
+    host all      ticket all gss
     host all      all   all scram-sha-256
   `);
   await db.query(`
@@ -328,6 +329,7 @@ serverTest("postgresChecker() logs in, or hears why not", POSTGRES_PROGRAMS, asy
     CREATE ROLE open LOGIN;
     CREATE ROLE plain LOGIN PASSWORD 'secret';
     CREATE ROLE gone LOGIN;
+    CREATE ROLE ticket LOGIN;
     CREATE ROLE nologin;
     SET password_encryption = md5;
     CREATE ROLE old LOGIN PASSWORD 'secret';
@@ -367,12 +369,20 @@ serverTest("postgresChecker() logs in, or hears why not", POSTGRES_PROGRAMS, asy
     else if (typeof refusal === "string") assertEquals(message, `PostgreSQL says ${refusal}`);
     else assertMatch(message.replace("PostgreSQL says ", ""), refusal);
   }
-  const { code, message } = await postgresChecker({ ...USER, password: null })(
-    requestTo(db.port),
-    farOff(),
-  );
-  assertEquals(code, 503);
-  assertMatch(message, /password must be a non-empty string$/);
+  for (
+    const [options, why] of [
+      [{ password: null }, /password must be a non-empty string$/],
+      [
+        { username: "ticket" },
+        /: the server asks for a login by GSSAPI \(Kerberos\), which hacheck/,
+      ],
+    ] as const
+  ) {
+    const checker = postgresChecker({ ...USER, ...options });
+    const { code, message } = await checker(requestTo(db.port), farOff());
+    assertEquals(code, 503);
+    assertMatch(message, why);
+  }
 });
 
 serverTest("postgresChecker() leaves nothing behind", POSTGRES_PROGRAMS, async () => {
