@@ -14,7 +14,7 @@
 import { deno, PROGRAMS, PROJECT } from "./_programs.ts";
 
 /** The folders that permissions name. */
-const PLACES = /\/(?:var\/spool|var\/log|etc)\/hacheck/g;
+const PLACES = /\/(?:var\/spool|var\/log|etc)\/hacheck[\w.]*/g;
 
 const [folder = "dist", option, places] = Deno.args;
 if (option !== undefined && (option !== "--places" || places === undefined)) {
