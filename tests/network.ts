@@ -5,6 +5,7 @@
  */
 
 import { type Daemon, type Result, run } from "./programs.ts";
+import { freePort, until } from "./servers/mod.ts";
 
 /** The programs that this needs. */
 export const NETWORK_PROGRAMS: readonly string[] = ["unshare", "nsenter", "ip", "curl"];
@@ -33,6 +34,44 @@ export const IN_OWN_NETWORK: readonly string[] = [
 export function runBeside(daemon: Daemon, ...command: readonly string[]): Promise<Result> {
   const network = ["--user", "--net", "--preserve-credentials", "--target", String(daemon.pid)];
   return run("nsenter", [...network, ...command], { NO_COLOR: "1" });
+}
+
+/** A service in a daemon's network. It answers each request with how many it has had. */
+export class ServiceBeside implements AsyncDisposable {
+  readonly #process: Deno.ChildProcess;
+
+  /** Its port. */
+  readonly port = freePort();
+
+  private constructor(daemon: Daemon, hostname: string) {
+    const script = `let asked = 0;
+      Deno.serve({ hostname: "${hostname}", port: ${this.port} }, () => new Response(String(++asked)));`;
+    this.#process = new Deno.Command("nsenter", {
+      args: [
+        ...["--user", "--net", "--preserve-credentials", "--target", String(daemon.pid)],
+        ...[Deno.execPath(), "eval", "--no-lock", script],
+      ],
+      ...{ stdin: "null", stdout: "null", stderr: "null" },
+    }).spawn();
+  }
+
+  /** Starts it, and waits until it listens. */
+  static async start(daemon: Daemon, hostname = "127.0.0.1"): Promise<ServiceBeside> {
+    const service = new ServiceBeside(daemon, hostname);
+    const port = service.port.toString(16).toUpperCase().padStart(4, "0");
+    // 0A is a socket that listens.
+    const listens = new RegExp(`:${port} [0-9A-F]+:0000 0A `);
+    await until("the service listens", async () => {
+      const { stdout } = await runBeside(daemon, "cat", "/proc/net/tcp", "/proc/net/tcp6");
+      return listens.test(stdout);
+    });
+    return service;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#process.kill("SIGKILL");
+    await this.#process.status;
+  }
 }
 
 /**

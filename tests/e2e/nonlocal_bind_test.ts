@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "../assert.ts";
-import { askBeside, NETWORK_PROGRAMS, runBeside } from "../network.ts";
+import { askBeside, NETWORK_PROGRAMS, runBeside, ServiceBeside } from "../network.ts";
 import { Daemon, TempFolder } from "../programs.ts";
-import { freePort, serverTest, until } from "../servers/mod.ts";
+import { serverTest, until } from "../servers/mod.ts";
 
 /** Runs a program in a network of its own, where programs may listen on any address if so asked. */
 function inNetwork(nonlocalBind: boolean): string[] {
@@ -23,36 +23,13 @@ function inNetwork(nonlocalBind: boolean): string[] {
   return ["unshare", "--map-root-user", "--net", "sh", "-c", script.join(" && "), "sh"];
 }
 
-/** A service in a daemon's network, on all of its addresses. */
-class Service implements AsyncDisposable {
-  readonly #process: Deno.ChildProcess;
-  readonly port = freePort();
-
-  constructor(daemon: Daemon) {
-    const script = `Deno.serve({ hostname: "::", port: ${this.port} }, () => new Response("x"))`;
-    this.#process = new Deno.Command("nsenter", {
-      args: [
-        ...["--user", "--net", "--preserve-credentials", "--target", String(daemon.pid)],
-        ...[Deno.execPath(), "eval", "--no-lock", script],
-      ],
-      ...{ stdin: "null", stdout: "null", stderr: "null" },
-    }).spawn();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#process.kill("SIGKILL");
-    await this.#process.status;
-  }
-}
-
 /** The statuses of checks of a service at several addresses. */
 async function statuses(
   daemon: Daemon,
-  service: Service,
+  service: ServiceBeside,
   addresses: readonly string[],
 ): Promise<Record<string, number>> {
   const path = `/tcp/web/${service.port}`;
-  await until("the service listens", async () => (await askBeside(daemon, path)).status === 200);
   const seen: Record<string, number> = {};
   for (const address of addresses) {
     seen[address] = (await askBeside(daemon, path, { "X-Nerve-Check-IP": address })).status;
@@ -74,7 +51,7 @@ serverTest(
   NETWORK_PROGRAMS,
   async () => {
     await using daemon = await Daemon.start({ wrapper: inNetwork(false), config: CONFIG });
-    await using service = new Service(daemon);
+    await using service = await ServiceBeside.start(daemon, "::");
     const seen = await statuses(daemon, service, ADDRESSES);
     assertEquals(seen, {
       ...{ "10.9.8.7": 200, "10.9.8.8": 403, "10.9.8.9": 503 },
@@ -90,7 +67,7 @@ serverTest(
   NETWORK_PROGRAMS,
   async () => {
     await using daemon = await Daemon.start({ wrapper: inNetwork(true), config: CONFIG });
-    await using service = new Service(daemon);
+    await using service = await ServiceBeside.start(daemon, "::");
     const expected = {
       ...{ "10.9.8.7": 200, "10.9.8.8": 403, "10.9.8.9": 503 },
       // No method is right for IPv6: own_addresses is needed.
@@ -125,7 +102,7 @@ serverTest(
         wrapper: inNetwork(nonlocalBind),
         config: `${CONFIG}own_addresses: ['FD00:0::7', 10.9.8.7]\n`,
       });
-      await using service = new Service(daemon);
+      await using service = await ServiceBeside.start(daemon, "::");
       assertEquals(await statuses(daemon, service, ADDRESSES), {
         ...{ "10.9.8.7": 200, "10.9.8.8": 403, "10.9.8.9": 503 },
         ...{ "fd00::7": 200, "fd00::8": 403, "fd00::9": 503 },
@@ -145,7 +122,7 @@ serverTest("nonlocal_bind is noticed while the daemon runs", NETWORK_PROGRAMS, a
     args: ["-c", config],
     grants: [`--allow-read=${config}`],
   });
-  await using service = new Service(daemon);
+  await using service = await ServiceBeside.start(daemon, "::");
   assertEquals(await statuses(daemon, service, ["10.9.8.7", "fd00::7"]), {
     "10.9.8.7": 200,
     "fd00::7": 200,

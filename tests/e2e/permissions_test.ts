@@ -4,7 +4,13 @@ import { DAEMON_NEEDS, daemonFlags, LOCKED_ADDRESSES } from "../../src/permissio
 import { assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
 import { askAgent } from "../agent.ts";
 import { Debugger } from "../debugger.ts";
-import { askBeside, IN_OWN_NETWORK, NETWORK_PROGRAMS, OWN_ADDRESSES } from "../network.ts";
+import {
+  askBeside,
+  IN_OWN_NETWORK,
+  NETWORK_PROGRAMS,
+  OWN_ADDRESSES,
+  ServiceBeside,
+} from "../network.ts";
 import { FORM, HOME } from "../forms.ts";
 import { Daemon, FOR_EVENT_LOOPS, runDaemon, TempFolder } from "../programs.ts";
 import { Authority, CERTIFICATE_PROGRAMS } from "../servers/certificates.ts";
@@ -498,8 +504,11 @@ serverTest(
         allGrants: installed([...LOCKED_ADDRESSES, ...more]),
         config: `check_hosts: ${JSON.stringify(OWN_ADDRESSES)}\n`,
       });
+      await using service = await ServiceBeside.start(daemon);
       for (const address of OWN_ADDRESSES) {
-        const headers = { "X-Haproxy-Server-State": `UP; address=${address}; port=${daemon.port}` };
+        const headers = {
+          "X-Haproxy-Server-State": `UP; address=${address}; port=${service.port}`,
+        };
         const answer = await askBeside(daemon, "/http/web/0/status", headers);
         assertEquals([address, answer.status], [address, status], answer.body);
       }
