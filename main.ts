@@ -243,6 +243,7 @@ function isRefusal(error: unknown): error is Error {
  * @returns The exit code: 0 after a stop, 2 if it was told wrongly, 1 if it could not start.
  */
 export async function main(args: readonly string[]): Promise<number> {
+  let opened: DaemonLog | undefined;
   try {
     const line = parseFlags(args, FLAGS);
     if (line.has("help")) return say(USAGE);
@@ -254,7 +255,7 @@ export async function main(args: readonly string[]): Promise<number> {
     const agentPort = agentPortOf(options, settings);
     demandOther("agent_port", agentPort, options.ports);
     const faults = noFaults();
-    const log = openLogOf(settings, options.verbose, faults);
+    const log = opened = openLogOf(settings, options.verbose, faults);
     tellOddities(settings, options, log);
     surviveFaults(log, faults);
     createSpool(options);
@@ -280,8 +281,11 @@ export async function main(args: readonly string[]): Promise<number> {
     return 0;
   } catch (error) {
     if (!isRefusal(error)) throw error;
+    await opened?.flush();
     console.error(`hacheck: ${escapeControls(error.message)}`);
     return error instanceof UsageError || error instanceof ConfigError ? 2 : 1;
+  } finally {
+    await opened?.flush();
   }
 }
 

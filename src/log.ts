@@ -1,6 +1,7 @@
 import type { Settings } from "./config.ts";
 import { escapeControls } from "./control_characters.ts";
 import { type FaultCounts, noFaults } from "./faults.ts";
+import { LogFile, LogSink, openForAppending } from "./log_sink.ts";
 
 /** How grave a record is. */
 export type Level = "debug" | "info" | "warning" | "error";
@@ -32,6 +33,9 @@ export interface LogOptions {
   /** Tell everything. */
   readonly verbose: boolean;
 }
+
+/** How long to wait for a log that takes no lines, at the end of the program, in milliseconds. */
+const FLUSH_TIMEOUT_MS = 1000;
 
 /** Thrown when a log cannot be written to. Its message says what would help. */
 export class LogError extends Error {
@@ -65,10 +69,6 @@ export function openLogOf(
   }
 }
 
-interface Sink extends Disposable {
-  write(line: Uint8Array): void;
-}
-
 /**
  * The log of this run.
  *
@@ -78,7 +78,7 @@ interface Sink extends Disposable {
 export class DaemonLog implements Log, Disposable {
   readonly #faults: FaultCounts;
   #options: LogOptions;
-  #sink: Sink;
+  #sink: LogSink;
 
   /**
    * @param options Where it goes.
@@ -88,7 +88,7 @@ export class DaemonLog implements Log, Disposable {
   constructor(options: LogOptions, faults: FaultCounts = noFaults()) {
     this.#faults = faults;
     this.#options = options;
-    this.#sink = sinkTo(options.path, faults);
+    this.#sink = this.#open(options.path);
   }
 
   /**
@@ -98,10 +98,30 @@ export class DaemonLog implements Log, Disposable {
    * @throws {Error} If the file cannot be opened. The log then goes on as before.
    */
   reopen(options: LogOptions): void {
-    const sink = sinkTo(options.path, this.#faults);
-    this.#sink[Symbol.dispose]();
-    this.#sink = sink;
+    const { path } = options;
+    if (path !== this.#options.path) {
+      const sink = this.#open(path);
+      this.#sink.close();
+      this.#sink = sink;
+    } else if (!isStream(path)) {
+      // The sink finds out by itself that the file was moved away.
+      openForAppending(path).close();
+    }
     this.#options = options;
+  }
+
+  /**
+   * Waits until all lines are written.
+   *
+   * @param timeout How long to wait, in milliseconds: nobody may be reading.
+   */
+  async flush(timeout = FLUSH_TIMEOUT_MS): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await Promise.race([
+      this.#sink.drained(),
+      new Promise<void>((resolve) => timer = setTimeout(resolve, timeout)),
+    ]);
+    clearTimeout(timer);
   }
 
   /** Logs what is of interest to who looks for a fault. */
@@ -118,84 +138,35 @@ export class DaemonLog implements Log, Disposable {
   /** Logs what went wrong. */
   readonly error: Tell = (message, properties) => this.#tell("error", message, properties);
 
-  /** Closes its file. */
+  /** Closes its file, once what was logged is written. */
   [Symbol.dispose](): void {
-    this.#sink[Symbol.dispose]();
+    this.#sink.close();
   }
 
   #tell(level: Level, message: string, properties: LogRecord["properties"] = {}): void {
+    this.#sink.write(this.#line(level, message, properties));
+  }
+
+  #line(level: Level, message: string, properties: LogRecord["properties"]): Uint8Array {
     const format = this.#options.format === "json" ? formatJson : formatLine;
-    this.#sink.write(encoder.encode(format({ level, message, properties, timestamp: Date.now() })));
+    return encoder.encode(format({ level, message, properties, timestamp: Date.now() }));
+  }
+
+  #open(path: string): LogSink {
+    const target = isStream(path) ? Deno[path] : new LogFile(path);
+    return new LogSink(
+      target,
+      this.#faults,
+      (count) => this.#line("warning", "{count} lines of the log were lost", { count }),
+    );
   }
 }
 
-function sinkTo(path: string, faults: FaultCounts): Sink {
-  if (path !== "stdout" && path !== "stderr") return new LogFile(path, faults);
-  return { write: writerTo(Deno[path], faults), [Symbol.dispose]() {} };
+function isStream(path: string): path is "stdout" | "stderr" {
+  return path === "stdout" || path === "stderr";
 }
 
 const encoder = new TextEncoder();
-
-function writerTo(
-  stream: { writeSync(bytes: Uint8Array): number },
-  faults: FaultCounts,
-): (line: Uint8Array) => void {
-  return (line) => {
-    try {
-      for (let written = 0; written < line.length;) {
-        written += stream.writeSync(line.subarray(written));
-      }
-    } catch {
-      // Nobody reads any more, or the disk is full. That is no reason to stop answering.
-      faults.lost_log_lines++;
-    }
-  };
-}
-
-/** A file that is appended to; one that was moved away by logrotate is left to whoever has it now. */
-class LogFile implements Sink {
-  readonly #path: string;
-  readonly #faults: FaultCounts;
-  #file: Deno.FsFile;
-
-  constructor(path: string, faults: FaultCounts) {
-    this.#path = path;
-    this.#faults = faults;
-    this.#file = openForAppending(path);
-  }
-
-  write(line: Uint8Array): void {
-    if (!isAt(this.#file, this.#path)) {
-      try {
-        const reopened = openForAppending(this.#path);
-        this.#file.close();
-        this.#file = reopened;
-      } catch {
-        // The old file is still better than none.
-      }
-    }
-    writerTo(this.#file, this.#faults)(line);
-  }
-
-  [Symbol.dispose](): void {
-    this.#file.close();
-  }
-}
-
-function openForAppending(path: string): Deno.FsFile {
-  return Deno.openSync(path, { append: true, create: true, mode: 0o640 });
-}
-
-function isAt(file: Deno.FsFile, path: string): boolean {
-  try {
-    const there = Deno.statSync(path);
-    const open = file.statSync();
-    return there.ino === open.ino && there.dev === open.dev;
-  } catch {
-    return false;
-  }
-}
-
 /**
  * Puts a log record on one line, whatever it tells of.
  *

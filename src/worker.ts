@@ -46,6 +46,7 @@ async function start({ options, settings }: Order & { kind: "start" }): Promise<
     scope.postMessage({ kind: "listening", listening: await loop.listen() });
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
+    await log?.flush();
     scope.postMessage({ kind: "failed", message });
   }
 }
@@ -72,6 +73,7 @@ scope.addEventListener("message", async ({ data }) => {
       return;
     case "stop":
       await loop?.stop();
+      await log?.flush();
       scope.postMessage({ kind: "stopped" });
   }
 });

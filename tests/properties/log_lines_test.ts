@@ -66,9 +66,10 @@ Deno.test("No fault is lost for how it looks, in text or in JSON", async () => {
     using log = new DaemonLog({ path, format, verbose: false }, faults);
     let logged = 0;
     await holds(
-      fc.property(thing, (error) => {
+      fc.asyncProperty(thing, async (error) => {
         log.error("a fault: {error}", { error });
         logged++;
+        await log.flush(60_000);
       }),
       500,
     );

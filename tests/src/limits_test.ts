@@ -11,6 +11,7 @@ import { redisInfoChecker } from "../../src/checkers/redis_info.ts";
 import { checkSmtp, MAX_LINE_BYTES, MAX_LINES } from "../../src/checkers/smtp.ts";
 import { noFaults } from "../../src/faults.ts";
 import { MAX_BODY_BYTES, MAX_HEAD_BYTES } from "../../src/http_client.ts";
+import { MAX_QUEUED_LOG_BYTES } from "../../src/log_sink.ts";
 import { MAX_REMEMBERED } from "../../src/networks.ts";
 import { MAX_KNOWN, OwnAddresses } from "../../src/own_addresses.ts";
 import { MAX_QUEUED } from "../../src/pipeline.ts";
@@ -341,6 +342,7 @@ const ROWS: readonly [what: string, number: string][] = [
     "checks that wait for a place; those of one client",
     `${count(MAX_QUEUED)}, ${count(MAX_QUEUED / 2)}`,
   ],
+  ["lines of the log that wait to be written, for each event loop", bytes(MAX_QUEUED_LOG_BYTES)],
   [
     "results in the cache, and their size together",
     `${count(MAX_ENTRIES)}, ${bytes(MAX_CHARACTERS)}`,

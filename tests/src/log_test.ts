@@ -95,7 +95,7 @@ Deno.test("formatLine() tells even what is no text and no JSON", () => {
   assertMatch(line([loop]), /INFO <ref \*1> \{ loop: \[Circular \*1\] \}\n$/);
 });
 
-Deno.test("a log goes on elsewhere for all who log already, or as before if it cannot", () => {
+Deno.test("a log goes on elsewhere for all who log already, or as before if it cannot", async () => {
   using folder = new TempFolder();
   const [first, second] = [folder.file("first"), folder.file("second")];
   using log = new DaemonLog({ path: first, format: "text", verbose: false });
@@ -105,9 +105,11 @@ Deno.test("a log goes on elsewhere for all who log already, or as before if it c
   assertThrows(() => log.reopen({ path: folder.path, format: "text", verbose: true }), Error);
   debug("not told either");
   log.info("two");
+  await log.flush();
   log.reopen({ path: second, format: "json", verbose: true });
   debug("three: {key}", { key: "a\nb" });
   log.error("four");
+  await log.flush();
   assertMatch(Deno.readTextFileSync(first), /^\S+Z WARNING a is b\\nc\n\S+Z INFO two\n$/);
   const records = Deno.readTextFileSync(second).split("\n");
   assertEquals(records.pop(), "");
