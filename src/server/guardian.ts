@@ -105,6 +105,7 @@ export class Guardian implements Disposable {
   #unchanged = 0;
   #dueAt = 0;
   #timely = 0;
+  #lateAt = 0;
 
   /**
    * Begins to look. It does not keep a program from ending.
@@ -140,7 +141,9 @@ export class Guardian implements Disposable {
 
   #look(): void {
     const { listeners, descriptors, outflow } = this.#options;
-    this.#timely = performance.now() - this.#dueAt <= LATE_MS ? this.#timely + 1 : 0;
+    const now = performance.now();
+    this.#timely = now - this.#dueAt <= LATE_MS ? this.#timely + 1 : 0;
+    if (this.#timely === 0) this.#lateAt = now;
     const isTimely = this.#timely >= TIMELY_LOOKS;
     const lowest = this.#probe();
     const { count, isAll } = descriptors.supply(lowest);
@@ -159,8 +162,10 @@ export class Guardian implements Disposable {
       const { leaving } = listener;
       if (leaving !== undefined) {
         const { rested, waited } = leaving;
-        const canBeCut = rested >= REST_MS && (isQuiet || isScarce && waited >= scarcePatience) &&
-          (isTimely || isScarce && waited >= BUSY_PATIENCE_MS);
+        // What a stall took is no time in which requests could be read.
+        const waitedCalmly = isTimely ? Math.min(waited, now - this.#lateAt) : 0;
+        const canBeCut = rested >= REST_MS && (isTimely && isQuiet ||
+          isScarce && (waitedCalmly >= scarcePatience || waited >= BUSY_PATIENCE_MS));
         if (canBeCut || isCritical || waited >= patience) listener.cut();
       } else if (isScarce && listener.age >= this.#times.leastAge) {
         if (listener.renew()) this.#tell(listener, lowest);

@@ -204,7 +204,9 @@ const CLIENT = `
 `;
 
 Deno.test("Guardian cuts no server right after a stall, in which requests have come", async () => {
-  await using guarded = new Guarded({ mostAge: 0, patience: NEVER }, 100, true, "/", () => 0);
+  // Descriptors are scarce all the time, and their number changes as it really does.
+  const scarce = () => 76 + inUse() % 8;
+  await using guarded = new Guarded({ patience: NEVER }, 100, true, "/", scarce);
   const url = URL.createObjectURL(new Blob([CLIENT], { type: "text/javascript" }));
   let lost = 0;
   for (let stall = 0; stall < 10; stall++) {
@@ -222,8 +224,8 @@ Deno.test("Guardian cuts no server right after a stall, in which requests have c
     client.terminate();
   }
   URL.revokeObjectURL(url);
-  // Without the rule it is about one in 20. A busy machine stalls the test where the test does not mean to.
-  assert(lost <= 10 * MANY / 40, `${lost} of ${10 * MANY} requests were lost`);
+  // Without the rule it is about one in ten. A busy machine stalls the test where it does not mean to.
+  assert(lost <= 10 * MANY / 20, `${lost} of ${10 * MANY} requests were lost`);
 });
 
 Deno.test("scarce descriptors are no reason to cut what is being answered, all but used up ones are", async () => {
