@@ -379,7 +379,7 @@ export class EventLoop {
   async #openPage(): Promise<Page> {
     const { Page } = await import("./page/page.ts");
     const page = new Page({
-      inForce: () => this.#view.inForce,
+      firstInForce: (most) => this.#view.firstInForce(most),
       ask: this.#ask,
       startedAt: this.#startedAt,
       permissions: this.#options.permissions,

@@ -2,21 +2,27 @@ import { accepts as acceptsUntyped } from "@std/http/negotiation";
 import { escapeControls } from "../control_characters.ts";
 import type { Ask } from "../peers.ts";
 import type { PermissionsInForce } from "../permissions.ts";
-import type { InForce } from "../spool/in_force.ts";
+import type { SpoolView } from "../spool/view.ts";
 import { sized, SizedResponse } from "../server/sized_response.ts";
 import { EventStreams } from "./event_streams.ts";
 import html from "./page.html" with { type: "text" };
 import script from "./browser.js" with { type: "text" };
 import style from "./page.css" with { type: "text" };
 import icon from "./page.svg" with { type: "text" };
-import { type Changing, figuresReport, markedReport, MAX_SERVICES_SHOWN } from "./report.ts";
+import {
+  type Changing,
+  figuresReport,
+  markedReport,
+  MAX_MARKED_SHOWN,
+  MAX_SERVICES_SHOWN,
+} from "./report.ts";
 
 const accepts: (request: Request, ...types: string[]) => string | undefined = acceptsUntyped;
 
 /** What a {@linkcode Page} works with. */
 export interface PageOptions {
   /** Tells what an operator has said. */
-  readonly inForce: () => InForce;
+  readonly firstInForce: SpoolView["firstInForce"];
   /** Asks all event loops. */
   readonly ask: Ask;
   /** When the daemon was started, by `performance.now()`. */
@@ -121,12 +127,13 @@ export class Page {
   }
 
   async #report() {
-    const { inForce, ask, startedAt, permissions, changing } = this.#options;
+    const { firstInForce, ask, startedAt, permissions, changing } = this.#options;
     const loops = await ask("page", MAX_SERVICES_SHOWN);
     const now = Date.now() / 1000;
     const uptime = (performance.now() - startedAt) / 1000;
     const rest = { now, uptime, permissions, changing: changing() };
-    return { marked: markedReport(inForce()), figures: figuresReport(loops, rest) };
+    const { first, counts } = firstInForce(MAX_MARKED_SHOWN);
+    return { marked: markedReport(first, counts), figures: figuresReport(loops, rest) };
   }
 }
 

@@ -6,7 +6,7 @@
 
 import type { LoopFigures, LoopStatus } from "../peers.ts";
 import type { PermissionsInForce } from "../permissions.ts";
-import type { DowntimeInForce, InForce, WeightInForce } from "../spool/in_force.ts";
+import type { DowntimeInForce, InForce, InForceCounts, WeightInForce } from "../spool/in_force.ts";
 import { type LastAnswer, MAX_WAITS, mostTelling, type ServiceReport } from "../stats.ts";
 import { sumOf, worstOf } from "../sums.ts";
 import { VERSION } from "../version.ts";
@@ -64,14 +64,18 @@ export interface FiguresReport {
 /**
  * Tells what an operator has said.
  *
- * @param inForce What is in force, sorted by name.
+ * @param inForce What is in force, sorted by name, or the first of it.
+ * @param counts How much is in force, if that is not all of it.
  */
-export function markedReport({ downtimes, weights }: InForce): MarkedReport {
+export function markedReport(
+  { downtimes, weights }: InForce,
+  counts: InForceCounts = { downtimes: downtimes.length, weights: weights.length },
+): MarkedReport {
   return {
     downtimes: shortened(downtimes),
-    downtimes_left_out: leftOut(downtimes),
+    downtimes_left_out: leftOut(counts.downtimes),
     weights: shortened(weights),
-    weights_left_out: leftOut(weights),
+    weights_left_out: leftOut(counts.weights),
   };
 }
 
@@ -79,8 +83,8 @@ function shortened<T extends { readonly reason: string }>(marked: readonly T[]):
   return marked.slice(0, MAX_MARKED_SHOWN).map((one) => ({ ...one, reason: cut(one.reason) }));
 }
 
-function leftOut(marked: readonly unknown[]): number {
-  return Math.max(0, marked.length - MAX_MARKED_SHOWN);
+function leftOut(count: number): number {
+  return Math.max(0, count - MAX_MARKED_SHOWN);
 }
 
 function cut(reason: string): string {

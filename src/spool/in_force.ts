@@ -13,6 +13,14 @@ export interface WeightInForce extends Subject, WeightRecord {
   readonly name: string;
 }
 
+/** How much is in force. */
+export interface InForceCounts {
+  /** How many downtimes. */
+  readonly downtimes: number;
+  /** How many weights. */
+  readonly weights: number;
+}
+
 /** All that an operator has said and that is not over, sorted by name. */
 export interface InForce {
   /** What is down or draining. */

@@ -245,6 +245,15 @@ export class SpoolView implements Disposable {
   }
 
   /**
+   * The first of what is in force, as {@linkcode SpoolIndex.firstInForce} tells it.
+   *
+   * @param most How many downtimes, and how many weights, at most.
+   */
+  firstInForce(most: number): ReturnType<SpoolIndex["firstInForce"]> {
+    return this.#index.firstInForce(most);
+  }
+
+  /**
    * Reads one record or weight again, at once.
    *
    * @param name The name of its file.

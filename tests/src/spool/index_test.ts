@@ -301,3 +301,24 @@ Deno.test("an index tells whoever asks it to of each record and weight that come
   index.delete(".weight:web");
   assertEquals(changes, 4);
 });
+
+Deno.test("SpoolIndex.firstInForce() returns the first by name, and counts all", () => {
+  const index = new SpoolIndex(undefined, () => 100);
+  const marking = { reason: "", expiration: null, creation: null };
+  for (let i = 0; i < 1000; i++) {
+    // In no order: 7 and 1000 have no common factor.
+    const name = `service-${String(7 * i % 1000).padStart(3, "0")}`;
+    index.set(name, { mode: "down", ...marking });
+    if (i < 3) index.set(`.weight:${name}`, { weight: 50, ...marking });
+  }
+  index.set("a-expired", { mode: "down", ...marking, expiration: 99 });
+  const { first, counts } = index.firstInForce(3);
+  assertEquals(first.downtimes.map(({ name }) => name), [0, 1, 2].map((i) => `service-00${i}`));
+  assertEquals(first.weights, index.inForce.weights);
+  assertEquals(counts, { downtimes: 1000, weights: 3 });
+  assertEquals(index.firstInForce(2000).first, index.inForce);
+  assertEquals(index.firstInForce(0), {
+    first: { downtimes: [], weights: [] },
+    counts: { downtimes: 1000, weights: 3 },
+  });
+});
