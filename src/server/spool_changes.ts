@@ -1,4 +1,5 @@
 import { LOCAL_ADDRESS } from "../addresses.ts";
+import { Deadlines } from "../deadlines.ts";
 import type { FaultCounts } from "../faults.ts";
 import type { Log } from "../log.ts";
 import type { Ask } from "../peers.ts";
@@ -143,10 +144,10 @@ async function readBody(
   let buffer = new Uint8Array(1024);
   let length = 0;
   let isLate = false;
-  const timer = setTimeout(() => {
+  using _deadline = new Deadlines(timeout * 1000).begin(() => {
     isLate = true;
     reader.cancel().catch(() => {});
-  }, timeout * 1000);
+  });
   try {
     for (;;) {
       const { done, value } = await reader.read();
@@ -168,8 +169,6 @@ async function readBody(
   } catch {
     // The client has gone, or the daemon is to stop.
     return lastText(400, "The form was not sent to its end");
-  } finally {
-    clearTimeout(timer);
   }
 }
 
