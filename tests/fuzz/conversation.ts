@@ -1,5 +1,5 @@
 import { Dice } from "../load/dice.ts";
-import { type Wire, WireError, type WireResponse } from "../load/wire.ts";
+import { CutError, type Wire, WireError, type WireResponse } from "../load/wire.ts";
 import { type Ending, ending } from "./endings.ts";
 import { isAmong } from "./model.ts";
 import { Requests, type Sent } from "./requests.ts";
@@ -17,6 +17,11 @@ const LONG = 16_384;
 /** Something that the daemon did and must not. */
 export class Wrong extends Error {
   override name = "Wrong";
+}
+
+/** The connection was closed before all was answered, as it may be where clients do not read. */
+export class CutOff extends Error {
+  override name = "CutOff";
 }
 
 /** What came of a conversation. */
@@ -86,7 +91,10 @@ export class Conversation {
       const outcome = await this.#answers(wire, sending);
       if (seconds < PATIENCE_S) return outcome;
     } catch (error) {
-      if (seconds < PATIENCE_S) throw error instanceof WireError ? new Wrong(error.message) : error;
+      if (seconds < PATIENCE_S) {
+        if (error instanceof CutError) throw new CutOff(error.message);
+        throw error instanceof WireError ? new Wrong(error.message) : error;
+      }
     } finally {
       clearInterval(clock);
       wire[Symbol.dispose]();
@@ -98,13 +106,18 @@ export class Conversation {
 
   async #answers(wire: Wire, sending: Promise<void>): Promise<Outcome> {
     const statuses: number[] = [];
+    let isOver = false;
     for (const { bytes, method, answers } of this.#sent) {
+      // A response may be the last on its connection whatever was sent behind its request.
+      if (isOver) return { statuses, ending: "closed by the daemon" };
       const response = await wire.response(method);
-      if (response === null) throw new Wrong(`no answer to ${JSON.stringify(bytes)}`);
+      if (response === null) throw new CutOff(`no answer to ${JSON.stringify(bytes)}`);
+      isOver = response.isLast;
       statuses.push(response.status);
       if (isAmong(answers, method, response.status, response.body)) continue;
       throw new Wrong(`to ${JSON.stringify(bytes)}: ${told(response)}: expected ${anyOf(answers)}`);
     }
+    if (isOver && this.#ending !== null) return { statuses, ending: "closed by the daemon" };
     if (this.#ending === null) return { statuses, ending: "none" };
     const { kind, bytes, answers, then } = this.#ending;
     await sending;

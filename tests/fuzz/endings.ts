@@ -5,6 +5,7 @@
  */
 
 import type { Dice } from "../load/dice.ts";
+import { withClosedWindow } from "../load/hoarding.ts";
 import { type Answer, ANY_ANSWER } from "./model.ts";
 import type { Requests } from "./requests.ts";
 import { CONDEMNED } from "./world.ts";
@@ -28,7 +29,12 @@ export interface Ending {
 const REFUSAL: readonly Answer[] = [[400, ""], [431, ""]];
 
 /** What it may say to a form that ended before its time, or whose chunks are none. */
-const BROKEN_FORM: readonly Answer[] = [...REFUSAL, [400, "The form was not sent to its end"]];
+const BROKEN_FORM: readonly Answer[] = [
+  ...REFUSAL,
+  [400, "The form was not sent to its end"],
+  // Where the end came late, on a busy machine.
+  [408, /^The form was not sent within /],
+];
 
 /** Something with a mistake in it, which a word names. */
 type Mistake = readonly [kind: string, make: (dice: Dice, request: string) => string];
@@ -233,8 +239,12 @@ function mutated(dice: Dice, bytes: string): string {
   ])();
 }
 
-/** The preface that makes it HTTP/2, and nothing of HTTP/2. */
+/** HTTP/2 of a client that lets nothing be sent, or its preface and nothing of HTTP/2. */
 function http2(dice: Dice): Ending {
+  if (dice.percent(50)) {
+    const bytes = withClosedWindow("/recent", dice.between(1, 100));
+    return { kind: "HTTP/2 with closed windows", bytes, answers: [], then: "close" };
+  }
   const bytes = `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${dice.bytes(dice.between(0, 200))}`;
   return { kind: "HTTP/2", bytes, answers: [], then: "close" };
 }

@@ -1,10 +1,15 @@
-import { complaints } from "../load/complaints.ts";
+import { complaints, CUTTING } from "../load/complaints.ts";
+import { AGENT_PORT } from "../load/agent_lines.ts";
+import { Dice } from "../load/dice.ts";
 import { type Course, descriptorsAfter, Gauges, read } from "../load/gauges.ts";
+import { stallAgainAndAgain } from "../load/stalls.ts";
 import { Wire } from "../load/wire.ts";
 import { Daemon, TempFolder } from "../programs.ts";
 import { SpoolStore } from "../../src/spool/store.ts";
+import { AgentCanary } from "./agent_canary.ts";
 import { Canary } from "./canary.ts";
-import { Conversation, Wrong } from "./conversation.ts";
+import { Conversation, CutOff, Wrong } from "./conversation.ts";
+import { hoardOn } from "./hoarder.ts";
 import { Targets } from "./targets.ts";
 import {
   BY_HOST,
@@ -37,6 +42,10 @@ export interface FuzzReport {
   readonly endings: ReadonlyMap<string, number>;
   /** How often the canary was answered rightly, and how long the slowest answer took, in milliseconds. */
   readonly canary: { readonly right: number; readonly slowest: number };
+  /** How often agent checks were answered rightly, and how often not at all. */
+  readonly agents: { readonly right: number; readonly silent: number };
+  /** How often the daemon was stopped for a moment. */
+  readonly stalls: number;
   /** How long it took, in seconds. */
   readonly seconds: number;
   /** The daemon's memory, in MiB, and its descriptors. */
@@ -58,8 +67,13 @@ const MOST_WRONG = 10;
  */
 export const RSS_GROWTH = 128;
 
-/** What it says now and then of checks that are not allowed. */
-const REFUSED = /^\S+ WARNING refused 127\.0\.0\.1: Not allowed to check /;
+/** How many ask for agent checks, and how many ask for much and read nothing. */
+const AGENTS = 4;
+const HOARDERS = 8;
+
+/** What it says now and then of checks that are not allowed, and of agent checks that send no line in time. */
+const REFUSED =
+  /^\S+ WARNING (?:refused 127\.0\.0\.1: Not allowed to check |too many responses wait for clients that do not read: |agent check from 127\.0\.0\.1 is not answered: )/;
 
 const CONFIG = [
   "allow_remote_spool_changes: true",
@@ -90,11 +104,13 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
   await using daemon = await Daemon.start({
     spool: spool.path,
     config: CONFIG,
+    args: ["-A", "0"],
     allGrants: grantsOnLoopback,
   });
+  const agentPort = Number((await daemon.logged(AGENT_PORT))[1]);
   const world = { ports: targets.ports, condemned: condemned() };
   await condemn(daemon);
-  return await new Run(options, daemon, world).done();
+  return await new Run(options, daemon, agentPort, world).done();
 }
 
 /** Whatever it is asked for, the daemon reaches nobody but this machine. */
@@ -120,16 +136,20 @@ async function condemn(daemon: Daemon): Promise<void> {
 class Run {
   readonly #options: FuzzOptions;
   readonly #daemon: Daemon;
+  readonly #agentPort: number;
   readonly #world: World;
   readonly #statuses = new Map<number, number>();
   readonly #endings = new Map<string, number>();
   readonly #wrong: string[] = [];
+  /** Conversations that were cut off. */
+  readonly #cut: string[] = [];
   #requests = 0;
   #conversations = 0;
 
-  constructor(options: FuzzOptions, daemon: Daemon, world: World) {
+  constructor(options: FuzzOptions, daemon: Daemon, agentPort: number, world: World) {
     this.#options = options;
     this.#daemon = daemon;
+    this.#agentPort = agentPort;
     this.#world = world;
   }
 
@@ -139,7 +159,20 @@ class Run {
     const start = performance.now();
     const gauges = new Gauges(pid, 250);
     const canary = new Canary(port, this.#world);
-    const { connections, only } = this.#options;
+    const { connections, only, seed } = this.#options;
+    const end = new AbortController();
+    const agents = new AgentCanary();
+    const dice = (number: number) => new Dice(seed, 2 ** 30 + number);
+    // Waited for at the end; what fails there must not be lost until then.
+    const beside = Promise.all([
+      stallAgainAndAgain(this.#daemon, end.signal),
+      ...Array.from(
+        { length: AGENTS },
+        (_, i) => agents.askOn(this.#agentPort, dice(i), end.signal),
+      ),
+      ...Array.from({ length: HOARDERS }, (_, i) => hoardOn(port, dice(AGENTS + i), end.signal)),
+    ]);
+    beside.catch(() => {});
     if (only !== null) {
       await this.#converse(only, "0");
     } else {
@@ -147,6 +180,8 @@ class Run {
         Array.from({ length: connections }, (_, i) => this.#converseOn(String(i))),
       );
     }
+    end.abort();
+    const [stalls] = await beside;
     await canary[Symbol.asyncDispose]();
     await gauges[Symbol.asyncDispose]();
     const seconds = (performance.now() - start) / 1000;
@@ -156,12 +191,17 @@ class Run {
     if (rss.after - rss.before > RSS_GROWTH) {
       this.#wrong.push(`memory is not flat: ${rss.before} MiB grew to ${rss.after}`);
     }
-    this.#wrong.push(...canary.wrong, ...complaints(this.#daemon.log, REFUSED));
+    // It cuts the connections of all where clients do not read, and says so.
+    const isAllowed = CUTTING.test(this.#daemon.log);
+    if (!isAllowed) this.#wrong.push(...this.#cut.slice(0, MOST_WRONG));
+    this.#wrong.push(...agents.wrong, ...canary.wrong, ...complaints(this.#daemon.log, REFUSED));
     return {
       sent: { requests: this.#requests, connections: this.#conversations },
       statuses: this.#statuses,
       endings: this.#endings,
       canary: { right: canary.right, slowest: canary.slowest },
+      agents: { right: agents.right, silent: agents.silent },
+      stalls,
       seconds,
       rss,
       descriptors,
@@ -185,6 +225,11 @@ class Run {
       for (const status of statuses) count(this.#statuses, status);
       count(this.#endings, ending);
     } catch (error) {
+      if (error instanceof CutOff) {
+        count(this.#endings, "cut by the daemon");
+        this.#cut.push(`conversation ${number}: ${error.message}`);
+        return;
+      }
       if (!(error instanceof Wrong) && !(error instanceof Deno.errors.ConnectionRefused)) {
         throw error;
       }

@@ -12,7 +12,7 @@ Deno.test("20,000 requests, many of which make no sense: no answer breaks the co
 });
 
 const WORLD: World = {
-  ports: { alive: 1, closed: 2, garbage: 3, resetting: 4, silent: 5 },
+  ports: { alive: 1, closed: 2, garbage: 3, resetting: 4, silent: 5, "tiny chunks": 6 },
   condemned: condemned(),
 };
 

@@ -39,7 +39,19 @@ function optionsOf(args: readonly string[]): FuzzOptions | null {
 }
 
 function show(report: FuzzReport): string {
-  const { sent, statuses, endings, canary, seconds, rss, descriptors, idle, wrong } = report;
+  const {
+    sent,
+    statuses,
+    endings,
+    canary,
+    agents,
+    stalls,
+    seconds,
+    rss,
+    descriptors,
+    idle,
+    wrong,
+  } = report;
   return table([
     ["requests", sent.requests],
     ["connections", sent.connections],
@@ -53,6 +65,8 @@ function show(report: FuzzReport): string {
     ) => [`ended: ${kind}`, count]),
     ["canary's right answers", canary.right],
     ["its slowest, in ms", canary.slowest],
+    ["agent checks answered rightly, and not at all", agents.right, agents.silent],
+    ["stalls", stalls],
     ["MiB at first, at last, at most", rss.first, rss.last, rss.max],
     ["MiB in the second and the last quarter", rss.before, rss.after],
     ["descriptors at first, at last, at most", idle.before, idle.after, descriptors.max],

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { CODES, type Manner } from "./targets.ts";
+import { CODES, IN_CHUNKS, type Manner } from "./targets.ts";
 
 /** An answer that is right: its status, and its body as it goes over the wire or what that looks like. */
 export type Answer = readonly [status: number, body: string | RegExp];
@@ -136,6 +136,7 @@ function verdicts(protocol: string, manner: Manner, path: string): Answer[] {
     return manner === "resetting" ? [connected, refused] : [connected];
   }
   if (protocol === "http" && manner === "alive") return [served(path)];
+  if (protocol === "http" && manner === "tiny chunks") return [[200, IN_CHUNKS]];
   // Nobody speaks any other protocol.
   return [[500, /^[^]+$/], [503, /^[^]+$/]];
 }
@@ -143,9 +144,9 @@ function verdicts(protocol: string, manner: Manner, path: string): Answer[] {
 /** What the service that is alive answers, as it is passed on. */
 function served(path: string): Answer {
   const code = Number(/\/code\/(\d{3})$/.exec(path)?.[1] ?? "200");
-  const status = code === 599 ? 503 : code;
+  if (code === 599) return [503, /: the service answered 599, .*: code 599$/];
   if (!CODES.includes(code)) throw new Error(`nobody answers ${code}`);
-  return [status, code === 204 ? "" : `code ${code}`];
+  return [code, code === 204 ? "" : `code ${code}`];
 }
 
 /** What the daemon may say to what no model can tell the meaning of, as long as it asks no service. */

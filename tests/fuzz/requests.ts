@@ -57,25 +57,28 @@ interface Draft {
 
 const BAD_HOST: readonly Answer[] = [[400, /^Bad Host: /]];
 
+/** The answer where large pages wait for clients that do not read. */
+const TOO_LARGE: Answer = [503, /^Too many bytes of large pages wait to be read: /];
+
 /** Pages that tell of thousands of services. */
 const LONG_PAGES: readonly Pick<Draft, "method" | "target" | "headers" | "answers">[] = [
   {
     method: "GET",
     target: "/",
     headers: ["Accept: application/json"],
-    answers: [[200, /^\{"downtimes":\[.*\}$/s]],
+    answers: [[200, /^\{"downtimes":\[.*\}$/s], TOO_LARGE],
   },
   {
     method: "GET",
     target: "/status/count",
     headers: [],
-    answers: [[200, /^\{"service_access_counts":\{.*\}$/]],
+    answers: [[200, /^\{"service_access_counts":\{.*\}$/], TOO_LARGE],
   },
   {
     method: "GET",
     target: "/recent",
     headers: [],
-    answers: [[200, /^\{"seen_services":\[.*\],"threshold_seconds":600\}$/]],
+    answers: [[200, /^\{"seen_services":\[.*\],"threshold_seconds":600\}$/], TOO_LARGE],
   },
 ];
 
@@ -249,13 +252,16 @@ export class Requests {
       ["/status", [[200, /^\{"cache":\{.*\}$/]]],
       ["/", NOT_FOUND],
       ["/status?x", [[200, /^\{"cache":\{.*\}$/]]],
-      ["/recent?threshold=0", [[200, /^\{"seen_services":\[.*\],"threshold_seconds":0\}$/]]],
+      ["/recent?threshold=0", [
+        [200, /^\{"seen_services":\[.*\],"threshold_seconds":0\}$/],
+        TOO_LARGE,
+      ]],
       ["/recent?threshold=x", [[400, /^Bad threshold: /]]],
       ["/recent?threshold=-1", [[400, /^Bad threshold: /]]],
       ["/status/spool/condemned/0", [[503, this.#world.condemned.get("condemned")!.line]]],
       ["/status/weight/web/0/x", [[200, "100"]]],
       ["/status/weight/web/65536", [[400, /^Bad port/]]],
-      ["/status/downtimes", [[200, /^\{"downtimes":\[.+\],"weights":\[.*\]\}$/]]],
+      ["/status/downtimes", [[200, /^\{"downtimes":\[.+\],"weights":\[.*\]\}$/], TOO_LARGE]],
       ["/status/spool/web/0/x", [[200, ""]]],
       ["/status/spool/web/65536", [[400, /^Bad port/]]],
       ["/debug/runtime", [[200, /^\{"versions":\{.*\}$/]]],

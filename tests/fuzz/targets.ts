@@ -1,10 +1,25 @@
-import { ClosedPort, FaultyServer, resetting, saying, silent } from "../servers/faulty.ts";
+import { tinyChunks } from "../load/hoarding.ts";
+import {
+  asked,
+  ClosedPort,
+  closing,
+  FaultyServer,
+  resetting,
+  saying,
+  silent,
+} from "../servers/faulty.ts";
 
 /** What a service that is checked does. */
-export type Manner = "alive" | "closed" | "garbage" | "resetting" | "silent";
+export type Manner = "alive" | "closed" | "garbage" | "resetting" | "silent" | "tiny chunks";
+
+/** What the service says that sends it in one-byte chunks. */
+export const IN_CHUNKS = "a byte at a time";
 
 /** The statuses that a service answers that is alive, for the paths `/code/200`, … */
 export const CODES: readonly number[] = [200, 204, 301, 302, 404, 418, 429, 500, 503, 599];
+
+const CHUNKED = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" +
+  `${tinyChunks(IN_CHUNKS)}0\r\n\r\n`;
 
 /** Services of 127.0.0.1 to check: one of each manner. */
 export class Targets implements AsyncDisposable {
@@ -27,6 +42,9 @@ export class Targets implements AsyncDisposable {
     const garbage = stack.use(await FaultyServer.start(saying("\x16\x03\x01\0\xff\0".repeat(100))));
     const reset = stack.use(await FaultyServer.start(resetting));
     const quiet = stack.use(await FaultyServer.start(silent));
+    const chunks = stack.use(
+      await FaultyServer.start(asked(saying(CHUNKED, closing))),
+    );
     const closed = stack.use(await ClosedPort.open());
     return new Targets(stack.move(), {
       alive: alive.addr.port,
@@ -34,6 +52,7 @@ export class Targets implements AsyncDisposable {
       garbage: garbage.port,
       resetting: reset.port,
       silent: quiet.port,
+      "tiny chunks": chunks.port,
     });
   }
 

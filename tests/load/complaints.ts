@@ -1,3 +1,6 @@
+/** What a daemon logs when clients that do not read make it cut connections, those of others among them. */
+export const CUTTING = /^\S+ WARNING too many responses wait for clients that do not read: /m;
+
 /**
  * What a daemon has logged that is more than news: it had no reason to.
  *

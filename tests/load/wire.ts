@@ -17,11 +17,18 @@ export interface WireResponse {
   readonly status: number;
   /** Its body, a character a byte. */
   readonly body: string;
+  /** Whether it is the last on its connection. */
+  readonly isLast: boolean;
 }
 
 /** Thrown when what came is no response, or not all of one. */
 export class WireError extends Error {
   override name = "WireError";
+}
+
+/** Thrown when the connection was closed in the middle of a response. */
+export class CutError extends WireError {
+  override name = "CutError";
 }
 
 /** A connection to a port of 127.0.0.1 that anything may be sent on. */
@@ -84,7 +91,8 @@ export class Wire implements Disposable {
       if (match === null) throw new WireError("it is not HTTP/1");
       const status = Number(match[1]);
       if (status === 100) continue;
-      return { status, body: await this.#body(method, status, head) };
+      const isLast = /\r\nconnection: *close\r\n/i.test(head);
+      return { status, body: await this.#body(method, status, head), isLast };
     }
   }
 
@@ -109,7 +117,7 @@ export class Wire implements Disposable {
       if (end >= 0) return this.#take(end + 4);
       if (await this.#more()) continue;
       if (this.#received === "") return null;
-      throw new WireError("the connection was closed within headers");
+      throw new CutError("the connection was closed within headers");
     }
   }
 
@@ -135,13 +143,13 @@ export class Wire implements Disposable {
     for (;;) {
       const end = this.#received.indexOf("\r\n");
       if (end >= 0) return this.#take(end + 2).slice(0, -2);
-      if (!await this.#more()) throw new WireError("the connection was closed within a body");
+      if (!await this.#more()) throw new CutError("the connection was closed within a body");
     }
   }
 
   async #exactly(length: number): Promise<string> {
     while (this.#received.length < length) {
-      if (!await this.#more()) throw new WireError("the connection was closed within a body");
+      if (!await this.#more()) throw new CutError("the connection was closed within a body");
     }
     return this.#take(length);
   }

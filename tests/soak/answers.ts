@@ -16,6 +16,8 @@ export class Answers {
   readonly #counts = new Map<string, number>();
   readonly #times = new Map<string, number[]>();
 
+  /** Questions without an answer, which is right only where the daemon cuts connections. */
+  readonly cut: string[] = [];
   /** What was wrong. */
   readonly wrong: string[] = [];
 
@@ -39,6 +41,16 @@ export class Answers {
     // Once there are enough, a new one takes the place of an old one.
     if (times.length < KEPT) times.push(milliseconds);
     else times[count % KEPT] = milliseconds;
+  }
+
+  /**
+   * Counts what was no answer in time.
+   *
+   * @param kind What it was.
+   * @param times How often.
+   */
+  count(kind: string, times: number): void {
+    if (times > 0) this.#counts.set(kind, times);
   }
 
   /** How long the answers of each protocol took. */

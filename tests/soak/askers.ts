@@ -5,10 +5,11 @@
  */
 
 import type { Dice } from "../load/dice.ts";
-import { Wire, type WireResponse } from "../load/wire.ts";
+import { askInParts } from "../load/agent_lines.ts";
+import { rest } from "../load/stalls.ts";
+import { CutError, Wire, type WireResponse } from "../load/wire.ts";
 import type { Answers } from "./answers.ts";
 import type { Downtimes } from "./downtimes.ts";
-import { rest } from "./operators.ts";
 import type { Service } from "./service.ts";
 
 /** How long an asker rests between two questions at most, in milliseconds. */
@@ -30,6 +31,8 @@ export const CACHE_MS = 1000;
 export interface AskerOptions {
   /** The daemon's port. */
   readonly port: number;
+  /** The port on which it answers agent checks. */
+  readonly agentPort: number;
   /** What is asked for. */
   readonly services: readonly Service[];
   /** What is marked. */
@@ -61,25 +64,61 @@ interface Question {
 export async function askOn(options: AskerOptions): Promise<void> {
   const { port, dice, signal, answers } = options;
   while (!signal.aborted) {
+    await askAgent(options);
     using wire = await Wire.open(port);
     for (let left = dice.between(1, MOST_QUESTIONS); left > 0 && !signal.aborted; left--) {
       const asked = question(options);
       const start = performance.now();
       const impatient = setTimeout(() => wire[Symbol.dispose](), PATIENCE_MS);
       await wire.send(asked.bytes);
-      const answer = await wire.response(asked.method);
+      const answer = await wire.response(asked.method).catch((error) => {
+        if (error instanceof CutError) return null;
+        throw error;
+      });
       clearTimeout(impatient);
       const end = performance.now();
       if (answer === null) {
-        answers.wrong.push(`no answer to ${JSON.stringify(asked.bytes)}`);
+        answers.cut.push(`no answer to ${JSON.stringify(asked.bytes)}`);
         break;
       }
       const kind = judge(options, asked, answer, start, end);
       answers.add(asked.protocol, kind, end - start);
       if (kind === "wrong") answers.wrong.push(told(asked, answer, start, end));
+      // A response may be the last on its connection.
+      if (answer.isLast) break;
       await rest(dice.below(LONGEST_REST_MS), signal);
     }
   }
+}
+
+/** The statuses that stand for the answers of agent checks. */
+const AGENT_STATUSES: Readonly<Record<string, number>> = {
+  "ready up 100%\n": 200,
+  "drain\n": 404,
+  "maint\n": 503,
+};
+
+/** Asks for an agent check. No answer is never wrong: HAProxy keeps what it had. */
+async function askAgent(options: AskerOptions): Promise<void> {
+  const { agentPort, dice, services, downtimes, answers, signal } = options;
+  const { name, port } = dice.pick(services);
+  const start = performance.now();
+  const { manner, answer } = await askInParts(agentPort, `${name}/${port}`, dice, signal);
+  const end = performance.now();
+  const status = AGENT_STATUSES[answer];
+  if (answer === "") return answers.add("agent", "agent checks without an answer", end - start);
+  const names = ["all", name, `${name}:${port}`];
+  const judged = status === undefined || manner === "half"
+    ? "wrong"
+    // It tells the mode and no more.
+    : downtimes.judge(names, { status, body: "" }, "HEAD", start, end);
+  const isRight = judged === "right" || judged === "not marked" && status === 200;
+  answers.add("agent", isRight ? "agent checks" : "wrong", end - start);
+  if (isRight) return;
+  const line = JSON.stringify(answer);
+  answers.wrong.push(
+    `agent check of ${name}/${port} (${manner}) at ${start} ms: ${line} at ${end}`,
+  );
 }
 
 function question({ dice, services }: AskerOptions): Question {

@@ -104,7 +104,7 @@ export class Downtimes {
    */
   judge(
     names: readonly string[],
-    { status, body }: WireResponse,
+    { status, body }: Pick<WireResponse, "status" | "body">,
     method: string,
     asked: number,
     answered: number,

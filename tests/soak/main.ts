@@ -20,7 +20,19 @@ const FLAGS = {
 };
 
 function show(report: SoakReport): string {
-  const { answers, latencies, changes, tricks, seconds, rss, descriptors, idle, wrong } = report;
+  const {
+    answers,
+    latencies,
+    changes,
+    tricks,
+    stalls,
+    unread,
+    seconds,
+    rss,
+    descriptors,
+    idle,
+    wrong,
+  } = report;
   const total = [...answers.values()].reduce((sum, count) => sum + count, 0);
   const byName = (counts: ReadonlyMap<string, number>) =>
     [...counts].sort(([a], [b]) => a < b ? -1 : 1);
@@ -34,6 +46,8 @@ function show(report: SoakReport): string {
     ["services changed", changes.services],
     ["downtimes", changes.downtimes],
     ...byName(tricks).map(([name, count]) => [`clients: ${name}`, count]),
+    ["stalls", stalls],
+    ["answers while nobody reads the log", unread],
     ["MiB at first, at last, at most", rss.first, rss.last, rss.max],
     ["MiB in the second and the last quarter", rss.before, rss.after],
     ["descriptors at first, at last, at most", idle.before, idle.after, descriptors.max],

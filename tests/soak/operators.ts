@@ -7,6 +7,7 @@
 import { main as hactl } from "../../cli/hactl.ts";
 import type { Dice } from "../load/dice.ts";
 import { downLine } from "../load/down_line.ts";
+import { rest } from "../load/stalls.ts";
 import type { Daemon } from "../programs.ts";
 import type { Downtimes, Mode } from "./downtimes.ts";
 
@@ -55,20 +56,6 @@ export async function operate(options: OperatorOptions): Promise<number> {
     await lift(options, part);
   }
   return marked;
-}
-
-/** Waits, but not when it is time to stop. */
-export function rest(milliseconds: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, milliseconds);
-    signal.addEventListener("abort", done);
-  });
 }
 
 async function mark(
@@ -122,9 +109,20 @@ async function change(
   const body = new URLSearchParams(fields);
   const headers = { connection: "close" };
   const url = daemon.url(`/spool/${service}/${port}/status`);
-  const response = await fetch(url, { method: "POST", body, headers });
+  const response = await again(() => fetch(url, { method: "POST", body, headers }));
   const text = await response.text();
   if (response.status !== 200) throw new Error(`POST for ${service}: ${response.status} ${text}`);
+}
+
+/** Tries again where the connection was cut: the daemon cuts those of all where clients do not read. */
+async function again(send: () => Promise<Response>): Promise<Response> {
+  for (let excuses = 0;; excuses++) {
+    try {
+      return await send();
+    } catch (error) {
+      if (excuses === EXCUSES) throw error;
+    }
+  }
 }
 
 /** By hactl's own code, until it is content. */

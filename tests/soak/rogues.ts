@@ -5,8 +5,9 @@
  */
 
 import type { Dice } from "../load/dice.ts";
+import { pipelined, withClosedWindow } from "../load/hoarding.ts";
+import { rest } from "../load/stalls.ts";
 import { Wire } from "../load/wire.ts";
-import { rest } from "./operators.ts";
 import type { Service } from "./service.ts";
 
 /** How long one holds a connection at most, in milliseconds. */
@@ -25,6 +26,9 @@ export interface RogueOptions {
 }
 
 type Trick = (wire: Wire, options: RogueOptions) => Promise<unknown>;
+
+/** Pages that are worth to ask for often. */
+const PAGES = ["/recent", "/status/count", "/metrics", "/status"] as const;
 
 /** What they do, by its name. Each closes its connection without a word afterwards. */
 const TRICKS: Readonly<Record<string, Trick>> = {
@@ -45,6 +49,10 @@ const TRICKS: Readonly<Record<string, Trick>> = {
     const requests = Array.from({ length: options.dice.between(2, 200) }, () => check(options));
     return wire.send(requests.join(""));
   },
+  "HTTP/2 with closed windows": (wire, options) =>
+    hoard(wire, withClosedWindow(options.dice.pick(PAGES), options.dice.between(1, 200)), options),
+  "requests and no reading": (wire, options) =>
+    hoard(wire, pipelined(options.dice.pick(PAGES), options.dice.between(10, 5000)), options),
   "a slow form": (wire, options) => form(wire, options, true),
   "half a form": (wire, options) => form(wire, options, false),
   "garbage": (wire, { dice }) => wire.send(`${dice.bytes(dice.between(1, 2000))}\r\n\r\n`),
@@ -68,6 +76,13 @@ export async function misbehave(options: RogueOptions): Promise<Map<string, numb
   return done;
 }
 
+/** Sends what the daemon may not take any more, and reads nothing of what it answers. */
+async function hoard(wire: Wire, bytes: string, { dice, signal }: RogueOptions): Promise<void> {
+  const held = rest(dice.below(LONGEST_HOLD_MS), signal);
+  await Promise.race([wire.send(bytes), held]);
+  await held;
+}
+
 function check({ dice, services }: RogueOptions): string {
   const { name, port } = dice.pick(services);
   return `GET /${
@@ -87,5 +102,6 @@ async function form(wire: Wire, { dice, signal }: RogueOptions, ends: boolean): 
     if (signal.aborted || !await wire.send(byte)) return;
     await rest(dice.below(60), signal);
   }
-  if (ends) await wire.response("POST");
+  // No answer is of no interest: connections are cut where clients do not read.
+  if (ends) await wire.response("POST").catch(() => {});
 }

@@ -5,10 +5,13 @@ import {
   type Behaviour,
   closing,
   FaultyServer,
+  flooding,
   resetting,
   saying,
   silent,
 } from "../servers/faulty.ts";
+import { MAX_BODY_BYTES } from "../../src/http_client.ts";
+import { tinyChunks } from "../load/hoarding.ts";
 
 /** How a service may be. */
 export const STATES = [
@@ -19,6 +22,8 @@ export const STATES = [
   "hanging",
   "speaking garbage",
   "resetting",
+  "sending one-byte chunks",
+  "sending one-byte chunks without an end",
 ] as const;
 
 /** How a service is. */
@@ -150,6 +155,8 @@ export class Service implements AsyncDisposable {
   }
 }
 
+const CHUNKED = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+
 function behaviourOf(state: State, word: string): Behaviour {
   const say = (status: string) =>
     saying(`HTTP/1.1 ${status}\r\nContent-Length: ${word.length}\r\n\r\n${word}`, closing);
@@ -163,6 +170,10 @@ function behaviourOf(state: State, word: string): Behaviour {
       });
     case "failing":
       return asked(say("500 Internal Server Error"));
+    case "sending one-byte chunks":
+      return asked(saying(`${CHUNKED}${tinyChunks(word)}0\r\n\r\n`, closing));
+    case "sending one-byte chunks without an end":
+      return asked(saying(CHUNKED, flooding(tinyChunks("x"))));
     case "speaking garbage":
       return saying("\x16\x03\x01\0\xff\0".repeat(100), closing);
     case "resetting":
@@ -191,7 +202,10 @@ function fits(
   switch (state) {
     case "alive":
     case "slow":
+    case "sending one-byte chunks":
       return says(200, word);
+    case "sending one-byte chunks without an end":
+      return says(200, "x".repeat(MAX_BODY_BYTES));
     case "failing":
       return says(500, word);
     case "hanging":

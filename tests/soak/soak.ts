@@ -1,13 +1,16 @@
-import { complaints } from "../load/complaints.ts";
+import { complaints, CUTTING } from "../load/complaints.ts";
 import { Dice } from "../load/dice.ts";
 import { type Course, descriptorsAfter, Gauges, read } from "../load/gauges.ts";
+import { AGENT_PORT } from "../load/agent_lines.ts";
+import { rest, stallAgainAndAgain } from "../load/stalls.ts";
 import { Daemon, TempFolder } from "../programs.ts";
 import { Answers, type Latency } from "./answers.ts";
 import { askOn, CACHE_MS } from "./askers.ts";
 import { Downtimes } from "./downtimes.ts";
-import { operate, rest } from "./operators.ts";
+import { operate } from "./operators.ts";
 import { misbehave } from "./rogues.ts";
 import { Service, STATES, TIMEOUT_MS } from "./service.ts";
+import { askUnread } from "./unread_log.ts";
 
 /** What a run is. */
 export interface SoakOptions {
@@ -27,6 +30,10 @@ export interface SoakReport {
   readonly changes: { readonly services: number; readonly downtimes: number };
   /** How often clients misbehaved in which way. */
   readonly tricks: ReadonlyMap<string, number>;
+  /** How often the daemon was stopped for a moment. */
+  readonly stalls: number;
+  /** How many answers a daemon gave whose log nobody reads. */
+  readonly unread: number;
   /** How long it lasted, in seconds. */
   readonly seconds: number;
   /** The daemon's memory, in MiB, and its descriptors. */
@@ -54,6 +61,10 @@ const REMEMBERED_MS = 60_000;
 /** How long a downtime and what follows it last at most, in milliseconds: of one service, and of everything. */
 const LONGEST = { one: { down: 3000, up: 4000 }, all: { down: 800, up: 12_000 } } as const;
 
+/** What it has to say of agent checks of which less than a line comes in time, and of clients that do not read. */
+const EXPECTED =
+  /^\S+ WARNING (?:agent check from 127\.0\.0\.1 is not answered: |too many responses wait for clients that do not read: )/;
+
 const CONFIG = [
   "allow_remote_spool_changes: true",
   "remote_spool_clients: [127.0.0.0/8]",
@@ -73,6 +84,7 @@ const CONFIG = [
  */
 export async function soak({ seconds, seed }: SoakOptions): Promise<SoakReport> {
   using spool = new TempFolder();
+  using _quiet = silenceHactl();
   await using stack = new AsyncDisposableStack();
   const dice = new Dice(seed);
   const services: Service[] = [];
@@ -82,8 +94,10 @@ export async function soak({ seconds, seed }: SoakOptions): Promise<SoakReport> 
   await using daemon = await Daemon.start({
     spool: spool.path,
     config: CONFIG,
+    args: ["-A", "0"],
     grants: [`--allow-write=${spool.path}`],
   });
+  const agentPort = Number((await daemon.logged(AGENT_PORT))[1]);
   const before = (await read(daemon.pid)).descriptors;
   const start = performance.now();
   const gauges = new Gauges(daemon.pid, 500);
@@ -94,7 +108,7 @@ export async function soak({ seconds, seed }: SoakOptions): Promise<SoakReport> 
   const downtimes = new Downtimes();
   let streams = 0;
   const own = () => new Dice(seed, ++streams);
-  const shared = { daemon, port: daemon.port, services, downtimes, answers, signal };
+  const shared = { daemon, port: daemon.port, agentPort, services, downtimes, answers, signal };
 
   const living = services.map((service) => live(service, own(), signal));
   const asking = Array.from({ length: ASKERS }, () => askOn({ ...shared, dice: own() }));
@@ -105,13 +119,18 @@ export async function soak({ seconds, seed }: SoakOptions): Promise<SoakReport> 
     operate({ ...shared, dice: own(), service: "all", port: 0, longest: LONGEST.all }),
   ];
   const misbehaving = Array.from({ length: ROGUES }, () => misbehave({ ...shared, dice: own() }));
-  const failed = await firstFailure([...living, ...asking, ...operating, ...misbehaving], end);
+  const stalling = stallAgainAndAgain(daemon, signal);
+  const unread = askUnread(signal);
+  const all = [...living, ...asking, ...operating, ...misbehaving, stalling, unread];
+  const failed = await firstFailure(all, end);
   clearTimeout(timer);
   const lasted = (performance.now() - start) / 1000;
   await gauges[Symbol.asyncDispose]();
 
   const { rss, descriptors } = gauges.courses;
-  const wrong = [...failed, ...answers.wrong, ...complaints(daemon.log)];
+  const wrong = [...failed, ...answers.wrong, ...complaints(daemon.log, EXPECTED)];
+  if (CUTTING.test(daemon.log)) answers.count("cut off", answers.cut.length);
+  else wrong.push(...answers.cut);
   for (
     const [what, { before, after }, bound] of [
       ["MiB", rss, GROWTH.rss],
@@ -132,12 +151,23 @@ export async function soak({ seconds, seed }: SoakOptions): Promise<SoakReport> 
       downtimes: marks.reduce((sum, marked) => sum + marked, 0),
     },
     tricks: summed(tricks),
+    stalls: failed.length > 0 ? 0 : await stalling,
+    unread: failed.length > 0 ? 0 : await unread,
     seconds: lasted,
     rss,
     descriptors,
     idle: { before, after },
     wrong,
   };
+}
+
+/** Keeps what hactl tells its users off the screen: it runs within this program. */
+function silenceHactl(): Disposable {
+  const print = console.error;
+  console.error = (...parts: unknown[]) => {
+    if (!String(parts[0]).startsWith("hactl: ")) print(...parts);
+  };
+  return { [Symbol.dispose]: () => console.error = print };
 }
 
 /** Has a service be now this and now that. */
