@@ -1,3 +1,5 @@
+import { SlowReaderError } from "../server/sized_response.ts";
+
 /** How many streams may be open at once: who looks is an operator, and not a crowd. */
 export const MAX_STREAMS = 32;
 
@@ -7,6 +9,8 @@ export interface EventTimes {
   readonly figures: number;
   /** How soon after one change the next is told. */
   readonly calm: number;
+  /** How long a reader may take nothing before its stream is ended; {@linkcode EVENT_READER_TIMEOUT_MS}, if not given. */
+  readonly stall?: number;
 }
 
 /** The times that are in force where nobody says otherwise. */
@@ -15,10 +19,39 @@ export const EVENT_TIMES: EventTimes = { figures: 1000, calm: 200 };
 /** How soon a browser comes back whose stream has ended, in milliseconds. */
 const RETRY_MS = 1000;
 
+/** How long a reader may take nothing before its stream is ended, in milliseconds. */
+export const EVENT_READER_TIMEOUT_MS = 30_000;
+
 /** What is told, as JSON: what is marked, and all else. */
 export interface News {
   readonly marked: string;
   readonly figures: string;
+}
+
+const encoder = new TextEncoder();
+
+/** News as messages, each of which is encoded once for all streams: many readers take no more memory than one. */
+class Messages {
+  readonly news: News;
+  #figures: Uint8Array | undefined;
+  #all: Uint8Array | undefined;
+
+  constructor(news: News) {
+    this.news = news;
+  }
+
+  /** Only the figures. */
+  get figures(): Uint8Array {
+    return this.#figures ??= encoder.encode(`event: figures\ndata: ${this.news.figures}\n\n`);
+  }
+
+  /** What is marked, and the figures. */
+  get all(): Uint8Array {
+    const { marked, figures } = this.news;
+    return this.#all ??= encoder.encode(
+      `event: marked\ndata: ${marked}\n\nevent: figures\ndata: ${figures}\n\n`,
+    );
+  }
 }
 
 /**
@@ -86,12 +119,17 @@ export class EventStreams {
 
   async #work(): Promise<void> {
     this.#isWorking = true;
-    const { figures, calm } = this.#times;
+    const { figures, calm, stall = EVENT_READER_TIMEOUT_MS } = this.#times;
     try {
       while (this.#streams.size > 0) {
         this.#isStale = false;
-        const news = await this.#gather();
-        for (const stream of this.#streams) stream.offer(news);
+        const messages = new Messages(await this.#gather());
+        for (const stream of this.#streams) {
+          stream.offer(messages);
+          if (stream.stalledFor < stall) continue;
+          this.#streams.delete(stream);
+          stream.abort();
+        }
         await this.#rest(calm, () => this.#streams.size === 0);
         await this.#rest(figures - calm, () => this.#isStale || this.#streams.size === 0);
       }
@@ -119,10 +157,12 @@ export class EventStreams {
 
 /** What one reader is told. */
 class EventStream {
-  readonly #encoder = new TextEncoder();
   #controller!: ReadableStreamDefaultController<Uint8Array>;
-  #news: News | undefined;
-  #told: News | undefined;
+  #latest: Messages | undefined;
+  /** What was marked in the last message. */
+  #marked: string | undefined;
+  #sent: Messages | undefined;
+  #readAt = performance.now();
 
   /** What is told, as bytes. */
   readonly body: ReadableStream<Uint8Array>;
@@ -132,31 +172,53 @@ class EventStream {
     this.body = new ReadableStream({
       start: (controller) => {
         this.#controller = controller;
-        controller.enqueue(this.#encoder.encode(`retry: ${RETRY_MS}\n\n`));
+        controller.enqueue(encoder.encode(`retry: ${RETRY_MS}\n\n`));
       },
-      pull: () => this.#tell(),
+      pull: () => {
+        this.#readAt = performance.now();
+        this.#tell();
+      },
       cancel: onGone,
     });
   }
 
-  /** Tells what is new, as soon as the reader is ready for it. */
-  offer(news: News): void {
-    this.#news = news;
-    if ((this.#controller.desiredSize ?? 0) > 0) this.#tell();
+  /**
+   * Tells what is new, as soon as the reader is ready for it.
+   *
+   * @param messages The news.
+   */
+  offer(messages: Messages): void {
+    this.#latest = messages;
+    const isReady = (this.#controller.desiredSize ?? 0) > 0;
+    if (isReady) {
+      this.#readAt = performance.now();
+      this.#tell();
+    }
   }
 
+  /** For how long the reader has taken nothing although there was something, in milliseconds. */
+  get stalledFor(): number {
+    return performance.now() - this.#readAt;
+  }
+
+  /** Ends the stream after what was sent. */
   end(): void {
     this.#controller.close();
   }
 
+  /** Ends the stream at once, with the connection. */
+  abort(): void {
+    this.#controller.error(new SlowReaderError("the client does not read the events"));
+  }
+
   #tell(): void {
-    const news = this.#news;
-    if (news === undefined || news === this.#told) return;
-    let message = `event: figures\ndata: ${news.figures}\n\n`;
-    if (news.marked !== this.#told?.marked) {
-      message = `event: marked\ndata: ${news.marked}\n\n${message}`;
-    }
-    this.#told = news;
-    this.#controller.enqueue(this.#encoder.encode(message));
+    const messages = this.#latest;
+    if (messages === undefined || messages === this.#sent) return;
+    const { marked } = messages.news;
+    const isKnown = marked === this.#marked;
+    this.#marked = marked;
+    this.#sent = messages;
+    // This may call for more at once.
+    this.#controller.enqueue(isKnown ? messages.figures : messages.all);
   }
 }

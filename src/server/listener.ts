@@ -1,8 +1,9 @@
 import type { Identity } from "../config.ts";
 import type { Log } from "../log.ts";
 import { Seldom } from "../seldom.ts";
-import { Outflow, SlowReaderError } from "./outflow.ts";
+import { Outflow } from "./outflow.ts";
 import type { Router } from "./router.ts";
+import { SlowReaderError } from "./sized_response.ts";
 
 /** What a {@linkcode Listener} works with. */
 export interface ListenerOptions {

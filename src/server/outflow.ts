@@ -1,6 +1,6 @@
 import { lastText } from "./responses.ts";
 import { clientOf, type RequestInfo } from "./router.ts";
-import { LARGE_BYTES, SizedResponse } from "./sized_response.ts";
+import { LARGE_BYTES, SizedResponse, SlowReaderError } from "./sized_response.ts";
 
 /** How many bytes of large pages may wait for their readers at once, as far as can be known. */
 export const MAX_LARGE_BYTES = 24 * 1024 * 1024;
@@ -40,11 +40,6 @@ const DECAY_BYTES_PER_MS = 768 * 1.024;
 export interface ResponseInfo extends RequestInfo {
   /** Settles when the response has been sent, or cannot be sent. */
   readonly completed: Promise<void>;
-}
-
-/** Thrown into the body of a response whose reader does not read. */
-export class SlowReaderError extends Error {
-  override name = "SlowReaderError";
 }
 
 /**

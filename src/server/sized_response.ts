@@ -1,6 +1,11 @@
 /** Bodies above this size are large: they are only sent as long as not too many bytes wait for readers. */
 export const LARGE_BYTES = 16 * 1024;
 
+/** Thrown into the body of a response whose reader does not read. */
+export class SlowReaderError extends Error {
+  override name = "SlowReaderError";
+}
+
 /** How a {@linkcode SizedResponse} is sent. */
 export interface SizedResponseInit {
   /** Its HTTP status code; 200, if not given. */

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { Daemon, FOR_EVENT_LOOPS, run, TempFolder } from "../programs.ts";
+import { Daemon, FOR_EVENT_LOOPS, run, runDaemon, TempFolder } from "../programs.ts";
 import { RawConnection } from "../raw.ts";
 import { freePort, until } from "../servers/mod.ts";
 
@@ -112,11 +112,10 @@ Deno.test("a FIFO is refused as log_path at start", async () => {
   using pipe = await UnreadPipe.open();
   using folder = new TempFolder();
   const config = folder.write("hacheck.yaml", `log_path: ${pipe.path}\n`);
-  const { code, stderr } = await run("timeout", [
-    ...["60", Deno.execPath(), "run", "--no-prompt", "--allow-read", "--allow-net"],
-    ...[`--allow-write=${pipe.path}`, new URL("../../main.ts", import.meta.url).pathname],
-    ...["-c", config, "--spool-root", folder.path, "-p", String(freePort())],
-  ]);
+  const { code, stderr } = await runDaemon(
+    ["-c", config, "--spool-root", folder.path, "-p", String(freePort())],
+    ["--no-prompt", "--allow-read", "--allow-net", `--allow-write=${pipe.path}`],
+  );
   assertEquals(code, 1);
   assertMatch(stderr, /Cannot open log_path \S+: it is a FIFO: expected a file\n$/);
 });

@@ -15,6 +15,7 @@ import { MAX_QUEUED_LOG_BYTES } from "../../src/log_sink.ts";
 import { MAX_REMEMBERED } from "../../src/networks.ts";
 import { MAX_KNOWN, OwnAddresses } from "../../src/own_addresses.ts";
 import { MAX_QUEUED } from "../../src/pipeline.ts";
+import { EVENT_READER_TIMEOUT_MS } from "../../src/page/event_streams.ts";
 import { Refusals } from "../../src/refusals.ts";
 import {
   MAX_LARGE_BYTES,
@@ -310,7 +311,10 @@ const ROWS: readonly [what: string, number: string][] = [
     "responses that wait for clients that do not read",
     `${bytes(MAX_SMALL_BYTES)} for each event loop`,
   ],
-  ["time without reading of a large response", `${READER_TIMEOUT_MS / 1000} s`],
+  [
+    "time without reading of a large response, or of the page's events",
+    `${READER_TIMEOUT_MS / 1000} s`,
+  ],
   [
     `large pages (above ${bytes(LARGE_BYTES)}) that wait to be read: in all, and of one client`,
     `${bytes(MAX_LARGE_BYTES)}, ${bytes(MAX_LARGE_BYTES_PER_CLIENT)}`,
@@ -356,6 +360,7 @@ const ROWS: readonly [what: string, number: string][] = [
 
 Deno.test("the README tells every limit", () => {
   assertEquals(MAX_KNOWN, MAX_REMEMBERED);
+  assertEquals(EVENT_READER_TIMEOUT_MS, READER_TIMEOUT_MS);
   const readme = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
   const [, section = ""] = /\n## Limits\n(.*?)\n## /s.exec(readme) ?? [];
   const rows = section.split("\n").filter((line) => line.startsWith("| "))

@@ -6,7 +6,8 @@ import {
 } from "../../../src/page/event_streams.ts";
 import { Listener, nothingHappened, SIDE_BY_SIDE } from "../../../src/server/listener.ts";
 import type { Router } from "../../../src/server/router.ts";
-import { assert, assertEquals } from "../../assert.ts";
+import { SlowReaderError } from "../../../src/server/sized_response.ts";
+import { assert, assertEquals, assertRejects } from "../../assert.ts";
 import { RecordedLog } from "../../log.ts";
 import { until } from "../../servers/mod.ts";
 
@@ -95,6 +96,16 @@ Deno.test("what changes while the news are gathered is told after them", async (
   assertEquals(await reader.next(), marked("1") + figures(1));
   assertEquals(await reader.next(), marked("2") + figures(2));
   streams.close();
+});
+
+Deno.test("EventStreams ends the stream of a reader that takes nothing, and no other", async () => {
+  const room = new Newsroom({ ...SOON, stall: 100 });
+  const slow = readerOf(room.streams.open());
+  const fast = readerOf(room.streams.open());
+  const start = performance.now();
+  while (performance.now() - start < 500) assert(await fast.next() !== null);
+  await assertRejects(() => slow.next(), SlowReaderError);
+  room.streams.close();
 });
 
 Deno.test("who reads slowly misses what was new meanwhile, and makes nobody keep it", async () => {
