@@ -69,6 +69,21 @@ async function inFlight(daemon: Daemon): Promise<number> {
   return checks_under_way;
 }
 
+Deno.test("100 services that hang do not keep the checks of another one waiting, for the same client", async () => {
+  await using hanging = await HangingServices.start(100);
+  await using service = serve();
+  await using daemon = await Daemon.start({ config: "healthcheck_timeout: 60\n" });
+  const answers = hanging.ports.map((port) => daemon.get(`/http/hangs/${port}/`));
+  await until("all of them hang", async () => await inFlight(daemon) === 100);
+  for (const protocol of ["http", "tcp"]) {
+    const path = `/${protocol}/web/${service.addr.port}`;
+    assertEquals((await daemon.get(path, { pragma: "no-cache" })).status, 200);
+  }
+  assertEquals(await inFlight(daemon), 100, "they hang still");
+  daemon.kill("SIGKILL");
+  await Promise.allSettled(answers);
+});
+
 serverTest(
   "a client whose 300 checks hang delays none of another client",
   ["curl", "timeout"],
