@@ -272,6 +272,10 @@ Deno.test("an event loop that hangs does not keep the daemon from stopping", asy
 
 Deno.test("event loops share every port, and find one where any will do", async () => {
   const port = freePort();
+  await using service = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    () => new Response("fine"),
+  );
   await using daemon = await start(3, { args: ["-p", "0", "-p", String(port)] });
   await daemon.logged(new RegExp(`listens on 127.0.0.1 port ${port}\n`));
   const listening = [...daemon.log.matchAll(/listens on 127\.0\.0\.1 port (\d+)/g)];
@@ -279,7 +283,7 @@ Deno.test("event loops share every port, and find one where any will do", async 
   for (const own of [daemon.port, port]) {
     const before = await asked(daemon);
     await until("each event loop was asked by this port", async () => {
-      const response = await fetch(`http://127.0.0.1:${own}/tcp/web/${port}`, {
+      const response = await fetch(`http://127.0.0.1:${own}/tcp/web/${service.addr.port}`, {
         headers: { connection: "close" },
       });
       assertEquals(response.status, 200);

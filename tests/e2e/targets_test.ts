@@ -141,12 +141,13 @@ function utf8(text: string): string {
 }
 
 Deno.test("a header that no HTTP message can carry is not answered with a check", async () => {
+  using service = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   await using daemon = await Daemon.start();
   for (const odd of ["127.0.0.1\0", "127.0.0.1\x0b", "\x01", "127.0.0.1\x7f", "a\rb"]) {
     for (const header of ["X-Nerve-Check-IP: ", "X-Haproxy-Server-State: UP; address="]) {
       const { status } = await speak(
         daemon.port,
-        `GET /tcp/web/${daemon.port} HTTP/1.1\r\nHost: x\r\n${header}${odd}\r\nConnection: close\r\n\r\n`,
+        `GET /tcp/web/${service.addr.port} HTTP/1.1\r\nHost: x\r\n${header}${odd}\r\nConnection: close\r\n\r\n`,
       );
       assert(status === 400 || status === 403, `${JSON.stringify(odd)}: ${status}`);
     }
