@@ -51,8 +51,8 @@ async function sendAll(connection: Deno.TcpConn, bytes: Uint8Array): Promise<voi
 const encoder = new TextEncoder();
 
 /** Requests in HTTP/1.1, one after another without waiting for the responses. */
-export function pipelined(path: string, count = 1): Uint8Array {
-  return encoder.encode(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`.repeat(count));
+export function pipelined(path: string, count = 1, method = "GET"): Uint8Array {
+  return encoder.encode(`${method} ${path} HTTP/1.1\r\nHost: x\r\n\r\n`.repeat(count));
 }
 
 const PREFACE = encoder.encode("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");

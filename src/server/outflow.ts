@@ -1,4 +1,4 @@
-import { lastText } from "./responses.ts";
+import { text } from "./responses.ts";
 import { clientOf, type RequestInfo } from "./router.ts";
 import { LARGE_BYTES, SizedResponse, SlowReaderError } from "./sized_response.ts";
 
@@ -26,6 +26,10 @@ const WATCH_INTERVAL = 1 * 1024 * 1024;
 /** How much more a byte of a body weighs: the kernel keeps them of HTTP/1.1 readers, too. */
 const BODY_WEIGHT = 32;
 
+const NO_BYTES = new Uint8Array();
+
+const NULL_BODY_STATUSES: ReadonlySet<number> = new Set([204, 205, 304]);
+
 /** Large bodies are handed out in pieces of this size. */
 const PIECE_BYTES = 64 * 1024;
 
@@ -49,10 +53,8 @@ export interface ResponseInfo extends RequestInfo {
  * closed window keeps 200 of them on one connection. Deno reports the end of a response only for bodies that
  * are streams, which cost more. So large pages are streamed from one buffer and admitted within a budget;
  * of all other responses one in some hundred is streamed, as a sample of how much waits. When too much
- * does, the guardian cuts connections.
- *
- * A response that is streamed is the last on its HTTP/1.1 connection: a client that sends requests and never
- * reads cannot fill the kernel's buffers.
+ * does, the guardian cuts connections. (`Connection: close` in a response would not help: Deno 2.9.6 sends it,
+ * and goes on reading requests from the connection.)
  */
 export class Outflow {
   readonly #now: () => number;
@@ -89,33 +91,24 @@ export class Outflow {
    */
   pass(response: Response, request: Request, info: ResponseInfo): Response | Promise<Response> {
     // A response without a body needs no window, so that nothing more can pile up meanwhile.
-    if (this.#pending > MAX_SMALL_BYTES) return last(response);
-    if (response instanceof SizedResponse) return this.#passSized(response, request, info);
-    this.#unsampled += SMALL_RESPONSE_BYTES;
-    this.#weight += SMALL_RESPONSE_BYTES;
-    if (this.#weight < this.#interval) return response;
-    if (response.body !== null && request.method !== "HEAD") return this.#sampled(response, info);
-    // What has no body waits for no window, but in the kernel. A later response is the sample.
-    this.#weight = 0;
-    return last(response);
-  }
-
-  #passSized(
-    response: SizedResponse,
-    request: Request,
-    info: ResponseInfo,
-  ): Response | Promise<Response> {
-    const { content } = response;
+    if (this.#pending > MAX_SMALL_BYTES) return bodiless(response);
+    const isSized = response instanceof SizedResponse;
     // The body of an event stream bounds itself.
-    if (content === null) return response;
-    if (request.method === "HEAD") return headOf(response, content);
-    if (!response.isCheck && content.length > LARGE_BYTES) {
+    if (isSized && response.content === null) return response;
+    const content = isSized ? response.content! : NO_BYTES;
+    const isHead = request.method === "HEAD";
+    if (isSized && !isHead && !response.isCheck && content.length > LARGE_BYTES) {
       return this.#passLarge(response, content, info);
     }
-    this.#unsampled += SMALL_RESPONSE_BYTES + content.length;
-    this.#weight += SMALL_RESPONSE_BYTES + BODY_WEIGHT * content.length;
-    if (this.#weight < this.#interval) return response;
-    return this.#watched(response, content, info);
+    const length = isHead ? 0 : content.length;
+    this.#unsampled += SMALL_RESPONSE_BYTES + length;
+    this.#weight += SMALL_RESPONSE_BYTES + BODY_WEIGHT * length;
+    // Deno can send no stream with these: a later response is the sample.
+    const isSample = this.#weight >= this.#interval && !NULL_BODY_STATUSES.has(response.status);
+    if (!isSample) return isHead && isSized ? headOf(response, content) : response;
+    if (isSized) return this.#watched(response, content, info);
+    if (response.body === null) return this.#watched(response, NO_BYTES, info);
+    return this.#sampled(response, info);
   }
 
   async #sampled(response: Response, info: ResponseInfo): Promise<Response> {
@@ -152,7 +145,7 @@ export class Outflow {
       holding.takes(length, MAX_LARGE_BYTES_PER_CLIENT, now);
     if (!isAdmitted) {
       this.refused++;
-      return lastText(
+      return text(
         503,
         "Too many bytes of large pages wait to be read: ask again in some seconds",
       );
@@ -204,10 +197,8 @@ function nextInterval(): number {
   return WATCH_INTERVAL * (0.5 + Math.random());
 }
 
-/** Makes a response without a body the last on its connection. */
-function last({ status, headers: given }: Response): Response {
-  const headers = new Headers(given);
-  headers.set("connection", "close");
+/** The same response without its body. */
+function bodiless({ status, headers }: Response): Response {
   return new Response(null, { status, headers });
 }
 
@@ -222,7 +213,7 @@ function isLoopback(client: string): boolean {
   return client.startsWith("127.") || client === "::1";
 }
 
-/** Makes a response of the same bytes whose end Deno reports, and which ends an HTTP/1.1 connection. */
+/** Makes a response of the same bytes whose end Deno reports. */
 function streamed(
   { status, headers: given }: Response,
   content: Uint8Array,
@@ -250,7 +241,6 @@ function streamed(
   completed.then(settle, settle);
   const headers = new Headers(given);
   headers.set("content-length", String(content.length));
-  headers.set("connection", "close");
   return new Response(body, { status, headers });
 }
 

@@ -18,8 +18,8 @@ export function text(status: number, text: string): Response {
 }
 
 /**
- * Makes a response of plain text that is to be the last on its connection, where the client has more to
- * send than is read.
+ * Makes a response of plain text that asks the client to close the connection, where the client has more to
+ * send than is read. Deno itself does not close it.
  *
  * @param status Its HTTP status code.
  * @param text Its body.

@@ -63,6 +63,16 @@ const ATTACKS: readonly Attack[] = [
     connections: 300,
     bytes: pipelined("/nothing", 10_000),
   },
+  {
+    name: "HTTP/1.1 clients that ask for responses without a body and do not read",
+    connections: 300,
+    bytes: pipelined("/spool/web/0", 10_000),
+  },
+  {
+    name: "HTTP/1.1 clients that ask by HEAD and do not read",
+    connections: 300,
+    bytes: pipelined("/status", 10_000, "HEAD"),
+  },
 ];
 
 for (const { name, connections, bytes } of ATTACKS) {
