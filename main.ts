@@ -4,7 +4,7 @@
  * @module
  */
 
-import { canonicalAddress } from "./src/addresses.ts";
+import { canonicalAddress } from "./src/net/addresses.ts";
 import {
   adviceOn,
   ConfigError,
@@ -15,21 +15,25 @@ import {
   type Settings,
 } from "./src/config.ts";
 import { escapeControls } from "./src/control_characters.ts";
-import { DescriptorCounter, DescriptorsError, ensureDescriptors } from "./src/descriptors.ts";
+import {
+  DescriptorCounter,
+  DescriptorsError,
+  ensureDescriptors,
+} from "./src/daemon/descriptors.ts";
 import {
   DESCRIPTORS_PER_LOOP,
   EventLoop,
   type Listening,
   type LoopOptions,
   StartError,
-} from "./src/event_loop.ts";
-import { type FaultCounts, noFaults } from "./src/faults.ts";
+} from "./src/daemon/instance.ts";
+import { type FaultCounts, noFaults } from "./src/metrics/counters.ts";
 import { type CommandLine, parseFlags, UsageError, wholeNumber } from "./src/flags.ts";
 import { type DaemonLog, type Log, LogError, openLogOf, surviveFaults } from "./src/log.ts";
-import { nonlocalBind, nonlocalBindWarning } from "./src/own_addresses.ts";
-import { PermissionError, Permissions } from "./src/permissions.ts";
+import { nonlocalBind, nonlocalBindWarning } from "./src/net/local_addresses.ts";
+import { PermissionError, Permissions } from "./src/daemon/permissions.ts";
 import { DEFAULT_SPOOL_ROOT, SpoolStore } from "./src/spool/store.ts";
-import { Supervisor } from "./src/supervisor.ts";
+import { Supervisor } from "./src/daemon/supervisor.ts";
 import { VERSION } from "./src/version.ts";
 
 const USAGE =

@@ -6,11 +6,11 @@
 
 import { escapeControls, oneLine, terminalJson } from "../src/control_characters.ts";
 import { parseRecordName, type Subject } from "../src/spool/names.ts";
-import type { SpoolRecord } from "../src/spool/record.ts";
+import type { SpoolRecord } from "../src/spool/entry.ts";
 import type { SpoolStore } from "../src/spool/store.ts";
-import type { LocalDaemon } from "./daemon.ts";
-import type { DaemonUrl } from "./daemon_url.ts";
-import type { Trust } from "./remote_daemon.ts";
+import type { LocalDaemon } from "./daemons/local.ts";
+import type { DaemonUrl } from "./daemons/url.ts";
+import type { Trust } from "./daemons/remote.ts";
 
 /** What a sub-command works with. */
 export interface CommandContext {

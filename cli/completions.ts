@@ -4,7 +4,14 @@
  * @module
  */
 
-import { COMMANDS, type FlagName, FLAGS, OLD_NAMES, SHELLS, type ToldFlag } from "./table.ts";
+import {
+  COMMANDS,
+  type FlagName,
+  FLAGS,
+  OLD_NAMES,
+  SHELLS,
+  type ToldFlag,
+} from "./command_spec.ts";
 
 /** The shells, and what makes each complete hactl's command line. */
 export const COMPLETIONS: Readonly<Record<typeof SHELLS[number], () => string>> = {

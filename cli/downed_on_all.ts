@@ -1,6 +1,6 @@
-import { inForceOf } from "./answers.ts";
+import { inForceOf } from "./daemons/responses.ts";
 import { type CommandContext, recordLine } from "./command.ts";
-import { reportAll } from "./fleet.ts";
+import { reportAll } from "./daemons/fleet.ts";
 
 /**
  * Tells of everything that is marked down, or as draining, on the daemons that are named.

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { canonicalAddress, LOCAL_ADDRESS } from "../src/addresses.ts";
+import { canonicalAddress, LOCAL_ADDRESS } from "../src/net/addresses.ts";
 import { type CommandLine, parseFlags, UsageError, wholeNumber } from "../src/flags.ts";
 import {
   ALL,
@@ -13,12 +13,12 @@ import {
   parseRecordName,
   type Subject,
 } from "../src/spool/names.ts";
-import { FULL_WEIGHT, isTime } from "../src/spool/record.ts";
+import { FULL_WEIGHT, isTime } from "../src/spool/entry.ts";
 import { DEFAULT_SPOOL_ROOT, SpoolStore } from "../src/spool/store.ts";
 import { VERSION } from "../src/version.ts";
 import { type CommandContext, explained, tell } from "./command.ts";
-import { LocalDaemon } from "./daemon.ts";
-import { type DaemonUrl, DEFAULT_PORT, parseDaemonUrl } from "./daemon_url.ts";
+import { LocalDaemon } from "./daemons/local.ts";
+import { type DaemonUrl, DEFAULT_PORT, parseDaemonUrl } from "./daemons/url.ts";
 import { more } from "./more.ts";
 import {
   COMMANDS,
@@ -29,7 +29,7 @@ import {
   SHELLS,
   type SubCommand,
   type ToldFlag,
-} from "./table.ts";
+} from "./command_spec.ts";
 import { parseDuration, parseTime } from "./times.ts";
 
 /** What a command line is about. */

@@ -11,7 +11,7 @@ import {
   OPERANDS,
   type SubCommand,
   type ToldFlag,
-} from "./table.ts";
+} from "./command_spec.ts";
 
 /** How many characters a line has. */
 const WIDTH = 80;

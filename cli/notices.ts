@@ -4,18 +4,18 @@
  * @module
  */
 
-import { LOCAL_ADDRESS } from "../src/addresses.ts";
+import { LOCAL_ADDRESS } from "../src/net/addresses.ts";
 import { oneLine, terminalJson } from "../src/control_characters.ts";
-import type { HttpAnswer } from "../src/http_client.ts";
+import type { HttpAnswer } from "../src/net/http_client.ts";
 import { ALL, recordName, type Subject } from "../src/spool/names.ts";
-import { isExpired, type SpoolRecord } from "../src/spool/record.ts";
+import { isExpired, type SpoolRecord } from "../src/spool/entry.ts";
 import type { SpoolStore } from "../src/spool/store.ts";
-import { entryOf, recentOf } from "./answers.ts";
+import { entryOf, recentOf } from "./daemons/responses.ts";
 import { closest } from "./closest.ts";
 import { type CommandContext, subjectOf, tell } from "./command.ts";
-import type { LocalDaemon } from "./daemon.ts";
-import { askRecent } from "./recent.ts";
-import { inWords, isFailing, type Told, type Wider, widerThan } from "./told.ts";
+import type { LocalDaemon } from "./daemons/local.ts";
+import { askRecent } from "./daemons/recent.ts";
+import { inWords, isFailing, type Told, type Wider, widerThan } from "./report/service_status.ts";
 
 /** How long the daemon may take for one answer, in milliseconds. */
 const DAEMON_TIMEOUT_MS = 1000;

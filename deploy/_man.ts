@@ -6,7 +6,7 @@
  */
 
 import { PURPOSE, sentence, synopsis } from "../cli/help.ts";
-import { COMMANDS, type FlagName, FLAGS, OLD_NAMES, type ToldFlag } from "../cli/table.ts";
+import { COMMANDS, type FlagName, FLAGS, OLD_NAMES, type ToldFlag } from "../cli/command_spec.ts";
 import { DEFAULT_SPOOL_ROOT } from "../src/spool/store.ts";
 import { VERSION } from "../src/version.ts";
 

@@ -1,4 +1,4 @@
-import { daemonFlags, flagsOf, HACTL_FILE_FLAGS, hactlGrants } from "../src/permissions.ts";
+import { daemonFlags, flagsOf, HACTL_FILE_FLAGS, hactlGrants } from "../src/daemon/permissions.ts";
 
 /** A program that a host installs. */
 export interface Program {
@@ -32,7 +32,7 @@ export const PROGRAMS: readonly Program[] = [
   {
     name: "hacheck",
     entry: "main.ts",
-    workers: ["src/worker.ts"],
+    workers: ["src/daemon/worker.ts"],
     flags: (project) => [HEAP, ...daemonFlags({ project })],
     fileFlags: [],
     aliases: {},

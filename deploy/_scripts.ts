@@ -1,5 +1,5 @@
 import { bundle, bundled } from "./_bundle.ts";
-import { FLAGS } from "../cli/table.ts";
+import { FLAGS } from "../cli/command_spec.ts";
 import { parseFlags, UsageError } from "../src/flags.ts";
 import { type Program, PROGRAMS } from "./_programs.ts";
 

@@ -7,9 +7,9 @@
 import { parse as parseYamlUntyped } from "@std/yaml";
 import { parseCidr } from "cidr-tools";
 import * as v from "valibot";
-import { canonicalAddress, LOCAL_ADDRESS } from "./addresses.ts";
-import { expiryOf } from "./certificate.ts";
-import { Network, Networks } from "./networks.ts";
+import { canonicalAddress, LOCAL_ADDRESS } from "./net/addresses.ts";
+import { expiryOf } from "./net/certificate.ts";
+import { Network, Networks } from "./net/networks.ts";
 import { parseAgentName } from "./spool/names.ts";
 
 const parseYaml: (content: string) => unknown = parseYamlUntyped;

@@ -1,6 +1,6 @@
 import type { Settings } from "./config.ts";
 import { escapeControls } from "./control_characters.ts";
-import { type FaultCounts, noFaults } from "./faults.ts";
+import { type FaultCounts, noFaults } from "./metrics/counters.ts";
 import { LogFile, LogSink, openForAppending } from "./log_sink.ts";
 
 /** How grave a record is. */

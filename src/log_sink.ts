@@ -1,4 +1,4 @@
-import type { FaultCounts } from "./faults.ts";
+import type { FaultCounts } from "./metrics/counters.ts";
 
 /** How many bytes of lines wait for a log that takes none, before lines are lost. */
 export const MAX_QUEUED_LOG_BYTES = 1024 * 1024;

@@ -1,6 +1,6 @@
 import type { CommandContext } from "../command.ts";
 import { COMPLETIONS } from "../completions.ts";
-import { SHELLS } from "../table.ts";
+import { SHELLS } from "../command_spec.ts";
 
 /**
  * Prints what completes hactl's command line.

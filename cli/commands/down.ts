@@ -1,5 +1,5 @@
 import type { CommandContext } from "../command.ts";
-import { mark } from "../mark.ts";
+import { mark } from "../change_service.ts";
 
 /**
  * Marks services down.

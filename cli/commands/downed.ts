@@ -1,5 +1,5 @@
 import { type CommandContext, explained, printJson, recordLine, tell } from "../command.ts";
-import { downtimesIn } from "../downtimes.ts";
+import { downtimesIn } from "../report/downtimes.ts";
 import { more } from "../more.ts";
 
 /**

@@ -1,5 +1,5 @@
 import type { CommandContext } from "../command.ts";
-import { mark } from "../mark.ts";
+import { mark } from "../change_service.ts";
 
 /**
  * Marks services as draining: they finish what they have, and get nothing new.

@@ -1,6 +1,6 @@
 import type { CommandContext } from "../command.ts";
 import { helpOn, usage } from "../help.ts";
-import { COMMANDS } from "../table.ts";
+import { COMMANDS } from "../command_spec.ts";
 
 /**
  * Prints the help on a sub-command, or on hactl as a whole.

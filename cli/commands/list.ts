@@ -1,8 +1,8 @@
-import type { LastAnswer, RecentService } from "../../src/stats.ts";
+import type { LastAnswer, RecentService } from "../../src/metrics/stats.ts";
 import { type CommandContext, explained, printJson, tell } from "../command.ts";
-import { recentOf } from "../answers.ts";
-import { reportAll } from "../fleet.ts";
-import { askRecent } from "../recent.ts";
+import { recentOf } from "../daemons/responses.ts";
+import { reportAll } from "../daemons/fleet.ts";
+import { askRecent } from "../daemons/recent.ts";
 
 /**
  * Tells which services the daemon was asked about lately, and what it answered.

@@ -1,5 +1,5 @@
 import { recordName, type Subject, weightName } from "../../src/spool/names.ts";
-import { isExpired } from "../../src/spool/record.ts";
+import { isExpired } from "../../src/spool/entry.ts";
 import type { SpoolStore } from "../../src/spool/store.ts";
 import { type CommandContext, explained, printJson, tell } from "../command.ts";
 import { more } from "../more.ts";
@@ -12,7 +12,7 @@ import {
   toldDown,
   toldUp,
   widerThan,
-} from "../told.ts";
+} from "../report/service_status.ts";
 
 /**
  * Tells which services are marked down, or as draining, themselves, or of everything.

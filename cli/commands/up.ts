@@ -1,9 +1,9 @@
 import { recordName } from "../../src/spool/names.ts";
 import { type CommandContext, explained, printJson, tell } from "../command.ts";
-import { awaitDaemon } from "../daemon.ts";
+import { awaitDaemon } from "../daemons/local.ts";
 import { more } from "../more.ts";
 import { authorOf } from "../reason.ts";
-import { changeOf, toldUp } from "../told.ts";
+import { changeOf, toldUp } from "../report/service_status.ts";
 
 /**
  * Marks services up.

@@ -1,10 +1,10 @@
-import { LOCAL_ADDRESS } from "../../src/addresses.ts";
-import type { Header } from "../../src/check.ts";
-import type { HttpAnswer } from "../../src/http_client.ts";
+import { LOCAL_ADDRESS } from "../../src/net/addresses.ts";
+import type { Header } from "../../src/checks/check.ts";
+import type { HttpAnswer } from "../../src/net/http_client.ts";
 import { recordName, type Subject } from "../../src/spool/names.ts";
 import { type CommandContext, explained, rest, shown, tell } from "../command.ts";
-import { type AskPage, awaitHealthy } from "../health.ts";
-import { RemoteDaemon } from "../remote_daemon.ts";
+import { type AskPage, awaitHealthy } from "../daemons/health.ts";
+import { RemoteDaemon } from "../daemons/remote.ts";
 
 /** How long a daemon may take for one answer, in milliseconds. */
 const PATIENCE_MS = 5000;

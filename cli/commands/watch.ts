@@ -1,8 +1,8 @@
-import type { Row } from "../columns.ts";
+import type { Row } from "../report/columns.ts";
 import { type CommandContext, tell } from "../command.ts";
-import { drawn, lineOfRow } from "../overview.ts";
-import { look } from "../snapshot.ts";
-import { toldUp } from "../told.ts";
+import { drawn, lineOfRow } from "../report/overview.ts";
+import { look } from "../daemons/fetch_status.ts";
+import { toldUp } from "../report/service_status.ts";
 
 /** How often the spool is looked at though nothing tells that it has changed, in milliseconds. */
 const LOOK_EVERY_MS = 1000;

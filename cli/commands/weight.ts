@@ -1,7 +1,7 @@
 import { recordName, weightName } from "../../src/spool/names.ts";
-import { FULL_WEIGHT, isExpired } from "../../src/spool/record.ts";
+import { FULL_WEIGHT, isExpired } from "../../src/spool/entry.ts";
 import { type CommandContext, explained, printJson, tell } from "../command.ts";
-import { awaitWeight } from "../daemon.ts";
+import { awaitWeight } from "../daemons/local.ts";
 import { more } from "../more.ts";
 import { authorOf, reasonOf } from "../reason.ts";
 

@@ -1,7 +1,7 @@
 import { STATUS_TEXT } from "@std/http/status";
-import type { CheckRequest, Header, Verdict } from "../check.ts";
-import type { Connection } from "../connection.ts";
-import { exchange, NoAnswerError } from "../http_client.ts";
+import type { CheckRequest, Header, Verdict } from "../checks/check.ts";
+import type { Connection } from "../net/connection.ts";
+import { exchange, NoAnswerError } from "../net/http_client.ts";
 import { VERSION } from "../version.ts";
 import { connectionFailure, stopwatch } from "./_words.ts";
 

@@ -1,7 +1,7 @@
-import { BufferedReader } from "../buffered_reader.ts";
-import type { CheckRequest, Verdict } from "../check.ts";
-import { Connection } from "../connection.ts";
-import { isTls } from "../tls_connection.ts";
+import { BufferedReader } from "../net/buffered_reader.ts";
+import type { CheckRequest, Verdict } from "../checks/check.ts";
+import { Connection } from "../net/connection.ts";
+import { isTls } from "../net/tls_connection.ts";
 import { connectionFailure, stopwatch } from "./_words.ts";
 
 /** Who logs in to a Redis. */

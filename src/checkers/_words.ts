@@ -1,4 +1,4 @@
-import type { CheckRequest } from "../check.ts";
+import type { CheckRequest } from "../checks/check.ts";
 
 /**
  * Starts to measure.

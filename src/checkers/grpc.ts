@@ -1,5 +1,5 @@
 import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
-import type { CheckRequest, Verdict } from "../check.ts";
+import type { CheckRequest, Verdict } from "../checks/check.ts";
 import { because, stopwatch } from "./_words.ts";
 
 /** The method of the standard health protocol, grpc.health.v1. */

@@ -1,5 +1,5 @@
-import type { CheckRequest, Verdict } from "../check.ts";
-import { Gathered, getPieces, MAX_BODY_BYTES } from "../http_client.ts";
+import type { CheckRequest, Verdict } from "../checks/check.ts";
+import { Gathered, getPieces, MAX_BODY_BYTES } from "../net/http_client.ts";
 import { parseCsv } from "../std/csv.ts";
 import { connectionFailure, stopwatch } from "./_words.ts";
 

@@ -1,5 +1,5 @@
-import type { Checker } from "../check.ts";
-import { Connection } from "../connection.ts";
+import type { Checker } from "../checks/check.ts";
+import { Connection } from "../net/connection.ts";
 import { askHttp, type HttpCheckOptions } from "./_http.ts";
 
 /**

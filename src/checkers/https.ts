@@ -1,6 +1,6 @@
-import { canonicalAddress } from "../addresses.ts";
-import type { Checker, CheckRequest } from "../check.ts";
-import { openTls } from "../tls_connection.ts";
+import { canonicalAddress } from "../net/addresses.ts";
+import type { Checker, CheckRequest } from "../checks/check.ts";
+import { openTls } from "../net/tls_connection.ts";
 import { askHttp, type HttpCheckOptions } from "./_http.ts";
 
 /** What the configuration says of HTTPS checks. */

@@ -1,4 +1,4 @@
-import type { Protocol } from "../check.ts";
+import type { Protocol } from "../checks/check.ts";
 import type { HttpCheckOptions } from "./_http.ts";
 import type { RedisLogin } from "./_redis.ts";
 import { checkGrpc } from "./grpc.ts";

@@ -1,6 +1,6 @@
-import { BufferedReader, EndedError } from "../buffered_reader.ts";
-import type { Checker, CheckRequest, Verdict } from "../check.ts";
-import { Connection } from "../connection.ts";
+import { BufferedReader, EndedError } from "../net/buffered_reader.ts";
+import type { Checker, CheckRequest, Verdict } from "../checks/check.ts";
+import { Connection } from "../net/connection.ts";
 import { connectionFailure, stopwatch } from "./_words.ts";
 
 /** Who logs in to MySQL. */

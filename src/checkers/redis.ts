@@ -1,4 +1,4 @@
-import type { Checker } from "../check.ts";
+import type { Checker } from "../checks/check.ts";
 import { askRedis, type RedisLogin, unexpected } from "./_redis.ts";
 
 /**

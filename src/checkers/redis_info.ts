@@ -1,5 +1,5 @@
-import type { Checker, Verdict } from "../check.ts";
-import { MAX_BODY_BYTES } from "../http_client.ts";
+import type { Checker, Verdict } from "../checks/check.ts";
+import { MAX_BODY_BYTES } from "../net/http_client.ts";
 import { askRedis, type RedisLogin, unexpected } from "./_redis.ts";
 
 /** How many fields a reply may have: a Redis has some 200. */

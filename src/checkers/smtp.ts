@@ -1,6 +1,6 @@
-import { BufferedReader, EndedError } from "../buffered_reader.ts";
-import type { CheckRequest, Verdict } from "../check.ts";
-import { Connection } from "../connection.ts";
+import { BufferedReader, EndedError } from "../net/buffered_reader.ts";
+import type { CheckRequest, Verdict } from "../checks/check.ts";
+import { Connection } from "../net/connection.ts";
 import { connectionFailure, stopwatch } from "./_words.ts";
 
 /** How long a line of a reply may be, in bytes: RFC 5321 has 512, and servers with more to say. */

@@ -1,5 +1,5 @@
-import type { CheckRequest, Verdict } from "../check.ts";
-import { Connection } from "../connection.ts";
+import type { CheckRequest, Verdict } from "../checks/check.ts";
+import { Connection } from "../net/connection.ts";
 import { connectionFailure, stopwatch } from "./_words.ts";
 
 /**

@@ -1,4 +1,4 @@
-import { sumOf } from "../sums.ts";
+import { sumOf } from "./aggregate.ts";
 import { type LoopCounts, type LoopMetrics, nothingCounted } from "./loop_metrics.ts";
 
 /**

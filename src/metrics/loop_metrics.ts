@@ -4,11 +4,11 @@
  * @module
  */
 
-import { type CacheCounters, nothingLookedUp } from "../cache.ts";
-import { type FaultCounts, noFaults } from "../faults.ts";
-import type { RefusalCounters } from "../refusals.ts";
+import { type CacheCounters, nothingLookedUp } from "../checks/cache.ts";
+import { type FaultCounts, noFaults } from "./counters.ts";
+import type { RefusalCounters } from "../server/refusals.ts";
 import { type ListenerCounters, nothingHappened } from "../server/listener.ts";
-import type { RecordState } from "../spool/view.ts";
+import type { RecordState } from "../spool/watcher.ts";
 import type { DurationCounts } from "./durations.ts";
 
 /** What an event loop tells. */

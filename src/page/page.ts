@@ -1,8 +1,8 @@
 import { accepts as acceptsUntyped } from "@std/http/negotiation";
 import { escapeControls } from "../control_characters.ts";
-import type { Ask } from "../peers.ts";
-import type { PermissionsInForce } from "../permissions.ts";
-import type { SpoolView } from "../spool/view.ts";
+import type { Ask } from "../daemon/worker_queries.ts";
+import type { PermissionsInForce } from "../daemon/permissions.ts";
+import type { SpoolView } from "../spool/watcher.ts";
 import { sized, SizedResponse } from "../server/sized_response.ts";
 import { EventStreams } from "./event_streams.ts";
 import html from "./page.html" with { type: "text" };

@@ -4,11 +4,16 @@
  * @module
  */
 
-import type { LoopFigures, LoopStatus } from "../peers.ts";
-import type { PermissionsInForce } from "../permissions.ts";
-import type { DowntimeInForce, InForce, InForceCounts, WeightInForce } from "../spool/in_force.ts";
-import { type LastAnswer, MAX_WAITS, mostTelling, type ServiceReport } from "../stats.ts";
-import { sumOf, worstOf } from "../sums.ts";
+import type { LoopFigures, LoopStatus } from "../daemon/worker_queries.ts";
+import type { PermissionsInForce } from "../daemon/permissions.ts";
+import type {
+  DowntimeInForce,
+  InForce,
+  InForceCounts,
+  WeightInForce,
+} from "../spool/active_entries.ts";
+import { type LastAnswer, MAX_WAITS, mostTelling, type ServiceReport } from "../metrics/stats.ts";
+import { sumOf, worstOf } from "../metrics/aggregate.ts";
 import { VERSION } from "../version.ts";
 
 /** How many downtimes, and how many weights, are shown at most. */

@@ -1,6 +1,6 @@
 import type { Identity } from "../config.ts";
 import type { Log } from "../log.ts";
-import { Seldom } from "../seldom.ts";
+import { Seldom } from "../log_throttle.ts";
 import { Outflow } from "./outflow.ts";
 import type { Router } from "./router.ts";
 import { SlowReaderError } from "./sized_response.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Verdict } from "../check.ts";
+import type { Verdict } from "../checks/check.ts";
 import { sized, SizedResponse } from "./sized_response.ts";
 
 /**

@@ -4,11 +4,11 @@
  * @module
  */
 
-import type { CheckRequest, Header, Verdict } from "../check.ts";
+import type { CheckRequest, Header, Verdict } from "../checks/check.ts";
 import type { Tally } from "../metrics/tally.ts";
-import { type Pipeline, SPOOL_PROTOCOL } from "../pipeline.ts";
-import type { Refusals } from "../refusals.ts";
-import type { Asked, Stats } from "../stats.ts";
+import { type Pipeline, SPOOL_PROTOCOL } from "../checks/pipeline.ts";
+import type { Refusals } from "./refusals.ts";
+import type { Asked, Stats } from "../metrics/stats.ts";
 import type { CheckPath } from "./path.ts";
 import { type HeaderSource, headerSources } from "./request_headers.ts";
 import { Renderings } from "./renderings.ts";

@@ -1,5 +1,5 @@
 import { createLRU } from "lru.min";
-import type { CheckRequest } from "../check.ts";
+import type { CheckRequest } from "../checks/check.ts";
 import type { Tally } from "../metrics/tally.ts";
 import { type CheckPath, parseCheckPath, pathOf } from "./path.ts";
 

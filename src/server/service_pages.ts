@@ -4,10 +4,10 @@
  * @module
  */
 
-import type { CheckRequest, Verdict } from "../check.ts";
-import type { OwnAddresses } from "../own_addresses.ts";
-import type { Ask, EntryReport } from "../peers.ts";
-import type { Pipeline } from "../pipeline.ts";
+import type { CheckRequest, Verdict } from "../checks/check.ts";
+import type { OwnAddresses } from "../net/local_addresses.ts";
+import type { Ask, EntryReport } from "../daemon/worker_queries.ts";
+import type { Pipeline } from "../checks/pipeline.ts";
 import { isServiceName, type Subject } from "../spool/names.ts";
 import { parseCheckPath } from "./path.ts";
 import { json, text } from "./responses.ts";

@@ -1,8 +1,8 @@
 import { timingSafeEqual as timingSafeEqualUntyped } from "@std/crypto/timing-safe-equal";
-import type { Networks } from "../networks.ts";
-import type { Refusals } from "../refusals.ts";
+import type { Networks } from "../net/networks.ts";
+import type { Refusals } from "./refusals.ts";
 import { text } from "./responses.ts";
-import { browserOrigin } from "./same_origin.ts";
+import { browserOrigin } from "./csrf.ts";
 
 const timingSafeEqual: (one: ArrayBuffer, other: ArrayBuffer) => boolean = timingSafeEqualUntyped;
 

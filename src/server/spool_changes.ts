@@ -1,10 +1,10 @@
-import { LOCAL_ADDRESS } from "../addresses.ts";
-import { Deadlines } from "../deadlines.ts";
-import type { FaultCounts } from "../faults.ts";
+import { LOCAL_ADDRESS } from "../net/addresses.ts";
+import { Deadlines } from "../checks/deadlines.ts";
+import type { FaultCounts } from "../metrics/counters.ts";
 import type { Log } from "../log.ts";
-import type { Ask } from "../peers.ts";
+import type { Ask } from "../daemon/worker_queries.ts";
 import { canBeMarked, recordName, weightName } from "../spool/names.ts";
-import { FULL_WEIGHT, isTime, isWeight } from "../spool/record.ts";
+import { FULL_WEIGHT, isTime, isWeight } from "../spool/entry.ts";
 import type { SpoolStore } from "../spool/store.ts";
 import type { CheckPath } from "./path.ts";
 import { lastText, text } from "./responses.ts";

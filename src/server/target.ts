@@ -1,5 +1,5 @@
-import { canonicalAddress, LOCAL_ADDRESS } from "../addresses.ts";
-import type { OwnAddresses } from "../own_addresses.ts";
+import { canonicalAddress, LOCAL_ADDRESS } from "../net/addresses.ts";
+import type { OwnAddresses } from "../net/local_addresses.ts";
 import type { HeaderSource } from "./request_headers.ts";
 
 /** Where a check goes. */

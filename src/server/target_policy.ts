@@ -1,6 +1,6 @@
 import { createLRU } from "lru.min";
-import { LOCAL_ADDRESS } from "../addresses.ts";
-import { MAX_REMEMBERED, Network } from "../networks.ts";
+import { LOCAL_ADDRESS } from "../net/addresses.ts";
+import { MAX_REMEMBERED, Network } from "../net/networks.ts";
 import type { Target, UnknownAddress } from "./target.ts";
 
 /** What a check may connect to, beside this machine. */

@@ -1,6 +1,6 @@
-import { LOCAL_ADDRESS } from "../addresses.ts";
-import type { Verdict } from "../check.ts";
-import type { InForce, InForceCounts } from "./in_force.ts";
+import { LOCAL_ADDRESS } from "../net/addresses.ts";
+import type { Verdict } from "../checks/check.ts";
+import type { InForce, InForceCounts } from "./active_entries.ts";
 import { byName, parseRecordName, parseWeightName, type Subject, WEIGHT_PREFIX } from "./names.ts";
 import {
   FULL_WEIGHT,
@@ -9,8 +9,8 @@ import {
   type SpoolRecord,
   stateLine,
   type WeightRecord,
-} from "./record.ts";
-import { type Spoken, Subjects } from "./subjects.ts";
+} from "./entry.ts";
+import { type Spoken, Subjects } from "./entry_map.ts";
 
 /** Something that is marked down, or as draining. */
 export interface Downtime extends Spoken {

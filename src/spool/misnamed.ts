@@ -1,5 +1,5 @@
 import type { Log } from "../log.ts";
-import { SILENCE_MS } from "../seldom.ts";
+import { SILENCE_MS } from "../log_throttle.ts";
 
 /** How many names are kept, to tell which of them were logged. */
 const MAX_KEPT = 1000;

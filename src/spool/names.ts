@@ -4,7 +4,7 @@
  * @module
  */
 
-import { canonicalAddress, LOCAL_ADDRESS } from "../addresses.ts";
+import { canonicalAddress, LOCAL_ADDRESS } from "../net/addresses.ts";
 
 /** The name that marks everything on this host down. */
 export const ALL = "all";

@@ -16,7 +16,7 @@ import {
   type SpoolRecord,
   weightFaultOf,
   type WeightRecord,
-} from "./record.ts";
+} from "./entry.ts";
 
 /** Where the spool is unless told otherwise. */
 export const DEFAULT_SPOOL_ROOT = "/var/spool/hacheck";

@@ -7,7 +7,7 @@
  */
 
 import { parseFlags, UsageError, wholeNumber } from "../../src/flags.ts";
-import { run } from "../programs.ts";
+import { run } from "../support/programs.ts";
 import { installed } from "./installed.ts";
 import type { Limit } from "./compare.ts";
 import { type Options, type Row, ROWS } from "./rows.ts";

@@ -5,7 +5,7 @@
  */
 
 import { SpoolStore } from "../../src/spool/store.ts";
-import type { Daemon } from "../programs.ts";
+import type { Daemon } from "../support/programs.ts";
 import { until } from "../servers/mod.ts";
 
 /**

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { flagsOf, hactlGrants } from "../../src/permissions.ts";
-import { run, TempFolder } from "../programs.ts";
-import { RawConnection } from "../raw.ts";
+import { flagsOf, hactlGrants } from "../../src/daemon/permissions.ts";
+import { run, TempFolder } from "../support/programs.ts";
+import { RawConnection } from "../support/raw_http.ts";
 import { freePort, until } from "../servers/mod.ts";
 import { compared, inTurns, isWithin, type Limit, median, rounded } from "./compare.ts";
 import { manyRecords } from "./conditions.ts";

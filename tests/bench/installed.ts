@@ -1,4 +1,4 @@
-import { run, TempFolder } from "../programs.ts";
+import { run, TempFolder } from "../support/programs.ts";
 
 const INSTALL = new URL("../../deploy/install.ts", import.meta.url).pathname;
 

@@ -1,5 +1,5 @@
 import { connect } from "node:net";
-import { type Daemon, TempFolder } from "../programs.ts";
+import { type Daemon, TempFolder } from "../support/programs.ts";
 import { wrk } from "./wrk.ts";
 
 /** How many clients ask at once. */

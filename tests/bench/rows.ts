@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Daemon, TempFolder } from "../programs.ts";
+import { type Daemon, TempFolder } from "../support/programs.ts";
 import { changingRecords, hangingChecks } from "./conditions.ts";
 import { compared, inTurns, type Limit, type Result } from "./compare.ts";
 import { costRows } from "./costs.ts";

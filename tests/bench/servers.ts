@@ -5,9 +5,9 @@
  */
 
 import { HEAP } from "../../deploy/_programs.ts";
-import { daemonGrants, flagsOf } from "../../src/permissions.ts";
+import { daemonGrants, flagsOf } from "../../src/daemon/permissions.ts";
 import { SpoolStore } from "../../src/spool/store.ts";
-import { Daemon } from "../programs.ts";
+import { Daemon } from "../support/programs.ts";
 import { freePort, until } from "../servers/mod.ts";
 import { Nginx } from "../servers/nginx.ts";
 import { manyRecords } from "./conditions.ts";

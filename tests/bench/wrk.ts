@@ -1,4 +1,4 @@
-import { run } from "../programs.ts";
+import { run } from "../support/programs.ts";
 
 /** A load. */
 export interface Load {

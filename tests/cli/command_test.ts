@@ -1,5 +1,5 @@
 import { explained, shown } from "../../cli/command.ts";
-import { assertEquals } from "../assert.ts";
+import { assertEquals } from "../support/assert.ts";
 
 Deno.test("what others say does not reach the terminal with its control characters", () => {
   assertEquals(shown(500, "a\x1b[31mb\r\nc"), "500 a [31mb c");

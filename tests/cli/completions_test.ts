@@ -1,6 +1,6 @@
-import { COMMANDS, FLAGS, OLD_NAMES } from "../../cli/table.ts";
-import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
-import { hactlCommand, run, TempFolder } from "../programs.ts";
+import { COMMANDS, FLAGS, OLD_NAMES } from "../../cli/command_spec.ts";
+import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { hactlCommand, run, TempFolder } from "../support/programs.ts";
 import { serverTest } from "../servers/mod.ts";
 
 /** A folder with a hactl to run, whose spool marks web down, db on one port and on one host, and drains api. */

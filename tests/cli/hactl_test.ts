@@ -1,10 +1,17 @@
 import { main } from "../../cli/hactl.ts";
-import { COMMANDS as COMMAND_TABLE, FLAGS } from "../../cli/table.ts";
-import { flagsOf, hactlGrants } from "../../src/permissions.ts";
+import { COMMANDS as COMMAND_TABLE, FLAGS } from "../../cli/command_spec.ts";
+import { flagsOf, hactlGrants } from "../../src/daemon/permissions.ts";
 import { VERSION } from "../../src/version.ts";
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
-import { commandOf } from "../forms.ts";
-import { BOUND_BY_MODES, Daemon, hactl, type Result, run, TempFolder } from "../programs.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { commandOf } from "../support/forms.ts";
+import {
+  BOUND_BY_MODES,
+  Daemon,
+  hactl,
+  type Result,
+  run,
+  TempFolder,
+} from "../support/programs.ts";
 import { asked, ClosedPort, FaultyServer, saying, silent } from "../servers/faulty.ts";
 import { serverTest, until } from "../servers/mod.ts";
 

@@ -1,5 +1,5 @@
-import { assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
-import { Daemon, hactl, hactlCommand, type Result, run, TempFolder } from "../programs.ts";
+import { assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { Daemon, hactl, hactlCommand, type Result, run, TempFolder } from "../support/programs.ts";
 import { asked, ClosedPort, FaultyServer, saying } from "../servers/faulty.ts";
 import { serverTest, until } from "../servers/mod.ts";
 

@@ -1,7 +1,7 @@
 import { parseDuration, parseTime } from "../../cli/times.ts";
 import { UsageError } from "../../src/flags.ts";
-import { assertEquals, assertStringIncludes, assertThrows } from "../assert.ts";
-import { run } from "../programs.ts";
+import { assertEquals, assertStringIncludes, assertThrows } from "../support/assert.ts";
+import { run } from "../support/programs.ts";
 
 Deno.test("A duration is the sum of its parts", () => {
   const cases: [text: string, seconds: number][] = [

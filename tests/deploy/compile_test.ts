@@ -1,7 +1,7 @@
-import { daemonFlags, flagsOf, hactlGrants } from "../../src/permissions.ts";
+import { daemonFlags, flagsOf, hactlGrants } from "../../src/daemon/permissions.ts";
 import { VERSION } from "../../src/version.ts";
-import { assert, assertEquals } from "../assert.ts";
-import { run, TempFolder } from "../programs.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { run, TempFolder } from "../support/programs.ts";
 
 const COMPILE = new URL("../../deploy/compile.ts", import.meta.url).pathname;
 

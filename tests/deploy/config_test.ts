@@ -1,6 +1,6 @@
 import { defaults, loadSettings, parseConfig } from "../../src/config.ts";
-import { assert, assertEquals } from "../assert.ts";
-import { TempFolder } from "../programs.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { TempFolder } from "../support/programs.ts";
 
 const PATH = new URL("../../deploy/hacheck.yaml", import.meta.url).pathname;
 

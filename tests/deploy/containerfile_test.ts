@@ -1,5 +1,5 @@
 import { PROGRAMS } from "../../deploy/_programs.ts";
-import { assert, assertEquals } from "../assert.ts";
+import { assert, assertEquals } from "../support/assert.ts";
 
 const PROJECT = new URL("../../", import.meta.url).pathname;
 const CONTAINERFILE = Deno.readTextFileSync(`${PROJECT}deploy/Containerfile`);

@@ -1,7 +1,7 @@
 import { PROGRAMS } from "../../deploy/_programs.ts";
 import { VERSION } from "../../src/version.ts";
-import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { run, TempFolder } from "../programs.ts";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { run, TempFolder } from "../support/programs.ts";
 import {
   ask,
   build,
@@ -10,9 +10,9 @@ import {
   PACKAGED_PROGRAMS,
   startService,
   stopService,
-} from "../packaged.ts";
+} from "../support/installed_package.ts";
 import { serverTest } from "../servers/mod.ts";
-import { ThrowawaySystem } from "../throwaway.ts";
+import { ThrowawaySystem } from "../support/disposable_system.ts";
 
 const PROJECT = new URL("../../", import.meta.url).pathname;
 

@@ -1,6 +1,6 @@
 import { installScripts } from "../../deploy/_scripts.ts";
-import { assertEquals, assertStringIncludes } from "../assert.ts";
-import { Daemon, type Result, TempFolder } from "../programs.ts";
+import { assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { Daemon, type Result, TempFolder } from "../support/programs.ts";
 import { Authority, CERTIFICATE_PROGRAMS } from "../servers/certificates.ts";
 import { serverTest } from "../servers/mod.ts";
 

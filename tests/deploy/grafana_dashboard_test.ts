@@ -1,7 +1,7 @@
 import { METRICS } from "../../src/metrics/exposition.ts";
-import { assert, assertEquals } from "../assert.ts";
-import { Daemon } from "../programs.ts";
-import { codeAfter } from "../readme.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { Daemon } from "../support/programs.ts";
+import { codeAfter } from "../support/readme.ts";
 import { serverTest, until } from "../servers/mod.ts";
 import { Prometheus, PROMETHEUS_PROGRAMS } from "../servers/prometheus.ts";
 

@@ -1,16 +1,16 @@
-import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import {
   buildScripts,
   PACKAGE,
   PACKAGED_PROGRAMS,
   startService,
   stopService,
-} from "../packaged.ts";
-import { run, TempFolder } from "../programs.ts";
+} from "../support/installed_package.ts";
+import { run, TempFolder } from "../support/programs.ts";
 import { Authority, CERTIFICATE_PROGRAMS } from "../servers/certificates.ts";
 import { parseStat, type StatRow } from "../servers/haproxy.ts";
 import { serverTest, until } from "../servers/mod.ts";
-import { ThrowawaySystem } from "../throwaway.ts";
+import { ThrowawaySystem } from "../support/disposable_system.ts";
 
 const EXAMPLES = new URL("../../deploy/haproxy/", import.meta.url).pathname;
 

@@ -1,10 +1,10 @@
 import { PROGRAMS } from "../../deploy/_programs.ts";
 import { NOTHING_NEW } from "../../deploy/_scripts.ts";
-import { daemonFlags } from "../../src/permissions.ts";
+import { daemonFlags } from "../../src/daemon/permissions.ts";
 import { VERSION } from "../../src/version.ts";
-import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { samplesOf } from "../metrics.ts";
-import { Daemon, run, TempFolder } from "../programs.ts";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { samplesOf } from "../support/metrics.ts";
+import { Daemon, run, TempFolder } from "../support/programs.ts";
 import { MariaDb, MARIADB_PROGRAMS } from "../servers/mariadb.ts";
 import { serverTest } from "../servers/mod.ts";
 
@@ -100,7 +100,7 @@ function readAtStart(module: string, known = new Map<string, string>()): Map<str
 Deno.test("what is installed starts Deno's Node layer, and reads the page, no sooner than it is needed", async () => {
   using folder = new TempFolder();
   await install(folder.path);
-  for (const program of ["main.js", "src/worker.js", "cli/hactl.js"]) {
+  for (const program of ["main.js", "src/daemon/worker.js", "cli/hactl.js"]) {
     const modules = readAtStart(folder.file(`lib/hacheck/src/${program}`));
     assert(modules.size > 1, program);
     for (const [module, code] of modules) {

@@ -1,7 +1,7 @@
-import { COMMANDS, FLAGS } from "../../cli/table.ts";
+import { COMMANDS, FLAGS } from "../../cli/command_spec.ts";
 import { hacheckPage } from "../../deploy/_man.ts";
-import { assert, assertEquals, assertMatch, assertThrows } from "../assert.ts";
-import { run, TempFolder } from "../programs.ts";
+import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
+import { run, TempFolder } from "../support/programs.ts";
 import { serverTest } from "../servers/mod.ts";
 
 const PAGES = ["hactl.1", "hacheck.8"];

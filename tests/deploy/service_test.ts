@@ -1,10 +1,22 @@
 import { PROGRAMS } from "../../deploy/_programs.ts";
 import { defaults, loadSettings, parseConfig } from "../../src/config.ts";
-import { DAEMON_NEEDS, daemonFlags, installedFlag } from "../../src/permissions.ts";
-import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { confined, type Confinement, CONFINEMENT_PROGRAMS, NOBODY } from "../confinement.ts";
-import { FORM, HOME } from "../forms.ts";
-import { Daemon, type DaemonOptions, hactl, type Result, run, TempFolder } from "../programs.ts";
+import { DAEMON_NEEDS, daemonFlags, installedFlag } from "../../src/daemon/permissions.ts";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import {
+  confined,
+  type Confinement,
+  CONFINEMENT_PROGRAMS,
+  NOBODY,
+} from "../support/confinement.ts";
+import { FORM, HOME } from "../support/forms.ts";
+import {
+  Daemon,
+  type DaemonOptions,
+  hactl,
+  type Result,
+  run,
+  TempFolder,
+} from "../support/programs.ts";
 import { closing, FaultyServer, saying, silent } from "../servers/faulty.ts";
 import { freePort, serverTest, until } from "../servers/mod.ts";
 

@@ -1,7 +1,7 @@
 import { modulesIn } from "../../deploy/_bundle.ts";
 import { PROGRAMS, PROJECT } from "../../deploy/_programs.ts";
-import { assert, assertEquals } from "../assert.ts";
-import { run, TempFolder } from "../programs.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { run, TempFolder } from "../support/programs.ts";
 
 /** A `using` or `await using` declaration. */
 interface Using {

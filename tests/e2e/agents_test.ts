@@ -1,8 +1,8 @@
-import { daemonGrants, flagsOf } from "../../src/permissions.ts";
-import { ASKING_MS } from "../../src/server/agents.ts";
-import { askAgent } from "../agent.ts";
-import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { Debugger } from "../debugger.ts";
+import { daemonGrants, flagsOf } from "../../src/daemon/permissions.ts";
+import { ASKING_MS } from "../../src/server/agent_listener.ts";
+import { askAgent } from "../support/agent.ts";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { Debugger } from "../support/debugger.ts";
 import {
   Daemon,
   type DaemonOptions,
@@ -11,8 +11,8 @@ import {
   run,
   runDaemon,
   TempFolder,
-} from "../programs.ts";
-import { RawConnection } from "../raw.ts";
+} from "../support/programs.ts";
+import { RawConnection } from "../support/raw_http.ts";
 import { freePort, until } from "../servers/mod.ts";
 
 const SILENT = { code: 0, stdout: "", stderr: "" };

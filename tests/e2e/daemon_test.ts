@@ -1,6 +1,6 @@
 import { VERSION } from "../../src/version.ts";
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
-import { commandOf } from "../forms.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { commandOf } from "../support/forms.ts";
 import {
   BOUND_BY_MODES,
   Daemon,
@@ -8,8 +8,8 @@ import {
   run,
   runDaemon,
   TempFolder,
-} from "../programs.ts";
-import { RawConnection } from "../raw.ts";
+} from "../support/programs.ts";
+import { RawConnection } from "../support/raw_http.ts";
 import { asked, FaultyServer, saying, silent } from "../servers/faulty.ts";
 import { freePort, serverTest, until } from "../servers/mod.ts";
 

@@ -1,6 +1,6 @@
-import { assert, assertEquals } from "../assert.ts";
-import { commandOf } from "../forms.ts";
-import { Daemon, FOR_EVENT_LOOPS, run, TempFolder } from "../programs.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { commandOf } from "../support/forms.ts";
+import { Daemon, FOR_EVENT_LOOPS, run, TempFolder } from "../support/programs.ts";
 import { serverTest } from "../servers/mod.ts";
 
 /** Runs a program that may have 150 files open, and up to 300 if it asks for it. */

@@ -1,8 +1,8 @@
-import { daemonGrants, flagsOf } from "../../src/permissions.ts";
-import type { RuntimeReport } from "../../src/runtime.ts";
-import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { Clients, heard } from "../clients.ts";
-import { Debugger } from "../debugger.ts";
+import { daemonGrants, flagsOf } from "../../src/daemon/permissions.ts";
+import type { RuntimeReport } from "../../src/metrics/runtime.ts";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { Clients, heard } from "../support/clients.ts";
+import { Debugger } from "../support/debugger.ts";
 import {
   Daemon,
   type DaemonOptions,
@@ -11,9 +11,9 @@ import {
   run,
   runDaemon,
   TempFolder,
-} from "../programs.ts";
+} from "../support/programs.ts";
 import { freePort, serverTest, until } from "../servers/mod.ts";
-import { PatientService } from "../servers/patient.ts";
+import { PatientService } from "../servers/deferred_service.ts";
 
 /** Starts a daemon with some event loops. */
 function start(loops: number, options: DaemonOptions = {}): Promise<Daemon> {

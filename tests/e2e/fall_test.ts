@@ -1,5 +1,5 @@
-import { assert, assertEquals } from "../assert.ts";
-import { Daemon } from "../programs.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { Daemon } from "../support/programs.ts";
 import { HAProxy, type StatRow } from "../servers/haproxy.ts";
 import { serverTest, until } from "../servers/mod.ts";
 

@@ -1,9 +1,9 @@
-import type { FaultCounts } from "../../src/faults.ts";
-import type { SpoolHealth } from "../../src/spool/view.ts";
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
-import { Debugger } from "../debugger.ts";
-import { MOUNT_PROGRAMS, onSmallDisk, runAmong, WITH_OWN_MOUNTS } from "../mounts.ts";
-import { Daemon, hactlCommand, type Result, run, TempFolder } from "../programs.ts";
+import type { FaultCounts } from "../../src/metrics/counters.ts";
+import type { SpoolHealth } from "../../src/spool/watcher.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { Debugger } from "../support/debugger.ts";
+import { MOUNT_PROGRAMS, onSmallDisk, runAmong, WITH_OWN_MOUNTS } from "../support/mounts.ts";
+import { Daemon, hactlCommand, type Result, run, TempFolder } from "../support/programs.ts";
 import { FaultyServer, silent } from "../servers/faulty.ts";
 import { freePort, serverTest, until } from "../servers/mod.ts";
 

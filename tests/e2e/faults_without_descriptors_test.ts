@@ -1,6 +1,6 @@
-import { assertEquals } from "../assert.ts";
-import { FORM } from "../forms.ts";
-import { Daemon, TempFolder } from "../programs.ts";
+import { assertEquals } from "../support/assert.ts";
+import { FORM } from "../support/forms.ts";
+import { Daemon, TempFolder } from "../support/programs.ts";
 import { until } from "../servers/mod.ts";
 
 /** Runs a program that may have 150 files open. */

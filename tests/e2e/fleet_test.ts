@@ -1,5 +1,5 @@
-import { assert, assertEquals } from "../assert.ts";
-import { Daemon, type DaemonOptions, hactl, type Result, TempFolder } from "../programs.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { Daemon, type DaemonOptions, hactl, type Result, TempFolder } from "../support/programs.ts";
 import { type Behaviour, FaultyServer, saying, told } from "../servers/faulty.ts";
 import { until } from "../servers/mod.ts";
 

@@ -1,6 +1,11 @@
 import { main } from "../../cli/hactl.ts";
-import { assert, assertEquals } from "../assert.ts";
-import { Daemon, type DaemonOptions, FOR_EVENT_LOOPS, WITHOUT_WATCHES } from "../programs.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import {
+  Daemon,
+  type DaemonOptions,
+  FOR_EVENT_LOOPS,
+  WITHOUT_WATCHES,
+} from "../support/programs.ts";
 import { serverTest, until } from "../servers/mod.ts";
 
 /** How often a machine may be too busy for the daemon to answer hactl within its second. */

@@ -1,5 +1,5 @@
-import { assertEquals } from "../assert.ts";
-import { Daemon, hactl } from "../programs.ts";
+import { assertEquals } from "../support/assert.ts";
+import { Daemon, hactl } from "../support/programs.ts";
 
 Deno.test("hactl down and up are what the daemon says when they return", async () => {
   await using daemon = await Daemon.start();

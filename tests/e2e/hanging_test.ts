@@ -1,6 +1,6 @@
-import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { Daemon, FOR_EVENT_LOOPS, run } from "../programs.ts";
-import { RawConnection, takenApart } from "../raw.ts";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { Daemon, FOR_EVENT_LOOPS, run } from "../support/programs.ts";
+import { RawConnection, takenApart } from "../support/raw_http.ts";
 import { until } from "../servers/mod.ts";
 
 /** Runs a program that may have so many files open. */

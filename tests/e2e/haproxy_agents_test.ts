@@ -1,7 +1,7 @@
-import { askAgent } from "../agent.ts";
-import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { Daemon, type DaemonOptions, hactl } from "../programs.ts";
-import { RawConnection } from "../raw.ts";
+import { askAgent } from "../support/agent.ts";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { Daemon, type DaemonOptions, hactl } from "../support/programs.ts";
+import { RawConnection } from "../support/raw_http.ts";
 import { HAProxy } from "../servers/haproxy.ts";
 import { serverTest, until } from "../servers/mod.ts";
 

@@ -1,6 +1,6 @@
-import { get } from "../../src/http_client.ts";
-import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { Daemon, hactl } from "../programs.ts";
+import { get } from "../../src/net/http_client.ts";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { Daemon, hactl } from "../support/programs.ts";
 import { HAProxy } from "../servers/haproxy.ts";
 import { serverTest, until } from "../servers/mod.ts";
 

@@ -1,6 +1,6 @@
 import { gzipSync } from "node:zlib";
-import { assert, assertEquals } from "../assert.ts";
-import { Daemon, hactlCommand, run, TempFolder } from "../programs.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { Daemon, hactlCommand, run, TempFolder } from "../support/programs.ts";
 import {
   asked,
   type Behaviour,

@@ -1,13 +1,13 @@
-import { assert, assertEquals } from "../assert.ts";
+import { assert, assertEquals } from "../support/assert.ts";
 import {
   askBeside,
   IN_OWN_NETWORK,
   NETWORK_PROGRAMS,
   runBeside,
   ServiceBeside,
-} from "../network.ts";
-import { commandOf } from "../forms.ts";
-import { Daemon } from "../programs.ts";
+} from "../support/network.ts";
+import { commandOf } from "../support/forms.ts";
+import { Daemon } from "../support/programs.ts";
 import { serverTest, until } from "../servers/mod.ts";
 
 /** Spellings of addresses of this machine, which all count as 127.0.0.1. */

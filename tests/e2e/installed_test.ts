@@ -1,7 +1,7 @@
-import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { Debugger } from "../debugger.ts";
-import { commandOf, FORM } from "../forms.ts";
-import { Daemon, run, TempFolder } from "../programs.ts";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { Debugger } from "../support/debugger.ts";
+import { commandOf, FORM } from "../support/forms.ts";
+import { Daemon, run, TempFolder } from "../support/programs.ts";
 import { serverTest, until } from "../servers/mod.ts";
 
 /** Whether the form under test is one that is shipped: these promises are about what the build makes. */

@@ -1,6 +1,6 @@
-import { assert, assertEquals } from "../assert.ts";
-import { Daemon } from "../programs.ts";
-import { RawConnection, takenApart } from "../raw.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { Daemon } from "../support/programs.ts";
+import { RawConnection, takenApart } from "../support/raw_http.ts";
 import { asked, FaultyServer, saying } from "../servers/faulty.ts";
 
 /** The statuses whose responses never have a body (RFC 9112, section 6.3). A 205 is none of them. */

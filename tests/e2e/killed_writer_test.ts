@@ -1,7 +1,7 @@
 import { SpoolStore } from "../../src/spool/store.ts";
-import { assert, assertEquals } from "../assert.ts";
-import { HOME, moduleOf } from "../forms.ts";
-import { Daemon } from "../programs.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { HOME, moduleOf } from "../support/forms.ts";
+import { Daemon } from "../support/programs.ts";
 
 const CONFIG = `${HOME}deno.json`;
 

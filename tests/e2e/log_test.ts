@@ -1,6 +1,6 @@
-import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { Daemon, FOR_EVENT_LOOPS, run, runDaemon, TempFolder } from "../programs.ts";
-import { RawConnection } from "../raw.ts";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { Daemon, FOR_EVENT_LOOPS, run, runDaemon, TempFolder } from "../support/programs.ts";
+import { RawConnection } from "../support/raw_http.ts";
 import { freePort, until } from "../servers/mod.ts";
 
 /** A pipe that nobody reads unless a test does. */

@@ -1,6 +1,6 @@
-import { daemonGrants, flagsOf } from "../../src/permissions.ts";
-import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { Daemon, FOR_EVENT_LOOPS, run, runDaemon, TempFolder } from "../programs.ts";
+import { daemonGrants, flagsOf } from "../../src/daemon/permissions.ts";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { Daemon, FOR_EVENT_LOOPS, run, runDaemon, TempFolder } from "../support/programs.ts";
 import { freePort, serverTest, until } from "../servers/mod.ts";
 
 const LOGROTATE = "/usr/sbin/logrotate";

@@ -1,6 +1,6 @@
 import { main } from "../../cli/hactl.ts";
-import { assert, assertEquals } from "../assert.ts";
-import { Daemon, run, TempFolder } from "../programs.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { Daemon, run, TempFolder } from "../support/programs.ts";
 import { until } from "../servers/mod.ts";
 
 /** How many records come at once: more than the system has room to tell of by events. */

@@ -1,14 +1,14 @@
 import { METRICS } from "../../src/metrics/exposition.ts";
 import { VERSION } from "../../src/version.ts";
-import { assert, assertEquals } from "../assert.ts";
-import { heard } from "../clients.ts";
-import { Debugger } from "../debugger.ts";
-import { samplesOf } from "../metrics.ts";
-import { Daemon, type DaemonOptions, FOR_EVENT_LOOPS } from "../programs.ts";
-import { codeAfter, tableAfter } from "../readme.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { heard } from "../support/clients.ts";
+import { Debugger } from "../support/debugger.ts";
+import { samplesOf } from "../support/metrics.ts";
+import { Daemon, type DaemonOptions, FOR_EVENT_LOOPS } from "../support/programs.ts";
+import { codeAfter, tableAfter } from "../support/readme.ts";
 import { asked, ClosedPort, FaultyServer, saying } from "../servers/faulty.ts";
 import { serverTest, until } from "../servers/mod.ts";
-import { PatientService } from "../servers/patient.ts";
+import { PatientService } from "../servers/deferred_service.ts";
 import { Prometheus, PROMETHEUS_PROGRAMS } from "../servers/prometheus.ts";
 
 /** Starts a daemon with some event loops. */

@@ -1,5 +1,5 @@
-import { assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
-import { Daemon, run } from "../programs.ts";
+import { assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { Daemon, run } from "../support/programs.ts";
 import { ClosedPort, connectionsTo, FAULTS, FaultyServer, saying } from "../servers/faulty.ts";
 import { MariaDb, MARIADB_PROGRAMS, USER } from "../servers/mariadb.ts";
 import { serverTest, until } from "../servers/mod.ts";

@@ -1,6 +1,6 @@
-import { assert, assertEquals } from "../assert.ts";
-import { askBeside, NETWORK_PROGRAMS, runBeside, ServiceBeside } from "../network.ts";
-import { Daemon, TempFolder } from "../programs.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { askBeside, NETWORK_PROGRAMS, runBeside, ServiceBeside } from "../support/network.ts";
+import { Daemon, TempFolder } from "../support/programs.ts";
 import { serverTest, until } from "../servers/mod.ts";
 
 /** Runs a program in a network of its own, where programs may listen on any address if so asked. */

@@ -1,5 +1,5 @@
-import { assert, assertEquals } from "../assert.ts";
-import { Daemon, FOR_EVENT_LOOPS } from "../programs.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { Daemon, FOR_EVENT_LOOPS } from "../support/programs.ts";
 
 /** An address of this machine that is no loopback one; undefined where it has none. */
 function ownAddress(): string | undefined {

@@ -1,9 +1,15 @@
 import axe, { type AxeResults } from "axe-core";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { MAX_STREAMS } from "../../src/page/event_streams.ts";
-import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { Daemon, type DaemonOptions, FOR_EVENT_LOOPS, hactl, TempFolder } from "../programs.ts";
-import { speak } from "../raw.ts";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import {
+  Daemon,
+  type DaemonOptions,
+  FOR_EVENT_LOOPS,
+  hactl,
+  TempFolder,
+} from "../support/programs.ts";
+import { speak } from "../support/raw_http.ts";
 import { CHROMIUM_PROGRAMS, startChromium } from "../servers/chromium.ts";
 import { asked, FaultyServer, saying } from "../servers/faulty.ts";
 import { freePort, serverTest, until } from "../servers/mod.ts";

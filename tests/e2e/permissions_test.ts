@@ -1,18 +1,18 @@
 import { PROJECT } from "../../deploy/_programs.ts";
 import { parseConfig } from "../../src/config.ts";
-import { DAEMON_NEEDS, daemonFlags, LOCKED_ADDRESSES } from "../../src/permissions.ts";
-import { assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
-import { askAgent } from "../agent.ts";
-import { Debugger } from "../debugger.ts";
+import { DAEMON_NEEDS, daemonFlags, LOCKED_ADDRESSES } from "../../src/daemon/permissions.ts";
+import { assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { askAgent } from "../support/agent.ts";
+import { Debugger } from "../support/debugger.ts";
 import {
   askBeside,
   IN_OWN_NETWORK,
   NETWORK_PROGRAMS,
   OWN_ADDRESSES,
   ServiceBeside,
-} from "../network.ts";
-import { FORM, HOME } from "../forms.ts";
-import { Daemon, FOR_EVENT_LOOPS, runDaemon, TempFolder } from "../programs.ts";
+} from "../support/network.ts";
+import { FORM, HOME } from "../support/forms.ts";
+import { Daemon, FOR_EVENT_LOOPS, runDaemon, TempFolder } from "../support/programs.ts";
 import { Authority, CERTIFICATE_PROGRAMS } from "../servers/certificates.ts";
 import { FaultyServer, saying, silent } from "../servers/faulty.ts";
 import { MariaDb, MARIADB_PROGRAMS, USER } from "../servers/mariadb.ts";

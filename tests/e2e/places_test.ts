@@ -1,5 +1,5 @@
-import { assertEquals } from "../assert.ts";
-import { Daemon, TempFolder } from "../programs.ts";
+import { assertEquals } from "../support/assert.ts";
+import { Daemon, TempFolder } from "../support/programs.ts";
 import { FaultyServer, silent } from "../servers/faulty.ts";
 import { HAProxy } from "../servers/haproxy.ts";
 import { serverTest, until } from "../servers/mod.ts";

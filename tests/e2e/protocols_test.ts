@@ -1,6 +1,6 @@
-import { get } from "../../src/http_client.ts";
-import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { Daemon, TempFolder } from "../programs.ts";
+import { get } from "../../src/net/http_client.ts";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { Daemon, TempFolder } from "../support/programs.ts";
 import { Authority, CERTIFICATE_PROGRAMS } from "../servers/certificates.ts";
 import { connectionsTo, FAULTS, FaultyServer, silent } from "../servers/faulty.ts";
 import { Grpc, GRPC_PROGRAMS } from "../servers/grpc.ts";

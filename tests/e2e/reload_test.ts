@@ -1,9 +1,15 @@
-import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { Clients } from "../clients.ts";
-import { Daemon, type DaemonOptions, FOR_EVENT_LOOPS, run, TempFolder } from "../programs.ts";
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { Clients } from "../support/clients.ts";
+import {
+  Daemon,
+  type DaemonOptions,
+  FOR_EVENT_LOOPS,
+  run,
+  TempFolder,
+} from "../support/programs.ts";
 import { ClosedPort, FaultyServer, silent } from "../servers/faulty.ts";
 import { freePort, until } from "../servers/mod.ts";
-import { PatientService } from "../servers/patient.ts";
+import { PatientService } from "../servers/deferred_service.ts";
 
 const REREAD = "INFO the configuration was read again";
 

@@ -1,10 +1,10 @@
 import { VERSION } from "../../src/version.ts";
-import { assert, assertEquals } from "../assert.ts";
-import { askBeside, IN_OWN_NETWORK, NETWORK_PROGRAMS } from "../network.ts";
-import { Daemon, FOR_EVENT_LOOPS } from "../programs.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { askBeside, IN_OWN_NETWORK, NETWORK_PROGRAMS } from "../support/network.ts";
+import { Daemon, FOR_EVENT_LOOPS } from "../support/programs.ts";
 import { ClosedPort } from "../servers/faulty.ts";
 import { serverTest, until } from "../servers/mod.ts";
-import { PatientService } from "../servers/patient.ts";
+import { PatientService } from "../servers/deferred_service.ts";
 
 const PAGE = "/debug/runtime";
 

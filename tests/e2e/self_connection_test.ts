@@ -1,6 +1,6 @@
-import { assertEquals } from "../assert.ts";
-import { IN_OWN_NETWORK, NETWORK_PROGRAMS, runBeside } from "../network.ts";
-import { Daemon } from "../programs.ts";
+import { assertEquals } from "../support/assert.ts";
+import { IN_OWN_NETWORK, NETWORK_PROGRAMS, runBeside } from "../support/network.ts";
+import { Daemon } from "../support/programs.ts";
 import { serverTest } from "../servers/mod.ts";
 
 /** Few ports to connect from: a check of one of them soon comes from that very port. */

@@ -1,8 +1,8 @@
-import { assert, assertEquals } from "../assert.ts";
-import { Daemon } from "../programs.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { Daemon } from "../support/programs.ts";
 import { FaultyServer, silent } from "../servers/faulty.ts";
 import { until } from "../servers/mod.ts";
-import { PatientService } from "../servers/patient.ts";
+import { PatientService } from "../servers/deferred_service.ts";
 
 /** A web service that answers with all that it was asked. */
 function echo(): Deno.HttpServer<Deno.NetAddr> {

@@ -1,5 +1,5 @@
-import { assert, assertEquals } from "../assert.ts";
-import { Daemon } from "../programs.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { Daemon } from "../support/programs.ts";
 import { until } from "../servers/mod.ts";
 
 interface Case {

@@ -1,8 +1,8 @@
-import { assert, assertEquals } from "../assert.ts";
-import { Daemon, run } from "../programs.ts";
-import { RawConnection } from "../raw.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { Daemon, run } from "../support/programs.ts";
+import { RawConnection } from "../support/raw_http.ts";
 import { serverTest, until } from "../servers/mod.ts";
-import { pipelined, StalledClients, withClosedWindow } from "../stalled_clients.ts";
+import { pipelined, StalledClients, withClosedWindow } from "../support/stalled_clients.ts";
 
 const MIB = 1024 * 1024;
 

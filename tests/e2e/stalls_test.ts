@@ -1,6 +1,6 @@
-import { assertEquals, assertMatch } from "../assert.ts";
-import { Daemon, type DaemonOptions, TempFolder } from "../programs.ts";
-import { RawConnection, takenApart } from "../raw.ts";
+import { assertEquals, assertMatch } from "../support/assert.ts";
+import { Daemon, type DaemonOptions, TempFolder } from "../support/programs.ts";
+import { RawConnection, takenApart } from "../support/raw_http.ts";
 import { asked, type Behaviour, FaultyServer } from "../servers/faulty.ts";
 
 /** How long the daemon is stopped, in milliseconds. */

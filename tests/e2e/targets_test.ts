@@ -1,15 +1,15 @@
-import { assert, assertEquals } from "../assert.ts";
-import { runBeside } from "../network.ts";
-import { Daemon, FOR_EVENT_LOOPS } from "../programs.ts";
-import { speak } from "../raw.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { runBeside } from "../support/network.ts";
+import { Daemon, FOR_EVENT_LOOPS } from "../support/programs.ts";
+import { speak } from "../support/raw_http.ts";
 import {
   Neighbour,
   NEIGHBOUR_PROGRAMS,
   NEIGHBOURS_ADDRESSES,
   NEIGHBOURS_PORT,
-} from "../servers/neighbour.ts";
+} from "../servers/second_host.ts";
 import { serverTest, until } from "../servers/mod.ts";
-import { NO_ADDRESSES } from "../spellings.ts";
+import { NO_ADDRESSES } from "../support/invalid_addresses.ts";
 
 const { plain, metadata } = NEIGHBOURS_ADDRESSES;
 

@@ -1,6 +1,6 @@
-import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
-import { Daemon, FOR_EVENT_LOOPS, hactl, runDaemon, TempFolder } from "../programs.ts";
-import { speak } from "../raw.ts";
+import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { Daemon, FOR_EVENT_LOOPS, hactl, runDaemon, TempFolder } from "../support/programs.ts";
+import { speak } from "../support/raw_http.ts";
 import {
   Authority,
   type Certificate,

@@ -4,7 +4,7 @@ import { Dice } from "../load/dice.ts";
 import { type Course, descriptorsAfter, Gauges, read } from "../load/gauges.ts";
 import { stallAgainAndAgain } from "../load/stalls.ts";
 import { Wire } from "../load/wire.ts";
-import { Daemon, TempFolder } from "../programs.ts";
+import { Daemon, TempFolder } from "../support/programs.ts";
 import { SpoolStore } from "../../src/spool/store.ts";
 import { AgentCanary } from "./agent_canary.ts";
 import { Canary } from "./canary.ts";

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects } from "../assert.ts";
+import { assert, assertEquals, assertRejects } from "../support/assert.ts";
 import { Wire } from "../load/wire.ts";
 import { Conversation, Wrong } from "./conversation.ts";
 import { fuzz } from "./fuzz.ts";

@@ -1,4 +1,4 @@
-import { run } from "../programs.ts";
+import { run } from "../support/programs.ts";
 import { until } from "../servers/mod.ts";
 
 /** What a process held at one moment. */

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects } from "../assert.ts";
+import { assert, assertEquals, assertRejects } from "../support/assert.ts";
 import { courseOf, read } from "./gauges.ts";
 
 Deno.test("courseOf() compares the second quarter with the last", () => {

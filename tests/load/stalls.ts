@@ -1,4 +1,4 @@
-import type { Daemon } from "../programs.ts";
+import type { Daemon } from "../support/programs.ts";
 
 /** How long a daemon is stopped each time, in milliseconds. */
 const STALL_MS = 200;

@@ -1,8 +1,8 @@
 import fc from "fast-check";
-import { agentAnswer } from "../../src/agent.ts";
+import { agentAnswer } from "../../src/server/agent_response.ts";
 import { SpoolIndex } from "../../src/spool/index.ts";
 import { recordName, weightName } from "../../src/spool/names.ts";
-import { assert, assertEquals } from "../assert.ts";
+import { assert, assertEquals } from "../support/assert.ts";
 import { holds, oddText, port, service } from "./property.ts";
 
 const LOCAL_ADDRESS = "127.0.0.1";

@@ -1,7 +1,7 @@
 import { parseConfig } from "../../src/config.ts";
-import { EventLoop } from "../../src/event_loop.ts";
-import { RecordedLog } from "../log.ts";
-import { TempFolder } from "../programs.ts";
+import { EventLoop } from "../../src/daemon/instance.ts";
+import { RecordedLog } from "../support/log.ts";
+import { TempFolder } from "../support/programs.ts";
 
 /** A request, as it comes from a client that keeps to nothing. */
 export interface Asked {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { type CommandLine, parseFlags, UsageError, wholeNumber } from "../../src/flags.ts";
-import { assert, assertEquals, assertThrows } from "../assert.ts";
+import { assert, assertEquals, assertThrows } from "../support/assert.ts";
 import { holds, oddText } from "./property.ts";
 
 const FLAGS = {

@@ -1,7 +1,7 @@
 import { stringify as stringifyUntyped } from "@std/yaml";
 import fc from "fast-check";
 import { type Config, ConfigError, parseConfig } from "../../src/config.ts";
-import { assert, assertEquals, assertThrows } from "../assert.ts";
+import { assert, assertEquals, assertThrows } from "../support/assert.ts";
 import { holds, oddText } from "./property.ts";
 
 const stringify: (value: unknown) => string = stringifyUntyped;

@@ -1,6 +1,6 @@
 import fc from "fast-check";
-import { isExpired, parseRecord, parseWeight, stateLine } from "../../src/spool/record.ts";
-import { assert, assertEquals } from "../assert.ts";
+import { isExpired, parseRecord, parseWeight, stateLine } from "../../src/spool/entry.ts";
+import { assert, assertEquals } from "../support/assert.ts";
 import { AskedLoop } from "./asked.ts";
 import { holds, oddText, port, service, time } from "./property.ts";
 

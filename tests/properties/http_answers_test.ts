@@ -1,7 +1,7 @@
 import fc from "fast-check";
-import { Connection } from "../../src/connection.ts";
-import { exchange, type HttpAnswer, HttpError, MAX_BODY_BYTES } from "../../src/http_client.ts";
-import { assert, assertEquals, assertRejects } from "../assert.ts";
+import { Connection } from "../../src/net/connection.ts";
+import { exchange, type HttpAnswer, HttpError, MAX_BODY_BYTES } from "../../src/net/http_client.ts";
+import { assert, assertEquals, assertRejects } from "../support/assert.ts";
 import { holds, oddText } from "./property.ts";
 
 /** What a server sends, in the pieces in which it comes, and then nothing more. */

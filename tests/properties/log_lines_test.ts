@@ -1,8 +1,8 @@
 import fc from "fast-check";
-import { noFaults } from "../../src/faults.ts";
+import { noFaults } from "../../src/metrics/counters.ts";
 import { DaemonLog, formatJson, formatLine } from "../../src/log.ts";
-import { assert, assertEquals } from "../assert.ts";
-import { TempFolder } from "../programs.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { TempFolder } from "../support/programs.ts";
 import { holds, oddText } from "./property.ts";
 
 /** What may be thrown, and logged then. */

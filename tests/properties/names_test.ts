@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { canonicalAddress, LOCAL_ADDRESS } from "../../src/addresses.ts";
+import { canonicalAddress, LOCAL_ADDRESS } from "../../src/net/addresses.ts";
 import { SpoolIndex } from "../../src/spool/index.ts";
 import {
   isServiceName,
@@ -14,8 +14,8 @@ import {
   type Mode,
   type SpoolRecord,
   type WeightRecord,
-} from "../../src/spool/record.ts";
-import { assert, assertEquals } from "../assert.ts";
+} from "../../src/spool/entry.ts";
+import { assert, assertEquals } from "../support/assert.ts";
 import { holds, host, oddText, port, service } from "./property.ts";
 
 const subject: fc.Arbitrary<Subject> = fc.oneof(

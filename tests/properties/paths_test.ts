@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { parseCheckPath, pathOf } from "../../src/server/path.ts";
-import { assert, assertEquals } from "../assert.ts";
+import { assert, assertEquals } from "../support/assert.ts";
 import { holds, oddText, service, spoilt } from "./property.ts";
 
 const protocol = fc.constantFrom("spool", "http", "tcp", "redis-info", "gopher", "x");

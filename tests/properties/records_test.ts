@@ -9,10 +9,10 @@ import {
   parseWeight,
   stateLine,
   weightFaultOf,
-} from "../../src/spool/record.ts";
+} from "../../src/spool/entry.ts";
 import { SpoolStore } from "../../src/spool/store.ts";
-import { assert, assertEquals } from "../assert.ts";
-import { TempFolder } from "../programs.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { TempFolder } from "../support/programs.ts";
 import { holds, oddText, service, time } from "./property.ts";
 
 const marking = {

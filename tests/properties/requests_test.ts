@@ -1,6 +1,6 @@
 import fc from "fast-check";
-import { canonicalAddress } from "../../src/addresses.ts";
-import { assert, assertEquals } from "../assert.ts";
+import { canonicalAddress } from "../../src/net/addresses.ts";
+import { assert, assertEquals } from "../support/assert.ts";
 import { AskedLoop } from "./asked.ts";
 import { holds, oddText, port, service, spoilt } from "./property.ts";
 

@@ -1,13 +1,13 @@
 import { STATUS_TEXT } from "@std/http/status";
 import fc from "fast-check";
-import { nothingLookedUp } from "../../src/cache.ts";
-import type { CheckRequest, Verdict } from "../../src/check.ts";
-import { noFaults } from "../../src/faults.ts";
+import { nothingLookedUp } from "../../src/checks/cache.ts";
+import type { CheckRequest, Verdict } from "../../src/checks/check.ts";
+import { noFaults } from "../../src/metrics/counters.ts";
 import type { Log } from "../../src/log.ts";
 import { Durations } from "../../src/metrics/durations.ts";
-import { Pipeline } from "../../src/pipeline.ts";
+import { Pipeline } from "../../src/checks/pipeline.ts";
 import { SpoolIndex } from "../../src/spool/index.ts";
-import { assert, assertEquals } from "../assert.ts";
+import { assert, assertEquals } from "../support/assert.ts";
 import { holds } from "./property.ts";
 
 const REQUEST: CheckRequest = {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { run, type TempFolder } from "../programs.ts";
+import { run, type TempFolder } from "../support/programs.ts";
 
 /** The programs that they take. */
 export const CERTIFICATE_PROGRAMS: readonly string[] = ["openssl"];

@@ -6,7 +6,7 @@
 
 import { Buffer } from "node:buffer";
 import { createServer, type Server, type Socket } from "node:net";
-import { run } from "../programs.ts";
+import { run } from "../support/programs.ts";
 
 /** What a server does with a connection. It may keep it: it is closed with the server. */
 export type Behaviour = (socket: Socket) => void;

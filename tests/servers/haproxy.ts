@@ -4,7 +4,7 @@
  * @module
  */
 
-import { TempFolder } from "../programs.ts";
+import { TempFolder } from "../support/programs.ts";
 import { freePort, until } from "./mod.ts";
 
 /** A row of `show stat`: a frontend, a backend or a server, each value by the name of its column. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { run, TempFolder } from "../programs.ts";
+import { run, TempFolder } from "../support/programs.ts";
 import { freePort, until } from "./mod.ts";
 
 /** How often another port is tried when somebody else was quicker to take it. */

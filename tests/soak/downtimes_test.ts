@@ -1,4 +1,4 @@
-import { assertEquals } from "../assert.ts";
+import { assertEquals } from "../support/assert.ts";
 import { Downtimes } from "./downtimes.ts";
 
 const LINE = "Service web in down state: maint";

@@ -8,7 +8,7 @@ import { main as hactl } from "../../cli/hactl.ts";
 import type { Dice } from "../load/dice.ts";
 import { downLine } from "../load/down_line.ts";
 import { rest } from "../load/stalls.ts";
-import type { Daemon } from "../programs.ts";
+import type { Daemon } from "../support/programs.ts";
 import type { Downtimes, Mode } from "./downtimes.ts";
 
 /** How often a machine may be too busy for the daemon to answer hactl within its second. */

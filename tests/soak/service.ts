@@ -10,7 +10,7 @@ import {
   saying,
   silent,
 } from "../servers/faulty.ts";
-import { MAX_BODY_BYTES } from "../../src/http_client.ts";
+import { MAX_BODY_BYTES } from "../../src/net/http_client.ts";
 import { tinyChunks } from "../load/hoarding.ts";
 
 /** How a service may be. */

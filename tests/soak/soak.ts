@@ -3,12 +3,12 @@ import { Dice } from "../load/dice.ts";
 import { type Course, descriptorsAfter, Gauges, read } from "../load/gauges.ts";
 import { AGENT_PORT } from "../load/agent_lines.ts";
 import { rest, stallAgainAndAgain } from "../load/stalls.ts";
-import { Daemon, TempFolder } from "../programs.ts";
+import { Daemon, TempFolder } from "../support/programs.ts";
 import { Answers, type Latency } from "./answers.ts";
-import { askOn, CACHE_MS } from "./askers.ts";
+import { askOn, CACHE_MS } from "./checking_clients.ts";
 import { Downtimes } from "./downtimes.ts";
 import { operate } from "./operators.ts";
-import { misbehave } from "./rogues.ts";
+import { misbehave } from "./misbehaving_clients.ts";
 import { Service, STATES, TIMEOUT_MS } from "./service.ts";
 import { askUnread } from "./unread_log.ts";
 

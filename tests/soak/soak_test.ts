@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "../assert.ts";
+import { assert, assertEquals } from "../support/assert.ts";
 import { soak } from "./soak.ts";
 
 Deno.test("20 seconds of mixed load: every answer is right, and nothing grows", async () => {

@@ -1,6 +1,6 @@
 import { rest } from "../load/stalls.ts";
 import { Wire } from "../load/wire.ts";
-import { Daemon } from "../programs.ts";
+import { Daemon } from "../support/programs.ts";
 
 /** Reads a daemon's log until it listens, and keeps the pipe open without reading, for as long as that runs. */
 const READ_NO_MORE = [

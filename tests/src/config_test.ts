@@ -7,8 +7,8 @@ import {
   parseConfig,
   Restrictions,
 } from "../../src/config.ts";
-import { assertEquals, assertMatch, assertThrows } from "../assert.ts";
-import { TempFolder } from "../programs.ts";
+import { assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
+import { TempFolder } from "../support/programs.ts";
 
 const DEFAULTS: Config = {
   cache_time: 10,

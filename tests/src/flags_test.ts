@@ -1,5 +1,5 @@
 import { type CommandLine, parseFlags, UsageError, wholeNumber } from "../../src/flags.ts";
-import { assertEquals, assertThrows } from "../assert.ts";
+import { assertEquals, assertThrows } from "../support/assert.ts";
 
 const FLAGS = {
   port: { short: "p", takesValue: true },

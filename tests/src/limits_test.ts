@@ -1,6 +1,6 @@
 import { createServer, type ServerHttp2Stream } from "node:http2";
-import { MAX_CHARACTERS, MAX_ENTRIES } from "../../src/cache.ts";
-import type { Checker } from "../../src/check.ts";
+import { MAX_CHARACTERS, MAX_ENTRIES } from "../../src/checks/cache.ts";
+import type { Checker } from "../../src/checks/check.ts";
 import { MAX_REPLY_BYTES } from "../../src/checkers/_redis.ts";
 import { checkGrpc, MAX_ANSWER_BYTES, MAX_HEADERS_LENGTH } from "../../src/checkers/grpc.ts";
 import { checkHaproxy, MAX_STATISTICS_BYTES } from "../../src/checkers/haproxy.ts";
@@ -9,14 +9,14 @@ import { MAX_PACKET_BYTES, MAX_PACKETS, mysqlChecker } from "../../src/checkers/
 import { MAX_MESSAGE_BYTES, MAX_MESSAGES, postgresChecker } from "../../src/checkers/postgres.ts";
 import { redisInfoChecker } from "../../src/checkers/redis_info.ts";
 import { checkSmtp, MAX_LINE_BYTES, MAX_LINES } from "../../src/checkers/smtp.ts";
-import { noFaults } from "../../src/faults.ts";
-import { MAX_BODY_BYTES, MAX_HEAD_BYTES } from "../../src/http_client.ts";
+import { noFaults } from "../../src/metrics/counters.ts";
+import { MAX_BODY_BYTES, MAX_HEAD_BYTES } from "../../src/net/http_client.ts";
 import { MAX_QUEUED_LOG_BYTES } from "../../src/log_sink.ts";
-import { MAX_REMEMBERED } from "../../src/networks.ts";
-import { MAX_KNOWN, OwnAddresses } from "../../src/own_addresses.ts";
-import { MAX_QUEUED } from "../../src/pipeline.ts";
+import { MAX_REMEMBERED } from "../../src/net/networks.ts";
+import { MAX_KNOWN, OwnAddresses } from "../../src/net/local_addresses.ts";
+import { MAX_QUEUED } from "../../src/checks/pipeline.ts";
 import { EVENT_READER_TIMEOUT_MS } from "../../src/page/event_streams.ts";
-import { Refusals } from "../../src/refusals.ts";
+import { Refusals } from "../../src/server/refusals.ts";
 import {
   MAX_LARGE_BYTES,
   MAX_LARGE_BYTES_PER_CLIENT,
@@ -25,17 +25,17 @@ import {
 } from "../../src/server/outflow.ts";
 import { LARGE_BYTES } from "../../src/server/sized_response.ts";
 import { MAX_ROUTE_LENGTH, MAX_ROUTES } from "../../src/server/routes.ts";
-import { ASKING_MS, MAX_AGENTS, MAX_QUESTION_BYTES } from "../../src/server/agents.ts";
+import { ASKING_MS, MAX_AGENTS, MAX_QUESTION_BYTES } from "../../src/server/agent_listener.ts";
 import { changeSpool, MAX_FORM_BYTES, MAX_RECORDS } from "../../src/server/spool_changes.ts";
 import { MAX_SERVICE_LENGTH } from "../../src/spool/names.ts";
 import { MAX_RECORD_BYTES, SpoolStore } from "../../src/spool/store.ts";
-import { MAX_PAIRS, MAX_SERVICES } from "../../src/stats.ts";
-import { assertEquals } from "../assert.ts";
-import { RecordedLog } from "../log.ts";
-import { TempFolder } from "../programs.ts";
+import { MAX_PAIRS, MAX_SERVICES } from "../../src/metrics/stats.ts";
+import { assertEquals } from "../support/assert.ts";
+import { RecordedLog } from "../support/log.ts";
+import { TempFolder } from "../support/programs.ts";
 import { asked, type Behaviour, FaultyServer, saying, told } from "../servers/faulty.ts";
 import { until } from "../servers/mod.ts";
-import { farOff, requestTo } from "./checkers/checking.ts";
+import { farOff, requestTo } from "./checkers/checker_contract.ts";
 
 /** A number of bytes or other things, as four bytes. */
 function int32(value: number): string {

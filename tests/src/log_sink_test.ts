@@ -1,6 +1,6 @@
-import { noFaults } from "../../src/faults.ts";
+import { noFaults } from "../../src/metrics/counters.ts";
 import { LogSink, type LogTarget, MAX_QUEUED_LOG_BYTES } from "../../src/log_sink.ts";
-import { assertEquals } from "../assert.ts";
+import { assertEquals } from "../support/assert.ts";
 
 /** A target that takes bytes as a test says: none until it may. */
 class SlowTarget implements LogTarget {

@@ -1,6 +1,6 @@
 import { checkGrpc } from "../../../src/checkers/grpc.ts";
-import { assert, assertEquals, assertMatch } from "../../assert.ts";
-import { chance } from "../../chance.ts";
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
+import { chance } from "../../support/random_bytes.ts";
 import {
   type Behaviour,
   closing,
@@ -16,7 +16,7 @@ import {
 import { Grpc, GRPC_PROGRAMS } from "../../servers/grpc.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Nginx, NGINX_PROGRAMS } from "../../servers/nginx.ts";
-import { farOff, requestTo, testAbsence, testFaults } from "./checking.ts";
+import { farOff, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
 const WHY = /^gRPC check failed after \d+\.\d\ds: (.+)$/;
 const TIMED_OUT = /^gRPC check failed after \d+\.\d\ds: timed out$/;

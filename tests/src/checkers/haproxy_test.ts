@@ -1,5 +1,5 @@
 import { checkHaproxy } from "../../../src/checkers/haproxy.ts";
-import { assertEquals, assertMatch } from "../../assert.ts";
+import { assertEquals, assertMatch } from "../../support/assert.ts";
 import {
   asked,
   type Behaviour,
@@ -16,7 +16,7 @@ import {
 import { HAProxy } from "../../servers/haproxy.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Nginx, NGINX_PROGRAMS } from "../../servers/nginx.ts";
-import { farOff, requestTo, testAbsence, testFaults } from "./checking.ts";
+import { farOff, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
 const PROGRAMS = ["haproxy"];
 const WHY = /^HAProxy check failed after \d+\.\d\ds: (.+)$/;

@@ -1,7 +1,7 @@
 import { httpChecker } from "../../../src/checkers/http.ts";
-import type { Header } from "../../../src/check.ts";
+import type { Header } from "../../../src/checks/check.ts";
 import { VERSION } from "../../../src/version.ts";
-import { assertEquals, assertMatch } from "../../assert.ts";
+import { assertEquals, assertMatch } from "../../support/assert.ts";
 import {
   asked,
   type Behaviour,
@@ -12,7 +12,7 @@ import {
   saying,
   silent,
 } from "../../servers/faulty.ts";
-import { farOff, requestTo, testAbsence, testFaults } from "./checking.ts";
+import { farOff, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
 const check = httpChecker({ serviceNameHeader: null });
 

@@ -1,8 +1,8 @@
-import type { Header } from "../../../src/check.ts";
+import type { Header } from "../../../src/checks/check.ts";
 import { httpChecker } from "../../../src/checkers/http.ts";
 import { httpsChecker } from "../../../src/checkers/https.ts";
-import { assert, assertEquals, assertMatch } from "../../assert.ts";
-import { TempFolder } from "../../programs.ts";
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
+import { TempFolder } from "../../support/programs.ts";
 import {
   Authority,
   type Certificate,
@@ -24,7 +24,7 @@ import {
 import { serverTest, until } from "../../servers/mod.ts";
 import { Nginx, NGINX_PROGRAMS } from "../../servers/nginx.ts";
 import { OPENSSL_PROGRAMS, OpensslServer } from "../../servers/openssl.ts";
-import { farOff, requestTo, testAbsence, testFaults } from "./checking.ts";
+import { farOff, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
 const PROGRAMS = [...NGINX_PROGRAMS, ...CERTIFICATE_PROGRAMS];
 

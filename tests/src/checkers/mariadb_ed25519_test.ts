@@ -1,6 +1,6 @@
 import { createPrivateKey, randomBytes, sign } from "node:crypto";
 import { signAsMariaDb } from "../../../src/checkers/_mariadb_ed25519.ts";
-import { assertEquals } from "../../assert.ts";
+import { assertEquals } from "../../support/assert.ts";
 
 /** What precedes the seed in a PKCS #8 key of Ed25519. */
 const PKCS8_PREFIX = "302e020100300506032b657004220420";

@@ -1,9 +1,9 @@
-import type { Verdict } from "../../../src/check.ts";
+import type { Verdict } from "../../../src/checks/check.ts";
 import { protocols } from "../../../src/checkers/mod.ts";
-import { assert, assertEquals } from "../../assert.ts";
+import { assert, assertEquals } from "../../support/assert.ts";
 import { ClosedPort, FAULTS, FaultyServer, FullPort } from "../../servers/faulty.ts";
 import { until } from "../../servers/mod.ts";
-import { farOff, requestTo } from "./checking.ts";
+import { farOff, requestTo } from "./checker_contract.ts";
 
 const LOGIN = { username: "checker", password: "secret" };
 

@@ -1,7 +1,7 @@
-import type { Verdict } from "../../../src/check.ts";
-import { assertEquals, assertMatch } from "../../assert.ts";
-import { IN_OWN_NETWORK, NETWORK_PROGRAMS, OWN_ADDRESSES } from "../../network.ts";
-import { run, TempFolder } from "../../programs.ts";
+import type { Verdict } from "../../../src/checks/check.ts";
+import { assertEquals, assertMatch } from "../../support/assert.ts";
+import { IN_OWN_NETWORK, NETWORK_PROGRAMS, OWN_ADDRESSES } from "../../support/network.ts";
+import { run, TempFolder } from "../../support/programs.ts";
 import { MariaDb, MARIADB_PROGRAMS } from "../../servers/mariadb.ts";
 import { serverTest } from "../../servers/mod.ts";
 

@@ -1,6 +1,6 @@
 import { mysqlChecker } from "../../../src/checkers/mysql.ts";
-import { assert, assertEquals, assertMatch } from "../../assert.ts";
-import { chance } from "../../chance.ts";
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
+import { chance } from "../../support/random_bytes.ts";
 import {
   type Behaviour,
   closing,
@@ -15,7 +15,7 @@ import {
 } from "../../servers/faulty.ts";
 import { MariaDb, MARIADB_PROGRAMS, USER } from "../../servers/mariadb.ts";
 import { serverTest, until } from "../../servers/mod.ts";
-import { farOff, requestTo, testAbsence, testFaults } from "./checking.ts";
+import { farOff, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
 const check = mysqlChecker(USER);
 

@@ -1,6 +1,6 @@
 import { postgresChecker, type PostgresCheckOptions } from "../../../src/checkers/postgres.ts";
-import { assert, assertEquals, assertMatch } from "../../assert.ts";
-import { chance } from "../../chance.ts";
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
+import { chance } from "../../support/random_bytes.ts";
 import {
   type Behaviour,
   closing,
@@ -15,7 +15,7 @@ import {
 } from "../../servers/faulty.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Postgres, POSTGRES_PROGRAMS } from "../../servers/postgres.ts";
-import { farOff, requestTo, testAbsence, testFaults } from "./checking.ts";
+import { farOff, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
 const USER = { username: "checker", password: "pass w\xf6rd", database: null };
 const check = postgresChecker(USER);

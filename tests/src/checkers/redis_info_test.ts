@@ -1,6 +1,6 @@
 import { redisInfoChecker, sentinelInfoChecker } from "../../../src/checkers/redis_info.ts";
-import type { Verdict } from "../../../src/check.ts";
-import { assert, assertEquals, assertMatch } from "../../assert.ts";
+import type { Verdict } from "../../../src/checks/check.ts";
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import {
   closing,
   connectionsTo,
@@ -13,7 +13,7 @@ import {
 } from "../../servers/faulty.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Redis, REDIS_PROGRAMS, Sentinel, SENTINEL_PROGRAMS } from "../../servers/redis.ts";
-import { farOff, requestTo, testAbsence, testFaults } from "./checking.ts";
+import { farOff, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
 const NOBODY = { username: null, password: null };
 const check = redisInfoChecker(NOBODY);

@@ -1,6 +1,6 @@
 import { redisChecker } from "../../../src/checkers/redis.ts";
-import { assert, assertEquals, assertMatch } from "../../assert.ts";
-import { chance } from "../../chance.ts";
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
+import { chance } from "../../support/random_bytes.ts";
 import {
   type Behaviour,
   closing,
@@ -15,7 +15,7 @@ import {
 } from "../../servers/faulty.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Redis, REDIS_PROGRAMS, Sentinel, SENTINEL_PROGRAMS } from "../../servers/redis.ts";
-import { farOff, requestTo, testAbsence, testFaults } from "./checking.ts";
+import { farOff, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
 const NOBODY = { username: null, password: null };
 const check = redisChecker(NOBODY);

@@ -1,5 +1,5 @@
 import { checkSmtp } from "../../../src/checkers/smtp.ts";
-import { assertEquals, assertMatch } from "../../assert.ts";
+import { assertEquals, assertMatch } from "../../support/assert.ts";
 import {
   type Behaviour,
   closing,
@@ -14,7 +14,7 @@ import {
 } from "../../servers/faulty.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Postfix, POSTFIX_PROGRAMS } from "../../servers/postfix.ts";
-import { farOff, requestTo, testAbsence, testFaults } from "./checking.ts";
+import { farOff, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
 const UP = /^Connected in \d+\.\d\ds$/;
 const CLOSED = /^Peer unexpectedly closed connection$/;

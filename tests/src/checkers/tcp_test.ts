@@ -1,7 +1,7 @@
 import { checkTcp } from "../../../src/checkers/tcp.ts";
-import { assert, assertEquals, assertMatch } from "../../assert.ts";
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { ClosedPort, connectionsTo, FaultyServer, FullPort, silent } from "../../servers/faulty.ts";
-import { farOff, requestTo, testFaults } from "./checking.ts";
+import { farOff, requestTo, testFaults } from "./checker_contract.ts";
 
 Deno.test("checkTcp() is up where somebody accepts", async () => {
   await using server = await FaultyServer.start(silent);

@@ -1,5 +1,5 @@
 import { BOUNDS, Durations } from "../../../src/metrics/durations.ts";
-import { assertEquals } from "../../assert.ts";
+import { assertEquals } from "../../support/assert.ts";
 
 Deno.test("durations belong to the first bucket whose bound they do not exceed", () => {
   for (

@@ -2,8 +2,8 @@ import { CONTENT_TYPE, exposition, METRICS } from "../../../src/metrics/expositi
 import { BOUNDS, Durations } from "../../../src/metrics/durations.ts";
 import { type LoopMetrics, nothingCounted } from "../../../src/metrics/loop_metrics.ts";
 import { VERSION } from "../../../src/version.ts";
-import { assertEquals } from "../../assert.ts";
-import { samplesOf } from "../../metrics.ts";
+import { assertEquals } from "../../support/assert.ts";
+import { samplesOf } from "../../support/metrics.ts";
 
 function loop(factor: number): LoopMetrics {
   const durations = new Durations();

@@ -1,7 +1,7 @@
 import { Ledger } from "../../../src/metrics/ledger.ts";
 import { type LoopMetrics, nothingCounted } from "../../../src/metrics/loop_metrics.ts";
-import { sumOf } from "../../../src/sums.ts";
-import { assert, assertEquals } from "../../assert.ts";
+import { sumOf } from "../../../src/metrics/aggregate.ts";
+import { assert, assertEquals } from "../../support/assert.ts";
 
 /** What an event loop tells that has answered so many checks. */
 function counted(answers: number): LoopMetrics {

@@ -1,5 +1,5 @@
 import { Tally } from "../../../src/metrics/tally.ts";
-import { assertEquals } from "../../assert.ts";
+import { assertEquals } from "../../support/assert.ts";
 
 Deno.test("a tally counts answers by their status, and leaves out what was never answered", () => {
   const tally = new Tally();

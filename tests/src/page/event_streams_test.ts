@@ -7,8 +7,8 @@ import {
 import { Listener, nothingHappened, SIDE_BY_SIDE } from "../../../src/server/listener.ts";
 import type { Router } from "../../../src/server/router.ts";
 import { SlowReaderError } from "../../../src/server/sized_response.ts";
-import { assert, assertEquals, assertRejects } from "../../assert.ts";
-import { RecordedLog } from "../../log.ts";
+import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
+import { RecordedLog } from "../../support/log.ts";
 import { until } from "../../servers/mod.ts";
 
 /** News that tell how often they were gathered, and what is marked. */

@@ -1,4 +1,4 @@
-import type { LoopFigures } from "../../../src/peers.ts";
+import type { LoopFigures } from "../../../src/daemon/worker_queries.ts";
 import {
   figuresReport,
   markedReport,
@@ -6,9 +6,9 @@ import {
   MAX_REASON_SHOWN,
   MAX_SERVICES_SHOWN,
 } from "../../../src/page/report.ts";
-import type { DowntimeInForce } from "../../../src/spool/in_force.ts";
-import { MAX_WAITS, type ServiceReport, type Wait } from "../../../src/stats.ts";
-import { assertEquals } from "../../assert.ts";
+import type { DowntimeInForce } from "../../../src/spool/active_entries.ts";
+import { MAX_WAITS, type ServiceReport, type Wait } from "../../../src/metrics/stats.ts";
+import { assertEquals } from "../../support/assert.ts";
 
 function downtime(name: string, reason: string): DowntimeInForce {
   const subject = { name, service: name, port: 0, host: "127.0.0.1" };

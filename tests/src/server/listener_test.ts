@@ -5,9 +5,9 @@ import {
   SIDE_BY_SIDE,
 } from "../../../src/server/listener.ts";
 import type { Router } from "../../../src/server/router.ts";
-import { assert, assertEquals, assertMatch, assertThrows } from "../../assert.ts";
-import { RecordedLog } from "../../log.ts";
-import { RawConnection, speak } from "../../raw.ts";
+import { assert, assertEquals, assertMatch, assertThrows } from "../../support/assert.ts";
+import { RecordedLog } from "../../support/log.ts";
+import { RawConnection, speak } from "../../support/raw_http.ts";
 import { until } from "../../servers/mod.ts";
 
 const REQUEST = "GET /x HTTP/1.0\r\n\r\n";

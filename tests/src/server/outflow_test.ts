@@ -1,6 +1,6 @@
 import { Outflow, type ResponseInfo } from "../../../src/server/outflow.ts";
 import { LARGE_BYTES, sized, SizedResponse } from "../../../src/server/sized_response.ts";
-import { assert, assertEquals } from "../../assert.ts";
+import { assert, assertEquals } from "../../support/assert.ts";
 
 const REQUEST = new Request("http://127.0.0.1/x");
 

@@ -1,5 +1,5 @@
 import { type CheckPath, parseCheckPath, pathOf } from "../../../src/server/path.ts";
-import { assertEquals } from "../../assert.ts";
+import { assertEquals } from "../../support/assert.ts";
 
 Deno.test("pathOf() cuts path and query string out, whatever stands before them", () => {
   for (

@@ -1,6 +1,6 @@
 import { MAX_RENDERINGS, RENDERING_TTL_MS, Renderings } from "../../../src/server/renderings.ts";
 import { LARGE_BYTES, sized } from "../../../src/server/sized_response.ts";
-import { assertEquals } from "../../assert.ts";
+import { assertEquals } from "../../support/assert.ts";
 
 Deno.test("Renderings renders a large page once a second, and a small one each time", async () => {
   let now = 0;

@@ -1,5 +1,5 @@
 import { headerSources } from "../../../src/server/request_headers.ts";
-import { assertEquals } from "../../assert.ts";
+import { assertEquals } from "../../support/assert.ts";
 
 /** What was looked up in a request with `X-Name: a`, sent to a `Deno.serve` that answers at once. */
 async function lookedUp(look: (request: Request) => unknown): Promise<unknown> {

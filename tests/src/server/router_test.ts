@@ -1,12 +1,12 @@
 import { parseConfig } from "../../../src/config.ts";
-import { EventLoop } from "../../../src/event_loop.ts";
-import { nonlocalBind, OwnAddresses } from "../../../src/own_addresses.ts";
+import { EventLoop } from "../../../src/daemon/instance.ts";
+import { nonlocalBind, OwnAddresses } from "../../../src/net/local_addresses.ts";
 import { MAX_FORM_BYTES } from "../../../src/server/spool_changes.ts";
 import { VERSION } from "../../../src/version.ts";
-import { assert, assertEquals, assertMatch } from "../../assert.ts";
-import { RecordedLog } from "../../log.ts";
-import { Daemon, TempFolder } from "../../programs.ts";
-import { RawConnection, speak } from "../../raw.ts";
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
+import { RecordedLog } from "../../support/log.ts";
+import { Daemon, TempFolder } from "../../support/programs.ts";
+import { RawConnection, speak } from "../../support/raw_http.ts";
 import { asked, ClosedPort, FaultyServer, FullPort, saying, silent } from "../../servers/faulty.ts";
 import { until } from "../../servers/mod.ts";
 

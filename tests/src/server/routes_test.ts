@@ -1,5 +1,5 @@
 import { MAX_ROUTE_LENGTH, MAX_ROUTES, Routes } from "../../../src/server/routes.ts";
-import { assert, assertEquals } from "../../assert.ts";
+import { assert, assertEquals } from "../../support/assert.ts";
 
 const HOST = "http://10.0.0.1:3333";
 

@@ -1,8 +1,8 @@
-import { Networks } from "../../../src/networks.ts";
-import { Refusals } from "../../../src/refusals.ts";
+import { Networks } from "../../../src/net/networks.ts";
+import { Refusals } from "../../../src/server/refusals.ts";
 import { refusedChange } from "../../../src/server/spool_access.ts";
-import { assertEquals } from "../../assert.ts";
-import { RecordedLog } from "../../log.ts";
+import { assertEquals } from "../../support/assert.ts";
+import { RecordedLog } from "../../support/log.ts";
 
 const TOKEN = "0123456789-._~+/abcdef==";
 

@@ -1,6 +1,6 @@
-import { MAX_REMEMBERED } from "../../../src/networks.ts";
+import { MAX_REMEMBERED } from "../../../src/net/networks.ts";
 import { TargetPolicy } from "../../../src/server/target_policy.ts";
-import { assertEquals } from "../../assert.ts";
+import { assertEquals } from "../../support/assert.ts";
 
 /** A policy that lists hosts, with all ports. */
 function hosts(...hosts: readonly string[]): TargetPolicy {

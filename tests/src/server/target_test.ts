@@ -1,8 +1,8 @@
-import { canonicalAddress } from "../../../src/addresses.ts";
-import { OwnAddresses } from "../../../src/own_addresses.ts";
+import { canonicalAddress } from "../../../src/net/addresses.ts";
+import { OwnAddresses } from "../../../src/net/local_addresses.ts";
 import { type Target, targetOf } from "../../../src/server/target.ts";
-import { assertEquals } from "../../assert.ts";
-import { NO_ADDRESSES } from "../../spellings.ts";
+import { assertEquals } from "../../support/assert.ts";
+import { NO_ADDRESSES } from "../../support/invalid_addresses.ts";
 
 const own = new OwnAddresses();
 

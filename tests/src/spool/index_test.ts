@@ -1,6 +1,6 @@
 import { SpoolIndex } from "../../../src/spool/index.ts";
-import type { Mode, SpoolRecord, WeightRecord } from "../../../src/spool/record.ts";
-import { assertEquals } from "../../assert.ts";
+import type { Mode, SpoolRecord, WeightRecord } from "../../../src/spool/entry.ts";
+import { assertEquals } from "../../support/assert.ts";
 
 const LOCAL = "127.0.0.1";
 

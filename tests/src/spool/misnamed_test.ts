@@ -1,7 +1,7 @@
 import type { Log } from "../../../src/log.ts";
 import { MisnamedFiles } from "../../../src/spool/misnamed.ts";
 import { isMisnamed } from "../../../src/spool/names.ts";
-import { assert, assertEquals } from "../../assert.ts";
+import { assert, assertEquals } from "../../support/assert.ts";
 
 /** Files, with a clock and a log. */
 class Files {

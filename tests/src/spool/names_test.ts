@@ -6,8 +6,8 @@ import {
   recordName,
   type Subject,
 } from "../../../src/spool/names.ts";
-import { assertEquals } from "../../assert.ts";
-import { TempFolder } from "../../programs.ts";
+import { assertEquals } from "../../support/assert.ts";
+import { TempFolder } from "../../support/programs.ts";
 
 const LOCAL = "127.0.0.1";
 const LONGEST = "w".repeat(MAX_SERVICE_LENGTH);

@@ -1,8 +1,8 @@
-import { formatRecord, type SpoolRecord } from "../../../src/spool/record.ts";
+import { formatRecord, type SpoolRecord } from "../../../src/spool/entry.ts";
 import { MAX_RECORD_BYTES, SpoolStore } from "../../../src/spool/store.ts";
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../assert.ts";
-import { commandOf } from "../../forms.ts";
-import { BOUND_BY_MODES, type Result, run, TempFolder } from "../../programs.ts";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
+import { commandOf } from "../../support/forms.ts";
+import { BOUND_BY_MODES, type Result, run, TempFolder } from "../../support/programs.ts";
 import { serverTest } from "../../servers/mod.ts";
 
 /** Of 1 January 2100: a test that sees it expire is an old one. */

@@ -1,6 +1,6 @@
 import { parseCsv } from "../../../src/std/csv.ts";
-import { assertEquals, assertThrows } from "../../assert.ts";
-import { run, TempFolder } from "../../programs.ts";
+import { assertEquals, assertThrows } from "../../support/assert.ts";
+import { run, TempFolder } from "../../support/programs.ts";
 
 Deno.test("parseCsv() names values by the columns of the first row", () => {
   assertEquals(parseCsv('a,b\n1,"x, ""y"""\n2,\n'), [{ a: "1", b: 'x, "y"' }, { a: "2", b: "" }]);

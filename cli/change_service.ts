@@ -1,0 +1,59 @@
+import { recordName } from "../src/spool/names.ts";
+import { isExpired, type Mode, type SpoolRecord } from "../src/spool/entry.ts";
+import { type CommandContext, explained, printJson, tell } from "./command.ts";
+import { awaitDaemon } from "./daemons/local.ts";
+import { more } from "./more.ts";
+import { authorOf, reasonOf } from "./reason.ts";
+import { changeOf, downtimeOf, toldDown } from "./report/service_status.ts";
+
+/** A way to mark services. */
+export interface Marking {
+  /** What it makes of them. */
+  readonly mode: Mode;
+  /** What is done to the record of a name, in words. */
+  readonly what: (name: string) => string;
+  /** Does it. */
+  readonly write: (name: string, reason: string, by?: string) => Promise<SpoolRecord>;
+}
+
+/**
+ * Marks services, and waits until the daemon says so.
+ *
+ * @param context Which, and why.
+ * @param marking How.
+ * @returns 0, or 1 if nobody says why, the spool cannot be written or the daemon does not follow.
+ */
+export async function mark(context: CommandContext, marking: Marking): Promise<number> {
+  const { mode, what, write } = marking;
+  const { subjects, store, expiration, daemons, json } = context;
+  const reason = await reasonOf(context);
+  if (reason === undefined) return 1;
+  if (daemons.length > 0) {
+    const { markAll } = await more();
+    return await markAll(context, mode, reason, what);
+  }
+  const by = await authorOf();
+  const { tellNeverAsked, whoseRecord } = await more();
+  const services = [];
+  for (const subject of subjects) {
+    const name = recordName(subject);
+    try {
+      store.create();
+      const before = store.read(name)?.record;
+      const record = await write(name, reason, by);
+      const whose = whoseRecord(name, before, by, "replaced");
+      if (whose !== null) tell(whose);
+      services.push(changeOf(toldDown(downtimeOf(name, record))));
+      if (isExpired(record, Date.now() / 1000)) {
+        tell(`${name} counts as up: its expiration ${expiration} is in the past`);
+      }
+    } catch (error) {
+      tell(`cannot ${what(name)}: ${explained(error)}`);
+      return 1;
+    }
+  }
+  if (json) printJson({ services });
+  const outcome = await awaitDaemon(context);
+  if (outcome !== "no daemon") await tellNeverAsked(context);
+  return outcome === "disagrees" ? 1 : 0;
+}

@@ -1,0 +1,235 @@
+/**
+ * Changes on many daemons.
+ *
+ * @module
+ */
+
+import { FULL_WEIGHT, type Mode, type SpoolRecord } from "../../src/spool/entry.ts";
+import { ALL, recordName, type Subject } from "../../src/spool/names.ts";
+import { type Entry, entryOf, isStatus } from "./responses.ts";
+import { type CommandContext, explained, rest, shown } from "../command.ts";
+import { DEFAULT_PATIENCE, reportAll } from "./fleet.ts";
+import { awaitHealthy } from "./health.ts";
+import { neverAsked, whoseRecord } from "../notices.ts";
+import { authorOf } from "../reason.ts";
+import type { RemoteDaemon } from "./remote.ts";
+import { changeOf, inWords, toldDown, toldUp } from "../report/service_status.ts";
+
+/** How long a daemon has to agree with a change, in milliseconds. */
+const AGREE_TIMEOUT_MS = 1000;
+
+/** How often it is asked meanwhile, in milliseconds. */
+const ASK_EVERY_MS = 50;
+
+/** A change of what a daemon says of services. */
+interface Change {
+  /** The form that asks for it. */
+  readonly form: Readonly<Record<string, string>>;
+  /** What is done to the record of a name, in words. */
+  readonly what: (name: string) => string;
+  /** What the JSON holds of it. */
+  readonly json: Readonly<Record<string, unknown>>;
+  /** Whether the daemon reports what was changed. */
+  readonly agrees: (entry: Entry) => boolean;
+}
+
+/**
+ * Marks services up on all daemons that are named.
+ *
+ * @param context The services and the daemons.
+ * @returns 0 if all have done so, else 1.
+ */
+export function markUpOnAll(context: CommandContext): Promise<number> {
+  const services = context.subjects.map((subject) => changeOf(toldUp(subject)));
+  const what = (name: string) => `mark ${name} up`;
+  const agrees = ({ record }: Entry) => record === null;
+  return changeAll(context, { form: { status: "up" }, what, json: { services }, agrees });
+}
+
+/**
+ * Marks services down, or as draining, on all daemons that are named.
+ *
+ * @param context The services and the daemons.
+ * @param mode How.
+ * @param reason Why.
+ * @param what What is done to the record of a name, in words.
+ * @returns 0 if all have done so, else 1.
+ */
+export function markAll(
+  context: CommandContext,
+  mode: Mode,
+  reason: string,
+  what: (name: string) => string,
+): Promise<number> {
+  const { subjects, expiration } = context;
+  const services = subjects.map((subject) => {
+    const name = recordName(subject);
+    return changeOf(toldDown({ name, ...subject, mode, reason, expiration, creation: null }));
+  });
+  const form = { status: mode, reason, ...ending(expiration) };
+  const agrees = ({ record }: Entry) =>
+    isOver(expiration)
+      ? record === null
+      : record?.mode === mode && isSame(record, reason, expiration);
+  return changeAll(context, { form, what, json: { services }, agrees });
+}
+
+/**
+ * Gives services a weight on all daemons that are named.
+ *
+ * @param context The services and the daemons.
+ * @param weight The weight.
+ * @param reason Why.
+ * @returns 0 if all have done so, else 1.
+ */
+export function weighAll(context: CommandContext, weight: number, reason: string): Promise<number> {
+  const expiration = weight === FULL_WEIGHT ? null : context.expiration;
+  const weights = context.subjects.map((subject) => {
+    return { name: recordName(subject), ...subject, weight, reason, expiration, creation: null };
+  });
+  const form = { weight: String(weight), reason, ...ending(expiration) };
+  const what = (name: string) => `give ${name} the weight ${weight}`;
+  const agrees = ({ weight: present }: Entry) =>
+    weight === FULL_WEIGHT || isOver(expiration)
+      ? present === null
+      : present?.weight === weight && isSame(present, reason, expiration);
+  return changeAll(context, { form, what, json: { weights }, agrees });
+}
+
+function isOver(expiration: number | null): boolean {
+  return expiration !== null && expiration < Date.now() / 1000;
+}
+
+/** Whether a record says why and until when as it should. Daemons strip blanks from what they are sent. */
+function isSame(
+  record: { readonly reason: string; readonly expiration: number | null },
+  reason: string,
+  expiration: number | null,
+): boolean {
+  return record.reason.trim() === reason.trim() && record.expiration === expiration;
+}
+
+function ending(expiration: number | null): Record<string, string> {
+  return expiration === null ? {} : { expiration: String(expiration) };
+}
+
+async function changeAll(context: CommandContext, change: Change): Promise<number> {
+  const { subjects, healthy, timeout } = context;
+  const by = await authorOf();
+  const writes = change.form.status !== "up" && by !== undefined;
+  const form = writes ? { ...change.form, by } : change.form;
+  const patience = (timeout ?? DEFAULT_PATIENCE) + (healthy ?? 0);
+  return await reportAll({ ...context, timeout: patience }, async (daemon, signal) => {
+    const notices: string[] = [];
+    if (healthy !== null) await demandHealthy(subjects, healthy, daemon, signal);
+    for (const subject of subjects) {
+      const name = recordName(subject);
+      const path = `/spool/${subject.service}/${subject.port}/status`;
+      const before = await recordOf(subject, daemon, signal);
+      const { status, body } = await daemon.ask(path, new URLSearchParams(form), signal);
+      if (status !== 200) throw new Error(`cannot ${change.what(name)}: ${shown(status, body)}`);
+      if (form.weight === undefined) {
+        const whose = whoseRecord(name, before, by, form.status === "up" ? "lifted" : "replaced");
+        if (whose !== null) notices.push(whose);
+      }
+      const entry = await agreed(subject, change, daemon, signal);
+      if (entry === null) continue;
+      if (change.form.status === "up" && entry.kept_out_by !== null) {
+        const { name: wider, mode: state } = entry.kept_out_by;
+        notices.push(`${name} is not wholly in service: ${inWords({ name: wider, state })}`);
+      }
+      if (entry.last_asked === null && subject.service !== ALL) {
+        // The change was made, whatever comes of this. Not every host has every service.
+        const ask = (path: string) => daemon.ask(path, null, signal);
+        for (const { service, near } of await neverAsked([subject.service], ask).catch(() => [])) {
+          if (near === undefined) continue;
+          notices.push(`no balancer has asked this daemon for ${service}: did you mean ${near}?`);
+        }
+      }
+    }
+    return { lines: ["OK"], json: change.json, isWell: true, notices };
+  });
+}
+
+/** The record that a service has before a change; undefined if there is none, or the daemon does not say. */
+async function recordOf(
+  { service, port }: Subject,
+  daemon: RemoteDaemon,
+  signal: AbortSignal,
+): Promise<SpoolRecord | undefined> {
+  const answer = await daemon.ask(`/status/services/${service}/${port}`, null, signal);
+  if (answer.status !== 200) return undefined;
+  try {
+    return entryOf(answer).record ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function demandHealthy(
+  subjects: readonly Subject[],
+  seconds: number,
+  daemon: RemoteDaemon,
+  signal: AbortSignal,
+): Promise<void> {
+  const giveUp = AbortSignal.any([signal, AbortSignal.timeout(seconds * 1000)]);
+  const ask = (path: string, signal: AbortSignal) => daemon.ask(path, null, signal);
+  const all = await Promise.all(subjects.map(async (subject) => {
+    const why = await awaitHealthy(subject, ask, giveUp);
+    return why === undefined
+      ? []
+      : [`${recordName(subject)} is left as it is: not healthy after ${seconds} s: ${why}`];
+  }));
+  if (all.flat().length > 0) throw new Error(all.flat().join("; "));
+}
+
+/**
+ * Waits until the daemon reports a change: a 200 alone may come from anybody.
+ *
+ * @returns What it reports; null for one of the older daemons, which agrees, but reports no more.
+ * @throws {Error} If it does not agree in time.
+ */
+async function agreed(
+  subject: Subject,
+  { form, what, agrees }: Change,
+  daemon: RemoteDaemon,
+  signal: AbortSignal,
+): Promise<Entry | null> {
+  const { service, port } = subject;
+  const deadline = AbortSignal.any([signal, AbortSignal.timeout(AGREE_TIMEOUT_MS)]);
+  const failed = (why: string) =>
+    new Error(
+      `cannot ${what(recordName(subject))}: the daemon took it, but does not say so: ${why}`,
+    );
+  for (;;) {
+    const answer = await daemon.ask(`/status/services/${service}/${port}`, null, signal);
+    if (answer.status === 404 && form.weight === undefined) {
+      if (await olderAgrees(subject, form.status === "up", daemon, signal)) return null;
+      throw failed("it is another one, or an older hacheck that contradicts");
+    }
+    // While its workers disagree it answers 409.
+    if (answer.status !== 409) {
+      let entry;
+      try {
+        entry = entryOf(answer);
+      } catch (error) {
+        throw failed(explained(error));
+      }
+      if (entry.service === service && entry.port === port && agrees(entry)) return entry;
+    }
+    if (deadline.aborted) throw failed(`it answers ${shown(answer.status, answer.body)}`);
+    await rest(ASK_EVERY_MS, deadline);
+  }
+}
+
+/** Whether a daemon is one of the older hachecks, and answers a check as it should. */
+async function olderAgrees(
+  { service, port }: Subject,
+  isUp: boolean,
+  daemon: RemoteDaemon,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (!isStatus(await daemon.ask("/status", null, signal))) return false;
+  const { status } = await daemon.ask(`/spool/${service}/${port}/status`, null, signal);
+  return isUp ? status === 200 : status === 503;
+}

@@ -1,0 +1,57 @@
+/**
+ * Waiting until the own checks of services are good.
+ *
+ * @module
+ */
+
+import type { HttpAnswer } from "../../src/net/http_client.ts";
+import { LOCAL_ADDRESS } from "../../src/net/addresses.ts";
+import { recordName, type Subject } from "../../src/spool/names.ts";
+import { checksOf } from "./responses.ts";
+import { explained, rest, shown } from "../command.ts";
+
+/** How often the checks are run, in milliseconds. */
+const RUN_EVERY_MS = 1000;
+
+/** Asks a daemon for a page. */
+export type AskPage = (path: string, signal: AbortSignal) => Promise<HttpAnswer>;
+
+/**
+ * Waits until the checks of a service are good, whatever is marked. The daemon runs those that balancers
+ * ask for.
+ *
+ * @param subject The service, or the part of it that is meant.
+ * @param ask Asks the daemon.
+ * @param signal When to give up.
+ * @returns Undefined once all of them are good; else, when given up, what was wrong last.
+ */
+export async function awaitHealthy(
+  subject: Subject,
+  ask: AskPage,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  let last = "the daemon has not answered";
+  while (!signal.aborted) {
+    try {
+      const answer = await ask(`/status/checks/${subject.service}?now`, signal);
+      if (answer.status === 401 || answer.status === 403) {
+        return `the daemon does not let hactl ask: ${shown(answer.status, answer.body)}`;
+      }
+      const found = checksOf(answer).filter((check) => isMeant(check, subject));
+      const bad = found.find(({ verdict }) => !verdict.healthy);
+      if (found.length > 0 && bad === undefined) return undefined;
+      last = bad === undefined
+        ? `no balancer has asked the daemon to check ${recordName(subject)}`
+        : `its ${bad.protocol} check on port ${bad.port} fails: ` +
+          shown(bad.verdict.code, bad.verdict.message);
+    } catch (error) {
+      if (!signal.aborted) last = explained(error);
+    }
+    await rest(RUN_EVERY_MS, signal);
+  }
+  return last;
+}
+
+function isMeant(check: Pick<Subject, "port" | "host">, { port, host }: Subject): boolean {
+  return (port === 0 || check.port === port) && (host === LOCAL_ADDRESS || check.host === host);
+}

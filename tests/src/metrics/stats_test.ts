@@ -1,0 +1,148 @@
+import {
+  type LastAnswer,
+  MAX_PAIRS,
+  MAX_SERVICES,
+  MAX_WAITS,
+  mostTelling,
+  Stats,
+} from "../../../src/metrics/stats.ts";
+import { assertEquals } from "../../support/assert.ts";
+
+function answerAt(ts: number): LastAnswer {
+  return { code: 200, remote_ip: "10.0.0.1", ts };
+}
+
+Deno.test("stats count checks by service and client", () => {
+  const stats = new Stats();
+  assertEquals(JSON.stringify(stats.counts()), "{}");
+  for (
+    const [service, client] of [
+      ["web", "10.0.0.1"],
+      ["web", "10.0.0.2"],
+      ["web", "10.0.0.1"],
+      ["__proto__", "10.0.0.1"],
+      ["constructor", "::1"],
+    ] as const
+  ) {
+    stats.asked(service, client, 1000);
+  }
+  assertEquals(
+    JSON.stringify(Object.entries(stats.counts()).sort()),
+    '[["__proto__",{"10.0.0.1":1}],["constructor",{"::1":1}],["web",{"10.0.0.1":2,"10.0.0.2":1}]]',
+  );
+});
+
+Deno.test("stats tell which services were asked for lately, sorted, each with its last answer", () => {
+  const stats = new Stats();
+  const web = stats.asked("web", "10.0.0.1", 1000);
+  const db = stats.asked("db", "10.0.0.1", 1100);
+  stats.asked("Web", "10.0.0.1", 1200);
+  stats.asked("web-2", "10.0.0.1", 1300);
+  web.answered(200, "10.0.0.1", 1001);
+  db.answered(503, "10.0.0.2", 1101);
+  db.answered(200, "10.0.0.1", 1102);
+  assertEquals(stats.recent(600, 1600), [
+    ["Web", null],
+    ["db", answerAt(1102)],
+    ["web", answerAt(1001)],
+    ["web-2", null],
+  ]);
+  assertEquals(stats.recent(500, 1600).map(([service]) => service), ["Web", "db", "web-2"]);
+  assertEquals(stats.recent(0, 1300).map(([service]) => service), ["web-2"]);
+  assertEquals(stats.recent(0, 1301), []);
+});
+
+Deno.test("stats count checks by protocol", () => {
+  const stats = new Stats();
+  assertEquals(stats.byProtocol(), {});
+  for (const protocol of ["http", "spool", "http"]) stats.tallyOf(protocol).asked++;
+  assertEquals(stats.byProtocol(), { http: 2, spool: 1 });
+});
+
+Deno.test("stats take the answer of a service that has been forgotten meanwhile, and tell no one", () => {
+  const stats = new Stats();
+  const forgotten = stats.asked("forgotten", "10.0.0.1", 1000);
+  for (let i = 0; i < MAX_SERVICES; i++) stats.asked(`s${i}`, "10.0.0.1", 1000);
+  forgotten.answered(200, "10.0.0.1", 1000);
+  const services = stats.recent(600, 1000).map(([service]) => service);
+  assertEquals([services.length, services.includes("forgotten")], [MAX_SERVICES, false]);
+});
+
+Deno.test("stats remember so many services, and forget first what was not asked for longest", () => {
+  const stats = new Stats();
+  for (let i = 0; i < MAX_SERVICES; i++) stats.asked(`s${i}`, "10.0.0.1", i);
+  stats.asked("s0", "10.0.0.1", MAX_SERVICES);
+  stats.asked("one more", "10.0.0.1", MAX_SERVICES);
+  const counts = stats.counts();
+  assertEquals(Object.keys(counts).length, MAX_SERVICES);
+  assertEquals([counts.s0, counts.s1, counts.s2, counts["one more"]], [
+    { "10.0.0.1": 2 },
+    undefined,
+    { "10.0.0.1": 1 },
+    { "10.0.0.1": 1 },
+  ]);
+});
+
+Deno.test("stats count so many pairs of service and client, of whichever there are many", () => {
+  const pairs = (stats: Stats) =>
+    Object.values(stats.counts()).reduce((sum, clients) => sum + Object.keys(clients).length, 0);
+
+  const manyClients = new Stats();
+  for (let i = 0; i <= MAX_PAIRS; i++) manyClients.asked("web", `client ${i}`, i);
+  assertEquals(pairs(manyClients), MAX_PAIRS);
+  const web = manyClients.counts().web!;
+  assertEquals([web["client 0"], web["client 1"], web[`client ${MAX_PAIRS}`]], [undefined, 1, 1]);
+
+  const both = new Stats();
+  const clients = MAX_PAIRS / 1000;
+  for (let i = 0; i < 1000; i++) {
+    for (let j = 0; j < clients; j++) both.asked(`s${i}`, `client ${j}`, i);
+  }
+  assertEquals(pairs(both), MAX_PAIRS);
+  both.asked("one more", "client 0", 1000);
+  assertEquals(pairs(both), MAX_PAIRS - clients + 1);
+  assertEquals([both.counts().s0, both.counts()["one more"]], [undefined, { "client 0": 1 }]);
+});
+
+Deno.test("stats remember the last answers for which somebody had to wait, the oldest first", () => {
+  const stats = new Stats();
+  const web = stats.asked("web", "10.0.0.1", 1000);
+  const waits = () => stats.lately(600, 1000, 10)[0]!.waits;
+  assertEquals(waits(), []);
+  for (
+    const [code, milliseconds, told] of [
+      [200, 12.5, 12.5],
+      [301, 1, 1],
+      [399, 0, 0],
+      [400, 7, -7],
+      [503, 0, -0.01],
+      [204, 3, 3],
+      [101, 3, -3],
+    ] as const
+  ) {
+    web.waited(code, 1001, milliseconds);
+    assertEquals(waits().at(-1), [1001, told], `${code}`);
+  }
+  for (let i = 0; i < MAX_WAITS + 5; i++) {
+    web.waited(200, 2000 + i, i);
+    assertEquals(waits().length, Math.min(8 + i, MAX_WAITS));
+  }
+  assertEquals(waits(), Array.from({ length: MAX_WAITS }, (_, i) => [2005 + i, 5 + i]));
+  // They are no answers by themselves: one who waits is answered like everybody.
+  assertEquals(stats.recent(600, 1000), [["web", null]]);
+});
+
+Deno.test("of too many services those are told that do not answer well, and else the first by name", () => {
+  const stats = new Stats();
+  const codes = { d: 200, b: 503, a: 204, c: 404, f: 302, e: null };
+  for (const [service, code] of Object.entries(codes)) {
+    const asked = stats.asked(service, "10.0.0.1", 1000);
+    if (code !== null) asked.answered(code, "10.0.0.1", 1000);
+  }
+  const names = (most: number) => stats.lately(600, 1000, most).map(({ service }) => service);
+  assertEquals(names(10), ["b", "c", "a", "d", "e", "f"]);
+  assertEquals(names(3), ["b", "c", "a"]);
+  assertEquals(stats.lately(600, 1601, 10), []);
+  const reports = stats.lately(600, 1000, 10);
+  assertEquals(mostTelling(reports.toReversed(), 10), reports);
+});

@@ -1,0 +1,48 @@
+import { expiryOf } from "../../../src/net/certificate.ts";
+import { assertEquals } from "../../support/assert.ts";
+import { run, TempFolder } from "../../support/programs.ts";
+import { Authority, CERTIFICATE_PROGRAMS } from "../../servers/certificates.ts";
+import { serverTest } from "../../servers/mod.ts";
+
+/** When a certificate expires, as OpenSSL tells it. */
+async function expiryByOpenssl(path: string): Promise<number> {
+  const { stdout } = await run("openssl", ["x509", "-noout", "-enddate", "-in", path]);
+  return Date.parse(stdout.trim().replace("notAfter=", ""));
+}
+
+serverTest(
+  "expiryOf() reads when the first certificate of a chain expires",
+  CERTIFICATE_PROGRAMS,
+  async () => {
+    using folder = new TempFolder();
+    const authority = await Authority.create(folder, "authority");
+    // From 2050 on, certificates write the year in four digits.
+    for (const until of [-0.5, 1, 300, 40 * 365]) {
+      const { certificate } = await authority.issue(`days${until}`, { for: "DNS:web", until });
+      const pem = Deno.readTextFileSync(certificate);
+      assertEquals(expiryOf(pem), await expiryByOpenssl(certificate));
+      assertEquals(
+        expiryOf(pem + Deno.readTextFileSync(authority.certificate)),
+        Math.min(await expiryByOpenssl(certificate), await expiryByOpenssl(authority.certificate)),
+      );
+    }
+  },
+);
+
+Deno.test("expiryOf() is null for what is no certificate", () => {
+  const block = (content: string) =>
+    `-----BEGIN CERTIFICATE-----\n${content}\n-----END CERTIFICATE-----\n`;
+  for (
+    const content of [
+      "",
+      "MII",
+      "MIIB",
+      "!",
+      btoa("0\x82\xff\xff0\x84\xff\xff\xff\xff"),
+      btoa("\0"),
+    ]
+  ) {
+    assertEquals(expiryOf(block(content)), null, content);
+  }
+  assertEquals(expiryOf("-----BEGIN PRIVATE KEY-----\n"), null);
+});

@@ -1,0 +1,319 @@
+import { openTls, type TlsOptions } from "../../../src/net/tls_connection.ts";
+import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
+import { TempFolder } from "../../support/programs.ts";
+import { chance } from "../../support/random_bytes.ts";
+import { Authority, CERTIFICATE_PROGRAMS } from "../../servers/certificates.ts";
+import {
+  type Behaviour,
+  ClosedPort,
+  closing,
+  connectionsTo,
+  dripping,
+  FAULTS,
+  FaultyServer,
+  flooding,
+  FullPort,
+  resetting,
+  saying,
+  silent,
+  told,
+} from "../../servers/faulty.ts";
+import { HAProxy } from "../../servers/haproxy.ts";
+import { serverTest, until } from "../../servers/mod.ts";
+
+/** Trusts whoever it is. */
+const ANYBODY: TlsOptions = { serverName: null, trusted: null };
+
+function farOff(): AbortSignal {
+  return AbortSignal.timeout(60_000);
+}
+
+/** A server that speaks TLS: HAProxy, with one that misbehaves behind it. */
+class TlsServer implements AsyncDisposable {
+  readonly #folder: TempFolder;
+  readonly #haproxy: HAProxy;
+  readonly #server: FaultyServer;
+
+  /** Who issued its certificate, in PEM. */
+  readonly issuer: string;
+
+  private constructor(folder: TempFolder, haproxy: HAProxy, server: FaultyServer, issuer: string) {
+    this.#folder = folder;
+    this.#haproxy = haproxy;
+    this.#server = server;
+    this.issuer = issuer;
+  }
+
+  /**
+   * Starts one whose certificate is for 127.0.0.1.
+   *
+   * @param behaviour What it does behind its TLS.
+   * @param option Another line of its configuration.
+   */
+  static async start(behaviour: Behaviour, option = ""): Promise<TlsServer> {
+    const folder = new TempFolder();
+    const server = await FaultyServer.start(behaviour);
+    try {
+      const authority = await Authority.create(folder, "authority");
+      const { certificate, key } = await authority.issue("server", { for: "IP:127.0.0.1" });
+      const both = [certificate, key].map((path) => Deno.readTextFileSync(path)).join("");
+      const path = folder.write("both.pem", both);
+      const haproxy = await HAProxy.start((port) => `
+listen tls
+    mode tcp
+    timeout connect 10s
+    timeout client 60s
+    ${option}
+    timeout server 60s
+    bind 127.0.0.1:${port} ssl crt ${path}
+    server behind 127.0.0.1:${server.port}
+`);
+      return new TlsServer(folder, haproxy, server, Deno.readTextFileSync(authority.certificate));
+    } catch (error) {
+      await server[Symbol.asyncDispose]();
+      folder[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Its port. */
+  get port(): number {
+    return this.#haproxy.port;
+  }
+
+  /** What it was told. */
+  get received(): string {
+    return this.#server.received;
+  }
+
+  /** How many connections to it are open at their other end. */
+  connected(): Promise<number> {
+    return connectionsTo(this.port);
+  }
+
+  /** Stops it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#haproxy[Symbol.asyncDispose]();
+    await this.#server[Symbol.asyncDispose]();
+    this.#folder[Symbol.dispose]();
+  }
+}
+
+const PROGRAMS = ["haproxy", ...CERTIFICATE_PROGRAMS];
+
+/** Bytes as text, a character a byte: there is no decoder that leaves them all as they are. */
+function latin1(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+}
+
+/** Reads all that a server says, in pieces of a size, a character a byte. */
+async function readAll(
+  connection: { read(buffer: Uint8Array): Promise<number | null> },
+  size: number,
+): Promise<string> {
+  const buffer = new Uint8Array(size);
+  let text = "";
+  for (;;) {
+    const length = await connection.read(buffer);
+    if (length === null) return text;
+    assert(length > 0 && length <= size, `read ${length} bytes`);
+    text += latin1(buffer.subarray(0, length));
+  }
+}
+
+for (const size of [1, 1000, 1_000_000]) {
+  serverTest(`openTls() gives what it reads in pieces of ${size} bytes`, PROGRAMS, async () => {
+    // More than any check reads.
+    const expected = chance(size)(size === 1 ? 2000 : 400_000);
+    await using server = await TlsServer.start(told(saying(expected, closing), "over"));
+    const tls = { serverName: null, trusted: server.issuer };
+    using connection = await openTls("127.0.0.1", server.port, tls, farOff());
+    await connection.write(new TextEncoder().encode("over"));
+    const read = await readAll(connection, size);
+    // Not assertEquals: it would print a megabyte.
+    assert(read === expected, `${read.length} of ${expected.length} bytes`);
+    assertEquals(await connection.read(new Uint8Array(1)), null);
+  });
+}
+
+serverTest("openTls() sends all that it is given", PROGRAMS, async () => {
+  const content = "abc".repeat(1_000_000);
+  await using server = await TlsServer.start(told(closing, "over"));
+  using connection = await openTls("127.0.0.1", server.port, ANYBODY, farOff());
+  await connection.write(new TextEncoder().encode(content));
+  await connection.write(new TextEncoder().encode("over"));
+  assertEquals(await connection.read(new Uint8Array(1)), null);
+  assert(server.received === `${content}over`, `${server.received.length} bytes came`);
+});
+
+serverTest("openTls() closes its connection when that is disposed of", PROGRAMS, async () => {
+  await using server = await TlsServer.start(silent);
+  {
+    using _connection = await openTls("127.0.0.1", server.port, ANYBODY, farOff());
+  }
+  await until("no connection is open", async () => await server.connected() === 0);
+});
+
+for (
+  const [what, wait] of [
+    ["waits for a byte", (connection) => connection.read(new Uint8Array(1))],
+    ["waits for more room", async (connection) => {
+      for (;;) await connection.write(new Uint8Array(1_000_000));
+    }],
+  ] as readonly [string, (connection: Awaited<ReturnType<typeof openTls>>) => Promise<unknown>][]
+) {
+  serverTest(
+    `openTls() closes its connection when the time of who ${what} is over`,
+    PROGRAMS,
+    async () => {
+      // A socket that is paused takes nothing more than its buffers hold.
+      await using server = await TlsServer.start((socket) => socket.pause());
+      const deadline = new AbortController();
+      using connection = await openTls("127.0.0.1", server.port, ANYBODY, deadline.signal);
+      const waiting = wait(connection);
+      const timer = setTimeout(() => deadline.abort(new RangeError("too late")), 300);
+      await assertRejects(() => waiting, RangeError, "too late");
+      clearTimeout(timer);
+      await until("no connection is open", async () => await server.connected() === 0);
+    },
+  );
+}
+
+for (const [how, behaviour] of [["closes", closing], ["resets", resetting]] as const) {
+  serverTest(
+    `openTls() tells the end of a server that ${how} within a line`,
+    PROGRAMS,
+    async () => {
+      await using server = await TlsServer.start(told(saying("HTTP/1.1 2", behaviour)));
+      using connection = await openTls("127.0.0.1", server.port, ANYBODY, farOff());
+      await connection.write(new TextEncoder().encode("hello"));
+      assertEquals(await readAll(connection, 100), "HTTP/1.1 2");
+    },
+  );
+}
+
+serverTest("openTls() survives a reset that nobody waits for", PROGRAMS, async () => {
+  await using server = await TlsServer.start(told(closing), "option nolinger");
+  using connection = await openTls("127.0.0.1", server.port, ANYBODY, farOff());
+  await connection.write(new TextEncoder().encode("hello"));
+  // The socket is gone when its reset has been heard; an error of it would fail the test.
+  await until("the reset has come", async () => await server.connected() === 0);
+  await connection.read(new Uint8Array(1)).then(
+    (length) => assertEquals(length, null),
+    (error) => assert(error instanceof Error),
+  );
+});
+
+/** What says no TLS, and what is said of it. */
+const strangers: readonly [name: string, behaviour: Behaviour, why: RegExp][] = [
+  ["closes at once", closing, /disconnected before secure TLS connection|reset/],
+  ["resets the connection", resetting, /reset|disconnected|ECONNRESET/i],
+  ["hears and closes", told(closing), /disconnected before secure TLS connection/],
+  ["hears and resets", told(resetting), /disconnected before secure TLS connection|reset/i],
+  [
+    "closes within its greeting",
+    told(saying("\x16\x03\x03\0\x7a\x02\0\0\x76", closing)),
+    /disconnected before secure TLS connection/,
+  ],
+  [
+    "speaks HTTP",
+    told(saying("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")),
+    /expected TLS, found a server/,
+  ],
+  ["speaks SSH", saying("SSH-2.0-OpenSSH_9.2\r\n"), /expected TLS, found a server/],
+  ["wants no TLS of this kind", told(saying("\x15\x03\x03\0\x02\x02\x28")), /HandshakeFailure/],
+  ["sends zeros without an end", flooding("\0"), /expected TLS, found a server/],
+  ["sends greetings without an end", flooding("\x16\x03\x03\0\x04\x02\0\0\0"), /./],
+];
+
+for (const [name, behaviour, why] of strangers) {
+  Deno.test(`openTls() says what is wrong with a server that ${name}`, async () => {
+    await using server = await FaultyServer.start(behaviour);
+    const error = await assertRejects(
+      () => openTls("127.0.0.1", server.port, ANYBODY, farOff()),
+      Error,
+    );
+    assert(why.test(error.message), error.message);
+    await until("no connection is open", async () => await server.connected() === 0);
+  });
+}
+
+for (
+  const [name, behaviour] of [
+    ["never speaks", silent],
+    ["stops within its greeting", told(saying("\x16\x03\x03\0\x7a\x02"))],
+    ["sends a byte a second", told(dripping("\x16\x03\x03\0\x7a\x02\0\0\x76", 1000))],
+  ] as const
+) {
+  Deno.test(`openTls() gives up when its time is over on a server that ${name}`, async () => {
+    await using server = await FaultyServer.start(behaviour);
+    const deadline = new AbortController();
+    const timer = setTimeout(() => deadline.abort(new RangeError("too late")), 300);
+    await assertRejects(
+      () => openTls("127.0.0.1", server.port, ANYBODY, deadline.signal),
+      RangeError,
+      "too late",
+    );
+    clearTimeout(timer);
+    await until("no connection is open", async () => await server.connected() === 0);
+  });
+}
+
+Deno.test("openTls() says that nobody listens", async () => {
+  using closed = await ClosedPort.open();
+  await assertRejects(
+    () => openTls("127.0.0.1", closed.port, ANYBODY, farOff()),
+    Error,
+    "ECONNREFUSED",
+  );
+});
+
+Deno.test("openTls() gives up when its time is over while it connects", async () => {
+  using full = await FullPort.open();
+  const signal = AbortSignal.timeout(300);
+  const error = await assertRejects(
+    () => openTls("127.0.0.1", full.port, ANYBODY, signal),
+    DOMException,
+  );
+  assertEquals(error, signal.reason);
+});
+
+Deno.test("openTls() does not connect when its time is over before", async () => {
+  await using server = await FaultyServer.start(silent);
+  const signal = AbortSignal.abort(new RangeError("too late"));
+  await assertRejects(
+    () => openTls("127.0.0.1", server.port, ANYBODY, signal),
+    RangeError,
+    "too late",
+  );
+  assertEquals(server.accepted, 0);
+});
+
+Deno.test("openTls() survives nonsense, a hundred times another", async () => {
+  const next = chance(20_150_706);
+  let said = "";
+  await using server = await FaultyServer.start((socket) => told(saying(said, closing))(socket));
+  for (let turn = 0; turn < 100; turn++) {
+    const bytes = next(1 + next(1).charCodeAt(0) * (turn % 10));
+    const record = `\x16\x03\x03\0${String.fromCharCode(bytes.length & 255)}${bytes}`;
+    said = turn % 2 === 0 ? bytes : record;
+    await assertRejects(() => openTls("127.0.0.1", server.port, ANYBODY, farOff()), Error);
+  }
+  await until("no connection is open", async () => await server.connected() === 0);
+});
+
+for (const [fault, behaviour] of Object.entries(FAULTS)) {
+  Deno.test(`openTls() leaves nothing open at a server that ${fault}`, async () => {
+    await using server = await FaultyServer.start(behaviour);
+    for (let done = 0; done < 200; done += 20) {
+      await Promise.all(
+        Array.from({ length: 20 }, () =>
+          assertRejects(
+            () => openTls("127.0.0.1", server.port, ANYBODY, AbortSignal.timeout(200)),
+            Error,
+          )),
+      );
+    }
+    await until("no connection is open", async () => await server.connected() === 0);
+  });
+}

@@ -1,0 +1,107 @@
+import { agentAnswer, type AgentDown } from "../../../src/server/agent_response.ts";
+import { SpoolIndex } from "../../../src/spool/index.ts";
+import { parseRecord, parseWeight } from "../../../src/spool/entry.ts";
+import { assertEquals } from "../../support/assert.ts";
+
+/** A spool of files, each with its content. */
+function spoolOf(files: Record<string, string>): SpoolIndex {
+  const index = new SpoolIndex(undefined, () => 100);
+  for (const [name, content] of Object.entries(files)) {
+    index.set(name, name.startsWith(".") ? parseWeight(content) : parseRecord(content));
+  }
+  return index;
+}
+
+function answer(
+  question: string,
+  files: Record<string, string>,
+  down: AgentDown = "maint",
+): string {
+  return agentAnswer(question, spoolOf(files), down);
+}
+
+const DRAIN = '{"mode": "drain"}';
+
+const STATES: readonly [files: Record<string, string>, maint: string, down: string][] = [
+  [{}, "ready up 100%", "ready up 100%"],
+  [{ web: "kernel update" }, "maint", "down #kernel update"],
+  [{ web: "" }, "maint", "down"],
+  [{ web: '{"reason": "a\\nready up\\u2028b"}' }, "maint", "down #a ready up b"],
+  [{ web: `{"reason": "${"x".repeat(300)}"}` }, "maint", `down #${"x".repeat(200)}`],
+  [{ web: DRAIN }, "drain", "drain"],
+  [{ all: DRAIN, "web:8080": "why" }, "maint", "down #why"],
+  [{ all: "everything" }, "maint", "down #everything"],
+  [{ web: '{"expiration": 99}' }, "ready up 100%", "ready up 100%"],
+  [{ api: "x", "web:8081": "x", "web:10.1.1.1:8080": "x" }, "ready up 100%", "ready up 100%"],
+  [{ ".weight:web": '{"weight": 50}' }, "ready up 50%", "ready up 50%"],
+  [{ ".weight:web": '{"weight": 0}' }, "ready up 0%", "ready up 0%"],
+  [{ ".weight:web": '{"weight": 50, "expiration": 99}' }, "ready up 100%", "ready up 100%"],
+  // Whose weight nobody knows keeps the one that the balancer gave it.
+  [{ ".weight:web": "half" }, "ready up", "ready up"],
+  [{ ".weight:web": '{"weight": 50}', web: "why" }, "maint", "down #why"],
+  [{ ".weight:web": '{"weight": 50}', web: DRAIN }, "drain", "drain"],
+];
+
+Deno.test("An agent is told what the spool says of a service, and its weight", () => {
+  for (const [files, maint, down] of STATES) {
+    const told = JSON.stringify(files);
+    assertEquals(answer("web/8080", files, "maint"), maint, told);
+    assertEquals(answer("web/8080", files, "down"), down, told);
+  }
+});
+
+Deno.test("What precedes the first slash is the service, and the port may be missing", () => {
+  const files = { web: "x", "api:8080": DRAIN };
+  const cases: [question: string, answer: string][] = [
+    ...["web", "web/", "web/0", "web/00000", "web/8080", " web/80\t\r"].map((
+      question,
+    ): [string, string] => [question, "maint"]),
+    ...["api/8080", "api/08080"].map((question): [string, string] => [question, "drain"]),
+    ...["api", "api/", "api/0", "api/8081", "w", ".web", "web-", "constructor"].map((
+      question,
+    ): [string, string] => [question, "ready up 100%"]),
+  ];
+  for (const [question, expected] of cases) {
+    assertEquals(answer(question, files), expected, question);
+  }
+});
+
+Deno.test("agentAnswer() answers a question about all as about everything on the host", () => {
+  assertEquals(answer("all", { web: "x" }), "ready up 100%");
+  assertEquals(answer("all", { all: "x" }), "maint");
+  assertEquals(answer("all", { all: DRAIN }), "drain");
+  assertEquals(answer("all", { ".weight:all": '{"weight": 5}' }), "ready up 5%");
+  assertEquals(answer("all", { all: "why" }, "down"), "down #why");
+});
+
+Deno.test("A question that makes no sense is never up, and is told so in one line", () => {
+  const questions = [
+    ...[
+      "",
+      " ",
+      "/",
+      "/8080",
+      "web/x",
+      "web/-1",
+      "web/65536",
+      "web/123456",
+      "web/8080/",
+      "web/80/x",
+    ],
+    ...["..", ".", "a b", "web:8080", "w\xe9b", "web\0", "a,b", "w".repeat(201), "a\tb"],
+    ...["GET /spool/web/0 HTTP/1.1", "\x16\x03\x01"],
+  ];
+  for (const question of questions) {
+    for (const down of ["maint", "down"] as const) {
+      const told = answer(question, {}, down);
+      assertEquals(
+        // deno-lint-ignore no-control-regex
+        /^down #Bad question: expected <service>\/<port>: received "[^\u0000-\u001f\u007f-\u009f]*"$/
+          .test(told),
+        true,
+        `${JSON.stringify(question)}: ${told}`,
+      );
+    }
+  }
+  assertEquals(answer("x y".repeat(1000), {}).length < 300, true);
+});

@@ -1,0 +1,278 @@
+import { oneLine } from "../../../src/control_characters.ts";
+import {
+  faultOf,
+  formatRecord,
+  formatWeight,
+  isExpired,
+  isTime,
+  parseRecord,
+  parseWeight,
+  type SpoolRecord,
+  stateLine,
+  weightFaultOf,
+} from "../../../src/spool/entry.ts";
+import { assert, assertEquals } from "../../support/assert.ts";
+
+function record(
+  reason: string,
+  expiration: number | null = null,
+  creation: number | null = null,
+): SpoolRecord {
+  return { mode: "down", reason, expiration, creation };
+}
+
+/** How PaaSTA's drainer reads the line. */
+const PAASTA =
+  /^Service (?<service>.+) in (?<state>.+) state(?: since (?<since>[0-9.]+))?(?: until (?<until>[0-9.]+))?(?:: (?<reason>.*))?$/;
+
+const FAULTS: readonly [content: string, fault: string | null][] = [
+  ["", null],
+  ["text { }", null],
+  ['["maint"]', null],
+  ["{}", null],
+  ['{"reason": 5, "creation": "soon"}', null],
+  ['{"expiration": null}', null],
+  ['{"expiration": 0}', null],
+  ['{"expiration": 4000000000.125}', null],
+  ['{"expiration": -1}', "its expiration makes no sense: -1"],
+  ['{"expiration": 1e400}', "its expiration makes no sense: Infinity"],
+  ['{"expiration": 1e21}', "its expiration makes no sense: 1e+21"],
+  ['{"expiration": "4000000000"}', 'its expiration makes no sense: "4000000000"'],
+  ['{"expiration": false}', "its expiration makes no sense: false"],
+  ['{"expiration": [5]}', "its expiration makes no sense: [5]"],
+  [`{"expiration": "${"9".repeat(500)}"}`, `its expiration makes no sense: "${"9".repeat(99)}`],
+  ['{"expiration": NaN}', "it is not the JSON it begins as"],
+  ['\n{"reason": "ha', "it is not the JSON it begins as"],
+  ['{"mode": null}', null],
+  ['{"mode": "down"}', null],
+  ['{"mode": "drain"}', null],
+  ['{"mode": "Drain"}', 'its mode makes no sense: "Drain"'],
+  ['{"mode": ["drain"]}', 'its mode makes no sense: ["drain"]'],
+  ['{"mode": "maint", "expiration": -1}', "its expiration makes no sense: -1"],
+];
+
+for (const [content, fault] of FAULTS) {
+  Deno.test(`faultOf() says of ${JSON.stringify(content.slice(0, 40))}: ${fault?.slice(0, 50)}`, () => {
+    assertEquals(faultOf(content), fault);
+    if (fault !== null) assert(!isExpired(parseRecord(content), Number.MAX_VALUE));
+  });
+}
+
+/** A record of draining. */
+function draining(
+  reason: string,
+  expiration: number | null = null,
+  creation: number | null = null,
+): SpoolRecord {
+  return { ...record(reason, expiration, creation), mode: "drain" };
+}
+
+const CONTENTS: readonly [content: string, record: SpoolRecord][] = [
+  // As hactl and the other hachecks write it.
+  [
+    '{"reason": "maint", "expiration": 4000000000.125, "creation": 1435694078.778886}',
+    record("maint", 4000000000.125, 1435694078.778886),
+  ],
+  ['{"reason": "maint", "expiration": null, "creation": null}', record("maint")],
+  [
+    '{"service": "web", "reason": "maint", "expiration": 5, "creation": 4, "by": {"a": [1]}}',
+    record("maint", 5, 4),
+  ],
+  ['{"reason": "caf\\u00e9 \\ud83d\\ude80"}', record("café 🚀")],
+  ['\n {"reason":"maint"}\r\n', record("maint")],
+  ['{"reason": " a\\nb "}', record(" a\nb ")],
+  ["{}", record("")],
+  ['{"reason": null}', record("")],
+  ['{"__proto__": {"reason": "no"}}', record("")],
+  ['{"reason": "x", "expiration": 0, "creation": 0}', record("x", 0, 0)],
+  ['{"reason": "x", "expiration": 1e3}', record("x", 1000)],
+
+  // A mode that nobody knows is down.
+  ['{"reason": "x", "expiration": 5, "creation": 4, "mode": "drain"}', draining("x", 5, 4)],
+  ['{"mode": "drain"}', draining("")],
+  ['{"mode": "down", "reason": "x"}', record("x")],
+  ['{"mode": "DRAIN", "reason": "x"}', record("x")],
+  ['{"mode": ["drain"]}', record("")],
+  ['{"mode": "up"}', record("")],
+  ['{"mode": null}', record("")],
+
+  // What is no object is itself the reason.
+  ["", record("")],
+  [" \n", record("")],
+  ["maint\n", record("maint")],
+  ["two\nlines\n", record("two\nlines")],
+  ['["maint"]', record('["maint"]')],
+  ['"maint"', record('"maint"')],
+  ["42", record("42")],
+  ["null", record("null")],
+  ["true", record("true")],
+  ['{"reason": "half', record('{"reason": "half')],
+  ["{'reason': 'python'}", record("{'reason': 'python'}")],
+  ['{"reason": "a"}{"reason": "b"}', record('{"reason": "a"}{"reason": "b"}')],
+  ['{"expiration": NaN}', record('{"expiration": NaN}')],
+  ['{"reason": "x", "expiration": Infinity}', record('{"reason": "x", "expiration": Infinity}')],
+
+  // A reason of another type is still told.
+  ['{"reason": 7}', record("7")],
+  ['{"reason": false}', record("false")],
+  ['{"reason": ["a", 1]}', record('["a",1]')],
+  ['{"reason": {"why": "a"}}', record('{"why":"a"}')],
+
+  // A time that makes no sense is none.
+  ['{"reason": "x", "expiration": -1, "creation": -0.5}', record("x")],
+  ['{"reason": "x", "expiration": 1e400, "creation": 1e400}', record("x")],
+  ['{"reason": "x", "expiration": -1e400}', record("x")],
+  ['{"reason": "x", "expiration": 1e21, "creation": 1e300}', record("x")],
+  ['{"reason": "x", "expiration": "5", "creation": "4"}', record("x")],
+  ['{"reason": "x", "expiration": true, "creation": false}', record("x")],
+  ['{"reason": "x", "expiration": [5], "creation": {"at": 4}}', record("x")],
+];
+
+for (const [content, expected] of CONTENTS) {
+  Deno.test(`parseRecord() reads ${JSON.stringify(content)}`, () => {
+    assertEquals(parseRecord(content), expected);
+  });
+}
+
+const LINES: readonly [record: SpoolRecord, line: string][] = [
+  [record(""), "Service web in down state"],
+  [record("maint"), "Service web in down state: maint"],
+  [
+    record("", null, 1435694078.778886),
+    "Service web in down state since 1435694078.778886",
+  ],
+  [record("", 4000000000.125), "Service web in down state until 4000000000.125000"],
+  [
+    record("maint", 4000000000.125, 1435694078.778886),
+    "Service web in down state since 1435694078.778886 until 4000000000.125000: maint",
+  ],
+  [record("", 5, 0), "Service web in down state since 0.000000 until 5.000000"],
+  [record("x", null, 1e-7), "Service web in down state since 0.000000: x"],
+  [record("x", 1e20), "Service web in down state until 100000000000000000000.000000: x"],
+  [record("a: b 🚀"), "Service web in down state: a: b 🚀"],
+  [record(" since 5 until 6"), "Service web in down state:  since 5 until 6"],
+  [record("two\nlines\r\nand\ttab\u0000"), "Service web in down state: two lines and tab "],
+  [draining(""), "Service web in drain state"],
+  [
+    draining("maint", 4000000000.125, 1435694078.778886),
+    "Service web in drain state since 1435694078.778886 until 4000000000.125000: maint",
+  ],
+  [record("a\u2028b\u2029c\u0085d\u007fe"), "Service web in down state: a b c d e"],
+  [record("a\u202eb\u2066\u001bc\u200bd"), "Service web in down state: a b c d"],
+];
+
+for (const [fields, line] of LINES) {
+  Deno.test(`stateLine() gives ${JSON.stringify(line)}, as PaaSTA's drainer reads it`, () => {
+    assertEquals(stateLine("web", fields), line);
+    const groups = PAASTA.exec(line)?.groups;
+    assert(groups !== undefined);
+    assertEquals({ ...groups }, {
+      service: "web",
+      state: fields.mode,
+      since: fields.creation?.toFixed(6),
+      until: fields.expiration?.toFixed(6),
+      reason: fields.reason === "" ? undefined : oneLine(fields.reason),
+    });
+  });
+}
+
+Deno.test("What a record's file may say is one line that PaaSTA's drainer reads", () => {
+  for (const [content] of CONTENTS) {
+    const record = parseRecord(content);
+    const { service, state } = PAASTA.exec(stateLine("all", record))?.groups ?? {};
+    assertEquals([service, state], ["all", record.mode], content);
+  }
+});
+
+Deno.test("formatRecord() writes the bytes that the other hachecks write and read", () => {
+  const cases: readonly [record: SpoolRecord, content: string][] = [
+    [
+      record("maint", 4000000000.125, 1435694078.778886),
+      '{"reason": "maint", "expiration": 4000000000.125, "creation": 1435694078.778886}',
+    ],
+    [record(""), '{"reason": "", "expiration": null, "creation": null}'],
+    [
+      record('say "no"\\\n', 0, 5),
+      '{"reason": "say \\"no\\"\\\\\\n", "expiration": 0, "creation": 5}',
+    ],
+    // To a hacheck that knows of no draining, a downtime.
+    [
+      draining("maint", null, 5),
+      '{"reason": "maint", "expiration": null, "creation": 5, "mode": "drain"}',
+    ],
+    [record("\ud800"), '{"reason": "\\ud800", "expiration": null, "creation": null}'],
+    // Python's json.dump writes ASCII alone.
+    [
+      record("wörk \x7f 🚧"),
+      '{"reason": "w\\u00f6rk \\u007f \\ud83d\\udea7", "expiration": null, "creation": null}',
+    ],
+    [
+      { ...draining("maint", null, 5), by: "älice" },
+      '{"reason": "maint", "expiration": null, "creation": 5, "mode": "drain", "by": "\\u00e4lice"}',
+    ],
+  ];
+  for (const [fields, content] of cases) {
+    assertEquals(formatRecord(fields), content);
+    assertEquals(parseRecord(content), fields);
+  }
+});
+
+const WEIGHTS: readonly [content: string, weight: number | null, fault: string | null][] = [
+  ['{"reason": "x", "expiration": null, "creation": 5, "weight": 50}', 50, null],
+  ['{"weight": 0}', 0, null],
+  ['{"weight": 100.0}', 100, null],
+  ['{"weight": 101}', null, "its weight makes no sense: 101"],
+  ['{"weight": -1}', null, "its weight makes no sense: -1"],
+  ['{"weight": 0.5}', null, "its weight makes no sense: 0.5"],
+  ['{"weight": "50"}', null, 'its weight makes no sense: "50"'],
+  ['{"weight": [50]}', null, "its weight makes no sense: [50]"],
+  ["{}", null, "its weight makes no sense: null"],
+  ['{"weight": 50, "expiration": "soon"}', 50, 'its expiration makes no sense: "soon"'],
+  ['{"weight": 50', null, "it is not a JSON object"],
+  ["50", null, "it is not a JSON object"],
+  ["", null, "it is not a JSON object"],
+];
+
+for (const [content, weight, fault] of WEIGHTS) {
+  Deno.test(`parseWeight() reads ${JSON.stringify(content)}`, () => {
+    assertEquals([parseWeight(content).weight, weightFaultOf(content)], [weight, fault]);
+  });
+}
+
+Deno.test("formatWeight() writes what a record has, and the weight", () => {
+  const weight = { weight: 50, reason: "canary", expiration: 4e9, creation: 5.25 };
+  const content = '{"reason": "canary", "expiration": 4000000000, "creation": 5.25, "weight": 50}';
+  assertEquals(formatWeight(weight), content);
+  assertEquals(parseWeight(content), weight);
+  const signed = { ...weight, by: "alice" };
+  assertEquals(formatWeight(signed), content.replace("}", ', "by": "alice"}'));
+  assertEquals(parseWeight(formatWeight(signed)), signed);
+});
+
+Deno.test("parseRecord() ignores a `by` that is no name", () => {
+  for (const by of ["5", "null", '""', "[]"]) {
+    assertEquals("by" in parseRecord(`{"by": ${by}}`), false, by);
+  }
+});
+
+Deno.test("A record is expired once its time is over, and not before", () => {
+  const cases: readonly [expiration: number | null, now: number, expired: boolean][] = [
+    [null, 1e15, false],
+    [100, 99.999, false],
+    [100, 100, false],
+    [100, 100.001, true],
+    [0, 1, true],
+  ];
+  for (const [expiration, now, expired] of cases) {
+    assertEquals(isExpired(record("x", expiration), now), expired, `${expiration} at ${now}`);
+  }
+});
+
+Deno.test("isTime() takes what can be unix seconds, and nothing else", () => {
+  for (const value of [0, 0.5, 1435694078.778886, 4e9, 1e20]) {
+    assertEquals(isTime(value), true, `${value}`);
+  }
+  for (const value of [-1, NaN, Infinity, -Infinity, 1e21, "5", null, undefined, true, [5], {}]) {
+    assertEquals(isTime(value), false, `${value}`);
+  }
+});
