@@ -16,11 +16,11 @@ import { Pipeline, SPOOL_PROTOCOL } from "../checks/pipeline.ts";
 import { Refusals } from "../server/refusals.ts";
 import { EventLoopDelay } from "../metrics/runtime.ts";
 import type { AgentListener } from "../server/agent_listener.ts";
-import { onlyFor, UNLISTED } from "../server/client_allowlist.ts";
-import { Guardian } from "../server/connection_reaper.ts";
+import { clientAllowlist, NOT_LISTED } from "../server/client_allowlist.ts";
+import { ConnectionReaper } from "../server/connection_reaper.ts";
 import { Listener, type ListenerCounters, nothingHappened } from "../server/listener.ts";
 import { Outflow } from "../server/outflow.ts";
-import { clientOf, createRouter, type Router } from "../server/router.ts";
+import { clientAddress, createRouter, type Router } from "../server/router.ts";
 import { Routes } from "../server/routes.ts";
 import { TargetPolicy } from "../server/target_policy.ts";
 import { SpoolIndex } from "../spool/index.ts";
@@ -110,7 +110,7 @@ export class EventLoop {
   #agentDown: AgentDown = "maint";
   #agentSilence: string | null = null;
   #clients: Networks | null = null;
-  #guardian: Guardian | undefined;
+  #reaper: ConnectionReaper | undefined;
   #patience = 0;
   readonly #identity: Identity | null;
   /** What people look at, once somebody has. */
@@ -215,7 +215,7 @@ export class EventLoop {
         : null,
     });
     const clients = this.#clients = listed(config.allowed_clients);
-    const answer = clients === null ? router : onlyFor(clients, router, refusals);
+    const answer = clients === null ? router : clientAllowlist(clients, router, refusals);
     this.#answer = verbose ? logged(answer, log) : answer;
     // Who looks may not be allowed to any more.
     this.#page?.then((page) => page.endStreams(), () => {});
@@ -248,7 +248,7 @@ export class EventLoop {
     }
     const known = this.#options.descriptors ?? undefined;
     const descriptors = new DescriptorCounter(DESCRIPTORS_PER_LOOP, path, known);
-    this.#guardian = new Guardian({
+    this.#reaper = new ConnectionReaper({
       ...{ listeners: this.#listeners, descriptors, outflow: this.#outflow, path, log },
     });
     return {
@@ -261,7 +261,7 @@ export class EventLoop {
     const { agentPort: port = null, address: hostname, shared } = this.#options;
     if (port === null) return null;
     const log = this.#log;
-    const [{ AgentListener }, { agentAnswer }] = await Promise.all([
+    const [{ AgentListener }, { agentResponse }] = await Promise.all([
       import("../server/agent_listener.ts"),
       import("../server/agent_response.ts"),
     ]);
@@ -270,13 +270,13 @@ export class EventLoop {
         ...{ hostname, port, shared, log, faults: this.#faults },
         admits: (client) => {
           const isAdmitted = this.#clients?.has(client) ?? true;
-          if (!isAdmitted) this.#refusals.tell("clients", client, UNLISTED);
+          if (!isAdmitted) this.#refusals.report("clients", client, NOT_LISTED);
           return isAdmitted;
         },
         answer: (line, client) => {
           const question = line ?? this.#agentSilence;
           if (question === null) return null;
-          const answer = agentAnswer(question, this.#view, this.#agentDown);
+          const answer = agentResponse(question, this.#view, this.#agentDown);
           log.debug("agent check of {question}: {answer} ({client})", { question, answer, client });
           return answer;
         },
@@ -290,7 +290,7 @@ export class EventLoop {
 
   /** Accepts nothing more, finishes what is under way, and lets go of everything. */
   async stop(): Promise<void> {
-    this.#guardian?.[Symbol.dispose]();
+    this.#reaper?.[Symbol.dispose]();
     await this.#page?.then((page) => page.close(), () => {});
     const ending = this.#listeners.map((listener) => listener.stop(this.#patience));
     await Promise.all([...ending, this.#agents?.stop()]);
@@ -316,7 +316,7 @@ export class EventLoop {
       weight: ({ service, port, host }) => this.#view.weight(service, port, host),
       entry: (subject) => this.#entryOf(subject),
       checks: (service) =>
-        this.#routes.askedOf(service, Date.now() / 1000 - LATELY_SECONDS)
+        this.#routes.recentChecks(service, Date.now() / 1000 - LATELY_SECONDS)
           .filter(({ protocol }) => protocol !== SPOOL_PROTOCOL),
       downtimes: () => this.#view.inForce,
       refresh: (name) => this.#view.refresh(name),
@@ -435,7 +435,7 @@ function logged(router: Router, log: Log): Router {
         status: response.status,
         method: request.method,
         url: request.url,
-        client: clientOf(info),
+        client: clientAddress(info),
         milliseconds: (performance.now() - start).toFixed(2),
       });
       return response;

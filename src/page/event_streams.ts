@@ -23,20 +23,20 @@ const RETRY_MS = 1000;
 export const EVENT_READER_TIMEOUT_MS = 30_000;
 
 /** What is told, as JSON: what is marked, and all else. */
-export interface News {
+export interface Update {
   readonly marked: string;
   readonly figures: string;
 }
 
 const encoder = new TextEncoder();
 
-/** News as messages, each of which is encoded once for all streams: many readers take no more memory than one. */
+/** Update as messages, each of which is encoded once for all streams: many readers take no more memory than one. */
 class Messages {
-  readonly news: News;
+  readonly news: Update;
   #figures: Uint8Array | undefined;
   #all: Uint8Array | undefined;
 
-  constructor(news: News) {
+  constructor(news: Update) {
     this.news = news;
   }
 
@@ -62,7 +62,7 @@ class Messages {
  * never more than one message that waits for a reader.
  */
 export class EventStreams {
-  readonly #gather: () => Promise<News>;
+  readonly #gather: () => Promise<Update>;
   readonly #times: EventTimes;
   readonly #streams = new Set<EventStream>();
   #isWorking = false;
@@ -75,7 +75,7 @@ export class EventStreams {
    * @param gather Finds out what there is to tell.
    * @param times When it is told.
    */
-  constructor(gather: () => Promise<News>, times: EventTimes = EVENT_TIMES) {
+  constructor(gather: () => Promise<Update>, times: EventTimes = EVENT_TIMES) {
     this.#gather = gather;
     this.#times = times;
   }

@@ -11,10 +11,10 @@ import style from "./page.css" with { type: "text" };
 import icon from "./page.svg" with { type: "text" };
 import {
   type Changing,
-  figuresReport,
-  markedReport,
-  MAX_MARKED_SHOWN,
+  downtimesReport,
+  MAX_DOWNTIMES_SHOWN,
   MAX_SERVICES_SHOWN,
+  statusReport,
 } from "./report.ts";
 
 const accepts: (request: Request, ...types: string[]) => string | undefined = acceptsUntyped;
@@ -132,8 +132,8 @@ export class Page {
     const now = Date.now() / 1000;
     const uptime = (performance.now() - startedAt) / 1000;
     const rest = { now, uptime, permissions, changing: changing() };
-    const { first, counts } = firstInForce(MAX_MARKED_SHOWN);
-    return { marked: markedReport(first, counts), figures: figuresReport(loops, rest) };
+    const { first, counts } = firstInForce(MAX_DOWNTIMES_SHOWN);
+    return { marked: downtimesReport(first, counts), figures: statusReport(loops, rest) };
   }
 }
 

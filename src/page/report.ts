@@ -17,7 +17,7 @@ import { sumOf, worstOf } from "../metrics/aggregate.ts";
 import { VERSION } from "../version.ts";
 
 /** How many downtimes, and how many weights, are shown at most. */
-export const MAX_MARKED_SHOWN = 500;
+export const MAX_DOWNTIMES_SHOWN = 500;
 
 /** How many services are shown at most. */
 export const MAX_SERVICES_SHOWN = 200;
@@ -29,7 +29,7 @@ export const MAX_REASON_SHOWN = 500;
 export type Changing = "off" | "no token" | "by token";
 
 /** What an operator has said, as it is shown: what is in force, sorted by name, and how many more there are. */
-export interface MarkedReport {
+export interface DowntimesReport {
   readonly downtimes: readonly DowntimeInForce[];
   readonly downtimes_left_out: number;
   readonly weights: readonly WeightInForce[];
@@ -47,7 +47,7 @@ export interface ShownService {
 }
 
 /** How the daemon is. */
-export interface FiguresReport {
+export interface StatusReport {
   /** The time by the daemon's clock, in unix seconds: a browser's may be another. */
   readonly now: number;
   /** For how many seconds it has been running. */
@@ -72,10 +72,10 @@ export interface FiguresReport {
  * @param inForce What is in force, sorted by name, or the first of it.
  * @param counts How much is in force, if that is not all of it.
  */
-export function markedReport(
+export function downtimesReport(
   { downtimes, weights }: InForce,
   counts: InForceCounts = { downtimes: downtimes.length, weights: weights.length },
-): MarkedReport {
+): DowntimesReport {
   return {
     downtimes: shortened(downtimes),
     downtimes_left_out: leftOut(counts.downtimes),
@@ -85,11 +85,11 @@ export function markedReport(
 }
 
 function shortened<T extends { readonly reason: string }>(marked: readonly T[]): T[] {
-  return marked.slice(0, MAX_MARKED_SHOWN).map((one) => ({ ...one, reason: cut(one.reason) }));
+  return marked.slice(0, MAX_DOWNTIMES_SHOWN).map((one) => ({ ...one, reason: cut(one.reason) }));
 }
 
 function leftOut(count: number): number {
-  return Math.max(0, count - MAX_MARKED_SHOWN);
+  return Math.max(0, count - MAX_DOWNTIMES_SHOWN);
 }
 
 function cut(reason: string): string {
@@ -102,10 +102,10 @@ function cut(reason: string): string {
  * @param loops What each event loop says.
  * @param rest What is the same for all of them.
  */
-export function figuresReport(
+export function statusReport(
   loops: readonly LoopFigures[],
-  rest: Pick<FiguresReport, "now" | "uptime" | "permissions" | "changing">,
-): FiguresReport {
+  rest: Pick<StatusReport, "now" | "uptime" | "permissions" | "changing">,
+): StatusReport {
   const statuses = loops.map(({ status }) => status);
   return {
     ...rest,

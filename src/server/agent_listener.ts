@@ -1,10 +1,10 @@
 import type { FaultCounts } from "../metrics/counters.ts";
 import type { Log } from "../log.ts";
 import { Seldom } from "../log_throttle.ts";
-import { clientOf } from "./router.ts";
+import { clientAddress } from "./router.ts";
 
 /** How long a client may take to send its line, in milliseconds. */
-export const ASKING_MS = 100;
+export const QUESTION_TIMEOUT_MS = 100;
 
 /** How long a line may be, in bytes, its line feed included. A longer one is not answered. */
 export const MAX_QUESTION_BYTES = 512;
@@ -18,7 +18,7 @@ const STALL_MS = 100;
 /** How often it reads on. */
 const MAX_SETTLES = 10;
 
-/** How many are answered at once. The others wait for their turn, which is short: see {@linkcode ASKING_MS}. */
+/** How many are answered at once. The others wait for their turn, which is short: see {@linkcode QUESTION_TIMEOUT_MS}. */
 export const MAX_AGENTS = 100;
 
 /** How long to wait after a connection could not be had, in milliseconds. */
@@ -112,7 +112,7 @@ export class AgentListener {
   async #converse(connection: Deno.TcpConn): Promise<void> {
     const { admits, answer, log, faults } = this.#options;
     using _ = connection;
-    const client = clientOf(connection);
+    const client = clientAddress(connection);
     let line;
     try {
       if (!admits(client)) return;
@@ -198,14 +198,14 @@ async function readQuestion(connection: Deno.TcpConn): Promise<Heard> {
   const reading = read();
   // Closing the connection makes a read that is still pending fail.
   reading.catch(() => {});
-  let heard = await within(reading, ASKING_MS);
+  let heard = await within(reading, QUESTION_TIMEOUT_MS);
   for (let settles = 0; heard === undefined && settles < MAX_SETTLES; settles++) {
     const began = performance.now();
     heard = await within(reading, SETTLE_MS) ?? await within(reading, 0);
     if (heard === undefined && performance.now() - began < STALL_MS) {
       return length === 0
         ? { kind: "silence", hasClosed: false }
-        : unfinished(`no line feed came within ${ASKING_MS} ms`);
+        : unfinished(`no line feed came within ${QUESTION_TIMEOUT_MS} ms`);
     }
   }
   return heard ?? unfinished("the daemon was too busy to read it in time");

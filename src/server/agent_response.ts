@@ -28,18 +28,18 @@ const MAX_TOLD = 200;
  *
  * @example
  * ```ts
- * import { agentAnswer } from "./agent_response.ts";
+ * import { agentResponse } from "./agent_response.ts";
  * import { SpoolIndex } from "../spool/index.ts";
  * import { assertEquals } from "@std/assert";
  *
  * const spool = new SpoolIndex();
- * assertEquals(agentAnswer("web/8080", spool, "maint"), "ready up 100%");
+ * assertEquals(agentResponse("web/8080", spool, "maint"), "ready up 100%");
  * spool.set("web", { mode: "down", reason: "kernel", expiration: null, creation: null });
- * assertEquals(agentAnswer("web/8080", spool, "maint"), "maint");
- * assertEquals(agentAnswer("web/8080", spool, "down"), "down #kernel");
+ * assertEquals(agentResponse("web/8080", spool, "maint"), "maint");
+ * assertEquals(agentResponse("web/8080", spool, "down"), "down #kernel");
  * ```
  */
-export function agentAnswer(
+export function agentResponse(
   question: string,
   spool: Pick<SpoolView, "find" | "weight">,
   down: AgentDown,

@@ -5,8 +5,8 @@ import { soon } from "../after_startup.ts";
 import type { Listener } from "./listener.ts";
 import type { Outflow } from "./outflow.ts";
 
-/** When a {@linkcode Guardian} acts. Times are in milliseconds. */
-export interface GuardianTimes {
+/** When a {@linkcode ConnectionReaper} acts. Times are in milliseconds. */
+export interface ReaperTimes {
   /** How often it looks. */
   readonly look: number;
   /** How often it looks while a server waits to be cut, or descriptors are scarce. */
@@ -26,7 +26,7 @@ export interface GuardianTimes {
  * `patience` together. Each change of servers may cost a check its answer, so that they are rare where
  * descriptors are plenty.
  */
-export const GUARDIAN_TIMES: GuardianTimes = {
+export const REAPER_TIMES: ReaperTimes = {
   look: 100,
   closeLook: 2,
   leastAge: 500,
@@ -35,8 +35,8 @@ export const GUARDIAN_TIMES: GuardianTimes = {
   scarcePatience: 50,
 };
 
-/** What a {@linkcode Guardian} works with. */
-export interface GuardianOptions {
+/** What a {@linkcode ConnectionReaper} works with. */
+export interface ReaperOptions {
   /** Whom it guards: all that this event loop listens with. */
   readonly listeners: readonly Listener[];
   /** How many descriptors there are. */
@@ -48,7 +48,7 @@ export interface GuardianOptions {
   /** Where its acts are told. */
   readonly log: Log;
   /** When it acts. */
-  readonly times?: GuardianTimes;
+  readonly times?: ReaperTimes;
   /** Makes what tells how many descriptors are in use. */
   readonly probe?: () => Promise<Probe>;
 }
@@ -93,9 +93,9 @@ export type Probe = () => number;
  * minutes, it has the listeners renewed. What a replaced server still has is cut in a moment in which it
  * is answering nobody, and in which nobody has just come.
  */
-export class Guardian implements Disposable {
-  readonly #options: GuardianOptions;
-  readonly #times: GuardianTimes;
+export class ConnectionReaper implements Disposable {
+  readonly #options: ReaperOptions;
+  readonly #times: ReaperTimes;
   readonly #acts = new Seldom();
   readonly #readers = new Seldom();
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -112,9 +112,9 @@ export class Guardian implements Disposable {
    *
    * @param options What to work with.
    */
-  constructor(options: GuardianOptions) {
+  constructor(options: ReaperOptions) {
     this.#options = options;
-    this.#times = options.times ?? GUARDIAN_TIMES;
+    this.#times = options.times ?? REAPER_TIMES;
     const { outflow } = options;
     if (outflow !== undefined) outflow.onExcess = () => this.#cutAll();
     soon(() => void this.#begin());
@@ -151,29 +151,29 @@ export class Guardian implements Disposable {
     this.#lowest = lowest;
     // A request that is being answered has a connection, and mostly a check has another. Where there
     // are descriptors enough, these are no reason to cut anything.
-    const underWay = listeners.reduce((sum, listener) => sum + listener.underWay, 0);
-    const inUse = isAll ? lowest : lowest - 2 * underWay;
+    const inFlight = listeners.reduce((sum, listener) => sum + listener.inFlight, 0);
+    const inUse = isAll ? lowest : lowest - 2 * inFlight;
     const isScarce = inUse >= SCARCE * count;
     const isCritical = inUse >= CRITICAL * count;
     const isQuiet = this.#unchanged >= QUIET_LOOKS;
     if (outflow?.isExcessive ?? false) this.#cutAll();
     const { patience, scarcePatience } = this.#times;
     for (const listener of listeners) {
-      const { leaving } = listener;
-      if (leaving !== undefined) {
-        const { rested, waited } = leaving;
+      const { retiring } = listener;
+      if (retiring !== undefined) {
+        const { rested, waited } = retiring;
         // What a stall took is no time in which requests could be read.
         const waitedCalmly = isTimely ? Math.min(waited, now - this.#lateAt) : 0;
         const canBeCut = rested >= REST_MS && (isTimely && isQuiet ||
           isScarce && (waitedCalmly >= scarcePatience || waited >= BUSY_PATIENCE_MS));
-        if (canBeCut || isCritical || waited >= patience) listener.cut();
+        if (canBeCut || isCritical || waited >= patience) listener.terminate();
       } else if (isScarce && listener.age >= this.#times.leastAge) {
-        if (listener.renew()) this.#tell(listener, lowest);
+        if (listener.rotate()) this.#tell(listener, lowest);
       } else if (listener.age >= this.#times.mostAge) {
-        listener.renew();
+        listener.rotate();
       }
     }
-    const isClose = listeners.some(({ leaving }) => leaving !== undefined);
+    const isClose = listeners.some(({ retiring }) => retiring !== undefined);
     this.#schedule(isClose || isScarce ? this.#times.closeLook : this.#times.look);
   }
 
@@ -183,10 +183,10 @@ export class Guardian implements Disposable {
    */
   #cutAll(): void {
     for (const listener of this.#options.listeners) {
-      if (listener.leaving !== undefined) listener.cut();
+      if (listener.retiring !== undefined) listener.terminate();
       let count = 0;
       // Those that were renewed just now have nothing that waits.
-      for (; listener.age >= LEAST_AGE_MS && listener.renew(); count++) listener.cut();
+      for (; listener.age >= LEAST_AGE_MS && listener.rotate(); count++) listener.terminate();
       if (count === 0) continue;
       const { port } = listener.addr;
       this.#readers.tell((others) =>

@@ -48,7 +48,7 @@ export function nothingHappened(): ListenerCounters {
  * How many servers serve a port side by side. To cut one takes some milliseconds, in which the system still
  * gives it its share of the new connections, which are lost: the more there are, the less that is.
  */
-export const SIDE_BY_SIDE = 8;
+export const SERVERS_PER_PORT = 8;
 
 /** How long to wait before serving again if that has just failed, in milliseconds. */
 const RETRY_MS = 10;
@@ -57,8 +57,8 @@ const RETRY_MS = 10;
  * Serves one port until it is told to stop.
  *
  * `Deno.serve` never ends a connection by itself, and shows none to who would. So connections that
- * hang are cut by a change of servers: {@linkcode renew} lets another one listen in the place of the
- * oldest, and {@linkcode cut} ends that one with all connections that it still has.
+ * hang are cut by a change of servers: {@linkcode rotate} lets another one listen in the place of the
+ * oldest, and {@linkcode terminate} ends that one with all connections that it still has.
  *
  * A server accepts nothing more once the program has run out of file descriptors, although it keeps
  * its connections. It is then cut at once, which frees them, and another one serves.
@@ -70,7 +70,7 @@ export class Listener {
   readonly #failures = new Seldom();
   /** The oldest first. */
   readonly #servers: Server[] = [];
-  #leaving: Server | undefined;
+  #retiring: Server | undefined;
   #stopping = false;
   #retry: ReturnType<typeof setTimeout> | undefined;
 
@@ -102,14 +102,14 @@ export class Listener {
   }
 
   /** How many requests are being answered. */
-  get underWay(): number {
-    const serving = this.#servers.reduce((sum, { underWay }) => sum + underWay, 0);
-    return serving + (this.#leaving?.underWay ?? 0);
+  get inFlight(): number {
+    const serving = this.#servers.reduce((sum, { inFlight }) => sum + inFlight, 0);
+    return serving + (this.#retiring?.inFlight ?? 0);
   }
 
   /** The server that waits to be cut, if one does. */
-  get leaving(): Leaving | undefined {
-    return this.#leaving;
+  get retiring(): RetiringServer | undefined {
+    return this.#retiring;
   }
 
   /**
@@ -118,8 +118,8 @@ export class Listener {
    *
    * @returns False if there is one already that waits to be cut, or none could be had.
    */
-  renew(): boolean {
-    if (this.#stopping || this.#leaving !== undefined || this.#retry !== undefined) return false;
+  rotate(): boolean {
+    if (this.#stopping || this.#retiring !== undefined || this.#retry !== undefined) return false;
     const { counters, log } = this.#options;
     const { port } = this.addr;
     try {
@@ -134,18 +134,18 @@ export class Listener {
       );
       return false;
     }
-    this.#leaving = this.#servers.shift()!;
-    this.#leaving.leave();
+    this.#retiring = this.#servers.shift()!;
+    this.#retiring.leave();
     counters.renewals++;
     return true;
   }
 
   /** Cuts the server that was replaced, and all its connections. */
-  cut(): void {
-    const leaving = this.#leaving;
-    if (leaving === undefined) return;
-    this.#leaving = undefined;
-    this.#abort(leaving);
+  terminate(): void {
+    const retiring = this.#retiring;
+    if (retiring === undefined) return;
+    this.#retiring = undefined;
+    this.#abort(retiring);
   }
 
   /**
@@ -159,7 +159,7 @@ export class Listener {
     clearTimeout(this.#retry);
     let timer: ReturnType<typeof setTimeout> | undefined;
     await Promise.race([
-      Promise.all([...this.#servers, this.#leaving].map((server) => server?.shutdown())),
+      Promise.all([...this.#servers, this.#retiring].map((server) => server?.shutdown())),
       new Promise<void>((resolve) => timer = setTimeout(resolve, patience)),
     ]);
     clearTimeout(timer);
@@ -173,15 +173,15 @@ export class Listener {
   }
 
   #fill(): void {
-    while (this.#servers.length < SIDE_BY_SIDE) this.#servers.push(this.#serve(this.addr.port));
+    while (this.#servers.length < SERVERS_PER_PORT) this.#servers.push(this.#serve(this.addr.port));
   }
 
   #ended(server: Server, why: string): void {
     if (this.#stopping || server.isAborted) return;
     this.#options.counters.falls++;
     this.#abort(server);
-    if (server === this.#leaving) {
-      this.#leaving = undefined;
+    if (server === this.#retiring) {
+      this.#retiring = undefined;
       return;
     }
     this.#servers.splice(this.#servers.indexOf(server), 1);
@@ -210,7 +210,7 @@ export class Listener {
   }
 
   #abort(server: Server): void {
-    this.#options.counters.cut_requests += server.underWay;
+    this.#options.counters.cut_requests += server.inFlight;
     server.abort();
   }
 }
@@ -224,9 +224,9 @@ function told(error: unknown): string {
 }
 
 /** A server that waits to be cut. */
-export interface Leaving {
+export interface RetiringServer {
   /** How many requests it is answering. Those that are answered at once are none. */
-  readonly underWay: number;
+  readonly inFlight: number;
   /** For how long it has been answering nobody, in milliseconds; 0 while it does. */
   readonly rested: number;
   /** For how long it has been waiting, in milliseconds. */
@@ -234,20 +234,20 @@ export interface Leaving {
 }
 
 /** One of the servers that serve a port side by side and one after another. */
-class Server implements Leaving {
+class Server implements RetiringServer {
   readonly #controller = new AbortController();
   readonly #http: Deno.HttpServer<Deno.NetAddr>;
 
   /** When it began to listen. */
   readonly startedAt: number = performance.now();
-  underWay = 0;
+  inFlight = 0;
   #restingSince = this.startedAt;
   #leftAt = 0;
 
   constructor(port: number, options: ListenerOptions, outflow: Outflow) {
     const { hostname, identity, router, log } = options;
     const answered = () => {
-      if (--this.underWay === 0) this.#restingSince = performance.now();
+      if (--this.inFlight === 0) this.#restingSince = performance.now();
     };
     this.#http = Deno.serve({
       hostname,
@@ -265,7 +265,7 @@ class Server implements Leaving {
     }, (request, info) => {
       const response = router(request, info);
       if (!(response instanceof Promise)) return outflow.pass(response, request, info);
-      this.underWay++;
+      this.inFlight++;
       response.then(answered, answered);
       return response.then((response) => outflow.pass(response, request, info));
     });
@@ -285,7 +285,7 @@ class Server implements Leaving {
   }
 
   get rested(): number {
-    return this.underWay > 0 ? 0 : performance.now() - this.#restingSince;
+    return this.inFlight > 0 ? 0 : performance.now() - this.#restingSince;
   }
 
   get waited(): number {

@@ -1,5 +1,5 @@
 import { text } from "./responses.ts";
-import { clientOf, type RequestInfo } from "./router.ts";
+import { clientAddress, type RequestInfo } from "./router.ts";
 import { LARGE_BYTES, SizedResponse, SlowReaderError } from "./sized_response.ts";
 
 /** How many bytes of large pages may wait for their readers at once, as far as can be known. */
@@ -135,7 +135,7 @@ export class Outflow {
 
   #passLarge(response: Response, content: Uint8Array, info: ResponseInfo): Response {
     const { length } = content;
-    const client = clientOf(info);
+    const client = clientAddress(info);
     const now = this.#now();
     for (const [name, holding] of this.#clients) {
       if (holding.bytes(now) === 0) this.#clients.delete(name);

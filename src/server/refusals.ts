@@ -11,7 +11,7 @@ export interface RefusalCounters {
 }
 
 /** For how long, in milliseconds, no more is told of the same kind. */
-export const QUIET_MS = 10_000;
+export const REPORT_INTERVAL_MS = 10_000;
 
 /** Counts who is refused, and tells it: of each kind one line at a time, however many there are. */
 export class Refusals {
@@ -38,11 +38,11 @@ export class Refusals {
    * @param client The address of who asked.
    * @param why Why.
    */
-  tell(kind: keyof RefusalCounters, client: string, why: string): void {
+  report(kind: keyof RefusalCounters, client: string, why: string): void {
     const counted = ++this.counters[kind];
     const told = this.#told.get(kind);
     const at = this.#now();
-    if (told !== undefined && at - told.at < QUIET_MS) return;
+    if (told !== undefined && at - told.at < REPORT_INTERVAL_MS) return;
     const others = counted - (told?.counted ?? 0) - 1;
     this.#told.set(kind, { at, counted });
     this.#log.warning("refused {client}: {why}{others}", {

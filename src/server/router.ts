@@ -48,7 +48,7 @@ export interface RequestInfo {
  *
  * @param info What is known of the connection.
  */
-export function clientOf({ remoteAddr: { hostname } }: RequestInfo): string {
+export function clientAddress({ remoteAddr: { hostname } }: RequestInfo): string {
   return hostname.startsWith("::ffff:") ? hostname.slice("::ffff:".length) : hostname;
 }
 
@@ -90,7 +90,7 @@ export function createRouter(options: RouterOptions): Router {
     if (asksService) {
       const refusal = targets.refusal(target);
       if (refusal !== undefined) {
-        refusals.tell("targets", client, refusal);
+        refusals.report("targets", client, refusal);
         return refused(tally, 403, refusal);
       }
     }
@@ -164,7 +164,7 @@ export function createRouter(options: RouterOptions): Router {
     const headers = headersOf(request);
     if (isForged(headers.get("host"))) return text(400, BAD_HOST);
     const route = routes.of(request.url);
-    const client = clientOf(info);
+    const client = clientAddress(info);
     const path = route.check;
     if (path === undefined || !pipeline.knows(path.protocol)) {
       const page = statusPage(request, route.path, client, sources);

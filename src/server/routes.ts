@@ -79,7 +79,7 @@ export class Routes {
    * @param since Since when, in unix seconds.
    * @returns Each question once for each URL that led to it.
    */
-  askedOf(service: string, since: number): CheckRequest[] {
+  recentChecks(service: string, since: number): CheckRequest[] {
     const found: CheckRequest[] = [];
     for (const { check, question, askedAt, others } of this.#known.values()) {
       if (check?.service !== service || question === undefined) continue;

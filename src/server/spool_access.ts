@@ -27,13 +27,13 @@ export interface SpoolAccessOptions {
  * @param options Who may.
  * @returns The response to who may not, which tells nothing but that; undefined for who may.
  */
-export async function refusedChange(
+export async function checkSpoolAccess(
   request: Request,
   client: string,
   { clients, token, refusals }: SpoolAccessOptions,
 ): Promise<Response | undefined> {
   if (clients !== null && !clients.has(client)) {
-    refusals.tell("spool_changes", client, "remote_spool_clients does not list it");
+    refusals.report("spool_changes", client, "remote_spool_clients does not list it");
     return text(403, "Forbidden");
   }
   const origin = browserOrigin(request);
@@ -41,11 +41,11 @@ export async function refusedChange(
     const why = origin === "other"
       ? "a browser sent it for another site"
       : "a browser sent it, and there is no remote_spool_token";
-    refusals.tell("spool_changes", client, why);
+    refusals.report("spool_changes", client, why);
     return text(403, "Forbidden");
   }
   if (token === null || await isSame(bearerOf(request.headers), token)) return undefined;
-  refusals.tell("spool_changes", client, "it does not have the remote_spool_token");
+  refusals.report("spool_changes", client, "it does not have the remote_spool_token");
   return new Response("Unauthorized", { status: 401, headers: { "www-authenticate": "Bearer" } });
 }
 

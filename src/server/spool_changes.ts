@@ -8,7 +8,7 @@ import { FULL_WEIGHT, isTime, isWeight } from "../spool/entry.ts";
 import type { SpoolStore } from "../spool/store.ts";
 import type { CheckPath } from "./path.ts";
 import { lastText, text } from "./responses.ts";
-import { refusedChange, type SpoolAccessOptions } from "./spool_access.ts";
+import { checkSpoolAccess, type SpoolAccessOptions } from "./spool_access.ts";
 
 /** How long a form may be, in bytes. */
 export const MAX_FORM_BYTES = 64 * 1024;
@@ -68,7 +68,7 @@ export async function changeSpool(
   client: string,
   { access, store, timeout, ask, log, faults }: SpoolChanges,
 ): Promise<Response> {
-  const refused = await refusedChange(request, client, access);
+  const refused = await checkSpoolAccess(request, client, access);
   if (refused !== undefined) return refused;
   if (!canBeMarked(service)) {
     return text(400, `Cannot mark ${service}: names beginning with a dot are reserved`);

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { agentAnswer } from "../../src/server/agent_response.ts";
+import { agentResponse } from "../../src/server/agent_response.ts";
 import { SpoolIndex } from "../../src/spool/index.ts";
 import { recordName, weightName } from "../../src/spool/names.ts";
 import { assert, assertEquals } from "../support/assert.ts";
@@ -35,7 +35,7 @@ Deno.test("Whatever an agent asks, it is answered in one line of HAProxy's words
       (question, all, down) => {
         const spool = new SpoolIndex();
         if (all !== undefined) spool.set("all", all);
-        const told = agentAnswer(question, spool, down);
+        const told = agentResponse(question, spool, down);
         assert(ANSWER.test(told) && told.length < 2000, told);
         assert(!/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(told), told);
         // Nobody gets traffic while everything is marked, whatever the question.
@@ -58,7 +58,7 @@ Deno.test("What an agent is told of a service is what is marked, and the weight 
         const spool = new SpoolIndex();
         if (marked !== undefined) spool.set(recordName(subject), marked);
         if (weighed !== undefined) spool.set(weightName(subject), weighed);
-        const told = agentAnswer(`${service}/${port}`, spool, down);
+        const told = agentResponse(`${service}/${port}`, spool, down);
         if (marked?.mode === "drain") return assertEquals(told, "drain");
         if (marked !== undefined) return assert(told.startsWith(down), told);
         const percent = weighed === undefined ? 100 : weighed.weight;

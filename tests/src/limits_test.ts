@@ -25,7 +25,11 @@ import {
 } from "../../src/server/outflow.ts";
 import { LARGE_BYTES } from "../../src/server/sized_response.ts";
 import { MAX_ROUTE_LENGTH, MAX_ROUTES } from "../../src/server/routes.ts";
-import { ASKING_MS, MAX_AGENTS, MAX_QUESTION_BYTES } from "../../src/server/agent_listener.ts";
+import {
+  MAX_AGENTS,
+  MAX_QUESTION_BYTES,
+  QUESTION_TIMEOUT_MS,
+} from "../../src/server/agent_listener.ts";
 import { changeSpool, MAX_FORM_BYTES, MAX_RECORDS } from "../../src/server/spool_changes.ts";
 import { MAX_SERVICE_LENGTH } from "../../src/spool/names.ts";
 import { MAX_RECORD_BYTES, SpoolStore } from "../../src/spool/store.ts";
@@ -304,7 +308,7 @@ function count(number: number): string {
 const ROWS: readonly [what: string, number: string][] = [
   ["a form sent by POST", bytes(MAX_FORM_BYTES)],
   ["records in the spool that POST adds to", count(MAX_RECORDS)],
-  ["time for the line of an agent check", `${ASKING_MS} ms`],
+  ["time for the line of an agent check", `${QUESTION_TIMEOUT_MS} ms`],
   ["that line", bytes(MAX_QUESTION_BYTES)],
   ["agent checks at once", `${MAX_AGENTS} for each event loop`],
   [

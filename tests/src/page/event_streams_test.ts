@@ -2,16 +2,16 @@ import {
   EventStreams,
   type EventTimes,
   MAX_STREAMS,
-  type News,
+  type Update,
 } from "../../../src/page/event_streams.ts";
-import { Listener, nothingHappened, SIDE_BY_SIDE } from "../../../src/server/listener.ts";
+import { Listener, nothingHappened, SERVERS_PER_PORT } from "../../../src/server/listener.ts";
 import type { Router } from "../../../src/server/router.ts";
 import { SlowReaderError } from "../../../src/server/sized_response.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { RecordedLog } from "../../support/log.ts";
 import { until } from "../../servers/mod.ts";
 
-/** News that tell how often they were gathered, and what is marked. */
+/** Update that tell how often they were gathered, and what is marked. */
 class Newsroom {
   gathered = 0;
   marked = "nothing";
@@ -24,7 +24,7 @@ class Newsroom {
     }, times);
   }
 
-  get news(): News {
+  get news(): Update {
     return { marked: this.marked, figures: String(this.gathered) };
   }
 }
@@ -201,14 +201,14 @@ Deno.test("who looks holds no server that is replaced, and gives their place up 
     return readerOf(body!);
   }));
   for (const client of clients) await client.next();
-  assertEquals([listener.underWay, streams.open()], [0, undefined]);
+  assertEquals([listener.inFlight, streams.open()], [0, undefined]);
   const ends = Promise.allSettled(clients.map(async ({ next }) => {
     while (await next() !== null);
   }));
   // Whichever of the servers they have come to: all are replaced.
-  for (let i = 0; i < SIDE_BY_SIDE; i++) {
-    listener.renew();
-    listener.cut();
+  for (let i = 0; i < SERVERS_PER_PORT; i++) {
+    listener.rotate();
+    listener.terminate();
   }
   await ends;
   await until("there is room", () => streams.open() !== undefined);

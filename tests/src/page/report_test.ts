@@ -1,10 +1,10 @@
 import type { LoopFigures } from "../../../src/daemon/worker_queries.ts";
 import {
-  figuresReport,
-  markedReport,
-  MAX_MARKED_SHOWN,
+  downtimesReport,
+  MAX_DOWNTIMES_SHOWN,
   MAX_REASON_SHOWN,
   MAX_SERVICES_SHOWN,
+  statusReport,
 } from "../../../src/page/report.ts";
 import type { DowntimeInForce } from "../../../src/spool/active_entries.ts";
 import { MAX_WAITS, type ServiceReport, type Wait } from "../../../src/metrics/stats.ts";
@@ -53,23 +53,23 @@ function service(name: string, code: number, ts: number, waits: readonly Wait[])
 
 Deno.test("what is marked is told whole, unless it is more than anybody looks at", () => {
   const marked = [downtime("a", ""), downtime("b", "x".repeat(MAX_REASON_SHOWN))];
-  assertEquals(markedReport({ downtimes: marked, weights: [] }), {
+  assertEquals(downtimesReport({ downtimes: marked, weights: [] }), {
     downtimes: marked,
     downtimes_left_out: 0,
     weights: [],
     weights_left_out: 0,
   });
   const many = Array.from(
-    { length: MAX_MARKED_SHOWN + 3 },
+    { length: MAX_DOWNTIMES_SHOWN + 3 },
     (_, i) => downtime(`s${i}`, "y".repeat(65_536)),
   );
-  const { downtimes, downtimes_left_out } = markedReport({ downtimes: many, weights: [] });
-  assertEquals([downtimes.length, downtimes_left_out], [MAX_MARKED_SHOWN, 3]);
+  const { downtimes, downtimes_left_out } = downtimesReport({ downtimes: many, weights: [] });
+  assertEquals([downtimes.length, downtimes_left_out], [MAX_DOWNTIMES_SHOWN, 3]);
   assertEquals(downtimes[0]!.reason, `${"y".repeat(MAX_REASON_SHOWN)}…`);
 });
 
 Deno.test("the figures are those of all event loops together", () => {
-  const report = figuresReport([
+  const report = statusReport([
     loop([service("web", 200, 900, [[899, 3.14159], [900, -5]]), service("db", 200, 1, [])]),
     loop([service("web", 503, 901, [[898, 1], [901, -0.01]])], false),
   ], REST);
@@ -100,7 +100,7 @@ Deno.test("no more of services is told than is shown, however many event loops t
         service(n === 2 ? `s0-${i}` : `s${n}-${i}`, 200, n, waits)),
     )
   );
-  const { services } = figuresReport(loops, REST);
+  const { services } = statusReport(loops, REST);
   assertEquals(services.length, MAX_SERVICES_SHOWN);
   assertEquals(services.every(({ milliseconds }) => milliseconds.length === MAX_WAITS), true);
 });

@@ -1,4 +1,4 @@
-import { agentAnswer, type AgentDown } from "../../../src/server/agent_response.ts";
+import { type AgentDown, agentResponse } from "../../../src/server/agent_response.ts";
 import { SpoolIndex } from "../../../src/spool/index.ts";
 import { parseRecord, parseWeight } from "../../../src/spool/entry.ts";
 import { assertEquals } from "../../support/assert.ts";
@@ -17,7 +17,7 @@ function answer(
   files: Record<string, string>,
   down: AgentDown = "maint",
 ): string {
-  return agentAnswer(question, spoolOf(files), down);
+  return agentResponse(question, spoolOf(files), down);
 }
 
 const DRAIN = '{"mode": "drain"}';
@@ -66,7 +66,7 @@ Deno.test("What precedes the first slash is the service, and the port may be mis
   }
 });
 
-Deno.test("agentAnswer() answers a question about all as about everything on the host", () => {
+Deno.test("agentResponse() answers a question about all as about everything on the host", () => {
   assertEquals(answer("all", { web: "x" }), "ready up 100%");
   assertEquals(answer("all", { all: "x" }), "maint");
   assertEquals(answer("all", { all: DRAIN }), "drain");

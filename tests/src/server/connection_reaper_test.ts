@@ -1,9 +1,9 @@
 import {
-  Guardian,
-  GUARDIAN_TIMES,
-  type GuardianTimes,
+  ConnectionReaper,
+  REAPER_TIMES,
+  type ReaperTimes,
 } from "../../../src/server/connection_reaper.ts";
-import { Listener, nothingHappened, SIDE_BY_SIDE } from "../../../src/server/listener.ts";
+import { Listener, nothingHappened, SERVERS_PER_PORT } from "../../../src/server/listener.ts";
 import type { Router } from "../../../src/server/router.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { RecordedLog } from "../../support/log.ts";
@@ -17,7 +17,7 @@ const REQUEST = "GET /x HTTP/1.0\r\n\r\n";
 const NEVER = 1e9;
 
 /** How many connections a test opens, so that each server gets some of them. */
-const MANY = 4 * SIDE_BY_SIDE;
+const MANY = 4 * SERVERS_PER_PORT;
 
 /** How many descriptors this process uses: the system gives out the lowest that is free. */
 function inUse(): number {
@@ -31,7 +31,7 @@ class Guarded implements AsyncDisposable {
   readonly #answers: ((response: Response) => void)[] = [];
   readonly #hanging: RawConnection[] = [];
   readonly #listener: Listener;
-  readonly #guardian: Guardian;
+  readonly #reaper: ConnectionReaper;
   readonly recorded = new RecordedLog();
   readonly counters = nothingHappened();
 
@@ -44,11 +44,11 @@ class Guarded implements AsyncDisposable {
    * given. Other tests use some, too.
    */
   constructor(
-    times: Partial<GuardianTimes>,
+    times: Partial<ReaperTimes>,
     count = NEVER,
     isAll = true,
     path = "/",
-    inUse?: (underWay: number) => number,
+    inUse?: (inFlight: number) => number,
   ) {
     const { log } = this.recorded;
     const router: Router = ({ url }) =>
@@ -58,15 +58,15 @@ class Guarded implements AsyncDisposable {
     const { counters } = this;
     const place = { hostname: "127.0.0.1", port: 0, shared: false };
     this.#listener = new Listener({ ...place, identity: null, router, counters, log });
-    this.#guardian = new Guardian({
+    this.#reaper = new ConnectionReaper({
       listeners: [this.#listener],
       descriptors: { supply: () => ({ count, isAll }) },
       path,
       ...inUse === undefined
         ? {}
-        : { probe: () => Promise.resolve(() => inUse(this.#listener.underWay)) },
+        : { probe: () => Promise.resolve(() => inUse(this.#listener.inFlight)) },
       log,
-      times: { ...GUARDIAN_TIMES, look: 5, leastAge: 0, mostAge: NEVER, ...times },
+      times: { ...REAPER_TIMES, look: 5, leastAge: 0, mostAge: NEVER, ...times },
     });
   }
 
@@ -119,7 +119,7 @@ class Guarded implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#guardian[Symbol.dispose]();
+    this.#reaper[Symbol.dispose]();
     this.answer();
     for (const connection of this.#hanging) connection[Symbol.dispose]();
     await this.#listener.stop(20_000);
@@ -130,7 +130,7 @@ Deno.test("a connection that hangs is cut when its server is old enough, and oth
   await using guarded = new Guarded({ mostAge: 300 });
   const hanging = await guarded.hang();
   await until("they are cut", () => hanging.ended === MANY);
-  assert(guarded.counters.renewals >= SIDE_BY_SIDE);
+  assert(guarded.counters.renewals >= SERVERS_PER_PORT);
   await until("it is answered", async () => (await speak(guarded.port, REQUEST)).body === "fine");
   assertEquals([guarded.counters.falls, guarded.counters.cut_requests], [0, 0]);
   assertEquals(guarded.recorded.lines, []);
@@ -158,7 +158,7 @@ Deno.test("what is being answered is waited for before its server is cut", async
   assertEquals(new Set(await Promise.all(asked)), new Set(["slow"]));
   assertEquals(guarded.counters.cut_requests, 0);
   const { renewals } = guarded.counters;
-  await until("the others follow", () => guarded.counters.renewals > renewals + SIDE_BY_SIDE);
+  await until("the others follow", () => guarded.counters.renewals > renewals + SERVERS_PER_PORT);
 });
 
 Deno.test("what is being answered is waited for no longer than patience lasts", async () => {
@@ -173,7 +173,7 @@ Deno.test("connections that hang are cut when descriptors are scarce, and the lo
   await using guarded = new Guarded({}, Math.ceil(inUse() * 1.25));
   const hanging = await guarded.hang();
   await until("they are cut", () => hanging.ended === MANY);
-  assert(guarded.counters.renewals >= SIDE_BY_SIDE);
+  assert(guarded.counters.renewals >= SERVERS_PER_PORT);
   assertEquals(guarded.recorded.lines.length, 1);
   assertMatch(
     guarded.recorded.lines[0]!,
@@ -207,7 +207,7 @@ const CLIENT = `
   };
 `;
 
-Deno.test("Guardian cuts no server right after a stall, in which requests have come", async () => {
+Deno.test("ConnectionReaper cuts no server right after a stall, in which requests have come", async () => {
   // Descriptors are scarce all the time, and their number changes as it really does.
   const scarce = () => 76 + inUse() % 8;
   await using guarded = new Guarded({ patience: NEVER }, 100, true, "/", scarce);
@@ -250,7 +250,7 @@ Deno.test("scarce descriptors are no reason to cut what is being answered, all b
 
 Deno.test("descriptors that requests explain count as in use only where there are no more of them", async () => {
   for (const isAll of [false, true]) {
-    const explained = (underWay: number) => 20 + 2 * underWay;
+    const explained = (inFlight: number) => 20 + 2 * inFlight;
     await using guarded = new Guarded({ patience: NEVER }, 100, isAll, "/", explained);
     await guarded.ask();
     if (isAll) {

@@ -2,7 +2,7 @@ import {
   Listener,
   type ListenerCounters,
   nothingHappened,
-  SIDE_BY_SIDE,
+  SERVERS_PER_PORT,
 } from "../../../src/server/listener.ts";
 import type { Router } from "../../../src/server/router.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../../support/assert.ts";
@@ -125,7 +125,7 @@ Deno.test("a listener that is to stop accepts nothing more and finishes what is 
   });
   const { port } = listener.addr;
   using idle = await RawConnection.open(port);
-  const underWay = speak(port, REQUEST);
+  const inFlight = speak(port, REQUEST);
   await until("the request is under way", () => begun === 1);
   let stopped = false;
   const stopping = listener.stop(20_000).then(() => stopped = true);
@@ -140,7 +140,7 @@ Deno.test("a listener that is to stop accepts nothing more and finishes what is 
   });
   assert(!stopped);
   resolve(new Response("fine"));
-  assertEquals((await underWay).body, "fine");
+  assertEquals((await inFlight).body, "fine");
   await stopping;
   assertEquals(begun, 1);
 });
@@ -168,7 +168,7 @@ Deno.test("a listener that is to stop waits no longer than it is told", async ()
 /** Sends half a request line on some connections, enough that every server gets some of them. */
 async function half(port: number): Promise<RawConnection[]> {
   const connections: RawConnection[] = [];
-  for (let i = 0; i < 8 * SIDE_BY_SIDE; i++) {
+  for (let i = 0; i < 8 * SERVERS_PER_PORT; i++) {
     const connection = await RawConnection.open(port);
     connections.push(connection);
     await connection.send("GET /spool/we");
@@ -199,15 +199,15 @@ Deno.test("a listener whose servers were all renewed and cut has no connection t
   const listener = listening(() => new Response("fine"), recorded, 0, counters);
   const { port } = listener.addr;
   const hanging = await half(port);
-  for (let renewed = 0; renewed < SIDE_BY_SIDE; renewed++) {
-    assert(listener.renew());
-    assert(!listener.renew(), "another one waits to be cut");
-    listener.cut();
-    assertEquals(listener.leaving, undefined);
+  for (let renewed = 0; renewed < SERVERS_PER_PORT; renewed++) {
+    assert(listener.rotate());
+    assert(!listener.rotate(), "another one waits to be cut");
+    listener.terminate();
+    assertEquals(listener.retiring, undefined);
   }
   assertEquals(await ended(hanging, 20_000), hanging.length);
   for (let asked = 0; asked < 20; asked++) assertEquals((await speak(port, REQUEST)).body, "fine");
-  assertEquals(counters, { renewals: SIDE_BY_SIDE, falls: 0, cut_requests: 0 });
+  assertEquals(counters, { renewals: SERVERS_PER_PORT, falls: 0, cut_requests: 0 });
   await listener.stop(20_000);
   assertEquals(recorded.lines, []);
 });
@@ -217,13 +217,13 @@ async function answering(counters: ListenerCounters) {
   const answers: ((response: Response) => void)[] = [];
   const router: Router = () => new Promise((resolve) => answers.push(resolve));
   const listener = listening(router, new RecordedLog(), 0, counters);
-  const count = 8 * SIDE_BY_SIDE;
+  const count = 8 * SERVERS_PER_PORT;
   const asked = Array.from(
     { length: count },
     () => speak(listener.addr.port, REQUEST).then(({ body }) => body, () => "cut"),
   );
   await until("all are under way", () => answers.length === count);
-  assertEquals(listener.underWay, count);
+  assertEquals(listener.inFlight, count);
   return {
     listener,
     asked,
@@ -234,13 +234,13 @@ async function answering(counters: ListenerCounters) {
 Deno.test("a server that waits to be cut finishes what is under way", async () => {
   const counters = nothingHappened();
   const { listener, asked, answer } = await answering(counters);
-  listener.renew();
-  const leaving = listener.leaving!;
-  assert(leaving.underWay > 0 && leaving.underWay < asked.length);
+  listener.rotate();
+  const retiring = listener.retiring!;
+  assert(retiring.inFlight > 0 && retiring.inFlight < asked.length);
   answer();
   assertEquals(new Set(await Promise.all(asked)), new Set(["fine"]));
-  assertEquals([leaving.underWay, listener.underWay], [0, 0]);
-  listener.cut();
+  assertEquals([retiring.inFlight, listener.inFlight], [0, 0]);
+  listener.terminate();
   assertEquals(counters, { renewals: 1, falls: 0, cut_requests: 0 });
   await listener.stop(20_000);
 });
@@ -248,26 +248,26 @@ Deno.test("a server that waits to be cut finishes what is under way", async () =
 Deno.test("a server that is cut cuts off what is under way on it and nothing else, and counts it", async () => {
   const counters = nothingHappened();
   const { listener, asked, answer } = await answering(counters);
-  listener.renew();
-  const { underWay } = listener.leaving!;
-  listener.cut();
+  listener.rotate();
+  const { inFlight } = listener.retiring!;
+  listener.terminate();
   answer();
   const answers = await Promise.all(asked);
-  assertEquals(answers.filter((body) => body === "cut").length, underWay);
-  assertEquals(answers.filter((body) => body === "fine").length, asked.length - underWay);
-  assertEquals(counters, { renewals: 1, falls: 0, cut_requests: underWay });
+  assertEquals(answers.filter((body) => body === "cut").length, inFlight);
+  assertEquals(answers.filter((body) => body === "fine").length, asked.length - inFlight);
+  assertEquals(counters, { renewals: 1, falls: 0, cut_requests: inFlight });
   await listener.stop(20_000);
 });
 
 Deno.test("a listener that stops while a server waits to be cut finishes what is under way on all of them", async () => {
   const { listener, asked, answer } = await answering(nothingHappened());
-  listener.renew();
-  assert(listener.leaving!.underWay > 0);
+  listener.rotate();
+  assert(listener.retiring!.inFlight > 0);
   const stopping = listener.stop(20_000);
   answer();
   assertEquals(new Set(await Promise.all(asked)), new Set(["fine"]));
   await stopping;
-  assert(!listener.renew());
+  assert(!listener.rotate());
 });
 
 /** A listener in a process of its own that may have 100 files open, and that nobody guards. */
@@ -308,7 +308,7 @@ Deno.test("a listener that falls for want of file descriptors frees them, and se
     } catch {
       // Refused, or reset with those that wait to be accepted.
     }
-    return falls > SIDE_BY_SIDE;
+    return falls > SERVERS_PER_PORT;
   });
   // All of them hang on, and so would have what a server that fell still had.
   for (let answered = 0; answered < 50; answered++) {

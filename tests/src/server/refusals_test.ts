@@ -1,4 +1,4 @@
-import { QUIET_MS, Refusals } from "../../../src/server/refusals.ts";
+import { Refusals, REPORT_INTERVAL_MS } from "../../../src/server/refusals.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { RecordedLog } from "../../support/log.ts";
 
@@ -6,16 +6,16 @@ Deno.test("every refusal is counted, and of each kind one line is logged at a ti
   const recorded = new RecordedLog();
   let now = 0;
   const refusals = new Refusals(recorded.log, () => now);
-  for (let i = 0; i < 1000; i++) refusals.tell("targets", `10.0.0.${i}`, "no");
-  refusals.tell("clients", "10.0.0.1", "never");
-  now = QUIET_MS - 1;
-  refusals.tell("targets", "10.0.0.1", "no");
+  for (let i = 0; i < 1000; i++) refusals.report("targets", `10.0.0.${i}`, "no");
+  refusals.report("clients", "10.0.0.1", "never");
+  now = REPORT_INTERVAL_MS - 1;
+  refusals.report("targets", "10.0.0.1", "no");
   assertEquals(recorded.lines, ["WARNING refused 10.0.0.0: no", "WARNING refused 10.0.0.1: never"]);
-  now = QUIET_MS;
-  refusals.tell("targets", "10.0.0.2", "still not");
-  refusals.tell("targets", "10.0.0.3", "still not");
-  now = 2 * QUIET_MS;
-  refusals.tell("clients", "10.0.0.4", "never");
+  now = REPORT_INTERVAL_MS;
+  refusals.report("targets", "10.0.0.2", "still not");
+  refusals.report("targets", "10.0.0.3", "still not");
+  now = 2 * REPORT_INTERVAL_MS;
+  refusals.report("clients", "10.0.0.4", "never");
   assertEquals(recorded.lines.slice(2), [
     "WARNING refused 10.0.0.2: still not (and 1000 others since the last such line)",
     "WARNING refused 10.0.0.4: never",

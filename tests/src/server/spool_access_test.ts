@@ -1,6 +1,6 @@
 import { Networks } from "../../../src/net/networks.ts";
 import { Refusals } from "../../../src/server/refusals.ts";
-import { refusedChange } from "../../../src/server/spool_access.ts";
+import { checkSpoolAccess } from "../../../src/server/spool_access.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { RecordedLog } from "../../support/log.ts";
 
@@ -22,7 +22,7 @@ async function answered(
   const refusals = new Refusals(recorded.log);
   const request = new Request(`${url}/spool/web/0`, { method: "POST", headers: said });
   const access = { token, clients: clients === null ? null : new Networks(clients), refusals };
-  const response = await refusedChange(request, client, access);
+  const response = await checkSpoolAccess(request, client, access);
   assertEquals(refusals.counters, {
     targets: 0,
     clients: 0,
@@ -133,7 +133,7 @@ Deno.test("a browser changes the spool for this daemon's own page alone, and onl
   }
   // What is no URL has no origin.
   assertEquals(
-    await refusedChange(
+    await checkSpoolAccess(
       { url: "http://h a/spool/web/0", headers: new Headers({ origin: "http://h a" }) } as Request,
       "10.0.0.1",
       { clients: null, token: TOKEN, refusals: new Refusals(new RecordedLog().log) },

@@ -11,7 +11,7 @@ function refused(host: string, why: string): string {
   return `Not allowed to check ${host}: ${why}`;
 }
 
-const UNLISTED = "check_hosts does not list it";
+const NOT_LISTED = "check_hosts does not list it";
 const NOT_BY_ITSELF = "check_hosts lists it, but not by itself";
 const NOBODYS = "no check_hosts allows it";
 
@@ -34,11 +34,11 @@ Deno.test("other machines may be checked only if they are listed", () => {
   for (const host of listed) {
     // The answer that is remembered is the same.
     for (const _ of "12") assertEquals(policy.refusal({ host, port: 1 }), undefined, host);
-    assertEquals(hosts().refusal({ host, port: 1 }), refused(host, UNLISTED));
+    assertEquals(hosts().refusal({ host, port: 1 }), refused(host, NOT_LISTED));
   }
   for (const host of others) {
     for (const _ of "12") {
-      assertEquals(policy.refusal({ host, port: 1 }), refused(host, UNLISTED), host);
+      assertEquals(policy.refusal({ host, port: 1 }), refused(host, NOT_LISTED), host);
     }
   }
 });
@@ -89,7 +89,7 @@ const WIDE = [
 Deno.test("link-local addresses and those of metadata must be listed by themselves", () => {
   for (const [host, range] of GUARDED) {
     const target = { host, port: 80 };
-    assertEquals(hosts().refusal(target), refused(host, UNLISTED));
+    assertEquals(hosts().refusal(target), refused(host, NOT_LISTED));
     assertEquals(hosts(...WIDE).refusal(target), refused(host, NOT_BY_ITSELF), host);
     assertEquals(hosts(...WIDE, range).refusal(target), undefined, host);
     assertEquals(hosts(host).refusal(target), undefined, host);
@@ -144,7 +144,7 @@ Deno.test("only listed ports are checked, on this machine too", () => {
     // There is nothing to connect to, and whoever checks it will say so.
     assertEquals(policy.refusal({ host, port: 0 }), undefined);
   }
-  assertEquals(policy.refusal({ host: "10.0.0.2", port: 80 }), refused("10.0.0.2", UNLISTED));
+  assertEquals(policy.refusal({ host: "10.0.0.2", port: 80 }), refused("10.0.0.2", NOT_LISTED));
 });
 
 Deno.test("the daemon's own ports are not checked on this machine, as soon as they are known", () => {
