@@ -6,7 +6,7 @@
 
 import { LOCAL_ADDRESS } from "../src/net/addresses.ts";
 import { oneLine, terminalJson } from "../src/control_characters.ts";
-import type { HttpAnswer } from "../src/net/http_client.ts";
+import type { HttpResponse } from "../src/net/http_client.ts";
 import { ALL, recordName, type Subject } from "../src/spool/names.ts";
 import { isExpired, type SpoolRecord } from "../src/spool/entry.ts";
 import type { SpoolStore } from "../src/spool/store.ts";
@@ -156,7 +156,7 @@ export async function tellNeverAsked({ subjects, daemon }: CommandContext): Prom
  */
 export async function neverAsked(
   services: readonly string[],
-  ask: (path: string) => Promise<HttpAnswer>,
+  ask: (path: string) => Promise<HttpResponse>,
 ): Promise<{ service: string; near: string | undefined }[]> {
   if (services.length === 0) return [];
   const known = recentOf(await ask(ALL_REMEMBERED)).map(([service]) => service);

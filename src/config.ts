@@ -8,7 +8,7 @@ import { parse as parseYamlUntyped } from "@std/yaml";
 import { parseCidr } from "cidr-tools";
 import * as v from "valibot";
 import { canonicalAddress, LOCAL_ADDRESS } from "./net/addresses.ts";
-import { expiryOf } from "./net/certificate.ts";
+import { certificateExpiry } from "./net/certificate.ts";
 import { Network, Networks } from "./net/networks.ts";
 import { parseAgentName } from "./spool/names.ts";
 
@@ -642,7 +642,7 @@ const EXPIRES_SOON_MS = 14 * 86_400_000;
  * @returns A line, or none.
  */
 export function expiryAdvice(identity: Identity | null, now: number): string[] {
-  const expiry = identity === null ? null : expiryOf(identity.cert);
+  const expiry = identity === null ? null : certificateExpiry(identity.cert);
   if (expiry === null || expiry > now + EXPIRES_SOON_MS) return [];
   const date = new Date(expiry).toISOString().replace(".000", "");
   const what = expiry <= now ? "expired" : "expires";

@@ -1,6 +1,5 @@
 import { LOCAL_ADDRESS } from "../../src/net/addresses.ts";
-import type { Header } from "../../src/checks/check.ts";
-import type { HttpAnswer } from "../../src/net/http_client.ts";
+import type { Header, HttpResponse } from "../../src/net/http_client.ts";
 import { recordName, type Subject } from "../../src/spool/names.ts";
 import { type CommandContext, explained, rest, shown, tell } from "../command.ts";
 import { type AskPage, awaitHealthy } from "../daemons/health.ts";
@@ -16,7 +15,7 @@ const ASK_EVERY_MS = { here: 50, elsewhere: 1000 } as const;
 const REFUSED = "a daemon does not let hactl ask";
 
 /** Asks one daemon what it says of something. */
-type Ask = (subject: Subject, signal: AbortSignal) => Promise<HttpAnswer>;
+type Ask = (subject: Subject, signal: AbortSignal) => Promise<HttpResponse>;
 
 /** A daemon to wait for. */
 interface Waited {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { HttpAnswer } from "../../src/net/http_client.ts";
+import type { HttpResponse } from "../../src/net/http_client.ts";
 import { LOCAL_ADDRESS } from "../../src/net/addresses.ts";
 import { recordName, type Subject } from "../../src/spool/names.ts";
 import { checksOf } from "./responses.ts";
@@ -14,7 +14,7 @@ import { explained, rest, shown } from "../command.ts";
 const RUN_EVERY_MS = 1000;
 
 /** Asks a daemon for a page. */
-export type AskPage = (path: string, signal: AbortSignal) => Promise<HttpAnswer>;
+export type AskPage = (path: string, signal: AbortSignal) => Promise<HttpResponse>;
 
 /**
  * Waits until the checks of a service are good, whatever is marked. The daemon runs those that balancers

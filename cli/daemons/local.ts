@@ -5,8 +5,14 @@
  */
 
 import { LOCAL_ADDRESS } from "../../src/net/addresses.ts";
-import type { Header, Verdict } from "../../src/checks/check.ts";
-import { exchange, get, type HttpAnswer, HttpError } from "../../src/net/http_client.ts";
+import type { Verdict } from "../../src/checks/check.ts";
+import {
+  exchange,
+  get,
+  type Header,
+  HttpError,
+  type HttpResponse,
+} from "../../src/net/http_client.ts";
 import { SpoolIndex } from "../../src/spool/index.ts";
 import { ALL, recordName, type Subject, weightName } from "../../src/spool/names.ts";
 import type { SpoolStore } from "../../src/spool/store.ts";
@@ -20,7 +26,7 @@ const PATIENCE_MS = 1000;
 const ASK_EVERY_MS = 2;
 
 /** How much of an answer is read, in bytes. `/recent` speaks of thousands of services. */
-export const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+export const MAX_RESPONSE_BYTES = 16 * 1024 * 1024;
 
 /** The daemon on this host. It is asked at 127.0.0.1, and nobody else is. */
 export class LocalDaemon {
@@ -48,7 +54,7 @@ export class LocalDaemon {
    * @returns Its answer.
    * @throws {Error} If there is none.
    */
-  async ask(path: string, headers: readonly Header[], signal: AbortSignal): Promise<HttpAnswer> {
+  async ask(path: string, headers: readonly Header[], signal: AbortSignal): Promise<HttpResponse> {
     const answer = await this.#get(path, headers, signal);
     // The token is shown to who wants one, and not to everybody.
     if (answer.status !== 401 || this.#token === null) return answer;
@@ -56,10 +62,10 @@ export class LocalDaemon {
   }
 
   /** Finds out whether the daemon speaks TLS, since no flag says so, by what it makes of HTTP without. */
-  async #get(path: string, headers: readonly Header[], signal: AbortSignal): Promise<HttpAnswer> {
+  async #get(path: string, headers: readonly Header[], signal: AbortSignal): Promise<HttpResponse> {
     if (this.#speaksTls) return await this.#getByTls(path, headers, signal);
     try {
-      return await get(LOCAL_ADDRESS, this.port, path, headers, signal, MAX_ANSWER_BYTES);
+      return await get(LOCAL_ADDRESS, this.port, path, headers, signal, MAX_RESPONSE_BYTES);
     } catch (error) {
       if (!(error instanceof HttpError || error instanceof Deno.errors.ConnectionReset)) {
         throw error;
@@ -75,12 +81,12 @@ export class LocalDaemon {
     path: string,
     headers: readonly Header[],
     signal: AbortSignal,
-  ): Promise<HttpAnswer> {
+  ): Promise<HttpResponse> {
     const anybody = { serverName: null, trusted: null };
     using connection = await openTls(LOCAL_ADDRESS, this.port, anybody, signal);
     this.#speaksTls = true;
     const host = `${LOCAL_ADDRESS}:${this.port}`;
-    return await exchange(connection, host, path, headers, MAX_ANSWER_BYTES);
+    return await exchange(connection, host, path, headers, MAX_RESPONSE_BYTES);
   }
 }
 

@@ -1,9 +1,8 @@
 import { canonicalAddress } from "../../src/net/addresses.ts";
-import type { Header } from "../../src/checks/check.ts";
 import { Connection } from "../../src/net/connection.ts";
-import { exchange, type HttpAnswer } from "../../src/net/http_client.ts";
+import { exchange, type Header, type HttpResponse } from "../../src/net/http_client.ts";
 import { openTls } from "../../src/net/tls_connection.ts";
-import { MAX_ANSWER_BYTES } from "./local.ts";
+import { MAX_RESPONSE_BYTES } from "./local.ts";
 import type { DaemonUrl } from "./url.ts";
 
 /** What is shown to daemons elsewhere, and what they have to show. */
@@ -46,7 +45,11 @@ export class RemoteDaemon {
    * @returns Its answer.
    * @throws {Error} If there is none, or it is not who it should be.
    */
-  async ask(path: string, form: URLSearchParams | null, signal: AbortSignal): Promise<HttpAnswer> {
+  async ask(
+    path: string,
+    form: URLSearchParams | null,
+    signal: AbortSignal,
+  ): Promise<HttpResponse> {
     const answer = await this.#exchange(path, form, [], signal);
     const { token } = this.#trust;
     // The token is shown to who wants one, and not to everybody.
@@ -59,11 +62,11 @@ export class RemoteDaemon {
     form: URLSearchParams | null,
     headers: readonly Header[],
     signal: AbortSignal,
-  ): Promise<HttpAnswer> {
+  ): Promise<HttpResponse> {
     const { hostname, port } = this.#url;
     using connection = await this.#connect(signal);
     const host = hostname.includes(":") ? `[${hostname}]` : hostname;
-    return await exchange(connection, `${host}:${port}`, path, headers, MAX_ANSWER_BYTES, form);
+    return await exchange(connection, `${host}:${port}`, path, headers, MAX_RESPONSE_BYTES, form);
   }
 
   async #connect(signal: AbortSignal): Promise<Connection> {

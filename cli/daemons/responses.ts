@@ -5,7 +5,7 @@
  */
 
 import * as v from "valibot";
-import type { HttpAnswer } from "../../src/net/http_client.ts";
+import type { HttpResponse } from "../../src/net/http_client.ts";
 import type { InForce } from "../../src/spool/active_entries.ts";
 import { parseRecordName } from "../../src/spool/names.ts";
 import type { RecentService } from "../../src/metrics/stats.ts";
@@ -69,7 +69,7 @@ const Recent = v.object({
  * @returns All that an operator has said.
  * @throws {Error} If that is not what it answers.
  */
-export function inForceOf(answer: HttpAnswer): InForce {
+export function inForceOf(answer: HttpResponse): InForce {
   if (answer.status === 404) {
     throw new Error("it does not tell what is marked down: its hacheck is older than this hactl");
   }
@@ -86,7 +86,7 @@ export type Entry = v.InferOutput<typeof EntrySchema>;
  * @returns The records of the service.
  * @throws {Error} If that is not what it answers.
  */
-export function entryOf(answer: HttpAnswer): Entry {
+export function entryOf(answer: HttpResponse): Entry {
   return read(EntrySchema, answer);
 }
 
@@ -97,7 +97,7 @@ const StatusSchema = v.object({ uptime: v.number(), cache: v.object({ hits: v.nu
  *
  * @param answer The answer.
  */
-export function isStatus(answer: HttpAnswer): boolean {
+export function isStatus(answer: HttpResponse): boolean {
   try {
     read(StatusSchema, answer);
     return true;
@@ -113,7 +113,7 @@ export function isStatus(answer: HttpAnswer): boolean {
  * @returns The checks, each with its verdict.
  * @throws {Error} If that is not what it answers.
  */
-export function checksOf(answer: HttpAnswer): v.InferOutput<typeof ChecksSchema>["checks"] {
+export function checksOf(answer: HttpResponse): v.InferOutput<typeof ChecksSchema>["checks"] {
   if (answer.status === 404) {
     throw new Error("it does not run checks: its hacheck is older than this hactl");
   }
@@ -127,13 +127,13 @@ export function checksOf(answer: HttpAnswer): v.InferOutput<typeof ChecksSchema>
  * @returns What was asked for.
  * @throws {Error} If that is not what it answers.
  */
-export function recentOf(answer: HttpAnswer): RecentService[] {
+export function recentOf(answer: HttpResponse): RecentService[] {
   return read(Recent, answer).seen_services;
 }
 
 function read<Schema extends v.GenericSchema>(
   schema: Schema,
-  { status, body }: HttpAnswer,
+  { status, body }: HttpResponse,
 ): v.InferOutput<Schema> {
   if (status !== 200) throw new Error(`expected status 200: received ${shown(status, body)}`);
   let value: unknown;

@@ -1,7 +1,7 @@
 import { STATUS_TEXT } from "@std/http/status";
-import type { CheckRequest, Header, Verdict } from "../checks/check.ts";
+import type { CheckRequest, Verdict } from "../checks/check.ts";
 import type { Connection } from "../net/connection.ts";
-import { exchange, NoAnswerError } from "../net/http_client.ts";
+import { exchange, type Header, NoResponseError } from "../net/http_client.ts";
 import { VERSION } from "../version.ts";
 import { connectionFailure, stopwatch } from "./_words.ts";
 
@@ -47,7 +47,7 @@ export async function askHttp(
   } catch (error) {
     const why = signal.aborted ? "timed out" : connectionFailure(error, request);
     // OpenSSL closes the connection where it is asked in the clear, and sends nothing.
-    const hint = protocol === "HTTP" && error instanceof NoAnswerError
+    const hint = protocol === "HTTP" && error instanceof NoResponseError
       ? "; a server that expects TLS does that: if it is one, check it by https"
       : "";
     return { code: 503, message: `${protocol} check failed after ${elapsed()}: ${why}${hint}` };

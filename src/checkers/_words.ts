@@ -17,12 +17,12 @@ export function stopwatch(): () => string {
  * @param request Where to connect.
  */
 export function connectionFailure(error: unknown, { host, port }: CheckRequest): string {
-  const message = because(error);
+  const message = errorMessage(error);
   if (!/\(os error \d+\)$/.test(message)) return message;
   return `${message} at ${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 /** What an error says, whatever was thrown. */
-export function because(error: unknown): string {
+export function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,12 +1,12 @@
 import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
 import type { CheckRequest, Verdict } from "../checks/check.ts";
-import { because, stopwatch } from "./_words.ts";
+import { errorMessage, stopwatch } from "./_words.ts";
 
 /** The method of the standard health protocol, grpc.health.v1. */
 const METHOD = "/grpc.health.v1.Health/Check";
 
 /** How long an answer may be, in bytes: one has two. */
-export const MAX_ANSWER_BYTES = 1024;
+export const MAX_RESPONSE_BYTES = 1024;
 
 /** How long its headers and trailers may be together, in characters. */
 export const MAX_HEADERS_LENGTH = 64 * 1024;
@@ -49,7 +49,7 @@ export async function checkGrpc(request: CheckRequest, signal: AbortSignal): Pro
     signal.addEventListener("abort", abort, { once: true });
     return judge(await call(session, nameOf(request.path)));
   } catch (error) {
-    return failed(signal.aborted ? "timed out" : because(error));
+    return failed(signal.aborted ? "timed out" : errorMessage(error));
   } finally {
     signal.removeEventListener("abort", abort);
     session.destroy();
@@ -94,7 +94,7 @@ function call(session: ClientHttp2Session, service: string): Promise<Reply> {
     stream.once("trailers", keep);
     stream.on("data", (piece: Uint8Array) => {
       length += piece.length;
-      if (length > MAX_ANSWER_BYTES) reject(new Error("the answer is too long"));
+      if (length > MAX_RESPONSE_BYTES) reject(new Error("the answer is too long"));
       else pieces.push(piece);
     });
     // What happens to the connection is told in words about the stream.

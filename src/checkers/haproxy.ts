@@ -1,5 +1,5 @@
 import type { CheckRequest, Verdict } from "../checks/check.ts";
-import { Gathered, getPieces, MAX_BODY_BYTES } from "../net/http_client.ts";
+import { BodyBuffer, getInPieces, MAX_BODY_BYTES } from "../net/http_client.ts";
 import { parseCsv } from "../std/csv.ts";
 import { connectionFailure, stopwatch } from "./_words.ts";
 
@@ -29,12 +29,12 @@ export async function checkHaproxy(request: CheckRequest, signal: AbortSignal): 
   try {
     const statistics = new Statistics(`${service},BACKEND`);
     const wanted = MAX_STATISTICS_BYTES + 1;
-    const body = new Gathered(MAX_BODY_BYTES);
+    const body = new BodyBuffer(MAX_BODY_BYTES);
     const take = (piece: Uint8Array, status: number) => {
       if (status === 200) statistics.add(piece);
       else body.add(piece);
     };
-    const code = await getPieces(host, port, "/;csv", headers, signal, wanted, take);
+    const code = await getInPieces(host, port, "/;csv", headers, signal, wanted, take);
     // As the Python hachecks have it: a 404 tells HAProxy something else than a 503.
     if (code >= 400 && body.text !== "") return { code, message: body.text };
     if (code !== 200) throw new Error(`the statistics page answers ${code}`);

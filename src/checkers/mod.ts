@@ -38,17 +38,17 @@ export function protocols(options: CheckerOptions): ReadonlyMap<string, Protocol
   const named = options.http.serviceNameHeader !== null;
   const web = ["path", "headers", ...named ? ["service"] as const : []] as const;
   return new Map<string, Protocol>([
-    ["grpc", { check: checkGrpc, shapedBy: ["path"] }],
-    ["haproxy", { check: checkHaproxy, shapedBy: ["service", "headers"] }],
-    ["http", { check: httpChecker(options.http), shapedBy: web }],
-    ["https", { check: httpsChecker(options.https), shapedBy: web }],
-    ["mysql", { check: mysqlChecker(options.mysql), shapedBy: [] }],
-    ["postgres", { check: postgresChecker(options.postgres), shapedBy: [] }],
-    ["redis", { check: redisChecker(options.redis), shapedBy: [] }],
-    ["redis-info", { check: redisInfoChecker(options.redis), shapedBy: ["path"] }],
-    ["sentinel", { check: redisChecker(options.sentinel), shapedBy: [] }],
-    ["sentinel-info", { check: sentinelInfoChecker(options.sentinel), shapedBy: ["path"] }],
-    ["smtp", { check: checkSmtp, shapedBy: [] }],
-    ["tcp", { check: checkTcp, shapedBy: [] }],
+    ["grpc", { check: checkGrpc, varyOn: ["path"] }],
+    ["haproxy", { check: checkHaproxy, varyOn: ["service", "headers"] }],
+    ["http", { check: httpChecker(options.http), varyOn: web }],
+    ["https", { check: httpsChecker(options.https), varyOn: web }],
+    ["mysql", { check: mysqlChecker(options.mysql), varyOn: [] }],
+    ["postgres", { check: postgresChecker(options.postgres), varyOn: [] }],
+    ["redis", { check: redisChecker(options.redis), varyOn: [] }],
+    ["redis-info", { check: redisInfoChecker(options.redis), varyOn: ["path"] }],
+    ["sentinel", { check: redisChecker(options.sentinel), varyOn: [] }],
+    ["sentinel-info", { check: sentinelInfoChecker(options.sentinel), varyOn: ["path"] }],
+    ["smtp", { check: checkSmtp, varyOn: [] }],
+    ["tcp", { check: checkTcp, varyOn: [] }],
   ]);
 }

@@ -1,4 +1,4 @@
-import { BufferedReader, EndedError } from "../net/buffered_reader.ts";
+import { BufferedReader, ConnectionClosedError } from "../net/buffered_reader.ts";
 import type { Checker, CheckRequest, Verdict } from "../checks/check.ts";
 import { Connection } from "../net/connection.ts";
 import { connectionFailure, stopwatch } from "./_words.ts";
@@ -214,7 +214,7 @@ async function readPacket(reader: BufferedReader): Promise<Uint8Array> {
 
 /** What went wrong, in words that say whose fault it is. */
 function whyNot(error: unknown, request: CheckRequest): string {
-  if (error instanceof EndedError) return "the server closed the connection";
+  if (error instanceof ConnectionClosedError) return "the server closed the connection";
   // A packet shorter than it should be.
   return error instanceof RangeError ? NOT_MYSQL : connectionFailure(error, request);
 }

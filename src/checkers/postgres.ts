@@ -1,8 +1,8 @@
 import type { ClientConfig } from "pg";
-import { BufferedReader, EndedError } from "../net/buffered_reader.ts";
+import { BufferedReader, ConnectionClosedError } from "../net/buffered_reader.ts";
 import type { Checker, CheckRequest, Verdict } from "../checks/check.ts";
 import { Connection } from "../net/connection.ts";
-import { because, connectionFailure, stopwatch } from "./_words.ts";
+import { connectionFailure, errorMessage, stopwatch } from "./_words.ts";
 
 /** Who logs in to PostgreSQL, and to what. */
 export interface PostgresCheckOptions {
@@ -48,7 +48,7 @@ export function postgresChecker({ username, password, database }: PostgresCheckO
     } catch (error) {
       if (signal.aborted) return { code: 503, message: `PostgreSQL timed out after ${elapsed()}` };
       if ((error as PostgresFailure).severity !== undefined) {
-        return { code: 500, message: `PostgreSQL says ${because(error)}` };
+        return { code: 500, message: `PostgreSQL says ${errorMessage(error)}` };
       }
       return {
         code: 503,
@@ -165,10 +165,12 @@ function isTerminated(content: Uint8Array): boolean {
 
 /** What went wrong, in words that say whose fault it is. */
 function whyNot(error: unknown, request: CheckRequest): string {
-  if (error instanceof EndedError) return "the server closed the connection";
+  if (error instanceof ConnectionClosedError) return "the server closed the connection";
   // A message shorter than it should be, one that does not fit those before it, or a refusal without a word.
   const isNonsense = error instanceof RangeError || error instanceof TypeError;
-  return isNonsense || because(error) === "" ? NOT_POSTGRES : connectionFailure(error, request);
+  return isNonsense || errorMessage(error) === ""
+    ? NOT_POSTGRES
+    : connectionFailure(error, request);
 }
 
 /** What pg is not told, it looks for in the environment, which takes a permission: so it is told everything. */

@@ -1,4 +1,4 @@
-import { BufferedReader, EndedError } from "../net/buffered_reader.ts";
+import { BufferedReader, ConnectionClosedError } from "../net/buffered_reader.ts";
 import type { CheckRequest, Verdict } from "../checks/check.ts";
 import { Connection } from "../net/connection.ts";
 import { connectionFailure, stopwatch } from "./_words.ts";
@@ -38,7 +38,7 @@ export async function checkSmtp(request: CheckRequest, signal: AbortSignal): Pro
       const why = isImplicitTls ? IMPLICIT_TLS : "";
       return { code: 503, message: `Connection timed out after ${elapsed()}${why}` };
     }
-    if (error instanceof EndedError) {
+    if (error instanceof ConnectionClosedError) {
       return { code: 503, message: "Peer unexpectedly closed connection" };
     }
     return {

@@ -4,8 +4,7 @@
  * @module
  */
 
-/** A header to pass on to the service: its name and its value, as they came. */
-export type Header = readonly [name: string, value: string];
+import type { Header } from "../net/http_client.ts";
 
 /** One question of a balancer: which service to check, where, and by what. */
 export interface CheckRequest {
@@ -50,12 +49,12 @@ export function isFailure({ code }: Verdict): boolean {
 export type Checker = (request: CheckRequest, signal: AbortSignal) => Promise<Verdict>;
 
 /** Which parts of a {@linkcode CheckRequest}, beside host and port, shape a checker's answer. */
-export type Shape = "path" | "headers" | "service";
+export type CacheKeyPart = "path" | "headers" | "service";
 
 /** A protocol: how to check, and what tells one check from another. */
 export interface Protocol {
   /** Asks the service. */
   readonly check: Checker;
   /** Two requests that agree in these, in host and in port may share one answer. */
-  readonly shapedBy: readonly Shape[];
+  readonly varyOn: readonly CacheKeyPart[];
 }

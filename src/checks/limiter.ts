@@ -29,7 +29,7 @@ export class Place implements Disposable {
   readonly #client: Holder;
   #isHeld = true;
 
-  /** Places come from {@linkcode Limiter.tryEnter} and {@linkcode Limiter.enter}. */
+  /** Places come from {@linkcode Limiter.tryAcquire} and {@linkcode Limiter.acquire}. */
   constructor(
     service: Holder,
     client: Holder,
@@ -64,8 +64,8 @@ export class Place implements Disposable {
  * import { Limiter } from "./limiter.ts";
  *
  * const limiter = new Limiter(10, 1000);
- * using _place = limiter.tryEnter("127.0.0.1:8080", "10.0.0.1") ??
- *   await limiter.enter("127.0.0.1:8080", "10.0.0.1", AbortSignal.timeout(1000));
+ * using _place = limiter.tryAcquire("127.0.0.1:8080", "10.0.0.1") ??
+ *   await limiter.acquire("127.0.0.1:8080", "10.0.0.1", AbortSignal.timeout(1000));
  * // At most ten are here at the same time, and at most five for this service or this client.
  * ```
  */
@@ -93,12 +93,12 @@ export class Limiter {
   }
 
   /** How many places are held. */
-  get taken(): number {
+  get inFlight(): number {
     return this.#taken;
   }
 
   /** How many checks wait. */
-  get waiting(): number {
+  get queued(): number {
     return this.#waiting;
   }
 
@@ -109,7 +109,7 @@ export class Limiter {
    * @param client The client that asks.
    * @returns The place, to be disposed of; undefined if the check would have to wait.
    */
-  tryEnter(service: string, client: string): Place | undefined {
+  tryAcquire(service: string, client: string): Place | undefined {
     if (this.#taken >= this.#places) return undefined;
     const services = this.#services.get(service);
     if (services !== undefined && services.held >= this.#share) return undefined;
@@ -131,9 +131,9 @@ export class Limiter {
    * @throws {QueueFullError} If too many are waiting already.
    * @throws {Error} The signal's reason, if it aborts before there is a place.
    */
-  async enter(service: string, client: string, signal: AbortSignal): Promise<Place> {
+  async acquire(service: string, client: string, signal: AbortSignal): Promise<Place> {
     signal.throwIfAborted();
-    const place = this.tryEnter(service, client);
+    const place = this.tryAcquire(service, client);
     if (place !== undefined) return place;
     const most = Math.ceil(this.#maxWaiting / 2);
     if (this.#waiting >= this.#maxWaiting) {

@@ -150,13 +150,13 @@ export class Pipeline {
   }
 
   /** How many checks of services are under way. */
-  get underWay(): number {
-    return this.#limiter.taken;
+  get inFlight(): number {
+    return this.#limiter.inFlight;
   }
 
   /** How many checks wait for a place. */
   get queued(): number {
-    return this.#limiter.waiting;
+    return this.#limiter.queued;
   }
 
   /**
@@ -164,14 +164,14 @@ export class Pipeline {
    *
    * @param protocol The name a URL begins with.
    */
-  knows(protocol: string): boolean {
+  supports(protocol: string): boolean {
     return protocol === SPOOL_PROTOCOL || this.#options.protocols.has(protocol);
   }
 
   /**
    * Answers one check. What is known already is answered at once, without a promise.
    *
-   * @param request What is asked, by a protocol that {@linkcode knows} tells of.
+   * @param request What is asked, by a protocol that {@linkcode supports} tells of.
    * @param fresh Ask the service anew, whatever is in the cache or under way.
    * @param client The address of the client that asks. It is given a cached failure once.
    * @returns The verdict. Its code is one that an HTTP response can carry.
@@ -232,7 +232,7 @@ export class Pipeline {
     const { key, request, fresh, client } = question;
     const shared = fresh ? undefined : this.#shared(key, client, this.#timeoutMs);
     if (shared !== undefined) return shared;
-    const place = this.#limiter.tryEnter(serviceOf(request), client);
+    const place = this.#limiter.tryAcquire(serviceOf(request), client);
     if (place !== undefined) {
       return this.#start(question, place, this.#deadline(), performance.now(), 0);
     }
@@ -268,7 +268,7 @@ export class Pipeline {
     const deadline = this.#deadline();
     let place;
     try {
-      place = await this.#limiter.enter(service, client, deadline.signal);
+      place = await this.#limiter.acquire(service, client, deadline.signal);
     } catch (error) {
       deadline[Symbol.dispose]();
       if (error instanceof QueueFullError) return notChecked(error.message);
@@ -386,9 +386,9 @@ function late({ code, message }: Verdict, waited: number): Verdict {
 }
 
 /** No part can hold a line feed: an HTTP request line and header cannot. */
-function keyOf(request: CheckRequest, { shapedBy }: Protocol): string {
+function keyOf(request: CheckRequest, { varyOn }: Protocol): string {
   let key = `${request.protocol}\n${request.host}\n${request.port}`;
-  for (const part of shapedBy) {
+  for (const part of varyOn) {
     if (part !== "headers") {
       key += `\n${request[part]}`;
       continue;

@@ -7,7 +7,7 @@ import { type FaultCounts, noFaults } from "../metrics/counters.ts";
 import type { Log } from "../log.ts";
 import { Durations } from "../metrics/durations.ts";
 import { Networks } from "../net/networks.ts";
-import { OwnAddresses } from "../net/local_addresses.ts";
+import { LocalAddresses } from "../net/local_addresses.ts";
 import type { Page } from "../page/page.ts";
 import type { Changing } from "../page/report.ts";
 import { alone, type Ask, type EntryReport, type Respondent } from "./worker_queries.ts";
@@ -91,7 +91,7 @@ export class EventLoop {
   readonly #faults: FaultCounts;
   /** When the daemon was started, by a clock that nobody sets, in milliseconds. */
   readonly #startedAt: number;
-  readonly #own: OwnAddresses;
+  readonly #own: LocalAddresses;
   readonly #stats = new Stats();
   readonly #refusals: Refusals;
   readonly #delay = new EventLoopDelay();
@@ -141,7 +141,7 @@ export class EventLoop {
     this.#options = options;
     this.#log = log;
     this.#refusals = new Refusals(log);
-    this.#own = new OwnAddresses(log);
+    this.#own = new LocalAddresses(log);
     this.#identity = settings.identity;
     this.#faults = faults;
     this.#startedAt = performance.now() - (Date.now() - startedAt * 1000);
@@ -323,7 +323,7 @@ export class EventLoop {
       runtime: () => ({
         memory: Deno.memoryUsage(),
         event_loop_delay: this.#delay.report,
-        checks_under_way: this.#pipeline.underWay,
+        checks_under_way: this.#pipeline.inFlight,
         checks_queued: this.#pipeline.queued,
         checks: this.#stats.byProtocol(),
       }),
@@ -338,7 +338,7 @@ export class EventLoop {
           deaths: 0,
         },
         now: {
-          underWay: this.#pipeline.underWay,
+          underWay: this.#pipeline.inFlight,
           queued: this.#pipeline.queued,
           spool: {
             isHealthy: this.#view.health.healthy,
@@ -351,7 +351,7 @@ export class EventLoop {
       }),
       page: (services) => ({
         status: respondent.status(null),
-        underWay: this.#pipeline.underWay,
+        underWay: this.#pipeline.inFlight,
         services: this.#stats.lately(LATELY_SECONDS, Date.now() / 1000, services),
       }),
     };

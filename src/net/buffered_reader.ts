@@ -5,8 +5,8 @@ export interface ByteSource {
 }
 
 /** Thrown when a peer hangs up in the middle of what is being read. */
-export class EndedError extends Error {
-  override name = "EndedError";
+export class ConnectionClosedError extends Error {
+  override name = "ConnectionClosedError";
 }
 
 /** Thrown when a line has not ended where it should have. */
@@ -59,7 +59,7 @@ export class BufferedReader {
    * @param limit How many bytes it may have, its end included.
    * @returns The line as Latin-1, without the CR LF or LF that ends it.
    * @throws {LineTooLongError} If it does not end within the limit.
-   * @throws {EndedError} If the stream ends before it does.
+   * @throws {ConnectionClosedError} If the stream ends before it does.
    */
   async line(limit: number): Promise<string> {
     for (let scanned = 0;;) {
@@ -73,7 +73,9 @@ export class BufferedReader {
         return LATIN1.decode(waiting.subarray(0, end)).replace(/\r$/, "");
       }
       scanned = waiting.length;
-      if (!await this.#more()) throw new EndedError("the connection was closed within a line");
+      if (!await this.#more()) {
+        throw new ConnectionClosedError("the connection was closed within a line");
+      }
     }
   }
 
@@ -92,12 +94,14 @@ export class BufferedReader {
    * Reads bytes.
    *
    * @param length How many.
-   * @throws {EndedError} If the stream ends before.
+   * @throws {ConnectionClosedError} If the stream ends before.
    */
   async exactly(length: number): Promise<Uint8Array> {
     const bytes = await this.upTo(length);
     if (bytes.length === length) return bytes;
-    throw new EndedError(`the connection was closed after ${bytes.length} of ${length} bytes`);
+    throw new ConnectionClosedError(
+      `the connection was closed after ${bytes.length} of ${length} bytes`,
+    );
   }
 
   /**

@@ -23,7 +23,7 @@ const GENERALIZED_TIME = 0x18;
  * @param pem One certificate, or several.
  * @returns When the first of them expires, in milliseconds since 1970; null where that cannot be read.
  */
-export function expiryOf(pem: string): number | null {
+export function certificateExpiry(pem: string): number | null {
   const blocks = pem.matchAll(/-----BEGIN CERTIFICATE-----([^-]*)-----END CERTIFICATE-----/g);
   const times = blocks.map(([, base64]) => notAfter(base64!)).toArray();
   return times.length === 0 || times.includes(null) ? null : Math.min(...times as number[]);

@@ -8,8 +8,7 @@
  * @module
  */
 
-import { BufferedReader, EndedError, LineTooLongError } from "./buffered_reader.ts";
-import type { Header } from "../checks/check.ts";
+import { BufferedReader, ConnectionClosedError, LineTooLongError } from "./buffered_reader.ts";
 import { Connection } from "./connection.ts";
 import { decompress } from "./decompress.ts";
 import { isTls } from "./tls_connection.ts";
@@ -23,8 +22,11 @@ export const MAX_FRAMING_BYTES = 1024 * 1024;
 /** The bytes of a service's body that are read; the rest is cut off. */
 export const MAX_BODY_BYTES = 64 * 1024;
 
+/** A header: its name and its value, as they came. */
+export type Header = readonly [name: string, value: string];
+
 /** What a server answered. */
-export interface HttpAnswer {
+export interface HttpResponse {
   /** Its status code, 200–999. */
   readonly status: number;
   /** Its body as text, or as much of it as was wanted. */
@@ -40,8 +42,8 @@ export class HttpError extends Error {
 }
 
 /** Thrown when the connection was closed without a byte of an answer. */
-export class NoAnswerError extends HttpError {
-  override name = "NoAnswerError";
+export class NoResponseError extends HttpError {
+  override name = "NoResponseError";
 }
 
 /**
@@ -79,7 +81,7 @@ export async function get(
   headers: readonly Header[],
   signal: AbortSignal,
   maxBodyBytes: number = MAX_BODY_BYTES,
-): Promise<HttpAnswer> {
+): Promise<HttpResponse> {
   using connection = await Connection.open(hostname, port, signal);
   const host = hostname.includes(":") ? `[${hostname}]` : hostname;
   return await exchange(connection, `${host}:${port}`, path, headers, maxBodyBytes);
@@ -98,7 +100,7 @@ export async function get(
  * @returns The status.
  * @throws {Error} As {@linkcode get}.
  */
-export async function getPieces(
+export async function getInPieces(
   hostname: string,
   port: number,
   path: string,
@@ -132,8 +134,8 @@ export async function exchange(
   headers: readonly Header[],
   maxBodyBytes: number = MAX_BODY_BYTES,
   form: URLSearchParams | null = null,
-): Promise<HttpAnswer> {
-  const body = new Gathered(maxBodyBytes);
+): Promise<HttpResponse> {
+  const body = new BodyBuffer(maxBodyBytes);
   const request = requestOf(host, path, headers, form);
   const take = (piece: Uint8Array) => body.add(piece);
   const { status, coding } = await exchangePieces(connection, request, maxBodyBytes, take);
@@ -163,7 +165,7 @@ async function exchangePieces(
 }
 
 /** A body in one buffer, whatever the size of its pieces: thousands of tiny arrays would take a hundred times as much. */
-export class Gathered {
+export class BodyBuffer {
   readonly #limit: number;
   #buffer = new Uint8Array(4096);
   #length = 0;
@@ -256,9 +258,9 @@ async function readHead(reader: BufferedReader, limit: number): Promise<Head> {
     if (error instanceof LineTooLongError) {
       throw new HttpError(`the answer's headers are longer than ${MAX_HEAD_BYTES} bytes`);
     }
-    if (!(error instanceof EndedError)) throw error;
+    if (!(error instanceof ConnectionClosedError)) throw error;
     if (lines.length === 0 && reader.isEmpty) {
-      throw new NoAnswerError("the connection was closed without an answer");
+      throw new NoResponseError("the connection was closed without an answer");
     }
     throw new HttpError("the connection was closed within the answer's headers");
   }
@@ -315,7 +317,7 @@ async function readBody(
     else await drainAll(reader, Math.min(framing, limit), take);
   } catch (error) {
     if (error instanceof LineTooLongError) throw new HttpError(MALFORMED_CHUNKS);
-    if (!(error instanceof EndedError)) throw error;
+    if (!(error instanceof ConnectionClosedError)) throw error;
     throw new HttpError("the connection was closed within the answer's body");
   }
 }
@@ -352,7 +354,9 @@ async function drainAll(
   take: (piece: Uint8Array) => void,
 ): Promise<void> {
   const drained = await reader.drain(length, take);
-  if (drained < length) throw new EndedError(`the connection was closed after ${drained} bytes`);
+  if (drained < length) {
+    throw new ConnectionClosedError(`the connection was closed after ${drained} bytes`);
+  }
 }
 
 const MALFORMED_CHUNKS = "the answer's chunks are malformed";

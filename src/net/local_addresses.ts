@@ -3,7 +3,7 @@ import { canonicalAddress, LOCAL_ADDRESS } from "./addresses.ts";
 import type { Log } from "../log.ts";
 
 /** Of how many addresses it is remembered whether they are this machine's. */
-export const MAX_KNOWN = 1000;
+export const MAX_CACHED_ADDRESSES = 1000;
 
 /** How long a result is reused, in milliseconds. */
 const TTL_MS = 30_000;
@@ -36,7 +36,7 @@ const INSTEAD: Readonly<Record<Family, string>> = {
 };
 
 /** How own addresses are found, as `/status` shows it. */
-export interface OwnAddressesReport {
+export interface LocalAddressesReport {
   /** Whether `own_addresses` names them all. */
   readonly configured: boolean;
   /** The versions of IP of which this machine lets programs listen on any address. */
@@ -51,9 +51,9 @@ interface Finding {
 }
 
 /** Tells this machine's own addresses from others'. */
-export class OwnAddresses {
+export class LocalAddresses {
   readonly #log: Log | undefined;
-  readonly #known = createLRU<string, Finding>({ max: MAX_KNOWN });
+  readonly #known = createLRU<string, Finding>({ max: MAX_CACHED_ADDRESSES });
   readonly #sending = new Map<string, Promise<boolean>>();
   readonly #isForeignBound = new Map<Family, boolean>();
   #listed: ReadonlySet<string> | null = null;
@@ -69,7 +69,7 @@ export class OwnAddresses {
   }
 
   /** How own addresses are found now. */
-  get report(): OwnAddressesReport {
+  get report(): LocalAddressesReport {
     return { configured: this.#listed !== null, nonlocal_bind: nonlocalBind() };
   }
 

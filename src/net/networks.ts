@@ -9,7 +9,7 @@ import { createLRU } from "lru.min";
 import { canonicalAddress } from "./addresses.ts";
 
 /** Of how many addresses it is remembered whether a list names them. */
-export const MAX_REMEMBERED = 1000;
+export const MAX_CACHED_MATCHES = 1000;
 
 /** An address that a range does not have, but may begin with. */
 const UNSPECIFIED: ReadonlySet<string> = new Set(["0.0.0.0", "::"]);
@@ -78,7 +78,7 @@ export class Network {
 /** A list of addresses and ranges. */
 export class Networks {
   readonly #networks: readonly Network[];
-  readonly #remembered = createLRU<string, boolean>({ max: MAX_REMEMBERED });
+  readonly #remembered = createLRU<string, boolean>({ max: MAX_CACHED_MATCHES });
 
   /**
    * @param texts The list, of what {@linkcode Network.parse} reads.

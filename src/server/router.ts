@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { CheckRequest, Header, Verdict } from "../checks/check.ts";
+import type { CheckRequest, Verdict } from "../checks/check.ts";
+import type { Header } from "../net/http_client.ts";
 import type { Tally } from "../metrics/tally.ts";
 import { type Pipeline, SPOOL_PROTOCOL } from "../checks/pipeline.ts";
 import type { Refusals } from "./refusals.ts";
@@ -166,7 +167,7 @@ export function createRouter(options: RouterOptions): Router {
     const route = routes.of(request.url);
     const client = clientAddress(info);
     const path = route.check;
-    if (path === undefined || !pipeline.knows(path.protocol)) {
+    if (path === undefined || !pipeline.supports(path.protocol)) {
       const page = statusPage(request, route.path, client, sources);
       if (!(page instanceof Promise)) return page ?? text(404, NOT_FOUND);
       return page.then((page) => page ?? text(404, NOT_FOUND));

@@ -5,7 +5,7 @@
  */
 
 import type { CheckRequest, Verdict } from "../checks/check.ts";
-import type { OwnAddresses } from "../net/local_addresses.ts";
+import type { LocalAddresses } from "../net/local_addresses.ts";
 import type { Ask, EntryReport } from "../daemon/worker_queries.ts";
 import type { Pipeline } from "../checks/pipeline.ts";
 import { isServiceName, type Subject } from "../spool/names.ts";
@@ -27,7 +27,7 @@ export interface ServiceSources {
   /** Asks all workers. */
   readonly ask: Ask;
   /** Which addresses are this machine's. */
-  readonly own: OwnAddresses;
+  readonly own: LocalAddresses;
   /** Runs checks. */
   readonly pipeline: Pick<Pipeline, "probe">;
 }

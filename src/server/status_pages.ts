@@ -1,6 +1,6 @@
 import type { Verdict } from "../checks/check.ts";
 import { CONTENT_TYPE, exposition } from "../metrics/exposition.ts";
-import type { OwnAddresses } from "../net/local_addresses.ts";
+import type { LocalAddresses } from "../net/local_addresses.ts";
 import { type Answers, type Ask, type Questions, then } from "../daemon/worker_queries.ts";
 import type { PermissionsInForce } from "../daemon/permissions.ts";
 import { platform } from "../metrics/runtime.ts";
@@ -26,7 +26,7 @@ export interface StatusSources extends ServiceSources {
   /** Asks all event loops. */
   readonly ask: Ask;
   /** For `/status/spool`: which addresses are this machine's. */
-  readonly own: OwnAddresses;
+  readonly own: LocalAddresses;
   /** For `/debug/runtime`: the spool. */
   readonly spoolRoot: string;
   /** When the daemon was started, by `performance.now()`. */

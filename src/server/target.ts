@@ -1,5 +1,5 @@
 import { canonicalAddress, LOCAL_ADDRESS } from "../net/addresses.ts";
-import type { OwnAddresses } from "../net/local_addresses.ts";
+import type { LocalAddresses } from "../net/local_addresses.ts";
 import type { HeaderSource } from "./request_headers.ts";
 
 /** Where a check goes. */
@@ -42,7 +42,7 @@ export type TargetResult = Target | UnknownAddress | string;
 export function targetOf(
   headers: HeaderSource,
   urlPort: number,
-  own: Pick<OwnAddresses, "has">,
+  own: Pick<LocalAddresses, "has">,
 ): TargetResult | Promise<TargetResult> {
   const state = headers.get(STATE_HEADER);
   const statedPort = state === null ? undefined : field(state, PORT);

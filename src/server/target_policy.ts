@@ -1,6 +1,6 @@
 import { createLRU } from "lru.min";
 import { LOCAL_ADDRESS } from "../net/addresses.ts";
-import { MAX_REMEMBERED, Network } from "../net/networks.ts";
+import { MAX_CACHED_MATCHES, Network } from "../net/networks.ts";
 import type { Target, UnknownAddress } from "./target.ts";
 
 /** What a check may connect to, beside this machine. */
@@ -66,7 +66,7 @@ export class TargetPolicy {
   readonly #ports: readonly (readonly [first: number, last: number])[] | null;
   readonly #ownPorts: ReadonlySet<number>;
   readonly #remembered = createLRU<string, { readonly refusal: string | undefined }>({
-    max: MAX_REMEMBERED,
+    max: MAX_CACHED_MATCHES,
   });
 
   /** @param options What a check may connect to. */

@@ -12,7 +12,7 @@ import {
   run,
   TempFolder,
 } from "../support/programs.ts";
-import { asked, ClosedPort, FaultyServer, saying, silent } from "../servers/faulty.ts";
+import { afterRequest, ClosedPort, FaultyServer, sending, silent } from "../servers/faulty.ts";
 import { serverTest, until } from "../servers/mod.ts";
 
 /** Runs hactl within this process, and keeps what it prints. */
@@ -289,7 +289,9 @@ Deno.test("hactl list says if the daemon does not tell", async () => {
       ["HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "expected status 200: received 404"],
     ] as const
   ) {
-    await using other = await FaultyServer.start(asked(saying(response, (socket) => socket.end())));
+    await using other = await FaultyServer.start(
+      afterRequest(sending(response, (socket) => socket.end())),
+    );
     assertEquals(await inProcess(["list", "-p", String(other.port)]), {
       code: 1,
       stdout: "",
@@ -298,7 +300,7 @@ Deno.test("hactl list says if the daemon does not tell", async () => {
   }
   for (const body of ["", "<html>", "null", "{}", '{"seen_services": 5}']) {
     await using other = await FaultyServer.start(
-      asked(saying(`HTTP/1.1 200 OK\r\n\r\n${body}`, (socket) => socket.end())),
+      afterRequest(sending(`HTTP/1.1 200 OK\r\n\r\n${body}`, (socket) => socket.end())),
     );
     const { code, stdout, stderr } = await inProcess(["list", "-p", String(other.port)]);
     assertEquals([code, stdout], [1, ""], body);
@@ -570,11 +572,13 @@ Deno.test("hactl says so where something else listens on the daemon's port", asy
   for (
     const [behaviour, why] of [
       [
-        saying("SSH-2.0-OpenSSH_9.2\r\n\r\n", (socket) => socket.end()),
+        sending("SSH-2.0-OpenSSH_9.2\r\n\r\n", (socket) => socket.end()),
         /: the answer is not HTTP\/1\n$/,
       ],
       [
-        asked(saying("HTTP/1.1 404 Not Found\r\n\r\nno such page", (socket) => socket.end())),
+        afterRequest(
+          sending("HTTP/1.1 404 Not Found\r\n\r\nno such page", (socket) => socket.end()),
+        ),
         /: expected 503 "Service web in down state since [0-9.]+: maint": received 404 "no such page"\n$/,
       ],
       [silent, /: it did not answer within 1000 ms\n$/],

@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { Daemon, hactl, hactlCommand, type Result, run, TempFolder } from "../support/programs.ts";
-import { asked, ClosedPort, FaultyServer, saying } from "../servers/faulty.ts";
+import { afterRequest, ClosedPort, FaultyServer, sending } from "../servers/faulty.ts";
 import { serverTest, until } from "../servers/mod.ts";
 
 const SILENT: Result = { code: 0, stdout: "", stderr: "" };
@@ -213,7 +213,7 @@ serverTest("hactl names sudo where a user who is not root may not write", [UNSHA
 Deno.test("hactl says nothing of services to what is no hacheck", async () => {
   using folder = new TempFolder();
   await using other = await FaultyServer.start(
-    asked(saying("HTTP/1.1 200 OK\r\n\r\n<html>", (socket) => socket.end())),
+    afterRequest(sending("HTTP/1.1 200 OK\r\n\r\n<html>", (socket) => socket.end())),
   );
   const { code, stderr } = await hactl(folder.path, ["down", "web", "-p", String(other.port)]);
   assertEquals(code, 1);

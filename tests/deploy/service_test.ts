@@ -17,7 +17,7 @@ import {
   run,
   TempFolder,
 } from "../support/programs.ts";
-import { closing, FaultyServer, saying, silent } from "../servers/faulty.ts";
+import { closing, FaultyServer, sending, silent } from "../servers/faulty.ts";
 import { freePort, serverTest, until } from "../servers/mod.ts";
 
 const PROJECT = new URL("../../", import.meta.url).pathname;
@@ -302,7 +302,7 @@ for (const loops of [1, 2]) {
       await assertConfined(daemon, []);
 
       await using well = await FaultyServer.start(
-        saying("HTTP/1.1 200 OK\r\n\r\nfine", (socket) => {
+        sending("HTTP/1.1 200 OK\r\n\r\nfine", (socket) => {
           socket.end();
         }),
       );

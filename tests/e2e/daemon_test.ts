@@ -10,7 +10,7 @@ import {
   TempFolder,
 } from "../support/programs.ts";
 import { RawConnection } from "../support/raw_http.ts";
-import { asked, FaultyServer, saying, silent } from "../servers/faulty.ts";
+import { afterRequest, FaultyServer, sending, silent } from "../servers/faulty.ts";
 import { freePort, serverTest, until } from "../servers/mod.ts";
 
 /** Waits until a daemon has ended, but not for ever. */
@@ -55,9 +55,9 @@ Deno.test("a daemon listens on as many ports as it is told", async () => {
 for (const signal of ["SIGTERM", "SIGINT", "SIGQUIT"] as const) {
   Deno.test(`on ${signal} a daemon accepts nothing more, answers what is under way, and ends well`, async () => {
     let answer = () => {};
-    await using service = await FaultyServer.start(asked((socket) => {
+    await using service = await FaultyServer.start(afterRequest((socket) => {
       answer = () =>
-        saying("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine", (socket) => socket.end())(
+        sending("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine", (socket) => socket.end())(
           socket,
         );
     }));

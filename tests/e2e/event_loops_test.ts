@@ -13,7 +13,7 @@ import {
   TempFolder,
 } from "../support/programs.ts";
 import { freePort, serverTest, until } from "../servers/mod.ts";
-import { PatientService } from "../servers/deferred_service.ts";
+import { DeferredService } from "../servers/deferred_service.ts";
 
 /** Starts a daemon with some event loops. */
 function start(loops: number, options: DaemonOptions = {}): Promise<Daemon> {
@@ -113,7 +113,7 @@ serverTest(
 );
 
 Deno.test("/status sums up what the caches of all event loops have done", async () => {
-  await using service = await PatientService.start();
+  await using service = await DeferredService.start();
   await using daemon = await start(3, { config: "cache_time: 60\n" });
   const requests = 60;
   const answers = Array.from({ length: requests }, () => daemon.get(`/http/web/${service.port}/`));
@@ -142,7 +142,7 @@ Deno.test("/status sums up what the caches of all event loops have done", async 
 });
 
 Deno.test("/status sums up who waits at all event loops", async () => {
-  await using service = await PatientService.start();
+  await using service = await DeferredService.start();
   await using daemon = await start(3, { config: "max_clients: 1\n" });
   const answers = Array.from({ length: 30 }, (_, i) => {
     return daemon.get(`/http/web/${service.port}/${i}`);
@@ -224,7 +224,7 @@ Deno.test("hactl's word is obeyed by all event loops once it has returned", asyn
 });
 
 Deno.test("SIGTERM stops all event loops once what is under way at each of them is answered", async () => {
-  await using service = await PatientService.start();
+  await using service = await DeferredService.start();
   await using daemon = await start(3, { config: "healthcheck_timeout: 60\nmax_clients: 100\n" });
   const answers: Promise<{ status: number; body: string }>[] = [];
   await until("each event loop has a check under way", async () => {

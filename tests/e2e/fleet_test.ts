@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "../support/assert.ts";
 import { Daemon, type DaemonOptions, hactl, type Result, TempFolder } from "../support/programs.ts";
-import { type Behaviour, FaultyServer, saying, told } from "../servers/faulty.ts";
+import { afterData, type Behaviour, FaultyServer, sending } from "../servers/faulty.ts";
 import { until } from "../servers/mod.ts";
 
 /** How many ports each of five daemons has: 200 to ask in all. */
@@ -97,9 +97,9 @@ Deno.test("hactl has asked all of 200 daemons before the first has answered", as
   let arrived = 0;
   const waiting: (() => void)[] = [];
   const body = '{"seen_services": [["web", null]]}';
-  const answer = saying(`HTTP/1.1 200 OK\r\n\r\n${body}`, (socket) => socket.end());
+  const answer = sending(`HTTP/1.1 200 OK\r\n\r\n${body}`, (socket) => socket.end());
   // Nobody answers until everybody has been asked.
-  const behaviour: Behaviour = told((socket) => {
+  const behaviour: Behaviour = afterData((socket) => {
     waiting.push(() => answer(socket));
     if (++arrived === count) { for (const go of waiting) go(); }
   });

@@ -2,12 +2,12 @@ import { gzipSync } from "node:zlib";
 import { assert, assertEquals } from "../support/assert.ts";
 import { Daemon, hactlCommand, run, TempFolder } from "../support/programs.ts";
 import {
-  asked,
+  afterRequest,
   type Behaviour,
   closing,
   FaultyServer,
   flooding,
-  saying,
+  sending,
 } from "../servers/faulty.ts";
 
 /** How much memory two checks of a hostile service may take, in MiB. */
@@ -35,14 +35,14 @@ const services: readonly { path: string; name: string; behaviour: Behaviour }[] 
   {
     path: "haproxy",
     name: "one-byte chunks",
-    behaviour: asked(
-      saying(CHUNKED + tinyChunks(COLUMNS), flooding(tinyChunks("web,a,UP,,\n"))),
+    behaviour: afterRequest(
+      sending(CHUNKED + tinyChunks(COLUMNS), flooding(tinyChunks("web,a,UP,,\n"))),
     ),
   },
   {
     path: "haproxy",
     name: "chunks of 100 bytes",
-    behaviour: asked(saying(
+    behaviour: afterRequest(sending(
       CHUNKED,
       flooding(`64\r\n${"x".repeat(99)}\n\r\n`),
     )),
@@ -50,40 +50,40 @@ const services: readonly { path: string; name: string; behaviour: Behaviour }[] 
   {
     path: "haproxy",
     name: "the shortest rows",
-    behaviour: asked(saying(`HTTP/1.1 200 OK\r\n\r\n${COLUMNS}`, flooding(",,,\n"))),
+    behaviour: afterRequest(sending(`HTTP/1.1 200 OK\r\n\r\n${COLUMNS}`, flooding(",,,\n"))),
   },
   {
     path: "http",
     name: "one-byte chunks",
-    behaviour: asked(saying(CHUNKED, flooding("1\r\nx\r\n"))),
+    behaviour: afterRequest(sending(CHUNKED, flooding("1\r\nx\r\n"))),
   },
   {
     path: "http",
     name: "chunk extensions",
-    behaviour: asked(saying(CHUNKED, flooding(`1;${"x".repeat(60_000)}\r\nx\r\n`))),
+    behaviour: afterRequest(sending(CHUNKED, flooding(`1;${"x".repeat(60_000)}\r\nx\r\n`))),
   },
   {
     path: "http",
     name: "100 MB of zeros, compressed",
-    behaviour: asked(
-      saying(
+    behaviour: afterRequest(
+      sending(
         "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n",
-        saying(COMPRESSED_ZEROS, closing),
+        sending(COMPRESSED_ZEROS, closing),
       ),
     ),
   },
   {
     path: "http",
     name: "interim responses",
-    behaviour: asked(flooding("HTTP/1.1 100 Continue\r\n\r\n")),
+    behaviour: afterRequest(flooding("HTTP/1.1 100 Continue\r\n\r\n")),
   },
   {
     path: "http",
     name: "headers",
-    behaviour: asked(saying("HTTP/1.1 200 OK\r\n", flooding("a:\n"))),
+    behaviour: afterRequest(sending("HTTP/1.1 200 OK\r\n", flooding("a:\n"))),
   },
   { path: "redis", name: "one line", behaviour: flooding("+") },
-  { path: "redis-info", name: "the shortest fields", behaviour: saying(manyFields()) },
+  { path: "redis-info", name: "the shortest fields", behaviour: sending(manyFields()) },
   { path: "smtp", name: "lines", behaviour: flooding("220-\r\n") },
   { path: "smtp", name: "one line", behaviour: flooding("2") },
   {
@@ -100,7 +100,7 @@ const services: readonly { path: string; name: string; behaviour: Behaviour }[] 
     path: "grpc",
     name: "empty frames",
     // Settings; then data of nothing for the first stream.
-    behaviour: saying("\0\0\0\x04\0\0\0\0\0", flooding("\0\0\0\0\0\0\0\0\x01")),
+    behaviour: sending("\0\0\0\x04\0\0\0\0\0", flooding("\0\0\0\0\0\0\0\0\x01")),
   },
   {
     path: "grpc",
@@ -128,7 +128,7 @@ for (const { path, name, behaviour } of services) {
     await using daemon = await Daemon.start({ config: CONFIG });
     await using service = await FaultyServer.start(behaviour);
     await using honest = await FaultyServer.start(
-      asked(saying("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")),
+      afterRequest(sending("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")),
     );
     await daemon.get("/status");
     // What the check's modules take is not the service's doing.
@@ -147,12 +147,12 @@ for (const { path, name, behaviour } of services) {
 
 /** What a daemon elsewhere sends to hactl. */
 const daemons: readonly { name: string; behaviour: Behaviour }[] = [
-  { name: "one-byte chunks", behaviour: asked(saying(CHUNKED, flooding("1\r\nx\r\n"))) },
+  { name: "one-byte chunks", behaviour: afterRequest(sending(CHUNKED, flooding("1\r\nx\r\n"))) },
   {
     name: "a body without an end",
-    behaviour: asked(saying(CHUNKED, flooding(`4000\r\n${"x".repeat(0x4000)}\r\n`))),
+    behaviour: afterRequest(sending(CHUNKED, flooding(`4000\r\n${"x".repeat(0x4000)}\r\n`))),
   },
-  { name: "interim responses", behaviour: asked(flooding("HTTP/1.1 100 Continue\r\n\r\n")) },
+  { name: "interim responses", behaviour: afterRequest(flooding("HTTP/1.1 100 Continue\r\n\r\n")) },
 ];
 
 /** The most memory that hactl takes when it asks a daemon elsewhere, in MiB, and how it ends. */
@@ -179,7 +179,7 @@ async function hactlPeak(port: number): Promise<{ peak: number; code: number }> 
 for (const { name, behaviour } of daemons) {
   Deno.test(`A daemon that sends ${name} makes hactl take less than ${MAX_MIB} MiB more`, async () => {
     await using refusing = await FaultyServer.start(
-      asked(saying("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")),
+      afterRequest(sending("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")),
     );
     await using hostile = await FaultyServer.start(behaviour);
     const { peak: usual } = await hactlPeak(refusing.port);

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "../support/assert.ts";
 import { Daemon } from "../support/programs.ts";
 import { RawConnection, takenApart } from "../support/raw_http.ts";
-import { asked, FaultyServer, saying } from "../servers/faulty.ts";
+import { afterRequest, FaultyServer, sending } from "../servers/faulty.ts";
 
 /** The statuses whose responses never have a body (RFC 9112, section 6.3). A 205 is none of them. */
 const BODILESS: readonly number[] = [204, 304];
@@ -11,7 +11,9 @@ function answering(framing: string): Promise<FaultyServer> {
   return FaultyServer.start((socket) => {
     const respond = (bytes: Uint8Array) => {
       const [, status] = /^GET \/(\d+) /.exec(new TextDecoder().decode(bytes)) ?? [];
-      if (status !== undefined) asked(saying(`HTTP/1.1 ${status} So\r\n${framing}`))(socket);
+      if (status !== undefined) {
+        afterRequest(sending(`HTTP/1.1 ${status} So\r\n${framing}`))(socket);
+      }
     };
     socket.once("data", (bytes) => respond(bytes as Uint8Array));
   });

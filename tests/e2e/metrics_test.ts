@@ -6,9 +6,9 @@ import { Debugger } from "../support/debugger.ts";
 import { samplesOf } from "../support/metrics.ts";
 import { Daemon, type DaemonOptions, FOR_EVENT_LOOPS } from "../support/programs.ts";
 import { codeAfter, tableAfter } from "../support/readme.ts";
-import { asked, ClosedPort, FaultyServer, saying } from "../servers/faulty.ts";
+import { afterRequest, ClosedPort, FaultyServer, sending } from "../servers/faulty.ts";
 import { serverTest, until } from "../servers/mod.ts";
-import { PatientService } from "../servers/deferred_service.ts";
+import { DeferredService } from "../servers/deferred_service.ts";
 import { Prometheus, PROMETHEUS_PROGRAMS } from "../servers/prometheus.ts";
 
 /** Starts a daemon with some event loops. */
@@ -54,7 +54,7 @@ function alerts(): string {
 /** A service that answers every request alike. */
 function answering(content: string): Promise<FaultyServer> {
   const response = `HTTP/1.1 200 OK\r\nContent-Length: ${content.length}\r\n\r\n${content}`;
-  return FaultyServer.start(asked(saying(response, (socket) => socket.end())));
+  return FaultyServer.start(afterRequest(sending(response, (socket) => socket.end())));
 }
 
 for (const loops of [1, 3]) {
@@ -241,7 +241,7 @@ for (const loops of [1, 3]) {
 }
 
 Deno.test("/metrics tells of the checks under way and of those that wait", async () => {
-  await using service = await PatientService.start();
+  await using service = await DeferredService.start();
   await using daemon = await start(1, { config: "max_clients: 4\n" });
   const answers = ["a", "b", "c", "d", "e"].map((path) =>
     daemon.get(`/http/web/${service.port}/${path}`)

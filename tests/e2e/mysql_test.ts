@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { Daemon, run } from "../support/programs.ts";
-import { ClosedPort, connectionsTo, FAULTS, FaultyServer, saying } from "../servers/faulty.ts";
+import { ClosedPort, connectionsTo, FAULTS, FaultyServer, sending } from "../servers/faulty.ts";
 import { MariaDb, MARIADB_PROGRAMS, USER } from "../servers/mariadb.ts";
 import { serverTest, until } from "../servers/mod.ts";
 
@@ -106,7 +106,7 @@ serverTest("MySQL checks of what is no MySQL do the daemon no harm", MARIADB_PRO
 
   // Numbered as some servers do, but not as mysql2 expects it, who would print that beside the log.
   await using full = await FaultyServer.start(
-    saying("\x17\0\0\x01\xff\x10\x04Too many connections"),
+    sending("\x17\0\0\x01\xff\x10\x04Too many connections"),
   );
   assertEquals(await daemon.get(`/mysql/db/${full.port}`), {
     status: 500,

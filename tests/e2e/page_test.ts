@@ -11,7 +11,7 @@ import {
 } from "../support/programs.ts";
 import { speak } from "../support/raw_http.ts";
 import { CHROMIUM_PROGRAMS, startChromium } from "../servers/chromium.ts";
-import { asked, FaultyServer, saying } from "../servers/faulty.ts";
+import { afterRequest, FaultyServer, sending } from "../servers/faulty.ts";
 import { freePort, serverTest, until } from "../servers/mod.ts";
 
 const TOKEN = "0123456789-abcdef";
@@ -182,7 +182,7 @@ Deno.test("all that belongs to the page has the same strict policy, and is asked
 Deno.test("who looks is told what hactl says, and how the services are", async () => {
   await using daemon = await Daemon.start();
   await using service = await FaultyServer.start(
-    asked(saying("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", (socket) => socket.end())),
+    afterRequest(sending("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", (socket) => socket.end())),
   );
   await using events = await Events.open(daemon);
   assertEquals((await events.next("marked"))!.downtimes, []);
@@ -401,7 +401,9 @@ browserTest(
   async (browser) => {
     await using daemon = await Daemon.start({ config: "cache_time: 0\n" });
     await using service = await FaultyServer.start(
-      asked(saying("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", (socket) => socket.end())),
+      afterRequest(
+        sending("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", (socket) => socket.end()),
+      ),
     );
     const port = freePort();
     await using watched = await Watched.open(browser, daemon);

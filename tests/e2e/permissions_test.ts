@@ -14,7 +14,7 @@ import {
 import { FORM, HOME } from "../support/forms.ts";
 import { Daemon, FOR_EVENT_LOOPS, runDaemon, TempFolder } from "../support/programs.ts";
 import { Authority, CERTIFICATE_PROGRAMS } from "../servers/certificates.ts";
-import { FaultyServer, saying, silent } from "../servers/faulty.ts";
+import { FaultyServer, sending, silent } from "../servers/faulty.ts";
 import { MariaDb, MARIADB_PROGRAMS, USER } from "../servers/mariadb.ts";
 import { freePort, serverTest, until } from "../servers/mod.ts";
 import { Postgres, POSTGRES_PROGRAMS } from "../servers/postgres.ts";
@@ -331,7 +331,7 @@ ${authority === undefined ? "" : `https_verify: true\nhttps_ca: ${authority}`}
     await post({ status: "up" });
 
     await using service = await FaultyServer.start(
-      saying("HTTP/1.1 200 OK\r\n\r\nfine", (socket) => {
+      sending("HTTP/1.1 200 OK\r\n\r\nfine", (socket) => {
         socket.end();
       }),
     );

@@ -9,7 +9,7 @@ import {
 } from "../support/programs.ts";
 import { ClosedPort, FaultyServer, silent } from "../servers/faulty.ts";
 import { freePort, until } from "../servers/mod.ts";
-import { PatientService } from "../servers/deferred_service.ts";
+import { DeferredService } from "../servers/deferred_service.ts";
 
 const REREAD = "INFO the configuration was read again";
 
@@ -203,7 +203,7 @@ const CHANGES: readonly Change[] = [
     before: "max_clients: 2\n",
     after: "max_clients: 6\n",
     probe: async ({ daemon }) => {
-      await using service = await PatientService.start();
+      await using service = await DeferredService.start();
       let answered = 0;
       const answers = Array.from({ length: 2 * ALL }, async (_, number) => {
         await daemon.get(`/http/web/${service.port}/${number}`);
@@ -476,7 +476,7 @@ remote_spool_token: ${TOKEN}
   });
 
   Deno.test(`what is under way at a SIGHUP with -n ${loops} is answered, even if SIGTERM follows`, async () => {
-    await using service = await PatientService.start();
+    await using service = await DeferredService.start();
     const start = "healthcheck_timeout: 60\nmax_clients: 100\n";
     await using reloaded = await ReloadedDaemon.start(loops, () => start);
     const { daemon } = reloaded;

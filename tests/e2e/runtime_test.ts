@@ -4,7 +4,7 @@ import { askBeside, IN_OWN_NETWORK, NETWORK_PROGRAMS } from "../support/network.
 import { Daemon, FOR_EVENT_LOOPS } from "../support/programs.ts";
 import { ClosedPort } from "../servers/faulty.ts";
 import { serverTest, until } from "../servers/mod.ts";
-import { PatientService } from "../servers/deferred_service.ts";
+import { DeferredService } from "../servers/deferred_service.ts";
 
 const PAGE = "/debug/runtime";
 
@@ -81,7 +81,7 @@ Deno.test("/debug/runtime counts the checks that were asked for by protocol", as
 });
 
 Deno.test("/debug/runtime tells of the checks under way and of those that wait", async () => {
-  await using service = await PatientService.start();
+  await using service = await DeferredService.start();
   await using daemon = await Daemon.start({ config: "max_clients: 4\n" });
   const ask = (path: string) => daemon.get(`/http/web/${service.port}/${path}`);
   const answers = ["a", "a", "b", "c", "d", "e"].map(ask);

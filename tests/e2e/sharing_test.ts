@@ -2,7 +2,7 @@ import { assert, assertEquals } from "../support/assert.ts";
 import { Daemon } from "../support/programs.ts";
 import { FaultyServer, silent } from "../servers/faulty.ts";
 import { until } from "../servers/mod.ts";
-import { PatientService } from "../servers/deferred_service.ts";
+import { DeferredService } from "../servers/deferred_service.ts";
 
 /** A web service that answers with all that it was asked. */
 function echo(): Deno.HttpServer<Deno.NetAddr> {
@@ -23,7 +23,7 @@ const CLIENTS = 1000;
 
 for (const cacheTime of [10, 0]) {
   Deno.test(`a thousand clients at once cost a service one request, with a cache_time of ${cacheTime}`, async () => {
-    await using service = await PatientService.start();
+    await using service = await DeferredService.start();
     await using daemon = await Daemon.start({ config: `cache_time: ${cacheTime}\n` });
     const answers: Promise<{ status: number; body: string }>[] = [];
     // So many that have connected and asked nothing yet would be taken for connections that hang.
@@ -102,7 +102,7 @@ Deno.test("services on one port share an answer, unless they are told their name
 });
 
 Deno.test("who wants no cached result does not keep neighbours waiting, and refreshes theirs", async () => {
-  await using service = await PatientService.start();
+  await using service = await DeferredService.start();
   await using daemon = await Daemon.start();
   const path = `/http/web/${service.port}`;
   const first = daemon.get(path);
@@ -122,7 +122,7 @@ Deno.test("who wants no cached result does not keep neighbours waiting, and refr
 });
 
 Deno.test("so many services are asked at once as the configuration says, and /status tells of the rest", async () => {
-  await using service = await PatientService.start();
+  await using service = await DeferredService.start();
   await using daemon = await Daemon.start({ // One service, and one client, can hold half of them.
     config: "max_clients: 6\n",
   });

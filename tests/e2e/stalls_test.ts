@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch } from "../support/assert.ts";
 import { Daemon, type DaemonOptions, TempFolder } from "../support/programs.ts";
 import { RawConnection, takenApart } from "../support/raw_http.ts";
-import { asked, type Behaviour, FaultyServer } from "../servers/faulty.ts";
+import { afterRequest, type Behaviour, FaultyServer } from "../servers/faulty.ts";
 
 /** How long the daemon is stopped, in milliseconds. */
 const STALL_MS = 200;
@@ -44,7 +44,7 @@ class Service implements AsyncDisposable {
       service.#requests.push(() => void socket.write(late));
       service.#wake();
     };
-    const service: Service = new Service(await FaultyServer.start(asked(behaviour)));
+    const service: Service = new Service(await FaultyServer.start(afterRequest(behaviour)));
     return service;
   }
 

@@ -3,20 +3,20 @@ import { runBeside } from "../support/network.ts";
 import { Daemon, FOR_EVENT_LOOPS } from "../support/programs.ts";
 import { speak } from "../support/raw_http.ts";
 import {
-  Neighbour,
-  NEIGHBOUR_PROGRAMS,
-  NEIGHBOURS_ADDRESSES,
-  NEIGHBOURS_PORT,
+  SECOND_HOST_ADDRESSES,
+  SECOND_HOST_PORT,
+  SECOND_HOST_PROGRAMS,
+  SecondHost,
 } from "../servers/second_host.ts";
 import { serverTest, until } from "../servers/mod.ts";
 import { NO_ADDRESSES } from "../support/invalid_addresses.ts";
 
-const { plain, metadata } = NEIGHBOURS_ADDRESSES;
+const { plain, metadata } = SECOND_HOST_ADDRESSES;
 
 /** How a client may say which address it means: as headers, each a line. */
 const WAYS: readonly ((address: string) => string[])[] = [
   (address) => [`X-Nerve-Check-IP: ${address}`],
-  (address) => [`X-Haproxy-Server-State: UP 1/3; address=${address}; port=${NEIGHBOURS_PORT}`],
+  (address) => [`X-Haproxy-Server-State: UP 1/3; address=${address}; port=${SECOND_HOST_PORT}`],
   (address) => [`x-haproxy-server-state:address=${address}`, "X-Nerve-Check-IP: 127.0.0.1"],
   (address) => [`X-Nerve-Check-IP: ${address}`, "X-Nerve-Check-IP: 127.0.0.1"],
   (address) => ["X-Nerve-Check-IP: 127.0.0.1", `X-Nerve-Check-IP: ${address}`],
@@ -48,19 +48,19 @@ function named(addresses: readonly string[], protocols: readonly string[]) {
     WAYS.flatMap((way) =>
       protocols.map((protocol) => ({
         address,
-        path: `/${protocol}/web/${NEIGHBOURS_PORT}`,
+        path: `/${protocol}/web/${SECOND_HOST_PORT}`,
         headers: way(address),
       }))
     )
   );
 }
 
-serverTest("a daemon that lists no hosts connects to none", NEIGHBOUR_PROGRAMS, async () => {
-  await using neighbour = await Neighbour.start();
+serverTest("a daemon that lists no hosts connects to none", SECOND_HOST_PROGRAMS, async () => {
+  await using neighbour = await SecondHost.start();
   await using daemon = await Daemon.start({ wrapper: neighbour.beside });
   for (const address of [...plain, ...metadata]) {
     const host = address.includes(":") ? `[${address}]` : address;
-    const url = `http://${host}:${NEIGHBOURS_PORT}/`;
+    const url = `http://${host}:${SECOND_HOST_PORT}/`;
     const { stdout } = await runBeside(daemon, "curl", "-gsS", "--max-time", "20", url);
     assertEquals(stdout, "neighbour", `${address} can be reached`);
   }
@@ -78,7 +78,7 @@ serverTest("a daemon that lists no hosts connects to none", NEIGHBOUR_PROGRAMS, 
 
 serverTest(
   "a daemon connects to what it lists, and not to what it does not",
-  NEIGHBOUR_PROGRAMS,
+  SECOND_HOST_PROGRAMS,
   async () => {
     const cases: [lists: string, allowed: readonly string[]][] = [
       ["[10.1.1.2]", ["10.1.1.2"]],
@@ -89,14 +89,14 @@ serverTest(
       ["[168.63.129.16, 100.100.100.200]", ["168.63.129.16", "100.100.100.200"]],
     ];
     for (const [lists, allowed] of cases) {
-      await using neighbour = await Neighbour.start();
+      await using neighbour = await SecondHost.start();
       await using daemon = await Daemon.start({
         wrapper: neighbour.beside,
         config: `check_hosts: ${lists}\n`,
       });
       const asked = [...plain, ...metadata].map((address) => ({
         address,
-        path: `/http/web/${NEIGHBOURS_PORT}`,
+        path: `/http/web/${SECOND_HOST_PORT}`,
         headers: [`X-Nerve-Check-IP: ${address}`],
       }));
       const statuses = await ask(daemon, asked);

@@ -5,7 +5,7 @@ import {
   Authority,
   type Certificate,
   CERTIFICATE_PROGRAMS,
-  issueToItself,
+  issueSelfSigned,
 } from "../servers/certificates.ts";
 import { HAProxy } from "../servers/haproxy.ts";
 import { serverTest, until } from "../servers/mod.ts";
@@ -135,7 +135,7 @@ serverTest(
     using spool = new TempFolder();
     using folder = new TempFolder();
     const [one, other] = await Promise.all(
-      ["one", "other"].map((name) => issueToItself(folder, name, "IP:127.0.0.1")),
+      ["one", "other"].map((name) => issueSelfSigned(folder, name, "IP:127.0.0.1")),
     );
     const { certificate, key } = one!;
     const none = folder.file("none.pem");

@@ -1,11 +1,11 @@
 import { tinyChunks } from "../load/hoarding.ts";
 import {
-  asked,
+  afterRequest,
   ClosedPort,
   closing,
   FaultyServer,
   resetting,
-  saying,
+  sending,
   silent,
 } from "../servers/faulty.ts";
 
@@ -39,11 +39,13 @@ export class Targets implements AsyncDisposable {
     const alive = stack.use(
       Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, answer),
     );
-    const garbage = stack.use(await FaultyServer.start(saying("\x16\x03\x01\0\xff\0".repeat(100))));
+    const garbage = stack.use(
+      await FaultyServer.start(sending("\x16\x03\x01\0\xff\0".repeat(100))),
+    );
     const reset = stack.use(await FaultyServer.start(resetting));
     const quiet = stack.use(await FaultyServer.start(silent));
     const chunks = stack.use(
-      await FaultyServer.start(asked(saying(CHUNKED, closing))),
+      await FaultyServer.start(afterRequest(sending(CHUNKED, closing))),
     );
     const closed = stack.use(await ClosedPort.open());
     return new Targets(stack.move(), {

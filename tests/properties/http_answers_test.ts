@@ -1,11 +1,16 @@
 import fc from "fast-check";
 import { Connection } from "../../src/net/connection.ts";
-import { exchange, type HttpAnswer, HttpError, MAX_BODY_BYTES } from "../../src/net/http_client.ts";
+import {
+  exchange,
+  HttpError,
+  type HttpResponse,
+  MAX_BODY_BYTES,
+} from "../../src/net/http_client.ts";
 import { assert, assertEquals, assertRejects } from "../support/assert.ts";
 import { holds, oddText } from "./property.ts";
 
 /** What a server sends, in the pieces in which it comes, and then nothing more. */
-async function answerOf(bytes: Uint8Array, pieces: readonly number[]): Promise<HttpAnswer> {
+async function answerOf(bytes: Uint8Array, pieces: readonly number[]): Promise<HttpResponse> {
   let start = 0;
   let piece = 0;
   const socket = {
@@ -123,7 +128,7 @@ Deno.test("Whatever a port sends, the status is one that it sent, or there is no
   );
   return holds(
     fc.asyncProperty(odd, pieces, async (bytes, pieces) => {
-      let answer: HttpAnswer;
+      let answer: HttpResponse;
       try {
         answer = await answerOf(bytes, pieces);
       } catch (error) {

@@ -49,7 +49,7 @@ Deno.test("Whatever a checker comes to, it is up only by its own word, and by no
   let check: () => Promise<Verdict>;
   const pipeline = new Pipeline({
     spool,
-    protocols: new Map([["test", { shapedBy: [], check: () => check() }]]),
+    protocols: new Map([["test", { varyOn: [], check: () => check() }]]),
     cacheTime: 0,
     timeout: 60,
     maxClients: 1,
@@ -78,7 +78,7 @@ Deno.test("Whatever a checker comes to, it is up only by its own word, and by no
           return verdict;
         };
         const { code, message } = await pipeline.check(REQUEST, false, "127.0.0.1");
-        assertEquals([faults.checks, told, pipeline.underWay], isFault ? [1, 1, 0] : [0, 0, 0]);
+        assertEquals([faults.checks, told, pipeline.inFlight], isFault ? [1, 1, 0] : [0, 0, 0]);
         if (isMarked || isMarkedMeanwhile) {
           return assertEquals([code, message], [503, "Service web in down state: maint"]);
         }

@@ -137,7 +137,7 @@ commonName = supplied
  * @param name A name that is not used in the folder yet.
  * @param names For whom it is, as OpenSSL writes it.
  */
-export async function issueToItself(
+export async function issueSelfSigned(
   folder: TempFolder,
   name: string,
   names: string,

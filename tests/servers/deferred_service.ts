@@ -1,8 +1,8 @@
 import type { Socket } from "node:net";
-import { asked, FaultyServer, saying } from "./faulty.ts";
+import { afterRequest, FaultyServer, sending } from "./faulty.ts";
 
 /** A web service that answers what it is asked when the test says so. */
-export class PatientService implements AsyncDisposable {
+export class DeferredService implements AsyncDisposable {
   readonly #server: FaultyServer;
   readonly #waiting: Socket[];
 
@@ -12,10 +12,10 @@ export class PatientService implements AsyncDisposable {
   }
 
   /** Starts it. */
-  static async start(): Promise<PatientService> {
+  static async start(): Promise<DeferredService> {
     const waiting: Socket[] = [];
-    return new PatientService(
-      await FaultyServer.start(asked((socket) => waiting.push(socket))),
+    return new DeferredService(
+      await FaultyServer.start(afterRequest((socket) => waiting.push(socket))),
       waiting,
     );
   }
@@ -41,7 +41,7 @@ export class PatientService implements AsyncDisposable {
    * @param body What to say.
    */
   answer(body: string): void {
-    const say = saying(
+    const say = sending(
       `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
       (socket) => socket.end(),
     );

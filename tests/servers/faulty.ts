@@ -101,7 +101,7 @@ export const resetting: Behaviour = (socket) => {
  * @param content What to send, text with a byte for each character.
  * @param then How to go on.
  */
-export function saying(content: string | Uint8Array, then: Behaviour = silent): Behaviour {
+export function sending(content: string | Uint8Array, then: Behaviour = silent): Behaviour {
   const bytes = typeof content === "string" ? Buffer.from(content, "latin1") : content;
   return (socket) => socket.write(bytes, () => then(socket));
 }
@@ -112,7 +112,7 @@ export function saying(content: string | Uint8Array, then: Behaviour = silent): 
  * @param then How to go on.
  * @param end What the last that it waits for must end with; any byte will do, if not given.
  */
-export function told(then: Behaviour, end = ""): Behaviour {
+export function afterData(then: Behaviour, end = ""): Behaviour {
   return (socket) => {
     const hear = () => {
       const heard = unheard.get(socket) ?? "";
@@ -131,8 +131,8 @@ export function told(then: Behaviour, end = ""): Behaviour {
  *
  * @param then How to go on.
  */
-export function asked(then: Behaviour): Behaviour {
-  return told(then, "\r\n\r\n");
+export function afterRequest(then: Behaviour): Behaviour {
+  return afterData(then, "\r\n\r\n");
 }
 
 /**
@@ -181,8 +181,8 @@ export const FAULTS: Readonly<Record<string, Behaviour>> = {
   "accepts and never speaks": silent,
   "closes at once": closing,
   "resets the connection": resetting,
-  "sends another protocol's banner and waits": saying("SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"),
-  "sends garbage and closes": saying("\x16\x03\x01\0\xff\0".repeat(100), closing),
+  "sends another protocol's banner and waits": sending("SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"),
+  "sends garbage and closes": sending("\x16\x03\x01\0\xff\0".repeat(100), closing),
   "sends a byte a second": dripping("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", 1000),
   "sends zeros without an end": flooding("\0"),
 };

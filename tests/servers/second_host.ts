@@ -7,21 +7,21 @@
 import { until } from "./mod.ts";
 
 /** The programs that this needs. */
-export const NEIGHBOUR_PROGRAMS: readonly string[] = ["unshare", "nsenter", "ip", "curl"];
+export const SECOND_HOST_PROGRAMS: readonly string[] = ["unshare", "nsenter", "ip", "curl"];
 
 /** The neighbour's addresses. It has those of metadata too, as clouds have it. */
-export const NEIGHBOURS_ADDRESSES = {
+export const SECOND_HOST_ADDRESSES = {
   plain: ["10.1.1.2", "fd00:9::2"],
   metadata: ["169.254.169.254", "100.100.100.200", "168.63.129.16", "fd00:ec2::254"],
 } as const;
 
 /** The port on which the neighbour answers every request with 200. */
-export const NEIGHBOURS_PORT = 8080;
+export const SECOND_HOST_PORT = 8080;
 
 const WITH_TOOLS = "PATH=$PATH:/usr/sbin:/sbin; set -e; ip link set lo up";
 
 /** A machine with an HTTP server. */
-export class Neighbour implements AsyncDisposable {
+export class SecondHost implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
   readonly #output: Promise<void>;
   #log = "";
@@ -32,9 +32,9 @@ export class Neighbour implements AsyncDisposable {
   }
 
   /** Starts it, and waits until it answers. */
-  static async start(): Promise<Neighbour> {
+  static async start(): Promise<SecondHost> {
     const script = `Deno.serve(
-      { hostname: "::", port: ${NEIGHBOURS_PORT}, onListen: () => console.log("ready") },
+      { hostname: "::", port: ${SECOND_HOST_PORT}, onListen: () => console.log("ready") },
       () => {
         console.log("asked");
         return new Response("neighbour", { headers: { connection: "close" } });
@@ -50,7 +50,7 @@ export class Neighbour implements AsyncDisposable {
       stdout: "piped",
       stderr: "inherit",
     }).spawn();
-    const neighbour = new Neighbour(process);
+    const neighbour = new SecondHost(process);
     await until("the neighbour listens", () => neighbour.#log.includes("ready"));
     return neighbour;
   }
@@ -62,7 +62,7 @@ export class Neighbour implements AsyncDisposable {
 
   /** Runs a program on a machine beside it, from which all of its addresses can be reached. */
   get beside(): readonly string[] {
-    const { plain, metadata } = NEIGHBOURS_ADDRESSES;
+    const { plain, metadata } = SECOND_HOST_ADDRESSES;
     const all = [...plain, ...metadata];
     const there = all.map((address) =>
       address.includes(":")

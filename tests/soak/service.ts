@@ -1,13 +1,13 @@
 import type { Dice } from "../load/dice.ts";
 import type { WireResponse } from "../load/wire.ts";
 import {
-  asked,
+  afterRequest,
   type Behaviour,
   closing,
   FaultyServer,
   flooding,
   resetting,
-  saying,
+  sending,
   silent,
 } from "../servers/faulty.ts";
 import { MAX_BODY_BYTES } from "../../src/net/http_client.ts";
@@ -159,23 +159,23 @@ const CHUNKED = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 function behaviourOf(state: State, word: string): Behaviour {
   const say = (status: string) =>
-    saying(`HTTP/1.1 ${status}\r\nContent-Length: ${word.length}\r\n\r\n${word}`, closing);
+    sending(`HTTP/1.1 ${status}\r\nContent-Length: ${word.length}\r\n\r\n${word}`, closing);
   switch (state) {
     case "alive":
-      return asked(say("200 OK"));
+      return afterRequest(say("200 OK"));
     case "slow":
-      return asked((socket) => {
+      return afterRequest((socket) => {
         const timer = setTimeout(() => say("200 OK")(socket), SLOW_MS);
         socket.on("close", () => clearTimeout(timer));
       });
     case "failing":
-      return asked(say("500 Internal Server Error"));
+      return afterRequest(say("500 Internal Server Error"));
     case "sending one-byte chunks":
-      return asked(saying(`${CHUNKED}${tinyChunks(word)}0\r\n\r\n`, closing));
+      return afterRequest(sending(`${CHUNKED}${tinyChunks(word)}0\r\n\r\n`, closing));
     case "sending one-byte chunks without an end":
-      return asked(saying(CHUNKED, flooding(tinyChunks("x"))));
+      return afterRequest(sending(CHUNKED, flooding(tinyChunks("x"))));
     case "speaking garbage":
-      return saying("\x16\x03\x01\0\xff\0".repeat(100), closing);
+      return sending("\x16\x03\x01\0\xff\0".repeat(100), closing);
     case "resetting":
       return resetting;
     case "hanging":

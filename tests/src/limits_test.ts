@@ -2,7 +2,7 @@ import { createServer, type ServerHttp2Stream } from "node:http2";
 import { MAX_CHARACTERS, MAX_ENTRIES } from "../../src/checks/cache.ts";
 import type { Checker } from "../../src/checks/check.ts";
 import { MAX_REPLY_BYTES } from "../../src/checkers/_redis.ts";
-import { checkGrpc, MAX_ANSWER_BYTES, MAX_HEADERS_LENGTH } from "../../src/checkers/grpc.ts";
+import { checkGrpc, MAX_HEADERS_LENGTH, MAX_RESPONSE_BYTES } from "../../src/checkers/grpc.ts";
 import { checkHaproxy, MAX_STATISTICS_BYTES } from "../../src/checkers/haproxy.ts";
 import { httpChecker } from "../../src/checkers/http.ts";
 import { MAX_PACKET_BYTES, MAX_PACKETS, mysqlChecker } from "../../src/checkers/mysql.ts";
@@ -12,8 +12,8 @@ import { checkSmtp, MAX_LINE_BYTES, MAX_LINES } from "../../src/checkers/smtp.ts
 import { noFaults } from "../../src/metrics/counters.ts";
 import { MAX_BODY_BYTES, MAX_HEAD_BYTES } from "../../src/net/http_client.ts";
 import { MAX_QUEUED_LOG_BYTES } from "../../src/log_sink.ts";
-import { MAX_REMEMBERED } from "../../src/net/networks.ts";
-import { MAX_KNOWN, OwnAddresses } from "../../src/net/local_addresses.ts";
+import { MAX_CACHED_MATCHES } from "../../src/net/networks.ts";
+import { LocalAddresses, MAX_CACHED_ADDRESSES } from "../../src/net/local_addresses.ts";
 import { MAX_QUEUED } from "../../src/checks/pipeline.ts";
 import { EVENT_READER_TIMEOUT_MS } from "../../src/page/event_streams.ts";
 import { Refusals } from "../../src/server/refusals.ts";
@@ -37,9 +37,15 @@ import { MAX_PAIRS, MAX_SERVICES } from "../../src/metrics/stats.ts";
 import { assertEquals } from "../support/assert.ts";
 import { RecordedLog } from "../support/log.ts";
 import { TempFolder } from "../support/programs.ts";
-import { asked, type Behaviour, FaultyServer, saying, told } from "../servers/faulty.ts";
+import {
+  afterData,
+  afterRequest,
+  type Behaviour,
+  FaultyServer,
+  sending,
+} from "../servers/faulty.ts";
 import { until } from "../servers/mod.ts";
-import { farOff, requestTo } from "./checkers/checker_contract.ts";
+import { ampleTime, requestTo } from "./checkers/checker_contract.ts";
 
 /** A number of bytes or other things, as four bytes. */
 function int32(value: number): string {
@@ -96,7 +102,7 @@ const LIMITS: readonly Limit[] = [
     check: httpChecker({ serviceNameHeader: null }),
     server: (size) => {
       const head = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: \r\n\r\n";
-      return asked(saying(head.replace("X: ", `X: ${"x".repeat(size - head.length)}`)));
+      return afterRequest(sending(head.replace("X: ", `X: ${"x".repeat(size - head.length)}`)));
     },
     code: 200,
   },
@@ -104,28 +110,29 @@ const LIMITS: readonly Limit[] = [
     what: "a line of SMTP",
     limit: MAX_LINE_BYTES,
     check: checkSmtp,
-    server: (size) => saying(`220 ${"x".repeat(size - 6)}\r\n`, told(saying("221\r\n"))),
+    server: (size) => sending(`220 ${"x".repeat(size - 6)}\r\n`, afterData(sending("221\r\n"))),
     code: 200,
   },
   {
     what: "the lines of a reply of SMTP",
     limit: MAX_LINES,
     check: checkSmtp,
-    server: (size) => saying(`${"220-\r\n".repeat(size - 1)}220\r\n`, told(saying("221\r\n"))),
+    server: (size) =>
+      sending(`${"220-\r\n".repeat(size - 1)}220\r\n`, afterData(sending("221\r\n"))),
     code: 200,
   },
   {
     what: "a reply of Redis",
     limit: MAX_REPLY_BYTES,
     check: redisInfoChecker({ username: null, password: null }),
-    server: (size) => told(saying(`$${size}\r\n${"x".repeat(size)}\r\n`)),
+    server: (size) => afterData(sending(`$${size}\r\n${"x".repeat(size)}\r\n`)),
     code: 200,
   },
   {
     what: "a packet of MySQL",
     limit: MAX_PACKET_BYTES,
     check: mysqlChecker(USER),
-    server: (size) => saying(GREETING, told(saying(refusal(size)))),
+    server: (size) => sending(GREETING, afterData(sending(refusal(size)))),
     code: 500,
   },
   {
@@ -134,9 +141,9 @@ const LIMITS: readonly Limit[] = [
     check: mysqlChecker(USER),
     // A greeting, requests for more data, and a refusal.
     server: (size) =>
-      saying(
+      sending(
         GREETING,
-        told((socket) => {
+        afterData((socket) => {
           let sequence = 2;
           for (let more = size - 2; more > 0; more--, sequence += 2) {
             socket.write(
@@ -153,14 +160,14 @@ const LIMITS: readonly Limit[] = [
     what: "a message of PostgreSQL",
     limit: MAX_MESSAGE_BYTES,
     check: postgresChecker({ ...USER, database: null }),
-    server: (size) => told(saying(notice(size) + LET_IN)),
+    server: (size) => afterData(sending(notice(size) + LET_IN)),
     code: 200,
   },
   {
     what: "the messages of PostgreSQL until a login is over",
     limit: MAX_MESSAGES,
     check: postgresChecker({ ...USER, database: null }),
-    server: (size) => told(saying(notice(10).repeat(size - 2) + LET_IN)),
+    server: (size) => afterData(sending(notice(10).repeat(size - 2) + LET_IN)),
     code: 200,
   },
   {
@@ -173,7 +180,9 @@ const LIMITS: readonly Limit[] = [
       let page = "# pxname,svname,status,\n";
       page += filler.repeat((size - page.length - end.length) / filler.length - 1);
       page += `x,${"y".repeat(size - page.length - end.length - "x,,z,\n".length)},z,\n${end}`;
-      return asked(saying(`HTTP/1.1 200 OK\r\nContent-Length: ${page.length}\r\n\r\n${page}`));
+      return afterRequest(
+        sending(`HTTP/1.1 200 OK\r\nContent-Length: ${page.length}\r\n\r\n${page}`),
+      );
     },
     code: 200,
   },
@@ -183,7 +192,7 @@ for (const { what, limit, check, server, code } of LIMITS) {
   Deno.test(`${what} may be as long as ${limit}, and no longer`, async () => {
     for (const [size, expected] of [[limit, code], [limit + 1, 503]] as const) {
       await using service = await FaultyServer.start(server(size));
-      const verdict = await check(requestTo(service.port), farOff());
+      const verdict = await check(requestTo(service.port), ampleTime());
       assertEquals([size, verdict.code], [size, expected], verdict.message.slice(0, 1000));
       await until("no connection is open", async () => await service.connected() === 0);
     }
@@ -201,7 +210,7 @@ async function askGrpc(headers: Record<string, string>, length: number): Promise
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   try {
     const { port } = server.address() as { port: number };
-    const { code, message } = await checkGrpc(requestTo(port), farOff());
+    const { code, message } = await checkGrpc(requestTo(port), ampleTime());
     return `${code} ${message.replace(/\d\.\d\ds/, "…")}`;
   } finally {
     await new Promise<void>((resolve) => server.close(() => resolve()));
@@ -210,8 +219,8 @@ async function askGrpc(headers: Record<string, string>, length: number): Promise
 
 Deno.test("a gRPC answer may be as long as its limits, and no longer", async () => {
   const failed = "503 gRPC check failed after …:";
-  assertEquals(await askGrpc({}, MAX_ANSWER_BYTES), "200 SERVING");
-  assertEquals(await askGrpc({}, MAX_ANSWER_BYTES + 1), `${failed} the answer is too long`);
+  assertEquals(await askGrpc({}, MAX_RESPONSE_BYTES), "200 SERVING");
+  assertEquals(await askGrpc({}, MAX_RESPONSE_BYTES + 1), `${failed} the answer is too long`);
   // What the server's library adds is counted too.
   let room = MAX_HEADERS_LENGTH - ":status200grpc-status0x".length;
   room -= `date${new Date(0).toUTCString()}`.length;
@@ -232,8 +241,10 @@ Deno.test("as many fields of Redis are passed on as fit into what is passed on o
     ] as const
   ) {
     const info = `a:b\r\nc:${"\xc3\xa9".repeat(length)}\r\n`;
-    await using server = await FaultyServer.start(told(saying(`$${info.length}\r\n${info}\r\n`)));
-    const { message } = await check(requestTo(server.port), farOff());
+    await using server = await FaultyServer.start(
+      afterData(sending(`$${info.length}\r\n${info}\r\n`)),
+    );
+    const { message } = await check(requestTo(server.port), ampleTime());
     assertEquals(JSON.parse(message), expected, String(new TextEncoder().encode(message).length));
   }
 });
@@ -241,9 +252,9 @@ Deno.test("as many fields of Redis are passed on as fit into what is passed on o
 Deno.test("HAProxy's word on a backend is passed on, but no more than a word", async () => {
   const page = `# pxname,svname,status,\nweb,BACKEND,${"x".repeat(10_000)},\n`;
   await using server = await FaultyServer.start(
-    asked(saying(`HTTP/1.1 200 OK\r\nContent-Length: ${page.length}\r\n\r\n${page}`)),
+    afterRequest(sending(`HTTP/1.1 200 OK\r\nContent-Length: ${page.length}\r\n\r\n${page}`)),
   );
-  const { code, message } = await checkHaproxy(requestTo(server.port), farOff());
+  const { code, message } = await checkHaproxy(requestTo(server.port), ampleTime());
   assertEquals([code, message], [500, `web is ${"x".repeat(200)}`]);
 });
 
@@ -286,11 +297,11 @@ Deno.test("POST adds records until there are as many as are allowed, and changes
 });
 
 Deno.test("it is remembered of a limited number of addresses whether they are this machine's", () => {
-  const own = new OwnAddresses();
-  for (let i = 0; i < MAX_KNOWN; i++) own.has(`198.51.${100 + (i >> 8)}.${i & 255}`);
-  assertEquals(own.known, MAX_KNOWN);
+  const own = new LocalAddresses();
+  for (let i = 0; i < MAX_CACHED_ADDRESSES; i++) own.has(`198.51.${100 + (i >> 8)}.${i & 255}`);
+  assertEquals(own.known, MAX_CACHED_ADDRESSES);
   own.has("198.51.99.1");
-  assertEquals(own.known, MAX_KNOWN);
+  assertEquals(own.known, MAX_CACHED_ADDRESSES);
 });
 
 /** A number of bytes, as the README writes it. */
@@ -340,7 +351,7 @@ const ROWS: readonly [what: string, number: string][] = [
   ["HAProxy's statistics", bytes(MAX_STATISTICS_BYTES)],
   [
     "an answer, and its headers, of gRPC",
-    `${bytes(MAX_ANSWER_BYTES)}, ${bytes(MAX_HEADERS_LENGTH)}`,
+    `${bytes(MAX_RESPONSE_BYTES)}, ${bytes(MAX_HEADERS_LENGTH)}`,
   ],
   [
     "URLs that are remembered, and their length",
@@ -359,11 +370,14 @@ const ROWS: readonly [what: string, number: string][] = [
     "services, and pairs of service and client, that are counted",
     `${count(MAX_SERVICES)}, ${count(MAX_PAIRS)}`,
   ],
-  ["addresses of which it is remembered whether they are own, listed or allowed", count(MAX_KNOWN)],
+  [
+    "addresses of which it is remembered whether they are own, listed or allowed",
+    count(MAX_CACHED_ADDRESSES),
+  ],
 ];
 
 Deno.test("the README tells every limit", () => {
-  assertEquals(MAX_KNOWN, MAX_REMEMBERED);
+  assertEquals(MAX_CACHED_ADDRESSES, MAX_CACHED_MATCHES);
   assertEquals(EVENT_READER_TIMEOUT_MS, READER_TIMEOUT_MS);
   const readme = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
   const [, section = ""] = /\n## Limits\n(.*?)\n## /s.exec(readme) ?? [];

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertStringIncludes } from "../../support/assert
 import { commandOf } from "../../support/forms.ts";
 import { Daemon, hactl, type Result, TempFolder } from "../../support/programs.ts";
 import { Authority, CERTIFICATE_PROGRAMS } from "../../servers/certificates.ts";
-import { asked, ClosedPort, FaultyServer, saying, silent } from "../../servers/faulty.ts";
+import { afterRequest, ClosedPort, FaultyServer, sending, silent } from "../../servers/faulty.ts";
 import { serverTest } from "../../servers/mod.ts";
 
 const CHANGEABLE = "allow_remote_spool_changes: true\n";
@@ -277,13 +277,13 @@ serverTest(
 Deno.test("what answers as no hacheck does is named, and nothing it says is believed", async () => {
   using operator = new Operator();
   const http = (status: string, body: string) =>
-    asked(saying(`HTTP/1.1 ${status}\r\n\r\n${body}`, (socket) => socket.end()));
+    afterRequest(sending(`HTTP/1.1 ${status}\r\n\r\n${body}`, (socket) => socket.end()));
   const record = {
     ...{ name: "web", service: "web", port: 0, host: "127.0.0.1", mode: "down" },
     ...{ reason: "x", expiration: null, creation: null },
   };
   const cases = [
-    [saying("SSH-2.0-OpenSSH_9.2\r\n\r\n", (socket) => socket.end()), "the answer is not HTTP/1"],
+    [sending("SSH-2.0-OpenSSH_9.2\r\n\r\n", (socket) => socket.end()), "the answer is not HTTP/1"],
     [http("200 OK", "<html>"), "it answers no JSON: is it a hacheck?"],
     [http("200 OK", "{}"), "it answers what no hacheck does: "],
     [http("200 OK", '{"downtimes": null}'), "it answers what no hacheck does: "],

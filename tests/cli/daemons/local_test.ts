@@ -3,8 +3,8 @@ import { HACTL_FEATURE_GRANTS } from "../../../src/daemon/permissions.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { FORM } from "../../support/forms.ts";
 import { Daemon, hactl, TempFolder } from "../../support/programs.ts";
-import { CERTIFICATE_PROGRAMS, issueToItself } from "../../servers/certificates.ts";
-import { FaultyServer, saying } from "../../servers/faulty.ts";
+import { CERTIFICATE_PROGRAMS, issueSelfSigned } from "../../servers/certificates.ts";
+import { FaultyServer, sending } from "../../servers/faulty.ts";
 import { serverTest } from "../../servers/mod.ts";
 
 const TOKEN = "0123456789abcdef";
@@ -57,7 +57,7 @@ Deno.test("the token is shown to a daemon that wants one, and to no other", asyn
 
 serverTest("a daemon that speaks TLS is asked by TLS", CERTIFICATE_PROGRAMS, async () => {
   using folder = new TempFolder();
-  const made = await issueToItself(folder, "host", "DNS:web1.example");
+  const made = await issueSelfSigned(folder, "host", "DNS:web1.example");
   const [cert, key] = [made.certificate, made.key].map((path) => Deno.readTextFileSync(path));
   await using server = new Wanting(`Bearer ${TOKEN}`, { cert: cert!, key: key! });
   const daemon = new LocalDaemon(server.port, TOKEN);
@@ -69,7 +69,7 @@ serverTest("a daemon that speaks TLS is asked by TLS", CERTIFICATE_PROGRAMS, asy
 });
 
 Deno.test("what speaks neither HTTP nor TLS is told as what is no HTTP", async () => {
-  await using server = await FaultyServer.start(saying("-ERR\r\n\r\n", (socket) => socket.end()));
+  await using server = await FaultyServer.start(sending("-ERR\r\n\r\n", (socket) => socket.end()));
   const daemon = new LocalDaemon(server.port, null);
   const error = await assertRejects(() => daemon.ask("/x", [], AbortSignal.timeout(10_000)), Error);
   assertEquals(error.message, "the answer is not HTTP/1");

@@ -35,7 +35,7 @@ export function requestTo(port: number, more: Partial<CheckRequest> = {}): Check
 }
 
 /** A deadline that no check comes near unless it waits for it. */
-export function farOff(): AbortSignal {
+export function ampleTime(): AbortSignal {
   return AbortSignal.timeout(60_000);
 }
 
@@ -87,7 +87,7 @@ export function testFaults(
   Deno.test(`${name} leaves nothing open at a port where nobody listens`, async () => {
     using closed = await ClosedPort.open();
     for (let done = 0; done < CHECKS.total; done++) {
-      assertEquals((await check(requestTo(closed.port), farOff())).code, 503);
+      assertEquals((await check(requestTo(closed.port), ampleTime())).code, 503);
     }
   });
 }
@@ -115,7 +115,7 @@ export function testAbsence(
 
   Deno.test(`${name} says why a service is down where nobody listens`, async () => {
     using closed = await ClosedPort.open();
-    const verdict = await check(requestTo(closed.port), farOff());
+    const verdict = await check(requestTo(closed.port), ampleTime());
     down(verdict, refused);
     // Whoever reads this at night sees where the check went.
     assertStringIncludes(verdict.message, `127.0.0.1:${closed.port}`);

@@ -2,6 +2,7 @@ import { checkGrpc } from "../../../src/checkers/grpc.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { chance } from "../../support/random_bytes.ts";
 import {
+  afterData,
   type Behaviour,
   closing,
   connectionsTo,
@@ -9,14 +10,13 @@ import {
   FaultyServer,
   flooding,
   resetting,
-  saying,
+  sending,
   silent,
-  told,
 } from "../../servers/faulty.ts";
 import { Grpc, GRPC_PROGRAMS } from "../../servers/grpc.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Nginx, NGINX_PROGRAMS } from "../../servers/nginx.ts";
-import { farOff, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
+import { ampleTime, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
 const WHY = /^gRPC check failed after \d+\.\d\ds: (.+)$/;
 const TIMED_OUT = /^gRPC check failed after \d+\.\d\ds: timed out$/;
@@ -65,12 +65,12 @@ serverTest(
         [`/${LONG}`, up],
       ] as const
     ) {
-      assertEquals(await checkGrpc(requestTo(server.port, { path }), farOff()), verdict, path);
+      assertEquals(await checkGrpc(requestTo(server.port, { path }), ampleTime()), verdict, path);
     }
     server.setStatus("", "NOT_SERVING");
-    assertEquals(await checkGrpc(requestTo(server.port), farOff()), down);
+    assertEquals(await checkGrpc(requestTo(server.port), ampleTime()), down);
     server.setStatus("", "SERVING");
-    assertEquals(await checkGrpc(requestTo(server.port), farOff()), up);
+    assertEquals(await checkGrpc(requestTo(server.port), ampleTime()), up);
     await until("no connection is open", async () => await connectionsTo(server.port) === 0);
   },
 );
@@ -81,7 +81,7 @@ serverTest(
   async () => {
     await using server = await Grpc.start(null);
     for (const path of ["/", "/shop.v1.Cart"]) {
-      const { code, message } = await checkGrpc(requestTo(server.port, { path }), farOff());
+      const { code, message } = await checkGrpc(requestTo(server.port, { path }), ampleTime());
       assertEquals(code, 503);
       assertMatch(message, /^gRPC check failed after \d+\.\d\ds: gRPC status 12 .+$/);
     }
@@ -92,7 +92,7 @@ serverTest("checkGrpc() leaves nothing open at a gRPC server", GRPC_PROGRAMS, as
   await using server = await Grpc.start({ "": "SERVING" });
   for (let done = 0; done < 200; done += 20) {
     const verdicts = await Promise.all(
-      Array.from({ length: 20 }, () => checkGrpc(requestTo(server.port), farOff())),
+      Array.from({ length: 20 }, () => checkGrpc(requestTo(server.port), ampleTime())),
     );
     for (const { code, message } of verdicts) assertEquals(code, 200, message);
   }
@@ -109,7 +109,7 @@ serverTest("checkGrpc() says that a web server is no gRPC server", NGINX_PROGRAM
     await using nginx = await Nginx.start((address) =>
       `server { listen ${address} ${http2}; return 404; }`
     );
-    const { code, message } = await checkGrpc(requestTo(nginx.port), farOff());
+    const { code, message } = await checkGrpc(requestTo(nginx.port), ampleTime());
     assertEquals(code, 503);
     assertMatch(WHY.exec(message)?.[1] ?? "", expected);
     await until("no connection is open", async () => await connectionsTo(nginx.port) === 0);
@@ -131,10 +131,10 @@ serverTest("checkGrpc() asks through a proxy", [...GRPC_PROGRAMS, ...NGINX_PROGR
       ["/none", 404, "SERVICE_UNKNOWN"],
     ] as const
   ) {
-    assertEquals(await checkGrpc(requestTo(nginx.port, { path }), farOff()), { code, message });
+    assertEquals(await checkGrpc(requestTo(nginx.port, { path }), ampleTime()), { code, message });
   }
   await server.stop();
-  const { code, message } = await checkGrpc(requestTo(nginx.port), farOff());
+  const { code, message } = await checkGrpc(requestTo(nginx.port), ampleTime());
   assertEquals(code, 503);
   assertMatch(message, /: HTTP status 502$/);
 });
@@ -169,7 +169,7 @@ function field(name: string, value: string): string {
 
 /** A server that hears a call, and answers with frames. */
 function answering(frames: string, then?: Behaviour): Behaviour {
-  return told(saying(SETTINGS + frames, then));
+  return afterData(sending(SETTINGS + frames, then));
 }
 
 /** A server that answers a call as gRPC does. */
@@ -279,12 +279,15 @@ const servers: readonly {
     why: /^the connection was closed without an answer$/,
   },
   { name: "resets the connection", behaviour: resetting },
-  { name: "greets and closes", behaviour: saying(SETTINGS, closing) },
-  { name: "greets and resets", behaviour: saying(SETTINGS, resetting) },
+  { name: "greets and closes", behaviour: sending(SETTINGS, closing) },
+  { name: "greets and resets", behaviour: sending(SETTINGS, resetting) },
   { name: "refuses the call", behaviour: answering(frame(3, 0, 1, "\0\0\0\x07")) },
   { name: "ends the call without a word", behaviour: answering(frame(3, 0, 1, "\0\0\0\0")) },
   { name: "goes away", behaviour: answering(frame(7, 0, 0, "\0\0\0\0\0\0\0\0")) },
-  { name: "goes away at once", behaviour: saying(SETTINGS + frame(7, 0, 0, "\0\0\0\0\0\0\0\x02")) },
+  {
+    name: "goes away at once",
+    behaviour: sending(SETTINGS + frame(7, 0, 0, "\0\0\0\0\0\0\0\x02")),
+  },
   {
     name: "goes away and closes",
     behaviour: answering(frame(7, 0, 0, "\0\0\0\0\0\0\0\0"), closing),
@@ -292,11 +295,11 @@ const servers: readonly {
   { name: "has headers that are none", behaviour: answering(frame(1, 5, 1, "\xff")) },
   {
     name: "announces a frame of 16 MiB",
-    behaviour: saying(`${SETTINGS}\xff\xff\xff\0\0\0\0\0\x01`),
+    behaviour: sending(`${SETTINGS}\xff\xff\xff\0\0\0\0\0\x01`),
   },
   {
     name: "pings without an end",
-    behaviour: saying(SETTINGS, flooding(frame(6, 0, 0, "abcdefgh"))),
+    behaviour: sending(SETTINGS, flooding(frame(6, 0, 0, "abcdefgh"))),
   },
   { name: "greets without an end", behaviour: flooding(SETTINGS) },
   {
@@ -305,17 +308,17 @@ const servers: readonly {
   },
   {
     name: "is an HTTP server",
-    behaviour: saying("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
+    behaviour: sending("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
   },
-  { name: "is an SSH server", behaviour: saying("SSH-2.0-OpenSSH_9.2\r\n") },
-  { name: "wants TLS", behaviour: told(saying("\x15\x03\x01\0\x02\x02\x46", closing)) },
+  { name: "is an SSH server", behaviour: sending("SSH-2.0-OpenSSH_9.2\r\n") },
+  { name: "wants TLS", behaviour: afterData(sending("\x15\x03\x01\0\x02\x02\x46", closing)) },
   { name: "sends zeros without an end", behaviour: flooding("\0") },
 ];
 
 for (const { name, behaviour, code = 503, why = /./ } of servers) {
   Deno.test(`checkGrpc() answers ${code} of a server that ${name}`, async () => {
     await using server = await FaultyServer.start(behaviour);
-    const verdict = await checkGrpc(requestTo(server.port), farOff());
+    const verdict = await checkGrpc(requestTo(server.port), ampleTime());
     assertEquals(verdict.code, code, verdict.message);
     const [, words] = WHY.exec(verdict.message) ?? [, verdict.message];
     assertMatch(words!, why);
@@ -325,7 +328,7 @@ for (const { name, behaviour, code = 503, why = /./ } of servers) {
 
 for (
   const [name, behaviourFor] of [
-    ["nonsense", (bytes: string) => saying(bytes, closing)],
+    ["nonsense", (bytes: string) => sending(bytes, closing)],
     ["nonsense after the greeting", (bytes: string) => answering(bytes, closing)],
     ["headers of nonsense", (bytes: string) => answering(frame(1, 5, 1, bytes), closing)],
     ["an answer of nonsense", (bytes: string) => replying(bytes, STATUS_OK)],
@@ -337,7 +340,7 @@ for (
     await using server = await FaultyServer.start((socket) => behaviourFor(bytes)(socket));
     for (let turn = 0; turn < 100; turn++) {
       bytes = next(1 + next(1).charCodeAt(0) * (turn % 10));
-      const { code, message } = await checkGrpc(requestTo(server.port), farOff());
+      const { code, message } = await checkGrpc(requestTo(server.port), ampleTime());
       assert(code === 503, `${turn}: ${code} ${message} of ${JSON.stringify(bytes)}`);
     }
     await until("no connection is open", async () => await server.connected() === 0);
@@ -351,9 +354,9 @@ testAbsence(
   TIMED_OUT,
   {
     "never speaks": silent,
-    "greets and says no more": saying(SETTINGS),
+    "greets and says no more": sending(SETTINGS),
     "stops within its answer": answering(frame(1, END_HEADERS, 1, OK) + frame(0, 0, 1, WELL)),
-    "sends a byte a second": told(dripping(SETTINGS, 1000)),
+    "sends a byte a second": afterData(dripping(SETTINGS, 1000)),
   },
 );
 

@@ -1,7 +1,7 @@
 import { checkHaproxy } from "../../../src/checkers/haproxy.ts";
 import { assertEquals, assertMatch } from "../../support/assert.ts";
 import {
-  asked,
+  afterRequest,
   type Behaviour,
   ClosedPort,
   closing,
@@ -10,13 +10,13 @@ import {
   FaultyServer,
   flooding,
   resetting,
-  saying,
+  sending,
   silent,
 } from "../../servers/faulty.ts";
 import { HAProxy } from "../../servers/haproxy.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Nginx, NGINX_PROGRAMS } from "../../servers/nginx.ts";
-import { farOff, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
+import { ampleTime, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
 const PROGRAMS = ["haproxy"];
 const WHY = /^HAProxy check failed after \d+\.\d\ds: (.+)$/;
@@ -96,7 +96,7 @@ backend other
     ] as const
   ) {
     const request = requestTo(haproxy.port, { service });
-    assertEquals(await checkHaproxy(request, farOff()), {
+    assertEquals(await checkHaproxy(request, ampleTime()), {
       code,
       message: `${service} is ${status}`,
     });
@@ -104,7 +104,7 @@ backend other
   await until("no connection is open", async () => await connectionsTo(haproxy.port) === 0);
   await server[Symbol.asyncDispose]();
   await until("the backend is down", async () => {
-    const { code, message } = await checkHaproxy(requestTo(haproxy.port), farOff());
+    const { code, message } = await checkHaproxy(requestTo(haproxy.port), ampleTime());
     return code === 500 && message === "web is DOWN";
   });
 });
@@ -120,7 +120,7 @@ backend web-${i}
   for (
     const [service, code, status] of [["web-998", 200, "UP"], ["web-999", 500, "DOWN"]] as const
   ) {
-    assertEquals(await checkHaproxy(requestTo(haproxy.port, { service }), farOff()), {
+    assertEquals(await checkHaproxy(requestTo(haproxy.port, { service }), ampleTime()), {
       code,
       message: `${service} is ${status}`,
     });
@@ -155,7 +155,7 @@ serverTest("checkHaproxy() passes on why there are no statistics", PROGRAMS, asy
     ] as readonly [configurationOn: (port: number) => string, code: number, message: RegExp][]
   ) {
     await using haproxy = await HAProxy.start((port) => configurationOn(port) + web);
-    const { code, message } = await checkHaproxy(requestTo(haproxy.port), farOff());
+    const { code, message } = await checkHaproxy(requestTo(haproxy.port), ampleTime());
     assertEquals(code, expected, message);
     assertMatch(message, words);
   }
@@ -167,7 +167,7 @@ serverTest("checkHaproxy() passes headers on", PROGRAMS, async () => {
     "\nbackend web\n    server a 127.0.0.1:1\n"
   );
   const ask = (host: string) =>
-    checkHaproxy(requestTo(haproxy.port, { headers: [["Host", host]] }), farOff());
+    checkHaproxy(requestTo(haproxy.port, { headers: [["Host", host]] }), ampleTime());
   assertEquals(await ask("stats.example"), { code: 200, message: "web is UP" });
   assertEquals((await ask("other.example")).code, 403);
 });
@@ -176,14 +176,16 @@ serverTest("checkHaproxy() says that a web server is no HAProxy", NGINX_PROGRAMS
   await using nginx = await Nginx.start((address) =>
     `server { listen ${address}; location / { return 200 "<h1>web,BACKEND,UP</h1>"; } }`
   );
-  const { code, message } = await checkHaproxy(requestTo(nginx.port), farOff());
+  const { code, message } = await checkHaproxy(requestTo(nginx.port), ampleTime());
   assertEquals(code, 503);
   assertMatch(message, /: the page is not HAProxy's statistics$/);
 });
 
 /** An answer with a page. */
 function page(content: string, status = "200 OK"): Behaviour {
-  return asked(saying(`HTTP/1.1 ${status}\r\nContent-Length: ${content.length}\r\n\r\n${content}`));
+  return afterRequest(
+    sending(`HTTP/1.1 ${status}\r\nContent-Length: ${content.length}\r\n\r\n${content}`),
+  );
 }
 
 const HEADER = "# pxname,svname,status,last_chk,\n";
@@ -209,7 +211,7 @@ const servers: readonly {
   },
   {
     name: "sends its page in chunks",
-    behaviour: asked(saying(
+    behaviour: afterRequest(sending(
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" +
         [HEADER, "web,BACK", "END,UP,,\n", ""].map((chunk) =>
           `${chunk.length.toString(16)}\r\n${chunk}\r\n`
@@ -240,7 +242,7 @@ const servers: readonly {
   { name: "has lines too short", behaviour: page(`${HEADER}web,BACKEND\n`) },
   {
     name: "answers 404 at great length",
-    behaviour: asked(saying("HTTP/1.1 404 Not Found\r\n\r\n", flooding("no"))),
+    behaviour: afterRequest(sending("HTTP/1.1 404 Not Found\r\n\r\n", flooding("no"))),
     code: 404,
     message: /^(no){32768}$/,
   },
@@ -251,27 +253,29 @@ const servers: readonly {
   },
   {
     name: "has no content",
-    behaviour: asked(saying("HTTP/1.1 204 No Content\r\n\r\n")),
+    behaviour: afterRequest(sending("HTTP/1.1 204 No Content\r\n\r\n")),
     message: /: the statistics page answers 204$/,
   },
   { name: "closes at once", behaviour: closing },
   { name: "resets the connection", behaviour: resetting },
   {
     name: "closes within its page",
-    behaviour: asked(saying(`HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n${HEADER}`, closing)),
+    behaviour: afterRequest(
+      sending(`HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n${HEADER}`, closing),
+    ),
     message: /: the connection was closed within the answer's body$/,
   },
   { name: "sends zeros without an end", behaviour: flooding("\0") },
   {
     name: "sends a page without an end",
-    behaviour: asked(saying(`HTTP/1.1 200 OK\r\n\r\n${HEADER}`, flooding("web,a,UP,,\n"))),
+    behaviour: afterRequest(sending(`HTTP/1.1 200 OK\r\n\r\n${HEADER}`, flooding("web,a,UP,,\n"))),
   },
 ];
 
 for (const { name, behaviour, code = 503, message = WHY } of servers) {
   Deno.test(`checkHaproxy() answers ${code} of a server that ${name}`, async () => {
     await using server = await FaultyServer.start(behaviour);
-    const verdict = await checkHaproxy(requestTo(server.port), farOff());
+    const verdict = await checkHaproxy(requestTo(server.port), ampleTime());
     assertEquals(verdict.code, code, verdict.message);
     assertMatch(verdict.message, message);
     await until("no connection is open", async () => await server.connected() === 0);
@@ -281,7 +285,7 @@ for (const { name, behaviour, code = 503, message = WHY } of servers) {
 Deno.test("checkHaproxy() asks for the statistics as CSV", async () => {
   await using server = await FaultyServer.start(page(`${HEADER}web,BACKEND,UP,,\n`));
   const request = requestTo(server.port, { path: "/elsewhere" });
-  assertEquals(await checkHaproxy(request, farOff()), { code: 200, message: "web is UP" });
+  assertEquals(await checkHaproxy(request, ampleTime()), { code: 200, message: "web is UP" });
   assertEquals(server.received.split("\r\n")[0], "GET /;csv HTTP/1.1");
 });
 
@@ -292,8 +296,8 @@ testAbsence(
   TIMED_OUT,
   {
     "never speaks": silent,
-    "hears and never speaks": asked(silent),
-    "stops within its page": asked(saying(`HTTP/1.1 200 OK\r\n\r\n${HEADER}`)),
+    "hears and never speaks": afterRequest(silent),
+    "stops within its page": afterRequest(sending(`HTTP/1.1 200 OK\r\n\r\n${HEADER}`)),
     "sends a byte a second": dripping("HTTP/1.1 200 OK\r\n\r\n", 1000),
   },
 );

@@ -1,18 +1,18 @@
 import { httpChecker } from "../../../src/checkers/http.ts";
-import type { Header } from "../../../src/checks/check.ts";
+import type { Header } from "../../../src/net/http_client.ts";
 import { VERSION } from "../../../src/version.ts";
 import { assertEquals, assertMatch } from "../../support/assert.ts";
 import {
-  asked,
+  afterRequest,
   type Behaviour,
   closing,
   dripping,
   FaultyServer,
   resetting,
-  saying,
+  sending,
   silent,
 } from "../../servers/faulty.ts";
-import { farOff, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
+import { ampleTime, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
 const check = httpChecker({ serviceNameHeader: null });
 
@@ -21,9 +21,9 @@ async function toldTo(
   headers: readonly Header[],
   serviceNameHeader: string | null = null,
 ): Promise<string[]> {
-  await using server = await FaultyServer.start(asked(saying("HTTP/1.1 204 Fine\r\n\r\n")));
+  await using server = await FaultyServer.start(afterRequest(sending("HTTP/1.1 204 Fine\r\n\r\n")));
   const request = requestTo(server.port, { service: "web-1", path: "/status?deep=1", headers });
-  assertEquals(await httpChecker({ serviceNameHeader })(request, farOff()), {
+  assertEquals(await httpChecker({ serviceNameHeader })(request, ampleTime()), {
     code: 204,
     message: "",
   });
@@ -66,8 +66,8 @@ for (const status of [200, 201, 204, 205, 301, 302, 304, 404, 418, 500, 503, 511
     // The redirect leads to the same server, which would be asked twice if it were followed.
     const answer =
       `HTTP/1.1 ${status} Whatever\r\nLocation: /elsewhere\r\nContent-Length: 4\r\n\r\n`;
-    await using server = await FaultyServer.start(asked(saying(`${answer}so so`)));
-    assertEquals(await check(requestTo(server.port), farOff()), {
+    await using server = await FaultyServer.start(afterRequest(sending(`${answer}so so`)));
+    assertEquals(await check(requestTo(server.port), ampleTime()), {
       code: status,
       message: status === 204 || status === 304 ? "" : "so s",
     });
@@ -79,8 +79,8 @@ for (const status of [299, 600, 999]) {
   for (const body of ["", "so so"]) {
     Deno.test(`httpChecker() answers 503 to ${status}, and names it before the body ${JSON.stringify(body)}`, async () => {
       const answer = `HTTP/1.1 ${status} Whatever\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
-      await using server = await FaultyServer.start(asked(saying(answer)));
-      const { code, message } = await check(requestTo(server.port), farOff());
+      await using server = await FaultyServer.start(afterRequest(sending(answer)));
+      const { code, message } = await check(requestTo(server.port), ampleTime());
       assertEquals(code, 503);
       const why = `the service answered ${status}, which is no registered HTTP status`;
       assertEquals(
@@ -100,25 +100,25 @@ const silences: readonly { name: string; behaviour: Behaviour; why: RegExp }[] =
   },
   {
     name: "hears and closes",
-    behaviour: asked(closing),
+    behaviour: afterRequest(closing),
     why: /^the connection was closed without/,
   },
-  { name: "hears and resets", behaviour: asked(resetting), why: /reset/ },
+  { name: "hears and resets", behaviour: afterRequest(resetting), why: /reset/ },
   {
     name: "speaks another protocol",
-    behaviour: saying("SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n\r\n"),
+    behaviour: sending("SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n\r\n"),
     why: /^the answer is not HTTP\/1$/,
   },
   ...["\x15\x03\x01\0\x02\x02\x46", "\x15\x03\x03\0\x02\x02\x0a", "\x16\x03\x03\0\x7a"].map((
     bytes,
   ) => ({
     name: `speaks TLS, and sends ${JSON.stringify(bytes)}`,
-    behaviour: asked(saying(bytes)),
+    behaviour: afterRequest(sending(bytes)),
     why: /^expected HTTP, found a TLS server$/,
   })),
   {
     name: "stops within its answer",
-    behaviour: asked(saying("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", closing)),
+    behaviour: afterRequest(sending("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", closing)),
     why: /^the connection was closed within the answer's body$/,
   },
 ];
@@ -126,7 +126,7 @@ const silences: readonly { name: string; behaviour: Behaviour; why: RegExp }[] =
 for (const { name, behaviour, why } of silences) {
   Deno.test(`httpChecker() says why a service is down that ${name}`, async () => {
     await using server = await FaultyServer.start(behaviour);
-    const { code, message } = await check(requestTo(server.port), farOff());
+    const { code, message } = await check(requestTo(server.port), ampleTime());
     assertEquals(code, 503);
     const [, words] = /^HTTP check failed after \d+\.\d\ds: (.+)$/.exec(message) ?? [, message];
     assertMatch(words!, why);
@@ -138,13 +138,15 @@ const TIMED_OUT = /^HTTP check failed after \d\.\d\ds: timed out$/;
 
 testAbsence("httpChecker()", check, /^HTTP check failed after \d\.\d\ds: .*refused/, TIMED_OUT, {
   "never speaks": silent,
-  "hears and never speaks": asked(silent),
-  "says a byte a second": asked(dripping("HTTP/1.1 200 OK\r\n\r\nhi", 1000, closing)),
-  "stops speaking within its headers": asked(saying("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n")),
-  "stops speaking within its body": asked(
-    saying("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell"),
+  "hears and never speaks": afterRequest(silent),
+  "says a byte a second": afterRequest(dripping("HTTP/1.1 200 OK\r\n\r\nhi", 1000, closing)),
+  "stops speaking within its headers": afterRequest(
+    sending("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n"),
   ),
-  "does not say that its body is over": asked(saying("HTTP/1.1 200 OK\r\n\r\nhello")),
+  "stops speaking within its body": afterRequest(
+    sending("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell"),
+  ),
+  "does not say that its body is over": afterRequest(sending("HTTP/1.1 200 OK\r\n\r\nhello")),
 });
 
 testFaults("httpChecker()", check, () => [503]);

@@ -1,4 +1,4 @@
-import type { Header } from "../../../src/checks/check.ts";
+import type { Header } from "../../../src/net/http_client.ts";
 import { httpChecker } from "../../../src/checkers/http.ts";
 import { httpsChecker } from "../../../src/checkers/https.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
@@ -7,9 +7,10 @@ import {
   Authority,
   type Certificate,
   CERTIFICATE_PROGRAMS,
-  issueToItself,
+  issueSelfSigned,
 } from "../../servers/certificates.ts";
 import {
+  afterData,
   type Behaviour,
   closing,
   connectionsTo,
@@ -17,14 +18,13 @@ import {
   FaultyServer,
   flooding,
   resetting,
-  saying,
+  sending,
   silent,
-  told,
 } from "../../servers/faulty.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Nginx, NGINX_PROGRAMS } from "../../servers/nginx.ts";
 import { OPENSSL_PROGRAMS, OpensslServer } from "../../servers/openssl.ts";
-import { farOff, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
+import { ampleTime, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
 const PROGRAMS = [...NGINX_PROGRAMS, ...CERTIFICATE_PROGRAMS];
 
@@ -59,7 +59,7 @@ async function issueAll(folder: TempFolder): Promise<{
       "future.example": await authority.issue("future", { for: "DNS:future.example", from: 1 }),
       "other.example": await authority.issue("other", { for: "DNS:a.example,DNS:b.example" }),
       "strange.example": await stranger.issue("strange", { for: "DNS:strange.example" }),
-      "itself.example": await issueToItself(folder, "itself", "DNS:itself.example"),
+      "itself.example": await issueSelfSigned(folder, "itself", "DNS:itself.example"),
       "broken.example": { certificate: folder.write("broken.pem", leaf!), key: chained.key },
       "retired.example": await retired.issue("late", { for: "DNS:retired.example" }),
     },
@@ -123,8 +123,8 @@ serverTest("httpsChecker() lets the forwarded Host decide who is asked for", PRO
     const request = requestTo(nginx.port, { headers });
     const up = { code: 200, message: server };
     // Not verified: whatever is wrong with the certificate.
-    assertEquals(await check(request, farOff()), up, `not verified: ${host}`);
-    const verdict = await verified(request, farOff());
+    assertEquals(await check(request, ampleTime()), up, `not verified: ${host}`);
+    const verdict = await verified(request, ampleTime());
     if (fault === undefined) {
       assertEquals(verdict, up, `verified: ${host}`);
     } else {
@@ -138,7 +138,7 @@ serverTest("httpsChecker() lets the forwarded Host decide who is asked for", PRO
 
 serverTest("httpsChecker() trusts whoever it is told to, and nobody else", PROGRAMS, async () => {
   using folder = new TempFolder();
-  const itself = await issueToItself(folder, "itself", "DNS:itself.example");
+  const itself = await issueSelfSigned(folder, "itself", "DNS:itself.example");
   const authorities = [
     await Authority.create(folder, "first"),
     await Authority.create(folder, "second"),
@@ -163,7 +163,7 @@ serverTest("httpsChecker() trusts whoever it is told to, and nobody else", PROGR
     const checker = httpsChecker({ serviceNameHeader: null, trusted });
     for (const host of ["first.example", "second.example", "itself.example"]) {
       const request = requestTo(nginx.port, { headers: [["Host", host]] });
-      const { code, message } = await checker(request, farOff());
+      const { code, message } = await checker(request, ampleTime());
       assertEquals(code, hosts.some((name) => name === host) ? 200 : 503, `${host}: ${message}`);
     }
   }
@@ -171,7 +171,7 @@ serverTest("httpsChecker() trusts whoever it is told to, and nobody else", PROGR
 
 serverTest("httpsChecker() asks as httpChecker() does", PROGRAMS, async () => {
   using folder = new TempFolder();
-  const { certificate, key } = await issueToItself(folder, "itself", "DNS:itself.example");
+  const { certificate, key } = await issueSelfSigned(folder, "itself", "DNS:itself.example");
   await using nginx = await Nginx.start((address) => `
 server {
   listen ${address} ssl;
@@ -187,7 +187,7 @@ server {
   const checker = httpsChecker({ serviceNameHeader: "X-Name", trusted: null });
   const ask = (path: string) => {
     const headers: Header[] = [["Host", "itself.example"], ["X-Token", "a b"]];
-    return checker(requestTo(nginx.port, { service: "web-1", path, headers }), farOff());
+    return checker(requestTo(nginx.port, { service: "web-1", path, headers }), ampleTime());
   };
   const { code, message } = await ask("/a%20b?c=%2F");
   assertEquals(code, 200);
@@ -208,25 +208,29 @@ const NO_TLS = /: expected TLS, found a server that does not speak it$/;
 /** What a service says that speaks no TLS, and what is said of it. */
 const strangers: readonly [name: string, behaviour: Behaviour, why: RegExp][] = [
   ["closes at once", closing, /disconnected before secure TLS connection|reset/],
-  ["hears and closes", told(closing), /disconnected before secure TLS connection/],
-  ["hears and resets", told(resetting), /disconnected before secure TLS connection|reset/i],
-  ["speaks HTTP", told(saying("HTTP/1.1 400 Bad Request\r\n\r\n")), NO_TLS],
-  ["speaks SSH", saying("SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"), NO_TLS],
+  ["hears and closes", afterData(closing), /disconnected before secure TLS connection/],
+  ["hears and resets", afterData(resetting), /disconnected before secure TLS connection|reset/i],
+  ["speaks HTTP", afterData(sending("HTTP/1.1 400 Bad Request\r\n\r\n")), NO_TLS],
+  ["speaks SSH", sending("SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"), NO_TLS],
   ["sends zeros without an end", flooding("\0"), NO_TLS],
   [
     "speaks older TLS only",
-    told(saying("\x15\x03\x01\0\x02\x02\x46")),
+    afterData(sending("\x15\x03\x01\0\x02\x02\x46")),
     /neither TLS 1\.2 nor TLS 1\.3/,
   ],
-  ["has no cipher in common", told(saying("\x15\x03\x03\0\x02\x02\x28")), /no cipher, curve or/],
+  [
+    "has no cipher in common",
+    afterData(sending("\x15\x03\x03\0\x02\x02\x28")),
+    /no cipher, curve or/,
+  ],
   [
     "has no certificate for that name",
-    told(saying("\x15\x03\x03\0\x02\x02\x70")),
+    afterData(sending("\x15\x03\x03\0\x02\x02\x70")),
     /knows no host named/,
   ],
   [
     "fails by itself",
-    told(saying("\x15\x03\x03\0\x02\x02\x50")),
+    afterData(sending("\x15\x03\x03\0\x02\x02\x50")),
     /sent the fatal TLS alert InternalError$/,
   ],
 ];
@@ -234,7 +238,7 @@ const strangers: readonly [name: string, behaviour: Behaviour, why: RegExp][] = 
 for (const [name, behaviour, why] of strangers) {
   Deno.test(`httpsChecker() says why a service is down that ${name}`, async () => {
     await using server = await FaultyServer.start(behaviour);
-    const { code, message } = await check(requestTo(server.port), farOff());
+    const { code, message } = await check(requestTo(server.port), ampleTime());
     assertEquals(code, 503);
     assertMatch(message, /^HTTPS check failed after \d+\.\d\ds: /);
     assertMatch(message, why);
@@ -287,7 +291,7 @@ for (const [name, newKey, options, fault] of tlsServers) {
   const what = fault === undefined ? "accepts" : "says why it does not accept";
   serverTest(`httpsChecker() ${what} a server with ${name}`, OPENSSL_PROGRAMS, async () => {
     await using server = await OpensslServer.start(newKey, options);
-    const { code, message } = await check(requestTo(server.port), farOff());
+    const { code, message } = await check(requestTo(server.port), ampleTime());
     assertEquals(code, fault === undefined ? 200 : 503, message);
     if (fault !== undefined) assertMatch(message, fault);
     await until("no connection is open", async () => await connectionsTo(server.port) === 0);
@@ -300,7 +304,7 @@ serverTest(
   async () => {
     await using server = await OpensslServer.start(P256);
     const inTheClear = httpChecker({ serviceNameHeader: null });
-    const { code, message } = await inTheClear(requestTo(server.port), farOff());
+    const { code, message } = await inTheClear(requestTo(server.port), ampleTime());
     assertEquals(code, 503);
     assertMatch(
       message,
@@ -311,7 +315,7 @@ serverTest(
 
 serverTest("httpsChecker() says why a web server without TLS is down", NGINX_PROGRAMS, async () => {
   await using nginx = await Nginx.start((address) => `server { listen ${address}; return 200; }`);
-  const { code, message } = await check(requestTo(nginx.port), farOff());
+  const { code, message } = await check(requestTo(nginx.port), ampleTime());
   assertEquals(code, 503);
   assertMatch(message, NO_TLS);
 });
@@ -321,7 +325,7 @@ serverTest(
   PROGRAMS,
   async () => {
     using folder = new TempFolder();
-    const { certificate, key } = await issueToItself(folder, "itself", "DNS:itself.example");
+    const { certificate, key } = await issueSelfSigned(folder, "itself", "DNS:itself.example");
     await using behind = await FaultyServer.start(silent);
     await using nginx = await Nginx.start((address) => `
 server {
@@ -344,8 +348,8 @@ testAbsence(
   /^HTTPS check failed after \d+\.\d\ds: timed out$/,
   {
     "never speaks": silent,
-    "stops within its greeting": told(saying("\x16\x03\x03\0\x7a\x02")),
-    "sends a byte a second": told(dripping("\x16\x03\x03\0\x7a\x02\0\0\x76", 1000)),
+    "stops within its greeting": afterData(sending("\x16\x03\x03\0\x7a\x02")),
+    "sends a byte a second": afterData(dripping("\x16\x03\x03\0\x7a\x02\0\0\x76", 1000)),
   },
 );
 

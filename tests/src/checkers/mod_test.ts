@@ -3,7 +3,7 @@ import { protocols } from "../../../src/checkers/mod.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { ClosedPort, FAULTS, FaultyServer, FullPort } from "../../servers/faulty.ts";
 import { until } from "../../servers/mod.ts";
-import { farOff, requestTo } from "./checker_contract.ts";
+import { ampleTime, requestTo } from "./checker_contract.ts";
 
 const LOGIN = { username: "checker", password: "secret" };
 
@@ -49,8 +49,8 @@ Deno.test("protocols() tells what a name header shapes", () => {
     sentinel: LOGIN,
   });
   for (const name of ["http", "https"]) {
-    assertEquals(PROTOCOLS.get(name)!.shapedBy, ["path", "headers"]);
-    assertEquals(named.get(name)!.shapedBy, ["path", "headers", "service"]);
+    assertEquals(PROTOCOLS.get(name)!.varyOn, ["path", "headers"]);
+    assertEquals(named.get(name)!.varyOn, ["path", "headers", "service"]);
   }
 });
 
@@ -66,7 +66,7 @@ for (const [fault, behaviour] of Object.entries(FAULTS)) {
     await Promise.all(Array.from(PROTOCOLS, async ([name, { check }]) => {
       await using server = await FaultyServer.start(behaviour);
       // To load what others need may take longer than that, and tcp waits for nothing.
-      const deadline = name === "tcp" ? farOff() : AbortSignal.timeout(DEADLINE_MS);
+      const deadline = name === "tcp" ? ampleTime() : AbortSignal.timeout(DEADLINE_MS);
       let verdict: Verdict | undefined;
       const checking = check(requestTo(server.port, { protocol: name }), deadline)
         .then((found) => verdict = found);
@@ -82,7 +82,7 @@ for (const [fault, behaviour] of Object.entries(FAULTS)) {
 Deno.test("every protocol is down where nobody listens", async () => {
   using closed = await ClosedPort.open();
   for (const [name, { check }] of PROTOCOLS) {
-    const { code, message } = await check(requestTo(closed.port, { protocol: name }), farOff());
+    const { code, message } = await check(requestTo(closed.port, { protocol: name }), ampleTime());
     assertEquals(code, 503, `${name}: ${message}`);
     assert(/refused/i.test(message), `${name}: ${message}`);
   }

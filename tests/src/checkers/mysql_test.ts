@@ -2,6 +2,7 @@ import { mysqlChecker } from "../../../src/checkers/mysql.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { chance } from "../../support/random_bytes.ts";
 import {
+  afterData,
   type Behaviour,
   closing,
   connectionsTo,
@@ -9,13 +10,12 @@ import {
   FaultyServer,
   flooding,
   resetting,
-  saying,
+  sending,
   silent,
-  told,
 } from "../../servers/faulty.ts";
 import { MariaDb, MARIADB_PROGRAMS, USER } from "../../servers/mariadb.ts";
 import { serverTest, until } from "../../servers/mod.ts";
-import { farOff, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
+import { ampleTime, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
 const check = mysqlChecker(USER);
 
@@ -41,11 +41,11 @@ const OK = "\0\0\0\x02\0\0\0";
 
 /** A server that greets, and does something once it has been told who wants to log in. */
 function greeted(then: Behaviour, plugin?: string): Behaviour {
-  return saying(packet(0, greeting(plugin)), told(then));
+  return sending(packet(0, greeting(plugin)), afterData(then));
 }
 
 Deno.test("mysqlChecker() asks nobody without a user and a password", async () => {
-  await using server = await FaultyServer.start(greeted(saying(packet(2, OK))));
+  await using server = await FaultyServer.start(greeted(sending(packet(2, OK))));
   for (
     const options of [
       { username: null, password: null },
@@ -53,7 +53,7 @@ Deno.test("mysqlChecker() asks nobody without a user and a password", async () =
       { username: "checker", password: null },
     ]
   ) {
-    assertEquals(await mysqlChecker(options)(requestTo(server.port), farOff()), {
+    assertEquals(await mysqlChecker(options)(requestTo(server.port), ampleTime()), {
       code: 500,
       message: "No MySQL username/password in config file",
     });
@@ -70,44 +70,44 @@ const servers: readonly {
 }[] = [
   { name: "closes at once", behaviour: closing, message: CLOSED },
   { name: "resets the connection", behaviour: resetting },
-  { name: "is an SSH server", behaviour: saying("SSH-2.0-OpenSSH_9.2\r\n"), message: NOT_MYSQL },
+  { name: "is an SSH server", behaviour: sending("SSH-2.0-OpenSSH_9.2\r\n"), message: NOT_MYSQL },
   {
     name: "is an HTTP server",
-    behaviour: saying("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
+    behaviour: sending("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
     message: NOT_MYSQL,
   },
-  { name: "sends an empty packet", behaviour: saying("\0\0\0\0"), message: NOT_MYSQL },
-  { name: "sends zeros", behaviour: saying("\0".repeat(5000)), message: NOT_MYSQL },
+  { name: "sends an empty packet", behaviour: sending("\0\0\0\0"), message: NOT_MYSQL },
+  { name: "sends zeros", behaviour: sending("\0".repeat(5000)), message: NOT_MYSQL },
   { name: "sends zeros without an end", behaviour: flooding("\0"), message: NOT_MYSQL },
   { name: "sends ones without an end", behaviour: flooding("\xff"), message: NOT_MYSQL },
   { name: "sends text without an end", behaviour: flooding("Hello! "), message: NOT_MYSQL },
-  { name: "sends a byte only", behaviour: saying("\x0a", closing), message: CLOSED },
+  { name: "sends a byte only", behaviour: sending("\x0a", closing), message: CLOSED },
   {
     name: "speaks an older protocol",
-    behaviour: saying(packet(0, `\x09${greeting().slice(1)}`)),
+    behaviour: sending(packet(0, `\x09${greeting().slice(1)}`)),
     message: NOT_MYSQL,
   },
   {
     name: "speaks a newer protocol",
-    behaviour: saying(packet(0, `\x0b${greeting().slice(1)}`)),
+    behaviour: sending(packet(0, `\x0b${greeting().slice(1)}`)),
     message: NOT_MYSQL,
   },
-  { name: "greets with one byte", behaviour: saying(packet(0, "\x0a")), message: NOT_MYSQL },
+  { name: "greets with one byte", behaviour: sending(packet(0, "\x0a")), message: NOT_MYSQL },
   {
     name: "greets with less than it should",
-    behaviour: saying(packet(0, greeting().slice(0, 10))),
+    behaviour: sending(packet(0, greeting().slice(0, 10))),
     message: NOT_MYSQL,
   },
   {
     name: "closes within its greeting",
-    behaviour: saying(packet(0, greeting()).slice(0, 30), closing),
+    behaviour: sending(packet(0, greeting()).slice(0, 30), closing),
   },
   {
     name: "greets with nonsense",
-    behaviour: saying(packet(0, "\x0a" + "\xfe\x01".repeat(40)), told(closing)),
+    behaviour: sending(packet(0, "\x0a" + "\xfe\x01".repeat(40)), afterData(closing)),
   },
-  { name: "greets and closes", behaviour: saying(packet(0, greeting()), closing) },
-  { name: "greets and resets", behaviour: saying(packet(0, greeting()), resetting) },
+  { name: "greets and closes", behaviour: sending(packet(0, greeting()), closing) },
+  { name: "greets and resets", behaviour: sending(packet(0, greeting()), resetting) },
   { name: "hears the user and closes", behaviour: greeted(closing), message: CLOSED },
   { name: "greets without an end", behaviour: flooding(packet(0, greeting())) },
   ...([
@@ -128,21 +128,21 @@ const servers: readonly {
     ["a second factor of no name", "\x02", /plugin "mysql_old_password"/],
   ] as const).flatMap(([what, request, message]) =>
     ([
-      ["refuses then", saying(packet(4, "\xff\x15\x04#28000Access denied"))],
+      ["refuses then", sending(packet(4, "\xff\x15\x04#28000Access denied"))],
       ["closes then", closing],
       ["resets then", resetting],
-      ["asks for more", saying(packet(4, "\x01more"))],
+      ["asks for more", sending(packet(4, "\x01more"))],
     ] as const).map(([then, behaviour]) => ({
       name: `wants ${what}, and ${then}`,
-      behaviour: greeted(saying(packet(2, request), told(behaviour, "\0\0\0\x03"))),
+      behaviour: greeted(sending(packet(2, request), afterData(behaviour, "\0\0\0\x03"))),
       message,
     }))
   ),
   {
     name: "wants PAM from the first",
-    behaviour: saying(
+    behaviour: sending(
       packet(0, greeting("dialog")),
-      told(saying(packet(2, "\xfedialog\0Hello"), told(closing, "\0\0\0\x03"))),
+      afterData(sending(packet(2, "\xfedialog\0Hello"), afterData(closing, "\0\0\0\x03"))),
     ),
     message: /plugin "dialog"/,
   },
@@ -154,42 +154,45 @@ const servers: readonly {
   {
     name: "gives a key that is none",
     behaviour: greeted(
-      saying(packet(2, "\x01\x04"), told(saying(packet(4, "\x01no key")))),
+      sending(packet(2, "\x01\x04"), afterData(sending(packet(4, "\x01no key")))),
       "caching_sha2_password",
     ),
   },
   {
     name: "wants more of a login than there is",
-    behaviour: greeted(saying(packet(2, "\x01more")), "caching_sha2_password"),
+    behaviour: greeted(sending(packet(2, "\x01more")), "caching_sha2_password"),
   },
-  { name: "wants more of a login that has no more", behaviour: greeted(saying(packet(2, "\x01"))) },
-  { name: "answers a login with nonsense", behaviour: greeted(saying(packet(2, "\x33abc"))) },
-  { name: "answers a login with nothing", behaviour: greeted(saying(packet(2, ""))) },
+  {
+    name: "wants more of a login that has no more",
+    behaviour: greeted(sending(packet(2, "\x01"))),
+  },
+  { name: "answers a login with nonsense", behaviour: greeted(sending(packet(2, "\x33abc"))) },
+  { name: "answers a login with nothing", behaviour: greeted(sending(packet(2, ""))) },
   {
     name: "refuses with too few words",
-    behaviour: greeted(saying(packet(2, "\xff"))),
+    behaviour: greeted(sending(packet(2, "\xff"))),
     message: NOT_MYSQL,
   },
   {
     name: "refuses before it greets with too few words",
-    behaviour: saying(packet(0, "\xff")),
+    behaviour: sending(packet(0, "\xff")),
     message: NOT_MYSQL,
   },
   {
     name: "refuses before it greets",
-    behaviour: saying(packet(0, "\xff\x10\x04Too many connections")),
+    behaviour: sending(packet(0, "\xff\x10\x04Too many connections")),
     code: 500,
     message: /^MySQL sez Too many connections$/,
   },
   {
     name: "refuses before it greets and counts from one",
-    behaviour: saying(packet(1, "\xff\x69\x04#HY000Host '10.0.0.1' is blocked"), closing),
+    behaviour: sending(packet(1, "\xff\x69\x04#HY000Host '10.0.0.1' is blocked"), closing),
     code: 500,
     message: /^MySQL sez Host '10\.0\.0\.1' is blocked$/,
   },
   {
     name: "refuses",
-    behaviour: greeted(saying(packet(2, "\xff\x15\x04#28000Access denied"))),
+    behaviour: greeted(sending(packet(2, "\xff\x15\x04#28000Access denied"))),
     code: 500,
     message: /^MySQL sez Access denied$/,
   },
@@ -197,27 +200,27 @@ const servers: readonly {
     ["stays silent after the login", silent],
     ["closes after the login", closing],
     ["resets after the login", resetting],
-    ["closes on the good-bye", told(closing)],
-    ["resets on the good-bye", told(resetting)],
-    ["stays silent on the good-bye", told(silent)],
-    ["answers a good-bye", told(saying(packet(1, OK)))],
-    ["answers a good-bye with nonsense", told(saying(packet(0, "\xff")))],
+    ["closes on the good-bye", afterData(closing)],
+    ["resets on the good-bye", afterData(resetting)],
+    ["stays silent on the good-bye", afterData(silent)],
+    ["answers a good-bye", afterData(sending(packet(1, OK)))],
+    ["answers a good-bye with nonsense", afterData(sending(packet(0, "\xff")))],
     ["sends zeros after the login", flooding("\0")],
   ] as const).map(([name, then]) => ({
     name,
-    behaviour: greeted(saying(packet(2, OK), then)),
+    behaviour: greeted(sending(packet(2, OK), then)),
     code: 200,
     message: /^MySQL connect response: /,
   })),
   ...[packet(3, OK), packet(3, "\xff"), packet(0, "\xff\x45\x04"), packet(3, "")].map((more) => ({
     name: `accepts and sends ${JSON.stringify(more)} with it`,
-    behaviour: greeted(saying(packet(2, OK) + more)),
+    behaviour: greeted(sending(packet(2, OK) + more)),
     code: 200,
     message: /^MySQL connect response: /,
   })),
   {
     name: "speaks a byte at a time",
-    behaviour: dripping(packet(0, greeting()), 0, told(dripping(packet(2, OK), 0))),
+    behaviour: dripping(packet(0, greeting()), 0, afterData(dripping(packet(2, OK), 0))),
     code: 200,
     message: /^MySQL connect response: /,
   },
@@ -226,7 +229,7 @@ const servers: readonly {
 for (const { name, behaviour, code = 503, message = OUT_OF_REACH } of servers) {
   Deno.test(`mysqlChecker() answers ${code} of a server that ${name}`, async () => {
     await using server = await FaultyServer.start(behaviour);
-    const verdict = await check(requestTo(server.port), farOff());
+    const verdict = await check(requestTo(server.port), ampleTime());
     assertEquals(verdict.code, code, verdict.message);
     assertMatch(verdict.message, message);
     await until("no connection is open", async () => await server.connected() === 0);
@@ -234,7 +237,7 @@ for (const { name, behaviour, code = 503, message = OUT_OF_REACH } of servers) {
 }
 
 Deno.test("mysqlChecker() names a plugin that it does not support when its time is over", async () => {
-  await using server = await FaultyServer.start(greeted(saying(packet(2, "\xfedialog\0"))));
+  await using server = await FaultyServer.start(greeted(sending(packet(2, "\xfedialog\0"))));
   const { code, message } = await check(requestTo(server.port), AbortSignal.timeout(300));
   assertEquals(code, 503);
   assertMatch(message, /plugin "dialog" \(PAM\), which hacheck does not support/);
@@ -243,13 +246,13 @@ Deno.test("mysqlChecker() names a plugin that it does not support when its time 
 
 /** Where chance begins: from the first byte on, after what makes it look like MySQL, after the greeting. */
 const payloads: readonly [name: string, (bytes: string) => Behaviour][] = [
-  ["nonsense", (bytes) => saying(bytes, closing)],
-  ["a packet of nonsense", (bytes) => saying(packet(0, bytes), closing)],
-  ["a greeting of nonsense", (bytes) => saying(packet(0, `\x0a${bytes}`), told(closing))],
-  ["nonsense for a refusal", (bytes) => saying(packet(0, `\xff${bytes}`), closing)],
-  ["nonsense after the greeting", (bytes) => greeted(saying(bytes, closing))],
+  ["nonsense", (bytes) => sending(bytes, closing)],
+  ["a packet of nonsense", (bytes) => sending(packet(0, bytes), closing)],
+  ["a greeting of nonsense", (bytes) => sending(packet(0, `\x0a${bytes}`), afterData(closing))],
+  ["nonsense for a refusal", (bytes) => sending(packet(0, `\xff${bytes}`), closing)],
+  ["nonsense after the greeting", (bytes) => greeted(sending(bytes, closing))],
   ["a packet of nonsense after the greeting", (bytes) => {
-    return greeted(saying(packet(2, bytes), closing), "caching_sha2_password");
+    return greeted(sending(packet(2, bytes), closing), "caching_sha2_password");
   }],
 ];
 
@@ -260,7 +263,7 @@ for (const [name, behaviourFor] of payloads) {
     await using server = await FaultyServer.start((socket) => behaviourFor(bytes)(socket));
     for (let turn = 0; turn < 100; turn++) {
       bytes = some(1 + some(1).charCodeAt(0) * (turn % 10));
-      const verdict = await check(requestTo(server.port), farOff());
+      const verdict = await check(requestTo(server.port), ampleTime());
       // Chance may say what a server would say: no, or yes to a login.
       const expected = name.includes("refusal") ? [500, 503] : [503];
       if (name.startsWith("a packet") && bytes.startsWith("\xff")) expected.push(500);
@@ -314,7 +317,7 @@ serverTest("mysqlChecker() logs in to MariaDB, or hears why not", MARIADB_PROGRA
       ],
     ] as const
   ) {
-    assertEquals(await mysqlChecker({ username, password })(requestTo(db.port), farOff()), {
+    assertEquals(await mysqlChecker({ username, password })(requestTo(db.port), ampleTime()), {
       code,
       message,
     });
@@ -326,7 +329,7 @@ serverTest("mysqlChecker() leaves nothing behind in MariaDB", MARIADB_PROGRAMS, 
   const before = await db.status("Aborted_connects");
   for (let turn = 0; turn < 50; turn++) {
     const verdicts = await Promise.all(
-      Array.from({ length: 10 }, () => check(requestTo(db.port), farOff())),
+      Array.from({ length: 10 }, () => check(requestTo(db.port), ampleTime())),
     );
     for (const { code, message } of verdicts) assertEquals(code, 200, message);
   }
@@ -353,7 +356,7 @@ serverTest("mysqlChecker() hears that MariaDB is full", MARIADB_PROGRAMS, async 
     // login, and who comes when that is taken too, instead of a greeting.
     for (const places of [10, 11]) {
       while (guests.length < places) await until("who left before has left a place", enter);
-      assertEquals(await check(requestTo(db.port), farOff()), {
+      assertEquals(await check(requestTo(db.port), ampleTime()), {
         code: 500,
         message: "MySQL sez Too many connections",
       });
@@ -362,13 +365,13 @@ serverTest("mysqlChecker() hears that MariaDB is full", MARIADB_PROGRAMS, async 
     for (const guest of guests) guest.close();
   }
   await until("there is room again", async () => {
-    return (await check(requestTo(db.port), farOff())).code === 200;
+    return (await check(requestTo(db.port), ampleTime())).code === 200;
   });
 });
 
 testAbsence("mysqlChecker()", check, /^MySQL check failed after \d+\.\d\ds: .*refused/, TIMED_OUT, {
   "never speaks": silent,
-  "stops within its greeting": saying(packet(0, greeting()).slice(0, 30)),
+  "stops within its greeting": sending(packet(0, greeting()).slice(0, 30)),
   "never answers a login": greeted(silent),
   "sends a byte a second": dripping(packet(0, greeting()), 1000),
 });

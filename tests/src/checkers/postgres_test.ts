@@ -2,6 +2,7 @@ import { postgresChecker, type PostgresCheckOptions } from "../../../src/checker
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { chance } from "../../support/random_bytes.ts";
 import {
+  afterData,
   type Behaviour,
   closing,
   connectionsTo,
@@ -9,13 +10,12 @@ import {
   FaultyServer,
   flooding,
   resetting,
-  saying,
+  sending,
   silent,
-  told,
 } from "../../servers/faulty.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Postgres, POSTGRES_PROGRAMS } from "../../servers/postgres.ts";
-import { farOff, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
+import { ampleTime, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
 const USER = { username: "checker", password: "pass w\xf6rd", database: null };
 const check = postgresChecker(USER);
@@ -46,13 +46,13 @@ const REFUSAL = message("E", "SFATAL\0VFATAL\0C28P01\0Mwho are you?\0\0");
 
 /** A server that hears who wants to log in, and says something then. */
 function answering(content: string, then?: Behaviour): Behaviour {
-  return told(saying(content, then));
+  return afterData(sending(content, then));
 }
 
 Deno.test("postgresChecker() asks nobody without a user", async () => {
   await using server = await FaultyServer.start(answering(LOGIN));
   const nobody = postgresChecker({ username: null, password: "x", database: "x" });
-  assertEquals(await nobody(requestTo(server.port), farOff()), {
+  assertEquals(await nobody(requestTo(server.port), ampleTime()), {
     code: 500,
     message: "No PostgreSQL username in config file",
   });
@@ -63,7 +63,7 @@ for (const database of [null, "shop"]) {
   Deno.test(`postgresChecker() says no more than it must of the database ${database}`, async () => {
     await using server = await FaultyServer.start(answering(LOGIN));
     const checker = postgresChecker({ username: "checker", password: null, database });
-    assertEquals(await checker(requestTo(server.port), farOff()), UP);
+    assertEquals(await checker(requestTo(server.port), ampleTime()), UP);
     const goodbye = message("X", "");
     await until("it has said good-bye", () => server.received.endsWith(goodbye));
     // PgBouncer refuses whoever says what it does not know, such as options.
@@ -87,20 +87,24 @@ const servers: readonly {
 }[] = [
   { name: "closes at once", behaviour: closing, message: CLOSED },
   { name: "resets the connection", behaviour: resetting },
-  { name: "is an SSH server", behaviour: saying("SSH-2.0-OpenSSH_9.2\r\n"), message: NOT_POSTGRES },
-  { name: "is an SMTP server", behaviour: saying("220 mail ESMTP\r\n"), message: NOT_POSTGRES },
+  {
+    name: "is an SSH server",
+    behaviour: sending("SSH-2.0-OpenSSH_9.2\r\n"),
+    message: NOT_POSTGRES,
+  },
+  { name: "is an SMTP server", behaviour: sending("220 mail ESMTP\r\n"), message: NOT_POSTGRES },
   {
     name: "is an HTTP server",
     behaviour: answering("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
     message: NOT_POSTGRES,
   },
   { name: "is a Redis", behaviour: answering("-ERR unknown command\r\n"), message: NOT_POSTGRES },
-  { name: "is a MySQL", behaviour: saying("I\0\0\0\x0a8.0.0\0"), message: NOT_POSTGRES },
-  { name: "greets by TLS", behaviour: saying("\x16\x03\x01\x02\0"), message: NOT_POSTGRES },
+  { name: "is a MySQL", behaviour: sending("I\0\0\0\x0a8.0.0\0"), message: NOT_POSTGRES },
+  { name: "greets by TLS", behaviour: sending("\x16\x03\x01\x02\0"), message: NOT_POSTGRES },
   { name: "sends zeros without an end", behaviour: flooding("\0"), message: NOT_POSTGRES },
   { name: "sends ones without an end", behaviour: flooding("\xff"), message: NOT_POSTGRES },
   { name: "sends text without an end", behaviour: flooding("Refuse! "), message: NOT_POSTGRES },
-  { name: "sends a byte only", behaviour: saying("R", closing), message: CLOSED },
+  { name: "sends a byte only", behaviour: sending("R", closing), message: CLOSED },
   {
     name: "closes within a message",
     behaviour: answering(LET_IN.slice(0, 7), closing),
@@ -185,7 +189,7 @@ const servers: readonly {
   },
   {
     name: "refuses at once",
-    behaviour: saying(message("E", "SFATAL\0C53300\0Mtoo many clients\0\0"), closing),
+    behaviour: sending(message("E", "SFATAL\0C53300\0Mtoo many clients\0\0"), closing),
     code: 500,
     message: /^PostgreSQL says too many clients$/,
   },
@@ -231,7 +235,7 @@ const servers: readonly {
   },
   {
     name: "speaks a byte at a time",
-    behaviour: told(dripping(LOGIN, 0)),
+    behaviour: afterData(dripping(LOGIN, 0)),
     code: 200,
     message: /^PostgreSQL connect response: OK$/,
   },
@@ -239,8 +243,8 @@ const servers: readonly {
     ["stays silent after the login", silent],
     ["closes after the login", closing],
     ["resets after the login", resetting],
-    ["closes on the good-bye", told(closing)],
-    ["resets on the good-bye", told(resetting)],
+    ["closes on the good-bye", afterData(closing)],
+    ["resets on the good-bye", afterData(resetting)],
     ["refuses on the good-bye", answering(REFUSAL)],
     ["sends zeros after the login", flooding("\0")],
   ] as const).map(([name, then]) => ({
@@ -254,7 +258,7 @@ const servers: readonly {
 for (const { name, behaviour, code = 503, message = OUT_OF_REACH } of servers) {
   Deno.test(`postgresChecker() answers ${code} of a server that ${name}`, async () => {
     await using server = await FaultyServer.start(behaviour);
-    const verdict = await check(requestTo(server.port), farOff());
+    const verdict = await check(requestTo(server.port), ampleTime());
     assertEquals(verdict.code, code, verdict.message);
     assertMatch(verdict.message, message);
     await until("no connection is open", async () => await server.connected() === 0);
@@ -264,7 +268,7 @@ for (const { name, behaviour, code = 503, message = OUT_OF_REACH } of servers) {
 for (const more of [READY, REFUSAL, LET_IN, message("D", "\x7f\xff"), "E\0\0\0\x04"]) {
   Deno.test(`postgresChecker() says good-bye to who lets in and adds ${JSON.stringify(more)}`, async () => {
     await using server = await FaultyServer.start(answering(LOGIN + more));
-    assertEquals(await check(requestTo(server.port), farOff()), UP);
+    assertEquals(await check(requestTo(server.port), ampleTime()), UP);
     await until("it has said good-bye", () => server.received.endsWith(message("X", "")));
     await until("no connection is open", async () => await server.connected() === 0);
   });
@@ -272,7 +276,7 @@ for (const more of [READY, REFUSAL, LET_IN, message("D", "\x7f\xff"), "E\0\0\0\x
 
 Deno.test("postgresChecker() hangs up on a server that tells of settings without an end", async () => {
   await using server = await FaultyServer.start(
-    saying(LET_IN, flooding(message("S", "a\0b\0"))),
+    sending(LET_IN, flooding(message("S", "a\0b\0"))),
   );
   const { code, message: why } = await check(requestTo(server.port), AbortSignal.timeout(20_000));
   assertEquals([code, TIMED_OUT.test(why)], [503, false], why);
@@ -285,7 +289,7 @@ const payloads: readonly [
   codes: readonly number[],
   behaviourFor: (bytes: string) => Behaviour,
 ][] = [
-  ["nonsense", [503], (bytes) => saying(bytes, closing)],
+  ["nonsense", [503], (bytes) => sending(bytes, closing)],
   ["a login of nonsense", [503], (bytes) => answering(message("R", "\0\0\0" + bytes), closing)],
   ["a refusal of nonsense", [500, 503], (bytes) => {
     return answering(message("E", bytes.replaceAll("\x01", "\0")), closing);
@@ -308,7 +312,7 @@ for (const [name, codes, behaviourFor] of payloads) {
     await using server = await FaultyServer.start((socket) => behaviourFor(bytes)(socket));
     for (let turn = 0; turn < 100; turn++) {
       bytes = next(1 + next(1).charCodeAt(0) * (turn % 10));
-      const { code, message } = await check(requestTo(server.port), farOff());
+      const { code, message } = await check(requestTo(server.port), ampleTime());
       assert(codes.includes(code), `${turn}: ${code} ${message} of ${JSON.stringify(bytes)}`);
     }
     await until("no connection is open", async () => await server.connected() === 0);
@@ -362,7 +366,7 @@ serverTest("postgresChecker() logs in, or hears why not", POSTGRES_PROGRAMS, asy
   for (const [options, refusal] of cases) {
     const { code, message } = await postgresChecker({ ...USER, ...options })(
       requestTo(db.port),
-      farOff(),
+      ampleTime(),
     );
     assertEquals(code, refusal === null ? 200 : 500, message);
     if (refusal === null) assertEquals(message, UP.message);
@@ -379,7 +383,7 @@ serverTest("postgresChecker() logs in, or hears why not", POSTGRES_PROGRAMS, asy
     ] as const
   ) {
     const checker = postgresChecker({ ...USER, ...options });
-    const { code, message } = await checker(requestTo(db.port), farOff());
+    const { code, message } = await checker(requestTo(db.port), ampleTime());
     assertEquals(code, 503);
     assertMatch(message, why);
   }
@@ -390,7 +394,7 @@ serverTest("postgresChecker() leaves nothing behind", POSTGRES_PROGRAMS, async (
   const checker = postgresChecker({ username: "postgres", password: null, database: null });
   for (let turn = 0; turn < 20; turn++) {
     const verdicts = await Promise.all(
-      Array.from({ length: 10 }, () => checker(requestTo(db.port), farOff())),
+      Array.from({ length: 10 }, () => checker(requestTo(db.port), ampleTime())),
     );
     for (const verdict of verdicts) assertEquals(verdict, UP);
   }
@@ -413,7 +417,7 @@ serverTest("postgresChecker() hears that PostgreSQL is full", POSTGRES_PROGRAMS,
   await db.query("CREATE DATABASE checker");
   const session = db.query("SELECT pg_sleep(600)").catch(() => {});
   await until("there is no room", async () => {
-    const { code, message } = await check(requestTo(db.port), farOff());
+    const { code, message } = await check(requestTo(db.port), ampleTime());
     return code === 500 && /^PostgreSQL says .*(reserved|too many clients)/.test(message);
   });
   await db.stop();
@@ -430,7 +434,7 @@ testAbsence(
     "stops within a message": answering(LET_IN.slice(0, 7)),
     "never lets in": answering(LET_IN),
     "never answers a password": answering(message("R", int32(3))),
-    "sends a byte a second": told(dripping(LOGIN, 1000)),
+    "sends a byte a second": afterData(dripping(LOGIN, 1000)),
   },
 );
 

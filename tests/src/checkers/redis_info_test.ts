@@ -2,18 +2,18 @@ import { redisInfoChecker, sentinelInfoChecker } from "../../../src/checkers/red
 import type { Verdict } from "../../../src/checks/check.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import {
+  afterData,
   closing,
   connectionsTo,
   dripping,
   FaultyServer,
   flooding,
-  saying,
+  sending,
   silent,
-  told,
 } from "../../servers/faulty.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Redis, REDIS_PROGRAMS, Sentinel, SENTINEL_PROGRAMS } from "../../servers/redis.ts";
-import { farOff, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
+import { ampleTime, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
 const NOBODY = { username: null, password: null };
 const check = redisInfoChecker(NOBODY);
@@ -26,7 +26,7 @@ function matching(field: string, value: string): Verdict {
 
 /** Asks for the fields of a server that is up. */
 async function fieldsOf(port: number, path = "/"): Promise<Record<string, unknown>> {
-  const { code, message } = await check(requestTo(port, { path }), farOff());
+  const { code, message } = await check(requestTo(port, { path }), ampleTime());
   assertEquals(code, 200, message);
   return JSON.parse(message);
 }
@@ -64,7 +64,7 @@ serverTest("redisInfoChecker() tells what Redis says of itself", REDIS_PROGRAMS,
     ] as const
   ) {
     const request = requestTo(redis.port, { path: `/match?${query}` });
-    assertEquals(await check(request, farOff()), verdict, query);
+    assertEquals(await check(request, ampleTime()), verdict, query);
   }
   for (const path of ["/match", "/match?", "/match?&&"]) {
     assertEquals((await fieldsOf(redis.port, path))["role"], "master");
@@ -76,7 +76,7 @@ serverTest("redisInfoChecker() tells a replica from its master", REDIS_PROGRAMS,
   await using master = await Redis.start();
   await using replica = await Redis.start(`replicaof 127.0.0.1 ${master.port}`);
   const ask = (query: string) =>
-    check(requestTo(replica.port, { path: `/match?${query}` }), farOff());
+    check(requestTo(replica.port, { path: `/match?${query}` }), ampleTime());
   await until("the replica is up to date", async () => {
     return (await ask("master_link_status=up")).code === 200;
   });
@@ -103,7 +103,7 @@ serverTest("redisInfoChecker() logs in to Redis, or hears why not", REDIS_PROGRA
       ] as const
     ) {
       const checker = redisInfoChecker({ username, password });
-      const verdict = await checker(requestTo(redis.port, { path }), farOff());
+      const verdict = await checker(requestTo(redis.port, { path }), ampleTime());
       assertEquals(verdict.code, message === null ? 200 : 500, verdict.message);
       if (message !== null) assertEquals(verdict.message, message);
     }
@@ -114,7 +114,7 @@ serverTest("redisInfoChecker() tells what a Sentinel watches", SENTINEL_PROGRAMS
   await using redis = await Redis.start();
   await using sentinel = await Sentinel.start(redis, { own: "secret" });
   const checker = sentinelInfoChecker({ username: null, password: "secret" });
-  const ask = (path: string) => checker(requestTo(sentinel.port, { path }), farOff());
+  const ask = (path: string) => checker(requestTo(sentinel.port, { path }), ampleTime());
   const { code, message } = await ask("/");
   assertEquals(code, 200);
   const fields = JSON.parse(message);
@@ -131,7 +131,7 @@ serverTest("redisInfoChecker() tells what a Sentinel watches", SENTINEL_PROGRAMS
     await ask(`/match?${new URLSearchParams({ master0: watched })}`),
     matching("master0", watched),
   );
-  assertEquals((await check(requestTo(sentinel.port), farOff())).code, 500);
+  assertEquals((await check(requestTo(sentinel.port), ampleTime())).code, 500);
   await redis.stop();
   await until("the Sentinel knows that the master is down", async () => {
     return JSON.parse((await ask("/")).message)["master0"].includes("status=odown");
@@ -170,29 +170,31 @@ Deno.test("sentinelInfoChecker() names the first master, however it is addressed
       ["sentinel_masters:0\r\n", undefined],
     ] as const
   ) {
-    await using server = await FaultyServer.start(told(saying(bulk(info))));
-    const { message } = await sentinelInfoChecker(NOBODY)(requestTo(server.port), farOff());
+    await using server = await FaultyServer.start(afterData(sending(bulk(info))));
+    const { message } = await sentinelInfoChecker(NOBODY)(requestTo(server.port), ampleTime());
     assertEquals(JSON.parse(message)["redis_master"], master, info);
   }
 });
 
 for (const [info, fields] of infos) {
   Deno.test(`redisInfoChecker() reads ${JSON.stringify(info)}`, async () => {
-    await using server = await FaultyServer.start(told(saying(bulk(info))));
+    await using server = await FaultyServer.start(afterData(sending(bulk(info))));
     assertEquals(await fieldsOf(server.port), fields);
   });
 }
 
 Deno.test("redisInfoChecker() finds nothing that is not there", async () => {
-  await using server = await FaultyServer.start(told(saying(bulk("a:1\r\n"))));
+  await using server = await FaultyServer.start(afterData(sending(bulk("a:1\r\n"))));
   for (const query of ["toString=function", "__proto__=", "constructor=", "length=1", "="]) {
     const request = requestTo(server.port, { path: `/match?${query}` });
-    assertEquals(await check(request, farOff()), NO_MATCH, query);
+    assertEquals(await check(request, ampleTime()), NO_MATCH, query);
   }
 });
 
 Deno.test("redisInfoChecker() reads what comes a byte at a time", async () => {
-  await using server = await FaultyServer.start(told(dripping(bulk("role:master\r\nb:2\r\n"), 0)));
+  await using server = await FaultyServer.start(
+    afterData(dripping(bulk("role:master\r\nb:2\r\n"), 0)),
+  );
   assertEquals(await fieldsOf(server.port), { role: "master", b: "2" });
   assertEquals(server.received, "*1\r\n$4\r\nINFO\r\n");
 });
@@ -200,11 +202,11 @@ Deno.test("redisInfoChecker() reads what comes a byte at a time", async () => {
 Deno.test("redisInfoChecker() reads a MiB, and passes on the fields that fit", async () => {
   const long = "x".repeat(1024 * 1024);
   await using server = await FaultyServer.start(
-    told(saying(bulk(`a:1\r\nlong:${long}\r\nrole:master\r\n`))),
+    afterData(sending(bulk(`a:1\r\nlong:${long}\r\nrole:master\r\n`))),
   );
   assertEquals(await fieldsOf(server.port), { a: "1", role: "master" });
   const path = `/match?long=${long}`;
-  const { code } = await check(requestTo(server.port, { path }), farOff());
+  const { code } = await check(requestTo(server.port, { path }), ampleTime());
   assertEquals(code, 200);
 });
 
@@ -221,9 +223,9 @@ for (
   ] as const
 ) {
   Deno.test(`redisInfoChecker() answers ${code} of a server that says ${JSON.stringify(reply)}`, async () => {
-    await using server = await FaultyServer.start(told(saying(reply, closing)));
+    await using server = await FaultyServer.start(afterData(sending(reply, closing)));
     for (const path of ["/", "/match?role=master"]) {
-      const verdict = await check(requestTo(server.port, { path }), farOff());
+      const verdict = await check(requestTo(server.port, { path }), ampleTime());
       assertEquals(verdict.code, code, verdict.message);
       assertMatch(verdict.message, message);
     }
@@ -233,7 +235,7 @@ for (
 
 Deno.test("redisInfoChecker() gives up on a reply without an end", async () => {
   await using server = await FaultyServer.start(flooding("+role:master"));
-  const { code, message } = await check(requestTo(server.port), farOff());
+  const { code, message } = await check(requestTo(server.port), ampleTime());
   assertEquals(code, 503);
   assertMatch(message, /: a line is longer than 4194304 bytes$/);
 });

@@ -2,6 +2,7 @@ import { redisChecker } from "../../../src/checkers/redis.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { chance } from "../../support/random_bytes.ts";
 import {
+  afterData,
   type Behaviour,
   closing,
   connectionsTo,
@@ -9,13 +10,12 @@ import {
   FaultyServer,
   flooding,
   resetting,
-  saying,
+  sending,
   silent,
-  told,
 } from "../../servers/faulty.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Redis, REDIS_PROGRAMS, Sentinel, SENTINEL_PROGRAMS } from "../../servers/redis.ts";
-import { farOff, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
+import { ampleTime, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
 const NOBODY = { username: null, password: null };
 const check = redisChecker(NOBODY);
@@ -37,7 +37,7 @@ serverTest("redisChecker() pings Redis", REDIS_PROGRAMS, async () => {
   await using redis = await Redis.start();
   for (let done = 0; done < 200; done += 20) {
     const verdicts = await Promise.all(
-      Array.from({ length: 20 }, () => check(requestTo(redis.port), farOff())),
+      Array.from({ length: 20 }, () => check(requestTo(redis.port), ampleTime())),
     );
     for (const verdict of verdicts) assertEquals(verdict, UP);
   }
@@ -48,7 +48,7 @@ serverTest("redisChecker() pings Redis", REDIS_PROGRAMS, async () => {
   // A password where none is asked for is a mistake of the configuration, and not hidden.
   const { code, message } = await redisChecker({ username: null, password: "secret" })(
     requestTo(redis.port),
-    farOff(),
+    ampleTime(),
   );
   assertEquals(code, 500);
   assertMatch(message, /^Sent AUTH, got back -ERR AUTH <password> called without any password/);
@@ -87,7 +87,7 @@ serverTest("redisChecker() logs in to Redis, or hears why not", REDIS_PROGRAMS, 
     ] as const
   ) {
     assertEquals(
-      await redisChecker({ username, password })(requestTo(redis.port), farOff()),
+      await redisChecker({ username, password })(requestTo(redis.port), ampleTime()),
       { code, message },
       `${username} ${password}`,
     );
@@ -100,14 +100,14 @@ serverTest("redisChecker() pings a replica", REDIS_PROGRAMS, async () => {
   await until("the replica is up to date", async () => {
     return (await replica.command("info", "replication")).includes("master_link_status:up");
   });
-  assertEquals(await check(requestTo(replica.port), farOff()), UP);
+  assertEquals(await check(requestTo(replica.port), ampleTime()), UP);
   await replica.command("config", "set", "replica-serve-stale-data", "no");
-  assertEquals(await check(requestTo(replica.port), farOff()), UP);
+  assertEquals(await check(requestTo(replica.port), ampleTime()), UP);
   await master.stop();
   await until("the replica has lost its master", async () => {
-    return (await check(requestTo(replica.port), farOff())).code === 500;
+    return (await check(requestTo(replica.port), ampleTime())).code === 500;
   });
-  const { message } = await check(requestTo(replica.port), farOff());
+  const { message } = await check(requestTo(replica.port), ampleTime());
   assertMatch(message, /^Sent PING, got back -MASTERDOWN /);
 });
 
@@ -118,19 +118,19 @@ serverTest("redisChecker() gives up on a Redis that stands still", REDIS_PROGRAM
   assertEquals(code, 503);
   assertMatch(message, TIMED_OUT);
   redis.kill("SIGCONT");
-  assertEquals(await check(requestTo(redis.port), farOff()), UP);
+  assertEquals(await check(requestTo(redis.port), ampleTime()), UP);
 });
 
 serverTest("redisChecker() pings a Sentinel", SENTINEL_PROGRAMS, async () => {
   await using redis = await Redis.start();
   {
     await using sentinel = await Sentinel.start(redis);
-    assertEquals(await check(requestTo(sentinel.port), farOff()), UP);
+    assertEquals(await check(requestTo(sentinel.port), ampleTime()), UP);
   }
   await using sentinel = await Sentinel.start(redis, { own: "secret" });
   const login = redisChecker({ username: null, password: "secret" });
-  assertEquals(await login(requestTo(sentinel.port), farOff()), UP);
-  assertEquals(await check(requestTo(sentinel.port), farOff()), {
+  assertEquals(await login(requestTo(sentinel.port), ampleTime()), UP);
+  assertEquals(await check(requestTo(sentinel.port), ampleTime()), {
     code: 500,
     message: "Sent PING, got back -NOAUTH Authentication required.",
   });
@@ -149,11 +149,11 @@ for (
   Deno.test(`redisChecker() says what Redis reads for ${name}`, async () => {
     await using server = await FaultyServer.start(
       password === null
-        ? told(saying("+PONG\r\n"), PING)
-        : told(saying("+OK\r\n", told(saying("+PONG\r\n"), PING))),
+        ? afterData(sending("+PONG\r\n"), PING)
+        : afterData(sending("+OK\r\n", afterData(sending("+PONG\r\n"), PING))),
     );
     const checker = redisChecker({ username, password });
-    assertEquals(await checker(requestTo(server.port), farOff()), UP);
+    assertEquals(await checker(requestTo(server.port), ampleTime()), UP);
     assertEquals(
       new TextDecoder().decode(Uint8Array.from(server.received, (char) => char.charCodeAt(0))),
       said,
@@ -163,7 +163,7 @@ for (
 
 /** A server that says something once it has been told something. */
 function answering(content: string, then?: Behaviour): Behaviour {
-  return told(saying(content, then));
+  return afterData(sending(content, then));
 }
 
 /** What a server may say to a ping, and what is then said of it. */
@@ -176,7 +176,7 @@ const servers: readonly {
 }[] = [
   {
     name: "answers a byte at a time",
-    behaviour: told(dripping("+PONG\r\n", 0)),
+    behaviour: afterData(dripping("+PONG\r\n", 0)),
     code: 200,
     why: "+PONG",
   },
@@ -200,7 +200,7 @@ const servers: readonly {
   },
   {
     name: "wants no more clients",
-    behaviour: saying("-ERR max number of clients reached\r\n"),
+    behaviour: sending("-ERR max number of clients reached\r\n"),
     code: 500,
     why: "-ERR max number of clients reached",
   },
@@ -216,7 +216,7 @@ const servers: readonly {
   },
   {
     name: "answers a bulk string byte by byte",
-    behaviour: told(dripping("$6\r\nPO\r\nNG\r\n", 0)),
+    behaviour: afterData(dripping("$6\r\nPO\r\nNG\r\n", 0)),
     code: 500,
     why: "$PO\r\nNG",
   },
@@ -255,8 +255,12 @@ const servers: readonly {
   })),
   { name: "closes at once", behaviour: closing },
   { name: "resets the connection", behaviour: resetting },
-  { name: "hears and closes", behaviour: told(closing), why: /^the connection was closed within/ },
-  { name: "hears and resets", behaviour: told(resetting), why: /reset/ },
+  {
+    name: "hears and closes",
+    behaviour: afterData(closing),
+    why: /^the connection was closed within/,
+  },
+  { name: "hears and resets", behaviour: afterData(resetting), why: /reset/ },
   {
     name: "closes within its answer",
     behaviour: answering("+PON", closing),
@@ -287,7 +291,7 @@ const servers: readonly {
 for (const { name, behaviour, code = 503, why = /./ } of servers) {
   Deno.test(`redisChecker() answers ${code} of a server that ${name}`, async () => {
     await using server = await FaultyServer.start(behaviour);
-    const verdict = await check(requestTo(server.port), farOff());
+    const verdict = await check(requestTo(server.port), ampleTime());
     assertEquals(verdict.code, code, verdict.message);
     if (typeof why === "string") assertEquals(verdict.message, `Sent PING, got back ${why}`);
     else assertMatch(WHY.exec(verdict.message)?.[1] ?? "", why);
@@ -302,7 +306,7 @@ Deno.test("redisChecker() survives nonsense, a hundred times another", async () 
   for (let turn = 0; turn < 100; turn++) {
     const first = ["", "+", "-", ":", "$", "$5\r\n", "*", "%"][turn % 8];
     bytes = first + next(next(1).charCodeAt(0) * (turn % 10));
-    const { code, message } = await check(requestTo(server.port), farOff());
+    const { code, message } = await check(requestTo(server.port), ampleTime());
     assert(code === 500 || code === 503, `${turn}: ${code} ${message} ${JSON.stringify(bytes)}`);
   }
 });
@@ -311,7 +315,7 @@ testAbsence("redisChecker()", check, /^Redis check failed after \d+\.\d\ds: .*re
   "never speaks": silent,
   "stops within its answer": answering("+PON"),
   "stops within a bulk string": answering("$4\r\nPO"),
-  "sends a byte a second": told(dripping("+PONG\r\n", 1000)),
+  "sends a byte a second": afterData(dripping("+PONG\r\n", 1000)),
 });
 
 testFaults("redisChecker()", check, () => [503]);

@@ -1,6 +1,7 @@
 import { checkSmtp } from "../../../src/checkers/smtp.ts";
 import { assertEquals, assertMatch } from "../../support/assert.ts";
 import {
+  afterData,
   type Behaviour,
   closing,
   connectionsTo,
@@ -8,13 +9,12 @@ import {
   FaultyServer,
   flooding,
   resetting,
-  saying,
+  sending,
   silent,
-  told,
 } from "../../servers/faulty.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Postfix, POSTFIX_PROGRAMS } from "../../servers/postfix.ts";
-import { farOff, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
+import { ampleTime, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
 const UP = /^Connected in \d+\.\d\ds$/;
 const CLOSED = /^Peer unexpectedly closed connection$/;
@@ -25,26 +25,26 @@ const GOODBYE = "221 2.0.0 Bye\r\n";
 
 /** A server that greets, and does something once it has been told something. */
 function greeted(then: Behaviour): Behaviour {
-  return saying(GREETING, told(then, "\r\n"));
+  return sending(GREETING, afterData(then, "\r\n"));
 }
 
 serverTest("checkSmtp() greets Postfix and says good-bye", POSTFIX_PROGRAMS, async () => {
   await using postfix = await Postfix.start();
   for (let turn = 0; turn < 20; turn++) {
-    const { code, message } = await checkSmtp(requestTo(postfix.port), farOff());
+    const { code, message } = await checkSmtp(requestTo(postfix.port), ampleTime());
     assertEquals(code, 200, message);
     assertMatch(message, UP);
   }
   assertEquals(await connectionsTo(postfix.port), 0);
   await postfix.stop();
-  const { code, message } = await checkSmtp(requestTo(postfix.port), farOff());
+  const { code, message } = await checkSmtp(requestTo(postfix.port), ampleTime());
   assertEquals(code, 503);
   assertMatch(message, /^Unexpected error .*refused.* after \d+\.\d\ds$/);
 });
 
 Deno.test("checkSmtp() waits for the greeting, and says nothing but QUIT", async () => {
-  await using server = await FaultyServer.start(greeted(saying(GOODBYE, closing)));
-  const { code } = await checkSmtp(requestTo(server.port), farOff());
+  await using server = await FaultyServer.start(greeted(sending(GOODBYE, closing)));
+  const { code } = await checkSmtp(requestTo(server.port), ampleTime());
   assertEquals(code, 200);
   assertEquals(server.received, "QUIT\r\n");
 });
@@ -58,58 +58,58 @@ const servers: readonly {
 }[] = [
   {
     name: "greets in several lines",
-    behaviour: saying(
+    behaviour: sending(
       "220-mail.example\r\n220-No spam\r\n220 go ahead\r\n",
-      told(saying("221-Bye\r\n221 bye\r\n")),
+      afterData(sending("221-Bye\r\n221 bye\r\n")),
     ),
     code: 200,
     message: UP,
   },
   {
     name: "greets by its code alone",
-    behaviour: saying("220\r\n", told(saying("221\r\n"))),
+    behaviour: sending("220\r\n", afterData(sending("221\r\n"))),
     code: 200,
     message: UP,
   },
   {
     name: "ends its lines without CR",
-    behaviour: saying("220 hi\n", told(saying("221 bye\n"))),
+    behaviour: sending("220 hi\n", afterData(sending("221 bye\n"))),
     code: 200,
     message: UP,
   },
   {
     name: "speaks a byte at a time",
-    behaviour: dripping("220-a\r\n220 b\r\n", 0, told(dripping(GOODBYE, 0))),
+    behaviour: dripping("220-a\r\n220 b\r\n", 0, afterData(dripping(GOODBYE, 0))),
     code: 200,
     message: UP,
   },
   {
     name: "says good-bye before it is told",
-    behaviour: saying(GREETING + GOODBYE),
+    behaviour: sending(GREETING + GOODBYE),
     code: 200,
     message: UP,
   },
   {
     name: "does not want to be asked",
-    behaviour: saying("554 5.3.2 No SMTP service here\r\n"),
+    behaviour: sending("554 5.3.2 No SMTP service here\r\n"),
     message: /^Got unexpected greeting "554 5\.3\.2 No SMTP service here"$/,
   },
   {
     name: "does not want to be asked, in several lines",
-    behaviour: saying("421-Too busy\r\n421 try later\r\n", closing),
+    behaviour: sending("421-Too busy\r\n421 try later\r\n", closing),
     message: /^Got unexpected greeting "421 try later"$/,
   },
   {
     name: "answers something else to QUIT",
-    behaviour: greeted(saying("502 5.5.2 What?\r\n")),
+    behaviour: greeted(sending("502 5.5.2 What?\r\n")),
     message: /^Got unexpected QUIT response "502 5\.5\.2 What\?"$/,
   },
   { name: "closes at once", behaviour: closing, message: /^Peer unexpectedly|reset/ },
   { name: "resets the connection", behaviour: resetting, message: /^Unexpected error .+ after/ },
-  { name: "closes within its greeting", behaviour: saying("220 ma", closing), message: CLOSED },
+  { name: "closes within its greeting", behaviour: sending("220 ma", closing), message: CLOSED },
   {
     name: "closes between the lines of its greeting",
-    behaviour: saying("220-mail\r\n", closing),
+    behaviour: sending("220-mail\r\n", closing),
     message: CLOSED,
   },
   { name: "closes on QUIT", behaviour: greeted(closing), message: CLOSED },
@@ -120,17 +120,17 @@ const servers: readonly {
   },
   {
     name: "is an SSH server",
-    behaviour: saying("SSH-2.0-OpenSSH_9.2\r\n"),
+    behaviour: sending("SSH-2.0-OpenSSH_9.2\r\n"),
     message: /^Got unexpected greeting "SSH-2\.0-OpenSSH_9\.2"$/,
   },
   {
     name: "sends control characters",
-    behaviour: saying('\x1b[2J"\0\r\n'),
+    behaviour: sending('\x1b[2J"\0\r\n'),
     message: /^Got unexpected greeting "\\u001b\[2J\\"\\u0000"$/,
   },
   {
     name: "has a long greeting",
-    behaviour: saying(`500 ${"x".repeat(1000)}\r\n`),
+    behaviour: sending(`500 ${"x".repeat(1000)}\r\n`),
     message: /^Got unexpected greeting "500 x{196}"$/,
   },
   {
@@ -153,7 +153,7 @@ const servers: readonly {
 for (const { name, behaviour, code = 503, message } of servers) {
   Deno.test(`checkSmtp() answers ${code} of a server that ${name}`, async () => {
     await using server = await FaultyServer.start(behaviour);
-    const verdict = await checkSmtp(requestTo(server.port), farOff());
+    const verdict = await checkSmtp(requestTo(server.port), ampleTime());
     assertEquals(verdict.code, code, verdict.message);
     assertMatch(verdict.message, message);
     await until("no connection is open", async () => await server.connected() === 0);
@@ -184,8 +184,8 @@ testAbsence(
   TIMED_OUT,
   {
     "never speaks": silent,
-    "stops within its greeting": saying("220 ma"),
-    "stops between the lines of its greeting": saying("220-mail\r\n"),
+    "stops within its greeting": sending("220 ma"),
+    "stops between the lines of its greeting": sending("220-mail\r\n"),
     "never answers QUIT": greeted(silent),
     "sends a byte a second": dripping(GREETING, 1000),
   },

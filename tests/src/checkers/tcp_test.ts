@@ -1,18 +1,18 @@
 import { checkTcp } from "../../../src/checkers/tcp.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { ClosedPort, connectionsTo, FaultyServer, FullPort, silent } from "../../servers/faulty.ts";
-import { farOff, requestTo, testFaults } from "./checker_contract.ts";
+import { ampleTime, requestTo, testFaults } from "./checker_contract.ts";
 
 Deno.test("checkTcp() is up where somebody accepts", async () => {
   await using server = await FaultyServer.start(silent);
-  const { code, message } = await checkTcp(requestTo(server.port), farOff());
+  const { code, message } = await checkTcp(requestTo(server.port), ampleTime());
   assertEquals(code, 200);
   assertMatch(message, /^Connected in \d+\.\d\ds$/);
 });
 
 Deno.test("checkTcp() is down where nobody listens", async () => {
   using closed = await ClosedPort.open();
-  const { code, message } = await checkTcp(requestTo(closed.port), farOff());
+  const { code, message } = await checkTcp(requestTo(closed.port), ampleTime());
   assertEquals(code, 503);
   assertMatch(message, /^Unexpected error .*refused.* after \d+\.\d\ds$/);
 });

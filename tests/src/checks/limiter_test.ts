@@ -18,7 +18,7 @@ class Checks {
 
   /** Begins to enter. */
   enter(name: string, service: string, client: string, signal = NEVER): Promise<void> {
-    return this.limiter.enter(service, client, signal).then((place) => {
+    return this.limiter.acquire(service, client, signal).then((place) => {
       this.inside.push(name);
       this.#places.set(name, place);
     });
@@ -35,18 +35,18 @@ function settled(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve));
 }
 
-Deno.test("Limiter.tryEnter() gives places without a promise until they are all held", () => {
+Deno.test("Limiter.tryAcquire() gives places without a promise until they are all held", () => {
   const limiter = new Limiter(3, 10);
   const places = [
-    limiter.tryEnter("a", "x"),
-    limiter.tryEnter("b", "y"),
-    limiter.tryEnter("c", "z"),
+    limiter.tryAcquire("a", "x"),
+    limiter.tryAcquire("b", "y"),
+    limiter.tryAcquire("c", "z"),
   ];
   assert(places.every((place) => place !== undefined));
-  assertEquals([limiter.tryEnter("d", "w"), limiter.taken], [undefined, 3]);
+  assertEquals([limiter.tryAcquire("d", "w"), limiter.inFlight], [undefined, 3]);
   places[1]![Symbol.dispose]();
-  assert(limiter.tryEnter("d", "w") !== undefined);
-  assertEquals(limiter.taken, 3);
+  assert(limiter.tryAcquire("d", "w") !== undefined);
+  assertEquals(limiter.inFlight, 3);
 });
 
 /** How many places there are, and how many of them one service or client can hold. */
@@ -57,7 +57,9 @@ Deno.test("Limiter gives one service, and one client, half of the places at most
     for (const name of ["service", "client"]) {
       const limiter = new Limiter(places, 10);
       const enter = (one: string, other: number) =>
-        name === "service" ? limiter.tryEnter(one, `${other}`) : limiter.tryEnter(`${other}`, one);
+        name === "service"
+          ? limiter.tryAcquire(one, `${other}`)
+          : limiter.tryAcquire(`${other}`, one);
       for (let i = 0; i < share; i++) assert(enter("one", i) !== undefined, `${places} ${name}`);
       assertEquals(enter("one", -1), undefined, `${places} ${name}`);
       assertEquals(enter("other", -2) !== undefined, places > 1, `${places} ${name}`);
@@ -70,13 +72,13 @@ Deno.test("Limiter gives places to the checks of one service and client in the o
   const entering = ["1", "2", "3"].map((name) => checks.enter(name, "a", "x"));
   await entering[0];
   await settled();
-  assertEquals([checks.inside, checks.limiter.waiting], [["1"], 2]);
+  assertEquals([checks.inside, checks.limiter.queued], [["1"], 2]);
   checks.leave("1");
   await entering[1];
   checks.leave("2");
   await entering[2];
   checks.leave("3");
-  assertEquals([checks.limiter.taken, checks.limiter.waiting], [0, 0]);
+  assertEquals([checks.limiter.inFlight, checks.limiter.queued], [0, 0]);
 });
 
 Deno.test("Limiter lets nobody wait behind a service or a client that holds its half", async () => {
@@ -86,7 +88,7 @@ Deno.test("Limiter lets nobody wait behind a service or a client that holds its 
       swapped ? checks.enter(name, other, one) : checks.enter(name, one, other);
     const hanging = Array.from({ length: 100 }, (_, i) => enter(`hangs ${i}`, "a", `${i}`));
     await settled();
-    assertEquals([checks.inside, checks.limiter.waiting], [["hangs 0", "hangs 1"], 98]);
+    assertEquals([checks.inside, checks.limiter.queued], [["hangs 0", "hangs 1"], 98]);
     await enter("1", "b", "x");
     await enter("2", "c", "y");
     // Now all places are held, and the next wait for one.
@@ -152,67 +154,67 @@ for (const givesUp of [false, true]) {
 
 Deno.test("a place that is disposed of twice is given up once", () => {
   const limiter = new Limiter(2, 10);
-  const a = limiter.tryEnter("a", "x")!;
+  const a = limiter.tryAcquire("a", "x")!;
   a[Symbol.dispose]();
-  const b = limiter.tryEnter("a", "x")!;
+  const b = limiter.tryAcquire("a", "x")!;
   a[Symbol.dispose]();
-  assertEquals(limiter.taken, 1);
+  assertEquals(limiter.inFlight, 1);
   b[Symbol.dispose]();
-  assertEquals(limiter.taken, 0);
+  assertEquals(limiter.inFlight, 0);
 });
 
-Deno.test("Limiter.enter() rejects with the signal's reason, and takes nobody's place", async () => {
+Deno.test("Limiter.acquire() rejects with the signal's reason, and takes nobody's place", async () => {
   const limiter = new Limiter(1, 10);
-  const a = limiter.tryEnter("a", "x")!;
+  const a = limiter.tryAcquire("a", "x")!;
   const patience = new AbortController();
-  const b = limiter.enter("b", "y", patience.signal);
-  const c = limiter.enter("c", "z", NEVER);
+  const b = limiter.acquire("b", "y", patience.signal);
+  const c = limiter.acquire("c", "z", NEVER);
   const why = new Error("no more");
   patience.abort(why);
   assertEquals(await assertRejects(() => b, Error), why);
-  assertEquals([limiter.taken, limiter.waiting], [1, 1]);
+  assertEquals([limiter.inFlight, limiter.queued], [1, 1]);
   a[Symbol.dispose]();
   (await c)[Symbol.dispose]();
-  assertEquals([limiter.taken, limiter.waiting], [0, 0]);
+  assertEquals([limiter.inFlight, limiter.queued], [0, 0]);
 });
 
-Deno.test("Limiter.enter() gives a place that was free just before the signal aborted", async () => {
+Deno.test("Limiter.acquire() gives a place that was free just before the signal aborted", async () => {
   const limiter = new Limiter(1, 10);
-  const a = limiter.tryEnter("a", "x")!;
+  const a = limiter.tryAcquire("a", "x")!;
   const patience = new AbortController();
-  const b = limiter.enter("b", "y", patience.signal);
+  const b = limiter.acquire("b", "y", patience.signal);
   a[Symbol.dispose]();
   patience.abort();
   (await b)[Symbol.dispose]();
-  assertEquals([limiter.taken, limiter.waiting], [0, 0]);
+  assertEquals([limiter.inFlight, limiter.queued], [0, 0]);
 });
 
-Deno.test("Limiter.enter() rejects at once if the signal has aborted", async () => {
+Deno.test("Limiter.acquire() rejects at once if the signal has aborted", async () => {
   const limiter = new Limiter(1, 10);
   const why = new Error("too late");
   assertEquals(
-    await assertRejects(() => limiter.enter("a", "x", AbortSignal.abort(why)), Error),
+    await assertRejects(() => limiter.acquire("a", "x", AbortSignal.abort(why)), Error),
     why,
   );
-  assertEquals([limiter.taken, limiter.waiting], [0, 0]);
+  assertEquals([limiter.inFlight, limiter.queued], [0, 0]);
 });
 
-Deno.test("Limiter.enter() rejects at once if too many wait, of all or of one client", async () => {
+Deno.test("Limiter.acquire() rejects at once if too many wait, of all or of one client", async () => {
   const limiter = new Limiter(1, 4);
-  const a = limiter.tryEnter("a", "x")!;
-  const waiting = [limiter.enter("a", "y", NEVER), limiter.enter("b", "y", NEVER)];
+  const a = limiter.tryAcquire("a", "x")!;
+  const waiting = [limiter.acquire("a", "y", NEVER), limiter.acquire("b", "y", NEVER)];
   await assertRejects(
-    () => limiter.enter("c", "y", NEVER),
+    () => limiter.acquire("c", "y", NEVER),
     QueueFullError,
     "2 checks of client y wait already",
   );
-  waiting.push(limiter.enter("a", "z", NEVER), limiter.enter("a", "x", NEVER));
+  waiting.push(limiter.acquire("a", "z", NEVER), limiter.acquire("a", "x", NEVER));
   await assertRejects(
-    () => limiter.enter("c", "w", NEVER),
+    () => limiter.acquire("c", "w", NEVER),
     QueueFullError,
     "4 checks wait already",
   );
-  assertEquals([limiter.taken, limiter.waiting], [1, 4]);
+  assertEquals([limiter.inFlight, limiter.queued], [1, 4]);
   a[Symbol.dispose]();
   for (
     const place of await Promise.all(waiting.map((place) =>
@@ -222,23 +224,23 @@ Deno.test("Limiter.enter() rejects at once if too many wait, of all or of one cl
       })
     ))
   ) assert(place !== undefined);
-  assertEquals([limiter.taken, limiter.waiting], [0, 0]);
+  assertEquals([limiter.inFlight, limiter.queued], [0, 0]);
 });
 
 Deno.test("Limiter.reason() explains which limit a check waits for", () => {
   const limiter = new Limiter(4, 10);
-  limiter.tryEnter("a", "x");
-  limiter.tryEnter("a", "y");
+  limiter.tryAcquire("a", "x");
+  limiter.tryAcquire("a", "y");
   assertEquals(
     limiter.reason("a", "z"),
     "2 checks of service a are in flight, of at most 2 (half of max_clients)",
   );
-  limiter.tryEnter("b", "y");
+  limiter.tryAcquire("b", "y");
   assertEquals(
     limiter.reason("c", "y"),
     "2 checks of client y are in flight, of at most 2 (half of max_clients)",
   );
-  limiter.tryEnter("b", "z");
+  limiter.tryAcquire("b", "z");
   assertEquals(limiter.reason("c", "z"), "4 checks are in flight, of at most 4 (max_clients)");
 });
 
@@ -283,7 +285,7 @@ Deno.test("no check waits for a place that it may have, whoever comes, leaves an
               signal: new AbortController(),
             };
             checks.push(check);
-            limiter.enter(check.service, check.client, check.signal.signal).then(
+            limiter.acquire(check.service, check.client, check.signal.signal).then(
               (place) => Object.assign(check, { state: "inside", place }),
               () => check.state = "gone",
             );
@@ -297,15 +299,15 @@ Deno.test("no check waits for a place that it may have, whoever comes, leaves an
             } else check.signal.abort();
           }
           for (let i = 0; i < 10; i++) await undefined;
-          assertEquals([limiter.taken, limiter.waiting], [
+          assertEquals([limiter.inFlight, limiter.queued], [
             inState("inside").length,
             inState("waiting").length,
           ]);
-          assert(limiter.taken <= places);
+          assert(limiter.inFlight <= places);
           for (const { service, client } of checks) {
             assert(held("service", service) <= share && held("client", client) <= share);
           }
-          if (limiter.taken === places) continue;
+          if (limiter.inFlight === places) continue;
           for (const { service, client } of inState("waiting")) {
             assert(
               held("service", service) === share || held("client", client) === share,
@@ -320,7 +322,7 @@ Deno.test("no check waits for a place that it may have, whoever comes, leaves an
           check!.place![Symbol.dispose]();
           for (let i = 0; i < 10; i++) await undefined;
         }
-        assertEquals([inState("waiting").length, limiter.taken, limiter.waiting], [0, 0, 0]);
+        assertEquals([inState("waiting").length, limiter.inFlight, limiter.queued], [0, 0, 0]);
       },
     ),
     { numRuns: 1000 },
@@ -328,15 +330,15 @@ Deno.test("no check waits for a place that it may have, whoever comes, leaves an
 
 Deno.test("Limiter finds the next check in the same time, however many wait that may not be next", () => {
   const limiter = new Limiter(4, 1_000_000);
-  limiter.tryEnter("a", "x");
-  limiter.tryEnter("b", "x");
-  for (let i = 0; i < 50_000; i++) limiter.enter(`${i}`, "x", new AbortController().signal);
-  assertEquals(limiter.waiting, 50_000);
+  limiter.tryAcquire("a", "x");
+  limiter.tryAcquire("b", "x");
+  for (let i = 0; i < 50_000; i++) limiter.acquire(`${i}`, "x", new AbortController().signal);
+  assertEquals(limiter.queued, 50_000);
   // The best of many short times, since the machine may be busy with something else.
   let best = Infinity;
   for (let round = 0; round < 100; round++) {
     const start = performance.now();
-    for (let i = 0; i < 20; i++) limiter.tryEnter("c", "y")![Symbol.dispose]();
+    for (let i = 0; i < 20; i++) limiter.tryAcquire("c", "y")![Symbol.dispose]();
     best = Math.min(best, (performance.now() - start) / 20);
   }
   // To look at each of 50,000 takes some 0.5 ms.

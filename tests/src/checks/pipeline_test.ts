@@ -1,5 +1,5 @@
 import { type CacheFailures, MAX_RECIPIENTS, nothingLookedUp } from "../../../src/checks/cache.ts";
-import type { CheckRequest, Protocol, Shape, Verdict } from "../../../src/checks/check.ts";
+import type { CacheKeyPart, CheckRequest, Protocol, Verdict } from "../../../src/checks/check.ts";
 import { noFaults } from "../../../src/metrics/counters.ts";
 import { Durations } from "../../../src/metrics/durations.ts";
 import { MAX_QUEUED, Pipeline } from "../../../src/checks/pipeline.ts";
@@ -19,10 +19,10 @@ interface Run {
 /** A protocol whose services answer when the test says so. */
 class Service implements Protocol {
   readonly runs: Run[] = [];
-  readonly shapedBy: readonly Shape[];
+  readonly varyOn: readonly CacheKeyPart[];
 
-  constructor(...shapedBy: Shape[]) {
-    this.shapedBy = shapedBy;
+  constructor(...varyOn: CacheKeyPart[]) {
+    this.varyOn = varyOn;
   }
 
   readonly check = (request: CheckRequest, signal: AbortSignal): Promise<Verdict> => {
@@ -116,7 +116,7 @@ function markDown({ spool }: Bench, name = "web"): void {
 Deno.test("the pipeline knows the spool's protocol and those it was given", () => {
   const { pipeline } = new Bench();
   assertEquals(
-    ["spool", "test", "gopher", "", "constructor"].map((name) => pipeline.knows(name)),
+    ["spool", "test", "gopher", "", "constructor"].map((name) => pipeline.supports(name)),
     [true, true, false, false, false],
   );
 });
@@ -292,7 +292,7 @@ const ALWAYS: readonly Pair[] = [
   [{ host: "127.0.0.1", port: 18 }, { host: "127.0.0.11", port: 8 }, false],
 ];
 
-const SHAPED: readonly [shapedBy: Shape[], pairs: readonly Pair[]][] = [
+const SHAPED: readonly [varyOn: CacheKeyPart[], pairs: readonly Pair[]][] = [
   [[], [...ALWAYS, [{}, { path: "/x", service: "db", ...HOST_A }, true]]],
   [["path"], [
     ...ALWAYS,
@@ -320,10 +320,10 @@ const SHAPED: readonly [shapedBy: Shape[], pairs: readonly Pair[]][] = [
 ];
 
 Deno.test("two checks share an answer where they agree in all that shapes it", async () => {
-  for (const [shapedBy, pairs] of SHAPED) {
+  for (const [varyOn, pairs] of SHAPED) {
     for (const [first, second, share] of pairs) {
-      const what = JSON.stringify([shapedBy, first, second]);
-      const service = new Service(...shapedBy);
+      const what = JSON.stringify([varyOn, first, second]);
+      const service = new Service(...varyOn);
       const bench = new Bench({ protocols: { test: service } });
       const answers = [bench.ask(first), bench.ask(second)];
       await until(`${what} begin`, () => service.runs.length === (share ? 1 : 2));
@@ -432,7 +432,7 @@ for (const { what, hanging, queued } of HOLDING) {
     const held = Array.from({ length: 15 }, (_, i) => ask(hanging(i)));
     await bench.run(9);
     const more = queued.map(ask);
-    assertEquals([bench.pipeline.underWay, bench.pipeline.queued], [10, 5 + more.length]);
+    assertEquals([bench.pipeline.inFlight, bench.pipeline.queued], [10, 5 + more.length]);
     for (let i = 0; i < 10; i++) {
       const honest = ask([{ port: 7000 + i }, `10.0.2.${i}`]);
       (await bench.run(10 + i)).end(GOOD);
@@ -470,7 +470,7 @@ Deno.test("a queued check whose turn comes while another client's is in flight s
   for (const i of [0, 1]) bench.service.runs[i]!.end(GOOD);
   assertEquals(await Promise.all(hanging), [GOOD, GOOD]);
   await until("it has had its turn", () => bench.pipeline.queued === 0);
-  await until("it has given its place up", () => bench.pipeline.underWay === 1);
+  await until("it has given its place up", () => bench.pipeline.inFlight === 1);
   assertEquals(bench.service.runs.length, 3);
   bench.service.runs[2]!.end(BAD);
   assertEquals(await Promise.all([queued, honest]), [BAD, BAD]);
@@ -687,7 +687,7 @@ Deno.test("a checker that fails by itself is down, and told of", async () => {
 
 Deno.test("a checker that throws instead of answering is down, and told of", async () => {
   const protocol: Protocol = {
-    shapedBy: [],
+    varyOn: [],
     check: () => {
       throw new Error("a slip");
     },
@@ -707,7 +707,7 @@ Deno.test("a checker that does not heed its deadline is down, and gives its plac
   assertEquals(bench.recorded.lines, [
     "ERROR test check of web failed by itself: Error: it did not heed its deadline",
   ]);
-  assertEquals([bench.faults.checks, bench.pipeline.underWay], [1, 0]);
+  assertEquals([bench.faults.checks, bench.pipeline.inFlight], [1, 0]);
   // What it says in the end is heard by nobody.
   run.end(GOOD);
   assertEquals(bench.askAs("10.0.0.2"), failed);

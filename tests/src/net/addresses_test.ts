@@ -1,5 +1,5 @@
 import { canonicalAddress } from "../../../src/net/addresses.ts";
-import { OwnAddresses } from "../../../src/net/local_addresses.ts";
+import { LocalAddresses } from "../../../src/net/local_addresses.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 
 Deno.test("canonicalAddress() gives an address its one spelling", () => {
@@ -36,7 +36,7 @@ Deno.test("canonicalAddress() takes nothing else for an address", () => {
 });
 
 Deno.test("this machine's own are 127.0.0.1 and the addresses of its other interfaces", () => {
-  const own = new OwnAddresses();
+  const own = new LocalAddresses();
   assert(own.has("127.0.0.1"));
   for (const { address } of Deno.networkInterfaces()) {
     const spelled = canonicalAddress(address);
@@ -48,7 +48,7 @@ Deno.test("this machine's own are 127.0.0.1 and the addresses of its other inter
 });
 
 Deno.test("addresses of others, other loopback addresses and everybody's are not this machine's own", () => {
-  const own = new OwnAddresses();
+  const own = new LocalAddresses();
   for (
     const address of [
       ...["127.0.0.2", "127.255.255.254", "::1"],

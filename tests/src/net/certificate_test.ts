@@ -1,4 +1,4 @@
-import { expiryOf } from "../../../src/net/certificate.ts";
+import { certificateExpiry } from "../../../src/net/certificate.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { run, TempFolder } from "../../support/programs.ts";
 import { Authority, CERTIFICATE_PROGRAMS } from "../../servers/certificates.ts";
@@ -11,7 +11,7 @@ async function expiryByOpenssl(path: string): Promise<number> {
 }
 
 serverTest(
-  "expiryOf() reads when the first certificate of a chain expires",
+  "certificateExpiry() reads when the first certificate of a chain expires",
   CERTIFICATE_PROGRAMS,
   async () => {
     using folder = new TempFolder();
@@ -20,16 +20,16 @@ serverTest(
     for (const until of [-0.5, 1, 300, 40 * 365]) {
       const { certificate } = await authority.issue(`days${until}`, { for: "DNS:web", until });
       const pem = Deno.readTextFileSync(certificate);
-      assertEquals(expiryOf(pem), await expiryByOpenssl(certificate));
+      assertEquals(certificateExpiry(pem), await expiryByOpenssl(certificate));
       assertEquals(
-        expiryOf(pem + Deno.readTextFileSync(authority.certificate)),
+        certificateExpiry(pem + Deno.readTextFileSync(authority.certificate)),
         Math.min(await expiryByOpenssl(certificate), await expiryByOpenssl(authority.certificate)),
       );
     }
   },
 );
 
-Deno.test("expiryOf() is null for what is no certificate", () => {
+Deno.test("certificateExpiry() is null for what is no certificate", () => {
   const block = (content: string) =>
     `-----BEGIN CERTIFICATE-----\n${content}\n-----END CERTIFICATE-----\n`;
   for (
@@ -42,7 +42,7 @@ Deno.test("expiryOf() is null for what is no certificate", () => {
       btoa("\0"),
     ]
   ) {
-    assertEquals(expiryOf(block(content)), null, content);
+    assertEquals(certificateExpiry(block(content)), null, content);
   }
-  assertEquals(expiryOf("-----BEGIN PRIVATE KEY-----\n"), null);
+  assertEquals(certificateExpiry("-----BEGIN PRIVATE KEY-----\n"), null);
 });

@@ -1,14 +1,14 @@
 import { Connection } from "../../../src/net/connection.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import {
+  afterData,
   ClosedPort,
   connectionsTo,
   FaultyServer,
   FullPort,
   resetting,
-  saying,
+  sending,
   silent,
-  told,
 } from "../../servers/faulty.ts";
 import { until } from "../../servers/mod.ts";
 
@@ -24,7 +24,7 @@ async function rejection(promise: Promise<unknown>): Promise<unknown> {
 }
 
 Deno.test("Connection passes bytes on both ways, and tells of the end", async () => {
-  await using server = await FaultyServer.start(saying("hello", (socket) => socket.end()));
+  await using server = await FaultyServer.start(sending("hello", (socket) => socket.end()));
   using connection = await Connection.open("127.0.0.1", server.port, deadline().signal);
   await connection.write(new TextEncoder().encode("hi there"));
   const buffer = new Uint8Array(3);
@@ -121,7 +121,7 @@ Deno.test("Connection.write() ends with the deadline's reason where the peer nev
 });
 
 Deno.test("Connection says what the system says of a reset", async () => {
-  await using server = await FaultyServer.start(told(resetting));
+  await using server = await FaultyServer.start(afterData(resetting));
   using connection = await Connection.open("127.0.0.1", server.port, deadline().signal);
   await connection.write(new Uint8Array(1));
   await assertRejects(() => connection.read(new Uint8Array(1)), Deno.errors.ConnectionReset);

@@ -1,33 +1,33 @@
 import {
   get,
-  type HttpAnswer,
+  type Header,
   HttpError,
+  type HttpResponse,
   MAX_BODY_BYTES,
   MAX_HEAD_BYTES,
 } from "../../../src/net/http_client.ts";
-import type { Header } from "../../../src/checks/check.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import {
-  asked,
+  afterRequest,
   type Behaviour,
   closing,
   dripping,
   FaultyServer,
   flooding,
-  saying,
+  sending,
   silent,
 } from "../../servers/faulty.ts";
 import { until } from "../../servers/mod.ts";
 
 /** Asks a server that behaves so when it is spoken to. */
-async function answerOf(behaviour: Behaviour, maxBodyBytes?: number): Promise<HttpAnswer> {
-  await using server = await FaultyServer.start(asked(behaviour));
+async function answerOf(behaviour: Behaviour, maxBodyBytes?: number): Promise<HttpResponse> {
+  await using server = await FaultyServer.start(afterRequest(behaviour));
   return await get("127.0.0.1", server.port, "/", [], AbortSignal.timeout(60_000), maxBodyBytes);
 }
 
 /** The two ways in which an answer comes: at once, and a byte at a time. */
 const ways: readonly [name: string, (answer: string, then: Behaviour) => Behaviour][] = [
-  ["", saying],
+  ["", sending],
   [" a byte at a time", (answer, then) => dripping(answer, 0, then)],
 ];
 
@@ -257,7 +257,7 @@ for (const [way, sent] of ways) {
 for (const status of [200, 201, 299, 300, 399, 400, 499, 500, 599, 600, 999]) {
   Deno.test(`get() reads status ${status}`, async () => {
     const answer = `HTTP/1.1 ${status} So\r\nContent-Length: 2\r\n\r\nhi`;
-    assertEquals(await answerOf(saying(answer)), { status, body: "hi" });
+    assertEquals(await answerOf(sending(answer)), { status, body: "hi" });
   });
 }
 
@@ -288,19 +288,19 @@ for (
     const body = await compressed(text, format);
     const head = `HTTP/1.1 200 OK\r\nContent-Encoding: ${coding}\r\n`;
     assertEquals(
-      await answerOf(saying(`${head}Content-Length: ${body.length}\r\n\r\n${body}`)),
+      await answerOf(sending(`${head}Content-Length: ${body.length}\r\n\r\n${body}`)),
       { status: 200, body: text },
     );
     const chunks = [...body.match(/.{1,100}/gs)!, ""].map((chunk) =>
       `${chunk.length.toString(16)}\r\n${chunk}\r\n`
     );
     assertEquals(
-      await answerOf(saying(`${head}Transfer-Encoding: chunked\r\n\r\n${chunks.join("")}`)),
+      await answerOf(sending(`${head}Transfer-Encoding: chunked\r\n\r\n${chunks.join("")}`)),
       { status: 200, body: text },
     );
     // Cut off: what came before that is there.
     const half = body.slice(0, body.length - 8);
-    assert(text.startsWith((await answerOf(saying(`${head}\r\n${half}`, closing))).body));
+    assert(text.startsWith((await answerOf(sending(`${head}\r\n${half}`, closing))).body));
   });
 }
 
@@ -309,7 +309,7 @@ Deno.test("get() unpacks no more of a body than is wanted", async () => {
   const zeros = await compressed("\0".repeat(100_000_000), "gzip");
   for (const body of [zeros.slice(0, MAX_BODY_BYTES), zeros]) {
     const answer = `HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n${body}`;
-    assertEquals((await answerOf(saying(answer, closing))).body, "\0".repeat(MAX_BODY_BYTES));
+    assertEquals((await answerOf(sending(answer, closing))).body, "\0".repeat(MAX_BODY_BYTES));
   }
 });
 
@@ -326,7 +326,7 @@ Deno.test("get() leaves a body as it is that it cannot unpack", async () => {
   ) {
     const head = `HTTP/1.1 200 OK\r\nContent-Encoding: ${coding}\r\n`;
     assertEquals(
-      await answerOf(saying(`${head}Content-Length: ${body.length}\r\n\r\n${body}`)),
+      await answerOf(sending(`${head}Content-Length: ${body.length}\r\n\r\n${body}`)),
       { status: 200, body },
       coding,
     );
@@ -336,7 +336,7 @@ Deno.test("get() leaves a body as it is that it cannot unpack", async () => {
 Deno.test("get() recognizes a server of TLS", async () => {
   for (const bytes of ["\x15\x03\x01\0\x02\x02\x46", "\x15\x03\x03\0\x02\x02\n", "\x16\x03"]) {
     await assertRejects(
-      () => answerOf(saying(bytes)),
+      () => answerOf(sending(bytes)),
       HttpError,
       "expected HTTP, found a TLS server",
     );
@@ -451,16 +451,16 @@ function headOf(length: number): string {
 Deno.test("get() reads headers of the length that is allowed", async () => {
   const head = headOf(MAX_HEAD_BYTES);
   assertEquals(head.length, MAX_HEAD_BYTES);
-  assertEquals(await answerOf(saying(`${head}hi`)), { status: 200, body: "hi" });
+  assertEquals(await answerOf(sending(`${head}hi`)), { status: 200, body: "hi" });
 });
 
 Deno.test("get() refuses headers that are longer", async () => {
   for (
     const behaviour of [
-      saying(`${headOf(4 * MAX_HEAD_BYTES)}hi`),
-      saying("HTTP/1.1 200 OK\r\n", flooding("X: x\r\n")),
+      sending(`${headOf(4 * MAX_HEAD_BYTES)}hi`),
+      sending("HTTP/1.1 200 OK\r\n", flooding("X: x\r\n")),
       flooding("HTTP/1.1 200 OK"),
-      saying("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", flooding("x")),
+      sending("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", flooding("x")),
     ]
   ) {
     await assertRejects(() => answerOf(behaviour), HttpError);
@@ -476,7 +476,7 @@ const endless: readonly { name: string; behaviour: Behaviour; why: string }[] = 
   },
   {
     name: "one-byte chunks",
-    behaviour: saying(
+    behaviour: sending(
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
       flooding("1\r\nx\r\n"),
     ),
@@ -484,7 +484,7 @@ const endless: readonly { name: string; behaviour: Behaviour; why: string }[] = 
   },
   {
     name: "chunks with long extensions",
-    behaviour: saying(
+    behaviour: sending(
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
       flooding(`1;${"x".repeat(60_000)}\r\nx\r\n`),
     ),
@@ -494,7 +494,7 @@ const endless: readonly { name: string; behaviour: Behaviour; why: string }[] = 
 
 for (const { name, behaviour, why } of endless) {
   Deno.test(`get() refuses ${name} without an end`, async () => {
-    await using server = await FaultyServer.start(asked(behaviour));
+    await using server = await FaultyServer.start(afterRequest(behaviour));
     const asking = get("127.0.0.1", server.port, "/", [], AbortSignal.timeout(60_000), 16_000_000);
     await assertRejects(() => asking, HttpError, why);
     await until("no connection is open", async () => await server.connected() === 0);
@@ -503,7 +503,7 @@ for (const { name, behaviour, why } of endless) {
 
 Deno.test("get() reads a body of one-byte chunks up to what is wanted", async () => {
   const chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-  const { body } = await answerOf(saying(chunked, flooding("1\r\nx\r\n")));
+  const { body } = await answerOf(sending(chunked, flooding("1\r\nx\r\n")));
   assertEquals(body, "x".repeat(MAX_BODY_BYTES));
 });
 
@@ -537,14 +537,16 @@ for (const { name, framed } of framings) {
     const body = "0123456789".repeat(MAX_BODY_BYTES);
     for (const length of [MAX_BODY_BYTES - 1, MAX_BODY_BYTES]) {
       const answer = framed(body.slice(0, length));
-      assertEquals(await answerOf(saying(answer, closing)), {
+      assertEquals(await answerOf(sending(answer, closing)), {
         status: 200,
         body: body.slice(0, length),
       });
     }
     for (const length of [MAX_BODY_BYTES, MAX_BODY_BYTES + 1, 5 * MAX_BODY_BYTES]) {
       // The server does not close: whoever has what it wanted does.
-      await using server = await FaultyServer.start(asked(saying(framed(body.slice(0, length)))));
+      await using server = await FaultyServer.start(
+        afterRequest(sending(framed(body.slice(0, length)))),
+      );
       const { body: read } = await get(
         "127.0.0.1",
         server.port,
@@ -555,13 +557,13 @@ for (const { name, framed } of framings) {
       assertEquals(read, body.slice(0, MAX_BODY_BYTES));
       await until("no connection is open", async () => await server.connected() === 0);
     }
-    assertEquals((await answerOf(saying(framed("hello")), 3)).body, "hel");
+    assertEquals((await answerOf(sending(framed("hello")), 3)).body, "hel");
   });
 }
 
 Deno.test("get() takes no more of a body without an end than is wanted", async () => {
   await using server = await FaultyServer.start(
-    asked(saying("HTTP/1.1 200 OK\r\n\r\n", flooding("x"))),
+    afterRequest(sending("HTTP/1.1 200 OK\r\n\r\n", flooding("x"))),
   );
   const { body } = await get("127.0.0.1", server.port, "/", [], AbortSignal.timeout(60_000));
   assertEquals(body, "x".repeat(MAX_BODY_BYTES));
@@ -570,7 +572,7 @@ Deno.test("get() takes no more of a body without an end than is wanted", async (
 
 Deno.test("get() leaves a character out that is cut in its middle", async () => {
   const cut = `HTTP/1.1 200 OK\r\n\r\nx${"\xc3\xa9".repeat(MAX_BODY_BYTES)}`;
-  const { body } = await answerOf(saying(cut));
+  const { body } = await answerOf(sending(cut));
   assertEquals(body, `x${"é".repeat(MAX_BODY_BYTES / 2 - 1)}`);
 });
 
@@ -581,7 +583,7 @@ async function receivedFor(
   address: { host?: string; port?: number } = {},
 ): Promise<string[]> {
   await using server = await FaultyServer.start(
-    asked(saying("HTTP/1.1 204 Fine\r\n\r\n")),
+    afterRequest(sending("HTTP/1.1 204 Fine\r\n\r\n")),
     address,
   );
   const { host = "127.0.0.1" } = address;

@@ -1,4 +1,4 @@
-import { MAX_REMEMBERED, Network, Networks } from "../../../src/net/networks.ts";
+import { MAX_CACHED_MATCHES, Network, Networks } from "../../../src/net/networks.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 
 const RANGES: readonly [text: string, inside: string[], outside: string[]][] = [
@@ -71,10 +71,10 @@ Deno.test("a range lies within those that have all of its addresses", () => {
 Deno.test("a list remembers a limited number of addresses, and answers as before", () => {
   const list = new Networks(["10.0.0.0/16"]);
   const address = (i: number) => `10.${i % 2}.${i >> 8}.${i & 255}`;
-  for (let i = 0; i < MAX_REMEMBERED; i++) assertEquals(list.has(address(i)), i % 2 === 0);
-  assertEquals(list.remembered, MAX_REMEMBERED);
-  for (let i = 0; i <= MAX_REMEMBERED; i++) assertEquals(list.has(address(i)), i % 2 === 0);
-  assertEquals(list.remembered, MAX_REMEMBERED);
+  for (let i = 0; i < MAX_CACHED_MATCHES; i++) assertEquals(list.has(address(i)), i % 2 === 0);
+  assertEquals(list.remembered, MAX_CACHED_MATCHES);
+  for (let i = 0; i <= MAX_CACHED_MATCHES; i++) assertEquals(list.has(address(i)), i % 2 === 0);
+  assertEquals(list.remembered, MAX_CACHED_MATCHES);
 });
 
 Deno.test("a list without entries names nobody", () => {

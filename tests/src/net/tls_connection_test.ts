@@ -4,6 +4,7 @@ import { TempFolder } from "../../support/programs.ts";
 import { chance } from "../../support/random_bytes.ts";
 import { Authority, CERTIFICATE_PROGRAMS } from "../../servers/certificates.ts";
 import {
+  afterData,
   type Behaviour,
   ClosedPort,
   closing,
@@ -14,9 +15,8 @@ import {
   flooding,
   FullPort,
   resetting,
-  saying,
+  sending,
   silent,
-  told,
 } from "../../servers/faulty.ts";
 import { HAProxy } from "../../servers/haproxy.ts";
 import { serverTest, until } from "../../servers/mod.ts";
@@ -24,7 +24,7 @@ import { serverTest, until } from "../../servers/mod.ts";
 /** Trusts whoever it is. */
 const ANYBODY: TlsOptions = { serverName: null, trusted: null };
 
-function farOff(): AbortSignal {
+function ampleTime(): AbortSignal {
   return AbortSignal.timeout(60_000);
 }
 
@@ -125,9 +125,9 @@ for (const size of [1, 1000, 1_000_000]) {
   serverTest(`openTls() gives what it reads in pieces of ${size} bytes`, PROGRAMS, async () => {
     // More than any check reads.
     const expected = chance(size)(size === 1 ? 2000 : 400_000);
-    await using server = await TlsServer.start(told(saying(expected, closing), "over"));
+    await using server = await TlsServer.start(afterData(sending(expected, closing), "over"));
     const tls = { serverName: null, trusted: server.issuer };
-    using connection = await openTls("127.0.0.1", server.port, tls, farOff());
+    using connection = await openTls("127.0.0.1", server.port, tls, ampleTime());
     await connection.write(new TextEncoder().encode("over"));
     const read = await readAll(connection, size);
     // Not assertEquals: it would print a megabyte.
@@ -138,8 +138,8 @@ for (const size of [1, 1000, 1_000_000]) {
 
 serverTest("openTls() sends all that it is given", PROGRAMS, async () => {
   const content = "abc".repeat(1_000_000);
-  await using server = await TlsServer.start(told(closing, "over"));
-  using connection = await openTls("127.0.0.1", server.port, ANYBODY, farOff());
+  await using server = await TlsServer.start(afterData(closing, "over"));
+  using connection = await openTls("127.0.0.1", server.port, ANYBODY, ampleTime());
   await connection.write(new TextEncoder().encode(content));
   await connection.write(new TextEncoder().encode("over"));
   assertEquals(await connection.read(new Uint8Array(1)), null);
@@ -149,7 +149,7 @@ serverTest("openTls() sends all that it is given", PROGRAMS, async () => {
 serverTest("openTls() closes its connection when that is disposed of", PROGRAMS, async () => {
   await using server = await TlsServer.start(silent);
   {
-    using _connection = await openTls("127.0.0.1", server.port, ANYBODY, farOff());
+    using _connection = await openTls("127.0.0.1", server.port, ANYBODY, ampleTime());
   }
   await until("no connection is open", async () => await server.connected() === 0);
 });
@@ -184,8 +184,8 @@ for (const [how, behaviour] of [["closes", closing], ["resets", resetting]] as c
     `openTls() tells the end of a server that ${how} within a line`,
     PROGRAMS,
     async () => {
-      await using server = await TlsServer.start(told(saying("HTTP/1.1 2", behaviour)));
-      using connection = await openTls("127.0.0.1", server.port, ANYBODY, farOff());
+      await using server = await TlsServer.start(afterData(sending("HTTP/1.1 2", behaviour)));
+      using connection = await openTls("127.0.0.1", server.port, ANYBODY, ampleTime());
       await connection.write(new TextEncoder().encode("hello"));
       assertEquals(await readAll(connection, 100), "HTTP/1.1 2");
     },
@@ -193,8 +193,8 @@ for (const [how, behaviour] of [["closes", closing], ["resets", resetting]] as c
 }
 
 serverTest("openTls() survives a reset that nobody waits for", PROGRAMS, async () => {
-  await using server = await TlsServer.start(told(closing), "option nolinger");
-  using connection = await openTls("127.0.0.1", server.port, ANYBODY, farOff());
+  await using server = await TlsServer.start(afterData(closing), "option nolinger");
+  using connection = await openTls("127.0.0.1", server.port, ANYBODY, ampleTime());
   await connection.write(new TextEncoder().encode("hello"));
   // The socket is gone when its reset has been heard; an error of it would fail the test.
   await until("the reset has come", async () => await server.connected() === 0);
@@ -208,20 +208,24 @@ serverTest("openTls() survives a reset that nobody waits for", PROGRAMS, async (
 const strangers: readonly [name: string, behaviour: Behaviour, why: RegExp][] = [
   ["closes at once", closing, /disconnected before secure TLS connection|reset/],
   ["resets the connection", resetting, /reset|disconnected|ECONNRESET/i],
-  ["hears and closes", told(closing), /disconnected before secure TLS connection/],
-  ["hears and resets", told(resetting), /disconnected before secure TLS connection|reset/i],
+  ["hears and closes", afterData(closing), /disconnected before secure TLS connection/],
+  ["hears and resets", afterData(resetting), /disconnected before secure TLS connection|reset/i],
   [
     "closes within its greeting",
-    told(saying("\x16\x03\x03\0\x7a\x02\0\0\x76", closing)),
+    afterData(sending("\x16\x03\x03\0\x7a\x02\0\0\x76", closing)),
     /disconnected before secure TLS connection/,
   ],
   [
     "speaks HTTP",
-    told(saying("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")),
+    afterData(sending("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")),
     /expected TLS, found a server/,
   ],
-  ["speaks SSH", saying("SSH-2.0-OpenSSH_9.2\r\n"), /expected TLS, found a server/],
-  ["wants no TLS of this kind", told(saying("\x15\x03\x03\0\x02\x02\x28")), /HandshakeFailure/],
+  ["speaks SSH", sending("SSH-2.0-OpenSSH_9.2\r\n"), /expected TLS, found a server/],
+  [
+    "wants no TLS of this kind",
+    afterData(sending("\x15\x03\x03\0\x02\x02\x28")),
+    /HandshakeFailure/,
+  ],
   ["sends zeros without an end", flooding("\0"), /expected TLS, found a server/],
   ["sends greetings without an end", flooding("\x16\x03\x03\0\x04\x02\0\0\0"), /./],
 ];
@@ -230,7 +234,7 @@ for (const [name, behaviour, why] of strangers) {
   Deno.test(`openTls() says what is wrong with a server that ${name}`, async () => {
     await using server = await FaultyServer.start(behaviour);
     const error = await assertRejects(
-      () => openTls("127.0.0.1", server.port, ANYBODY, farOff()),
+      () => openTls("127.0.0.1", server.port, ANYBODY, ampleTime()),
       Error,
     );
     assert(why.test(error.message), error.message);
@@ -241,8 +245,8 @@ for (const [name, behaviour, why] of strangers) {
 for (
   const [name, behaviour] of [
     ["never speaks", silent],
-    ["stops within its greeting", told(saying("\x16\x03\x03\0\x7a\x02"))],
-    ["sends a byte a second", told(dripping("\x16\x03\x03\0\x7a\x02\0\0\x76", 1000))],
+    ["stops within its greeting", afterData(sending("\x16\x03\x03\0\x7a\x02"))],
+    ["sends a byte a second", afterData(dripping("\x16\x03\x03\0\x7a\x02\0\0\x76", 1000))],
   ] as const
 ) {
   Deno.test(`openTls() gives up when its time is over on a server that ${name}`, async () => {
@@ -262,7 +266,7 @@ for (
 Deno.test("openTls() says that nobody listens", async () => {
   using closed = await ClosedPort.open();
   await assertRejects(
-    () => openTls("127.0.0.1", closed.port, ANYBODY, farOff()),
+    () => openTls("127.0.0.1", closed.port, ANYBODY, ampleTime()),
     Error,
     "ECONNREFUSED",
   );
@@ -292,12 +296,14 @@ Deno.test("openTls() does not connect when its time is over before", async () =>
 Deno.test("openTls() survives nonsense, a hundred times another", async () => {
   const next = chance(20_150_706);
   let said = "";
-  await using server = await FaultyServer.start((socket) => told(saying(said, closing))(socket));
+  await using server = await FaultyServer.start((socket) =>
+    afterData(sending(said, closing))(socket)
+  );
   for (let turn = 0; turn < 100; turn++) {
     const bytes = next(1 + next(1).charCodeAt(0) * (turn % 10));
     const record = `\x16\x03\x03\0${String.fromCharCode(bytes.length & 255)}${bytes}`;
     said = turn % 2 === 0 ? bytes : record;
-    await assertRejects(() => openTls("127.0.0.1", server.port, ANYBODY, farOff()), Error);
+    await assertRejects(() => openTls("127.0.0.1", server.port, ANYBODY, ampleTime()), Error);
   }
   await until("no connection is open", async () => await server.connected() === 0);
 });

@@ -1,13 +1,20 @@
 import { parseConfig } from "../../../src/config.ts";
 import { EventLoop } from "../../../src/daemon/instance.ts";
-import { nonlocalBind, OwnAddresses } from "../../../src/net/local_addresses.ts";
+import { LocalAddresses, nonlocalBind } from "../../../src/net/local_addresses.ts";
 import { MAX_FORM_BYTES } from "../../../src/server/spool_changes.ts";
 import { VERSION } from "../../../src/version.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { RecordedLog } from "../../support/log.ts";
 import { Daemon, TempFolder } from "../../support/programs.ts";
 import { RawConnection, speak } from "../../support/raw_http.ts";
-import { asked, ClosedPort, FaultyServer, FullPort, saying, silent } from "../../servers/faulty.ts";
+import {
+  afterRequest,
+  ClosedPort,
+  FaultyServer,
+  FullPort,
+  sending,
+  silent,
+} from "../../servers/faulty.ts";
 import { until } from "../../servers/mod.ts";
 
 /** What a request says, beside its path. */
@@ -98,7 +105,7 @@ class Bench implements AsyncDisposable {
 
 /** A service that answers every request alike. */
 function answering(response: string): Promise<FaultyServer> {
-  return FaultyServer.start(asked(saying(response, (socket) => socket.end())));
+  return FaultyServer.start(afterRequest(sending(response, (socket) => socket.end())));
 }
 
 /** A service that is well. */
@@ -462,7 +469,7 @@ Deno.test("the record of port 0 is down for checks that name no port, and for no
 
 Deno.test("this machine's addresses are all one, for the spool", async () => {
   await using bench = new Bench();
-  const own = new OwnAddresses();
+  const own = new LocalAddresses();
   const others = Deno.networkInterfaces().map(({ address }) => address)
     .filter((address) => address !== "127.0.0.1" && own.has(address));
   await bench.mark("web:8080", "maint");

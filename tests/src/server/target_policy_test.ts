@@ -1,4 +1,4 @@
-import { MAX_REMEMBERED } from "../../../src/net/networks.ts";
+import { MAX_CACHED_MATCHES } from "../../../src/net/networks.ts";
 import { TargetPolicy } from "../../../src/server/target_policy.ts";
 import { assertEquals } from "../../support/assert.ts";
 
@@ -172,8 +172,8 @@ Deno.test("the daemon's own ports are not checked on this machine, as soon as th
 Deno.test("what was decided is remembered of a limited number of addresses", () => {
   const policy = hosts("10.0.0.0/16");
   const ask = (i: number) => policy.refusal({ host: `10.${i % 2}.${i >> 8}.${i & 255}`, port: 80 });
-  for (let i = 0; i < MAX_REMEMBERED; i++) ask(i);
-  assertEquals(policy.remembered, MAX_REMEMBERED);
-  for (let i = 0; i <= MAX_REMEMBERED; i++) assertEquals(ask(i) === undefined, i % 2 === 0);
-  assertEquals(policy.remembered, MAX_REMEMBERED);
+  for (let i = 0; i < MAX_CACHED_MATCHES; i++) ask(i);
+  assertEquals(policy.remembered, MAX_CACHED_MATCHES);
+  for (let i = 0; i <= MAX_CACHED_MATCHES; i++) assertEquals(ask(i) === undefined, i % 2 === 0);
+  assertEquals(policy.remembered, MAX_CACHED_MATCHES);
 });

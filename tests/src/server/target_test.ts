@@ -1,10 +1,10 @@
 import { canonicalAddress } from "../../../src/net/addresses.ts";
-import { OwnAddresses } from "../../../src/net/local_addresses.ts";
+import { LocalAddresses } from "../../../src/net/local_addresses.ts";
 import { type Target, targetOf } from "../../../src/server/target.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { NO_ADDRESSES } from "../../support/invalid_addresses.ts";
 
-const own = new OwnAddresses();
+const own = new LocalAddresses();
 
 /** The headers of a balancer: HAProxy's, and Nerve's. */
 function headers(state?: string, nerve?: string): Headers {
