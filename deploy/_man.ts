@@ -1,6 +1,6 @@
 /**
  * The manual pages, in the macros of man(7): hactl's from the table that its help comes from, hacheck's
- * from the README.
+ * from the README and docs/configuration.md.
  *
  * @module
  */
@@ -83,13 +83,14 @@ function option(name: FlagName): string {
  * Writes hacheck(8).
  *
  * @param readme The README.
+ * @param configuration docs/configuration.md.
  * @param date The day it is of, as `2026-12-01`.
  * @returns The page.
- * @throws {Error} If the README does not have what the page is made of.
+ * @throws {Error} If they do not have what the page is made of.
  */
-export function hacheckPage(readme: string, date: string): string {
+export function hacheckPage(readme: string, configuration: string, date: string): string {
   const description = part(readme, "# hacheck\n", "\n\n");
-  const [usage, ...rest] = blocksOf(part(readme, "\n## Configuration\n", "\n## "));
+  const [usage, ...rest] = blocksOf(part(configuration, "# Configuration\n", "\n## "));
   const keys = rest.findIndex((block) => block.startsWith("| key"));
   const introduction = keys - 1;
   return page("HACHECK", 8, date, [
@@ -113,7 +114,9 @@ function part(text: string, start: string, end: string): string {
   const body = text.slice(from + start.length).trimStart();
   const to = body.indexOf(end);
   if (from >= 0 && to >= 0) return body.slice(0, to);
-  throw new Error(`Cannot write hacheck(8): the README has no ${JSON.stringify(start.trim())}`);
+  throw new Error(
+    `Cannot write hacheck(8): the documentation has no ${JSON.stringify(start.trim())}`,
+  );
 }
 
 function blocksOf(markdown: string): string[] {

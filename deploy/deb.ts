@@ -169,7 +169,11 @@ async function writeFiles(root: string, form: Form, time: number): Promise<void>
     "usr/share/doc/hacheck/copyright": await copyrightOf(form),
     "usr/share/lintian/overrides/hacheck": form.overrides.map(textFile).join(""),
     "usr/share/man/man1/hactl.1.gz": hactlPage(date),
-    "usr/share/man/man8/hacheck.8.gz": hacheckPage(textFile("README.md"), date),
+    "usr/share/man/man8/hacheck.8.gz": hacheckPage(
+      textFile("README.md"),
+      textFile("docs/configuration.md"),
+      date,
+    ),
     ...Object.fromEntries(shells.map((shell) => [COMPLETED[shell]("hactl"), COMPLETIONS[shell]()])),
   };
   for (const [path, text] of Object.entries(texts)) {

@@ -1,7 +1,7 @@
 import { METRICS } from "../../src/metrics/exposition.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { Daemon } from "../support/programs.ts";
-import { codeAfter } from "../support/readme.ts";
+import { codeAfter } from "../support/docs.ts";
 import { serverTest, until } from "../servers/mod.ts";
 import { Prometheus, PROMETHEUS_PROGRAMS } from "../servers/prometheus.ts";
 
@@ -104,7 +104,7 @@ serverTest(
     };
     await ask();
     await using prometheus = await Prometheus.start({
-      scrapeConfigs: codeAfter("In Prometheus' configuration:")
+      scrapeConfigs: codeAfter("metrics.md", "In Prometheus' configuration:")
         .replace(/(targets: )\[.*\]/, `$1["127.0.0.1:${daemon.port}"]`),
     });
     // What is a rate takes two scrapes.

@@ -1,6 +1,7 @@
 import { COMMANDS, FLAGS } from "../../cli/command_spec.ts";
 import { hacheckPage } from "../../deploy/_man.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
+import { page } from "../support/docs.ts";
 import { run, TempFolder } from "../support/programs.ts";
 import { serverTest } from "../servers/mod.ts";
 
@@ -49,14 +50,13 @@ serverTest("the manual pages tell of every sub-command, flag and key", ["mandoc"
     assertMatch(hactl, new RegExp(`^       (-., )?--${name}( [A-Z_]+)?\\b`, "m"));
   }
   const hacheck = await shown("hacheck.8");
-  const readme = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
-  const [, section = ""] = readme.split("\n## Configuration\n");
-  const keys = [...section.split("\n## ")[0]!.matchAll(/^\| `([\w-]+)`/gm)].map(([, key]) => key!);
+  const keys = [...page("configuration.md").matchAll(/^\| `([\w-]+)`/gm)].map(([, key]) => key!);
   assert(keys.length > 20, String(keys.length));
   for (const key of keys) assertMatch(hacheck, new RegExp(`^       ${key}\\b`, "m"));
 });
 
 Deno.test("a README that does not have what hacheck(8) is made of is refused", () => {
-  const { message } = assertThrows(() => hacheckPage("# hacheck\n\nIt.\n\n", "2026-12-01"), Error);
-  assertEquals(message, 'Cannot write hacheck(8): the README has no "## Configuration"');
+  const write = () => hacheckPage("# hacheck\n\nIt.\n\n", "# Keys\n", "2026-12-01");
+  const { message } = assertThrows(write, Error);
+  assertEquals(message, 'Cannot write hacheck(8): the documentation has no "# Configuration"');
 });

@@ -5,7 +5,7 @@ import { heard } from "../support/clients.ts";
 import { Debugger } from "../support/debugger.ts";
 import { samplesOf } from "../support/metrics.ts";
 import { Daemon, type DaemonOptions, FOR_EVENT_LOOPS } from "../support/programs.ts";
-import { codeAfter, tableAfter } from "../support/readme.ts";
+import { codeAfter, tableAfter } from "../support/docs.ts";
 import { afterRequest, ClosedPort, FaultyServer, sending } from "../servers/faulty.ts";
 import { serverTest, until } from "../servers/mod.ts";
 import { DeferredService } from "../servers/deferred_service.ts";
@@ -38,17 +38,17 @@ async function ask(daemon: Daemon, path: string, times: number, status: number):
   for (let i = 0; i < times; i++) assertEquals((await daemon.get(path)).status, status, path);
 }
 
-/** The README's way to scrape, with other targets. */
+/** The documented way to scrape, with other targets. */
 function scrapeConfigs(daemon: Daemon): string {
-  const code = codeAfter("In Prometheus' configuration:");
+  const code = codeAfter("metrics.md", "In Prometheus' configuration:");
   const own = code.replace(/(targets: )\[.*\]/, `$1["127.0.0.1:${daemon.port}"]`);
   assert(own !== code);
   return own;
 }
 
-/** The README's alerts. */
+/** The documented alerts. */
 function alerts(): string {
-  return codeAfter("Alerts worth having:");
+  return codeAfter("metrics.md", "Alerts worth having:");
 }
 
 /** A service that answers every request alike. */
@@ -140,7 +140,7 @@ for (const loops of [1, 3]) {
 }
 
 serverTest(
-  "promtool has nothing to say of the metrics, nor of the README's",
+  "promtool finds no fault in the metrics and the documented alerts",
   PROMETHEUS_PROGRAMS,
   async () => {
     await using service = await answering("fine");
@@ -303,12 +303,14 @@ Deno.test("/metrics answers GET and HEAD, and only clients that are listed", asy
   assertEquals(await closed.get("/metrics"), { status: 403, body: "Forbidden" });
 });
 
-Deno.test("the README tells of every metric, and of none that there is not", () => {
+Deno.test("docs/metrics.md names exactly the metrics that exist", () => {
   assertEquals(
-    tableAfter("What `/metrics` tells:").map(([metric]) => metric),
+    tableAfter("metrics.md", "What `/metrics` tells:").map(([metric]) => metric),
     METRICS.map(({ name }) => `\`${name}\``),
   );
-  for (const [metric, type, labels, meaning] of tableAfter("What `/metrics` tells:")) {
+  for (
+    const [metric, type, labels, meaning] of tableAfter("metrics.md", "What `/metrics` tells:")
+  ) {
     const found = METRICS.find(({ name }) => `\`${name}\`` === metric)!;
     assertEquals([metric, type], [metric, found.type]);
     assertEquals([metric, labels], [metric, found.labels.map((name) => `\`${name}\``).join(", ")]);

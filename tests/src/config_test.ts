@@ -8,6 +8,7 @@ import {
   Restrictions,
 } from "../../src/config.ts";
 import { assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
+import { page } from "../support/docs.ts";
 import { TempFolder } from "../support/programs.ts";
 
 const DEFAULTS: Config = {
@@ -613,18 +614,16 @@ Deno.test("adviceOn() tells what an operator may not have meant", () => {
   }
 });
 
-const README = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
-
-Deno.test("the README names every key", () => {
-  const [, section = ""] = /\n## Configuration\n(.*?)\n## /s.exec(README) ?? [];
-  const named = section.split("\n").filter((line) => line.startsWith("| `")).flatMap((line) =>
-    [...line.split("|")[1]!.matchAll(/`([a-z_]+)`/g)].map(([, key]) => key!)
-  );
+Deno.test("docs/configuration.md names every key", () => {
+  const named = page("configuration.md").split("\n").filter((line) => line.startsWith("| `"))
+    .flatMap((line) => [...line.split("|")[1]!.matchAll(/`([a-z_]+)`/g)].map(([, key]) => key!));
   assertEquals(named.sort(), Object.keys(DEFAULTS).sort());
 });
 
-Deno.test("the README names every key that closes something", () => {
-  const [, section = ""] = /\n### A configuration that was cut off\n(.*?)\n## /s.exec(README) ?? [];
+Deno.test("docs/configuration.md names every key that closes something", () => {
+  const [, section = ""] = page("configuration.md").split(
+    "\n## A configuration that was cut off\n",
+  );
   const keys = Object.keys(DEFAULTS).filter((key) => section.includes(`\`${key}\``));
   // That one is named as what they depend on.
   assertEquals(

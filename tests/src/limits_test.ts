@@ -35,6 +35,7 @@ import { MAX_SERVICE_LENGTH } from "../../src/spool/names.ts";
 import { MAX_RECORD_BYTES, SpoolStore } from "../../src/spool/store.ts";
 import { MAX_PAIRS, MAX_SERVICES } from "../../src/metrics/stats.ts";
 import { assertEquals } from "../support/assert.ts";
+import { page } from "../support/docs.ts";
 import { RecordedLog } from "../support/log.ts";
 import { TempFolder } from "../support/programs.ts";
 import {
@@ -304,7 +305,7 @@ Deno.test("it is remembered of a limited number of addresses whether they are th
   assertEquals(own.known, MAX_CACHED_ADDRESSES);
 });
 
-/** A number of bytes, as the README writes it. */
+/** A number of bytes, as docs/limits.md writes it. */
 function bytes(number: number): string {
   if (number % 1024 ** 2 === 0) return `${number / 1024 ** 2} MiB`;
   return number % 1024 === 0 ? `${number / 1024} KiB` : `${number} bytes`;
@@ -315,7 +316,7 @@ function count(number: number): string {
   return number.toLocaleString("en").replaceAll(" ", ",");
 }
 
-/** Every limit's row in the README: what it limits, and the number. */
+/** Every limit's row in docs/limits.md: what it limits, and the number. */
 const ROWS: readonly [what: string, number: string][] = [
   ["a form sent by POST", bytes(MAX_FORM_BYTES)],
   ["records in the spool that POST adds to", count(MAX_RECORDS)],
@@ -376,12 +377,10 @@ const ROWS: readonly [what: string, number: string][] = [
   ],
 ];
 
-Deno.test("the README tells every limit", () => {
+Deno.test("docs/limits.md names every limit", () => {
   assertEquals(MAX_CACHED_ADDRESSES, MAX_CACHED_MATCHES);
   assertEquals(EVENT_READER_TIMEOUT_MS, READER_TIMEOUT_MS);
-  const readme = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
-  const [, section = ""] = /\n## Limits\n(.*?)\n## /s.exec(readme) ?? [];
-  const rows = section.split("\n").filter((line) => line.startsWith("| "))
+  const rows = page("limits.md").split("\n").filter((line) => line.startsWith("| "))
     .map((line) => line.split("|").slice(1, 3).map((cell) => cell.trim()).join(": "));
   for (const [what, number] of ROWS) {
     assertEquals(

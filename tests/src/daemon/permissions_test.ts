@@ -10,6 +10,7 @@ import {
   LOCKED_ADDRESSES,
 } from "../../../src/daemon/permissions.ts";
 import { assertEquals } from "../../support/assert.ts";
+import { tableAfter } from "../../support/docs.ts";
 
 /** The flags that a task gives to `deno run`. */
 function taskFlags(task: { command: string }): string[] {
@@ -29,28 +30,20 @@ Deno.test("the tasks run the programs with the permissions that are written down
   assertEquals(taskFlags(tasks.hactl), flagsOf(hactlGrants(".spool")));
 });
 
-/** The rows of a table of the README, without its heads. */
-function tableAfter(readme: string, line: string): string[] {
-  const [, after = ""] = readme.split(`\n${line}\n`);
-  const [, , ...rows] = after.trimStart().split("\n\n")[0]!.split("\n");
-  return rows.map((row) => row.replaceAll(/ +/g, " "));
-}
-
-Deno.test("the README names every permission, with its reason, and none that there is not", () => {
-  const readme = Deno.readTextFileSync(new URL("../../../README.md", import.meta.url));
+Deno.test("docs/security.md names exactly the permissions that exist, with their reasons", () => {
   assertEquals(
-    tableAfter(readme, "The daemon needs:"),
+    tableAfter("security.md", "The daemon needs:"),
     DAEMON_NEEDS.map((need) => {
       const feature = need.feature === null ? "always" : `\`${need.feature}\``;
-      return `| ${feature} | \`${installedFlag(need)}\` | ${need.why} |`;
+      return [feature, `\`${installedFlag(need)}\``, need.why];
     }),
   );
   assertEquals(
-    tableAfter(readme, "hactl needs:"),
-    hactlGrants().map(({ flag, why }) => `| \`${flag}\` | ${why} |`),
+    tableAfter("security.md", "hactl needs:"),
+    hactlGrants().map(({ flag, why }) => [`\`${flag}\``, why]),
   );
   assertEquals(
-    tableAfter(readme, "and only where it is used:"),
-    HACTL_FEATURE_GRANTS.map(({ feature, flag, why }) => `| ${feature} | \`${flag}\` | ${why} |`),
+    tableAfter("security.md", "and only where it is used:"),
+    HACTL_FEATURE_GRANTS.map(({ feature, flag, why }) => [feature, `\`${flag}\``, why]),
   );
 });

@@ -1,0 +1,45 @@
+/**
+ * Reads the pages in `docs/`.
+ *
+ * @module
+ */
+
+/**
+ * Reads a page.
+ *
+ * @param name Its file in `docs/`.
+ * @returns Its Markdown.
+ */
+export function page(name: string): string {
+  return Deno.readTextFileSync(new URL(`../../docs/${name}`, import.meta.url));
+}
+
+/**
+ * Finds the block of code that follows a line of a page.
+ *
+ * @param name The page's file in `docs/`.
+ * @param line The line.
+ * @returns The code.
+ * @throws {Error} If no code follows.
+ */
+export function codeAfter(name: string, line: string): string {
+  const [, after] = page(name).split(`\n${line}\n`);
+  const block = /^\n+((?:(?: {4}.*)?\n)+)/.exec(after ?? "")?.[1];
+  if (block === undefined) throw new Error(`docs/${name} has no code after ${line}`);
+  return block.replaceAll(/^ {4}/gm, "").trimEnd() + "\n";
+}
+
+/**
+ * Finds the table that follows a line of a page.
+ *
+ * @param name The page's file in `docs/`.
+ * @param line The line.
+ * @returns The rows without the heading, each the content of its cells.
+ * @throws {Error} If no table follows.
+ */
+export function tableAfter(name: string, line: string): string[][] {
+  const [, after = ""] = page(name).split(`\n${line}\n`);
+  const [, , ...rows] = after.trimStart().split("\n\n")[0]!.trimEnd().split("\n");
+  if (rows.length === 0) throw new Error(`docs/${name} has no table after ${line}`);
+  return rows.map((row) => row.split("|").slice(1, -1).map((cell) => cell.trim()));
+}
