@@ -21,15 +21,15 @@ import {
   ensureDescriptors,
 } from "./src/daemon/descriptors.ts";
 import {
-  DESCRIPTORS_PER_LOOP,
-  EventLoop,
+  DESCRIPTORS_PER_WORKER,
+  Instance,
+  type InstanceOptions,
   type Listening,
-  type LoopOptions,
   StartError,
 } from "./src/daemon/instance.ts";
-import { type FaultCounts, noFaults } from "./src/metrics/counters.ts";
+import { type InternalErrorCounters, newInternalErrorCounters } from "./src/metrics/counters.ts";
 import { type CommandLine, parseFlags, UsageError, wholeNumber } from "./src/flags.ts";
-import { type DaemonLog, type Log, LogError, openLogOf, surviveFaults } from "./src/log.ts";
+import { type DaemonLog, type Log, LogError, openLog, surviveUncaughtErrors } from "./src/log.ts";
 import { nonlocalBind, nonlocalBindWarning } from "./src/net/local_addresses.ts";
 import { PermissionError, Permissions } from "./src/daemon/permissions.ts";
 import { DEFAULT_SPOOL_ROOT, SpoolStore } from "./src/spool/store.ts";
@@ -67,7 +67,7 @@ const FLAGS = {
 };
 
 /** What a command line asks for. */
-interface Options extends Omit<LoopOptions, "descriptors" | "permissions"> {
+interface Options extends Omit<InstanceOptions, "descriptors" | "permissions"> {
   readonly configPath: string | null;
   readonly agentPort: number | null;
   readonly spoolInChecks: boolean;
@@ -86,7 +86,7 @@ async function optionsOf(line: CommandLine): Promise<Options> {
   const ports = given.length > 0 ? given : [3333];
   const agents = line.one("agent-port");
   const agentPort = agents === undefined ? null : wholeNumber("-A", agents, 0, 65535);
-  demandOther("-A", agentPort, ports);
+  requireDistinctPort("-A", agentPort, ports);
   return {
     configPath: line.one("config-file") ?? null,
     agentPort,
@@ -121,19 +121,19 @@ interface Serving {
 }
 
 async function serve(
-  { processes, ...options }: Omit<LoopOptions, "descriptors"> & { readonly processes: number },
+  { processes, ...options }: Omit<InstanceOptions, "descriptors"> & { readonly processes: number },
   settings: Settings,
   log: Log,
-  faults: FaultCounts,
+  faults: InternalErrorCounters,
 ): Promise<Serving> {
   const { spoolRoot } = options;
   await ensureDescriptors(settings.config.rlimit_nofile, spoolRoot);
   if (processes > 1) {
-    const enough = DESCRIPTORS_PER_LOOP * Math.min(processes, MAX_LOOPS_COUNTED);
+    const enough = DESCRIPTORS_PER_WORKER * Math.min(processes, MAX_LOOPS_COUNTED);
     const descriptors = new DescriptorCounter(enough, spoolRoot).count();
     return await Supervisor.start(processes, { ...options, descriptors }, settings, log);
   }
-  const loop = new EventLoop({ ...options, descriptors: null }, settings, log, undefined, faults);
+  const loop = new Instance({ ...options, descriptors: null }, settings, log, undefined, faults);
   const listening = await loop.listen();
   return { listening, configure: (settings) => loop.configure(settings), stop: () => loop.stop() };
 }
@@ -173,7 +173,7 @@ function reloadOnHangup(
   { identity, config }: Settings,
   starting: Promise<Serving>,
   log: DaemonLog,
-  faults: FaultCounts,
+  faults: InternalErrorCounters,
 ): void {
   const { agent_port } = config;
   const restrictions = new Restrictions(config);
@@ -184,7 +184,7 @@ function reloadOnHangup(
         permissions.demand(config);
         restrictions.demand(config);
       });
-      openLogOf(settings, options.verbose, faults, log);
+      openLog(settings, options.verbose, faults, log);
       restrictions.add(settings.config);
       // Who listens goes on as who it is, and so do those who take the place of one that died.
       serving.configure({ ...settings, identity });
@@ -194,7 +194,7 @@ function reloadOnHangup(
       if (settings.config.agent_port !== agent_port && options.agentPort === null) {
         log.warning("agent_port has changed: hacheck must be started again for it");
       }
-      tellOddities(settings, options, log);
+      logConfigWarnings(settings, options, log);
       log.info("the configuration was read again");
     } catch (error) {
       if (!isRefusal(error)) throw error;
@@ -203,7 +203,7 @@ function reloadOnHangup(
   });
 }
 
-function tellOddities(settings: LoadedSettings, options: Options, log: Log): void {
+function logConfigWarnings(settings: LoadedSettings, options: Options, log: Log): void {
   const { configPath } = options;
   for (const key of settings.unknownKeys) {
     log.warning("unknown key {key} in {path}", { key, path: configPath });
@@ -228,7 +228,7 @@ function agentPortOf({ agentPort }: Options, { config }: Settings): number | nul
 }
 
 /** Refuses a port for agent checks on which others are answered: event loops would share it all the same. */
-function demandOther(what: string, port: number | null, ports: readonly number[]): void {
+function requireDistinctPort(what: string, port: number | null, ports: readonly number[]): void {
   if (port === null || port === 0 || !ports.includes(port)) return;
   throw new UsageError(`Bad ${what}: expected another port than those of -p: received ${port}`);
 }
@@ -257,11 +257,11 @@ export async function main(args: readonly string[]): Promise<number> {
     permissions.demand();
     const settings = loadSettings(options.configPath, (config) => permissions.demand(config));
     const agentPort = agentPortOf(options, settings);
-    demandOther("agent_port", agentPort, options.ports);
-    const faults = noFaults();
-    const log = opened = openLogOf(settings, options.verbose, faults);
-    tellOddities(settings, options, log);
-    surviveFaults(log, faults);
+    requireDistinctPort("agent_port", agentPort, options.ports);
+    const faults = newInternalErrorCounters();
+    const log = opened = openLog(settings, options.verbose, faults);
+    logConfigWarnings(settings, options, log);
+    surviveUncaughtErrors(log, faults);
     createSpool(options);
     const inForce = permissions.giveUp(settings.config, log);
     const stop = stopped();

@@ -25,7 +25,7 @@ export interface Program {
  * lives for more than a request. Where ever new services are checked, whose results live for a while, V8
  * lets its heap grow to 160 MiB of garbage by default; with these, it stays at 30.
  */
-export const HEAP = "--v8-flags=--max-semi-space-size=2,--heap-growing-percent=20";
+export const V8_HEAP_FLAGS = "--v8-flags=--max-semi-space-size=2,--heap-growing-percent=20";
 
 /** What is built and installed. */
 export const PROGRAMS: readonly Program[] = [
@@ -33,7 +33,7 @@ export const PROGRAMS: readonly Program[] = [
     name: "hacheck",
     entry: "main.ts",
     workers: ["src/daemon/worker.ts"],
-    flags: (project) => [HEAP, ...daemonFlags({ project })],
+    flags: (project) => [V8_HEAP_FLAGS, ...daemonFlags({ project })],
     fileFlags: [],
     aliases: {},
   },

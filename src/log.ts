@@ -1,6 +1,6 @@
 import type { Settings } from "./config.ts";
 import { escapeControls } from "./control_characters.ts";
-import { type FaultCounts, noFaults } from "./metrics/counters.ts";
+import { type InternalErrorCounters, newInternalErrorCounters } from "./metrics/counters.ts";
 import { LogFile, LogSink, openForAppending } from "./log_sink.ts";
 
 /** How grave a record is. */
@@ -52,10 +52,10 @@ export class LogError extends Error {
  * @returns The log.
  * @throws {LogError} If its file cannot be opened.
  */
-export function openLogOf(
+export function openLog(
   { config }: Settings,
   verbose: boolean,
-  faults: FaultCounts,
+  faults: InternalErrorCounters,
   log?: DaemonLog,
 ): DaemonLog {
   const { log_path: path, log_format: format } = config;
@@ -76,7 +76,7 @@ export function openLogOf(
  * start and a tenth of the memory.
  */
 export class DaemonLog implements Log, Disposable {
-  readonly #faults: FaultCounts;
+  readonly #faults: InternalErrorCounters;
   #options: LogOptions;
   #sink: LogSink;
 
@@ -85,7 +85,7 @@ export class DaemonLog implements Log, Disposable {
    * @param faults Where lines are counted that cannot be written.
    * @throws {Error} If the file cannot be opened.
    */
-  constructor(options: LogOptions, faults: FaultCounts = noFaults()) {
+  constructor(options: LogOptions, faults: InternalErrorCounters = newInternalErrorCounters()) {
     this.#faults = faults;
     this.#options = options;
     this.#sink = this.#open(options.path);
@@ -250,7 +250,7 @@ function canLookInto(): boolean {
  * @param log Where faults are told.
  * @param faults Where they are counted.
  */
-export function surviveFaults(log: Log, faults: FaultCounts): void {
+export function surviveUncaughtErrors(log: Log, faults: InternalErrorCounters): void {
   const survive = (event: Event, error: unknown) => {
     event.preventDefault();
     faults.unforeseen++;

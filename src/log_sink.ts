@@ -1,4 +1,4 @@
-import type { FaultCounts } from "./metrics/counters.ts";
+import type { InternalErrorCounters } from "./metrics/counters.ts";
 
 /** How many bytes of lines wait for a log that takes none, before lines are lost. */
 export const MAX_QUEUED_LOG_BYTES = 1024 * 1024;
@@ -38,7 +38,7 @@ interface Batch {
  */
 export class LogSink {
   readonly #target: LogTarget;
-  readonly #faults: FaultCounts;
+  readonly #faults: InternalErrorCounters;
   readonly #notice: (lost: number) => Uint8Array;
   #batches: Batch[] = [];
   #bytes = 0;
@@ -54,7 +54,11 @@ export class LogSink {
    * @param faults Where lines are counted that are lost.
    * @param notice Makes the line that says how many were.
    */
-  constructor(target: LogTarget, faults: FaultCounts, notice: (lost: number) => Uint8Array) {
+  constructor(
+    target: LogTarget,
+    faults: InternalErrorCounters,
+    notice: (lost: number) => Uint8Array,
+  ) {
     this.#target = target;
     this.#faults = faults;
     this.#notice = notice;

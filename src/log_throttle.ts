@@ -1,31 +1,31 @@
-/** For how long, in milliseconds, no more is told of the same. */
-export const SILENCE_MS = 10_000;
+/** How long a {@linkcode LogThrottle} keeps silent after a line, in milliseconds. */
+export const THROTTLE_MS = 10_000;
 
-/** Tells of what may happen often one time at a time, with how often it happened meanwhile. */
-export class Seldom {
+/** Limits how often one kind of event is logged. The next line counts the events between. */
+export class LogThrottle {
   readonly #now: () => number;
-  #toldAt = -Infinity;
-  #untold = 0;
+  #loggedAt = -Infinity;
+  #suppressed = 0;
 
-  /** @param now Tells the time in milliseconds, by a clock that nobody sets. */
+  /** @param now Returns the time in milliseconds, by a monotonic clock. */
   constructor(now: () => number = () => performance.now()) {
     this.#now = now;
   }
 
   /**
-   * Tells of something, unless that was done just now.
+   * Logs an event, unless one was logged within the last {@linkcode THROTTLE_MS}.
    *
-   * @param tell Tells it; is given words to end with, which say how often it went untold.
+   * @param log Logs it. Its argument ends the message: how many events were not logged, or nothing.
    */
-  tell(tell: (others: string) => void): void {
+  once(log: (others: string) => void): void {
     const now = this.#now();
-    if (now - this.#toldAt < SILENCE_MS) {
-      this.#untold++;
+    if (now - this.#loggedAt < THROTTLE_MS) {
+      this.#suppressed++;
       return;
     }
-    const others = this.#untold;
-    this.#toldAt = now;
-    this.#untold = 0;
-    tell(others === 0 ? "" : ` (and ${others} more since this was last told)`);
+    const others = this.#suppressed;
+    this.#loggedAt = now;
+    this.#suppressed = 0;
+    log(others === 0 ? "" : ` (and ${others} more since the last such line)`);
   }
 }

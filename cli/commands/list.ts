@@ -1,4 +1,4 @@
-import type { LastAnswer, RecentService } from "../../src/metrics/stats.ts";
+import type { LastResponse, RecentService } from "../../src/metrics/stats.ts";
 import { type CommandContext, explained, printJson, tell } from "../command.ts";
 import { recentOf } from "../daemons/responses.ts";
 import { reportAll } from "../daemons/fleet.ts";
@@ -39,7 +39,7 @@ function lineOf([service, last]: RecentService): string {
 }
 
 /** As the other hachecks print it. */
-function spaced(last: LastAnswer | null): string {
+function spaced(last: LastResponse | null): string {
   if (last === null) return "null";
   const { code, remote_ip, ts } = last;
   return `{"code": ${code}, "remote_ip": ${JSON.stringify(remote_ip)}, "ts": ${ts}}`;

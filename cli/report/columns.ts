@@ -58,17 +58,17 @@ export function columns(rows: readonly Row[], now: number, width: number): strin
   let style: Style = "absolute";
   let all = written(style);
   if (neededFor(all, HEADS) > width) all = written(style = "relative");
-  if (sumOf(widthsOf(all, HEADS)) - GAP > width) all = written(style = "short");
+  if (sumCounters(widthsOf(all, HEADS)) - GAP > width) all = written(style = "short");
   const heads = style === "short" ? SHORT_HEADS : HEADS;
   const widths = widthsOf(all, heads);
   for (const head of CUT) {
     const i = HEADS.indexOf(head);
-    const tooMuch = sumOf(widths) - GAP - width;
+    const tooMuch = sumCounters(widths) - GAP - width;
     if (widths[i] !== 0 && tooMuch > 0) {
       widths[i] = Math.max(widths[i]! - tooMuch, Math.min(widths[i]!, NARROWEST + GAP));
     }
   }
-  const room = width - sumOf(widths);
+  const room = width - sumCounters(widths);
   const isBeside = room >= REASON_WIDTH || all.every(({ reason }) => lengthOf(reason) <= room);
   const hasReasons = all.some(({ reason }) => reason !== "");
   const line = (
@@ -89,7 +89,7 @@ export function columns(rows: readonly Row[], now: number, width: number): strin
     });
     return [
       parts.join("") + first,
-      ...others.map((text) => " ".repeat(sumOf(widths)) + text),
+      ...others.map((text) => " ".repeat(sumCounters(widths)) + text),
       ...below.filter((text) => text !== "").map((text) => " ".repeat(INDENT) + text),
     ];
   };
@@ -117,10 +117,11 @@ function widthsOf(all: readonly Cells[], heads: readonly string[]): number[] {
 
 function neededFor(all: readonly Cells[], heads: readonly string[]): number {
   const longest = Math.max(0, ...all.map(({ reason }) => lengthOf(reason)));
-  return sumOf(widthsOf(all, heads)) + (longest === 0 ? -GAP : Math.max(longest, "REASON".length));
+  return sumCounters(widthsOf(all, heads)) +
+    (longest === 0 ? -GAP : Math.max(longest, "REASON".length));
 }
 
-function sumOf(numbers: readonly number[]): number {
+function sumCounters(numbers: readonly number[]): number {
   return numbers.reduce((sum, number) => sum + number, 0);
 }
 

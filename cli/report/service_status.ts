@@ -9,7 +9,7 @@ import { LOCAL_ADDRESS } from "../../src/net/addresses.ts";
 import { ALL, byName, recordName, type Subject } from "../../src/spool/names.ts";
 import type { DowntimeInForce, InForce, WeightInForce } from "../../src/spool/active_entries.ts";
 import type { Mode, SpoolRecord } from "../../src/spool/entry.ts";
-import type { LastAnswer, RecentService } from "../../src/metrics/stats.ts";
+import type { LastResponse, RecentService } from "../../src/metrics/stats.ts";
 import { type Named, recordLine, subjectOf, upLine } from "../command.ts";
 
 /** A wider record, which keeps something out of service that is not marked itself. */
@@ -39,7 +39,7 @@ export interface Told extends Subject {
   /** The weight that it was given itself; null if none was, or the file does not tell. */
   readonly weight: number | null;
   /** The last answer that a balancer got; null where that is not known. */
-  readonly last: LastAnswer | null;
+  readonly last: LastResponse | null;
 }
 
 /** What is known of something beside what marks it. */

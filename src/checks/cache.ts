@@ -74,7 +74,7 @@ export interface CacheCounters {
  *
  * @returns Counters, all of them zero.
  */
-export function nothingLookedUp(): CacheCounters {
+export function newCacheCounters(): CacheCounters {
   return { expirations: 0, sets: 0, gets: 0, hits: 0, misses: 0 };
 }
 
@@ -128,7 +128,7 @@ export class ResultCache {
    */
   constructor(
     ttl: number,
-    counters: CacheCounters = nothingLookedUp(),
+    counters: CacheCounters = newCacheCounters(),
     failures: CacheFailures = "once",
   ) {
     this.#ttl = ttl;

@@ -8,7 +8,7 @@ import { STATUS_TEXT } from "@std/http/status";
 import { type CacheCounters, type CacheFailures, Recipients, ResultCache } from "./cache.ts";
 import type { CheckRequest, Protocol, Verdict } from "./check.ts";
 import { Deadlines } from "./deadlines.ts";
-import type { FaultCounts } from "../metrics/counters.ts";
+import type { InternalErrorCounters } from "../metrics/counters.ts";
 import { Limiter, type Place, QueueFullError } from "./limiter.ts";
 import type { Log } from "../log.ts";
 import type { Durations } from "../metrics/durations.ts";
@@ -39,7 +39,7 @@ export interface PipelineOptions {
   /** Where a checker's own faults are told. */
   readonly log: Log;
   /** Where they are counted. */
-  readonly faults: FaultCounts;
+  readonly faults: InternalErrorCounters;
   /** Where it is counted how long services were asked. */
   readonly durations: Durations;
   /** Where the cache counts. */
@@ -336,7 +336,7 @@ export class Pipeline {
       place[Symbol.dispose]();
     }
     const now = performance.now();
-    this.#options.durations.took(request.protocol, (now - askedAt) / 1000);
+    this.#options.durations.observe(request.protocol, (now - askedAt) / 1000);
     // In the same step as the result is kept: a client that asks in between would share this run again, and
     // be given its failure twice.
     if (this.#running.get(key)?.recipients === recipients) this.#running.delete(key);

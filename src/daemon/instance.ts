@@ -1,16 +1,21 @@
 import type { AgentDown } from "../server/agent_response.ts";
-import { type CacheCounters, nothingLookedUp } from "../checks/cache.ts";
+import { type CacheCounters, newCacheCounters } from "../checks/cache.ts";
 import { type CheckerOptions, protocols } from "../checkers/mod.ts";
 import type { Identity, Settings } from "../config.ts";
 import { DescriptorCounter, type DescriptorSupply } from "./descriptors.ts";
-import { type FaultCounts, noFaults } from "../metrics/counters.ts";
+import { type InternalErrorCounters, newInternalErrorCounters } from "../metrics/counters.ts";
 import type { Log } from "../log.ts";
 import { Durations } from "../metrics/durations.ts";
 import { Networks } from "../net/networks.ts";
 import { LocalAddresses } from "../net/local_addresses.ts";
 import type { Page } from "../page/page.ts";
 import type { Changing } from "../page/report.ts";
-import { alone, type Ask, type EntryReport, type Respondent } from "./worker_queries.ts";
+import {
+  type EntryReport,
+  type QueryHandlers,
+  querySingle,
+  type QueryWorkers,
+} from "./worker_queries.ts";
 import type { PermissionsInForce } from "./permissions.ts";
 import { Pipeline, SPOOL_PROTOCOL } from "../checks/pipeline.ts";
 import { Refusals } from "../server/refusals.ts";
@@ -18,7 +23,7 @@ import { EventLoopDelay } from "../metrics/runtime.ts";
 import type { AgentListener } from "../server/agent_listener.ts";
 import { clientAllowlist, NOT_LISTED } from "../server/client_allowlist.ts";
 import { ConnectionReaper } from "../server/connection_reaper.ts";
-import { Listener, type ListenerCounters, nothingHappened } from "../server/listener.ts";
+import { Listener, type ListenerCounters, newListenerCounters } from "../server/listener.ts";
 import { Outflow } from "../server/outflow.ts";
 import { clientAddress, createRouter, type Router } from "../server/router.ts";
 import { Routes } from "../server/routes.ts";
@@ -30,7 +35,7 @@ import { SpoolView } from "../spool/watcher.ts";
 import { Stats } from "../metrics/stats.ts";
 
 /** What an event loop serves, for as long as it lives. */
-export interface LoopOptions {
+export interface InstanceOptions {
   /** The ports to listen on; 0 for any that is free. */
   readonly ports: readonly number[];
   /** The address to listen on. */
@@ -65,7 +70,7 @@ export interface Listening {
 const LATELY_SECONDS = 600;
 
 /** How many file descriptors an event loop may use for connections that may hang, where there are so many. */
-export const DESCRIPTORS_PER_LOOP = 1024;
+export const DESCRIPTORS_PER_WORKER = 1024;
 
 /** Thrown when the daemon cannot start as it was told to. */
 export class StartError extends Error {
@@ -84,11 +89,11 @@ export function cannotListen(hostname: string, port: number, error: unknown): St
 }
 
 /** One event loop of the daemon, with all that it needs to answer: its own view of the spool, cache and statistics. */
-export class EventLoop {
-  readonly #options: LoopOptions;
+export class Instance {
+  readonly #options: InstanceOptions;
   readonly #log: Log;
-  readonly #ask: Ask;
-  readonly #faults: FaultCounts;
+  readonly #queryWorkers: QueryWorkers;
+  readonly #faults: InternalErrorCounters;
   /** When the daemon was started, by a clock that nobody sets, in milliseconds. */
   readonly #startedAt: number;
   readonly #own: LocalAddresses;
@@ -100,8 +105,8 @@ export class EventLoop {
   readonly #view: SpoolView;
   readonly #durations = new Durations();
   /** The cache begins anew with other settings, what it has done does not. */
-  readonly #cacheCounters: CacheCounters = nothingLookedUp();
-  readonly #counters: ListenerCounters = nothingHappened();
+  readonly #cacheCounters: CacheCounters = newCacheCounters();
+  readonly #counters: ListenerCounters = newListenerCounters();
   readonly #outflow = new Outflow();
   /** The ports on which this event loop listens, once it does. */
   readonly #ports = new Set<number>();
@@ -131,11 +136,11 @@ export class EventLoop {
    * @throws {StartError} If the spool cannot be read.
    */
   constructor(
-    options: LoopOptions,
+    options: InstanceOptions,
     settings: Settings,
     log: Log,
-    peers: (respondent: Respondent) => Ask = alone,
-    faults: FaultCounts = noFaults(),
+    peers: (respondent: QueryHandlers) => QueryWorkers = querySingle,
+    faults: InternalErrorCounters = newInternalErrorCounters(),
   ) {
     const { spoolRoot, startedAt } = options;
     this.#options = options;
@@ -146,12 +151,12 @@ export class EventLoop {
     this.#faults = faults;
     this.#startedAt = performance.now() - (Date.now() - startedAt * 1000);
     this.#store = new SpoolStore(spoolRoot);
-    this.#ask = peers(this.#respondent());
+    this.#queryWorkers = peers(this.#respondent());
     this.#view = this.#openSpool();
     this.configure(settings);
   }
 
-  /** Answers a request, at once where nothing is waited for. */
+  /** WorkerResults a request, at once where nothing is waited for. */
   readonly router: Router = (request, info) => this.#answer(request, info);
 
   /**
@@ -197,7 +202,7 @@ export class EventLoop {
         ownPorts: this.#ports,
       }),
       refusals,
-      ask: this.#ask,
+      queryWorkers: this.#queryWorkers,
       startedAt: this.#startedAt,
       permissions,
       look: (request, path) => this.#look(request, path),
@@ -208,7 +213,7 @@ export class EventLoop {
           access: { clients: listed(config.remote_spool_clients), token, refusals },
           store: this.#store,
           timeout: config.healthcheck_timeout,
-          ask: this.#ask,
+          queryWorkers: this.#queryWorkers,
           log,
           faults,
         }
@@ -247,7 +252,7 @@ export class EventLoop {
       }
     }
     const known = this.#options.descriptors ?? undefined;
-    const descriptors = new DescriptorCounter(DESCRIPTORS_PER_LOOP, path, known);
+    const descriptors = new DescriptorCounter(DESCRIPTORS_PER_WORKER, path, known);
     this.#reaper = new ConnectionReaper({
       ...{ listeners: this.#listeners, descriptors, outflow: this.#outflow, path, log },
     });
@@ -299,8 +304,8 @@ export class EventLoop {
     this.#delay[Symbol.dispose]();
   }
 
-  #respondent(): Respondent {
-    const respondent: Respondent = {
+  #respondent(): QueryHandlers {
+    const respondent: QueryHandlers = {
       status: () => ({
         cache: { ...this.#cacheCounters },
         queued: this.#pipeline.queued,
@@ -352,7 +357,7 @@ export class EventLoop {
       page: (services) => ({
         status: respondent.status(null),
         underWay: this.#pipeline.inFlight,
-        services: this.#stats.lately(LATELY_SECONDS, Date.now() / 1000, services),
+        services: this.#stats.recentReports(LATELY_SECONDS, Date.now() / 1000, services),
       }),
     };
     return respondent;
@@ -380,7 +385,7 @@ export class EventLoop {
     const { Page } = await import("../page/page.ts");
     const page = new Page({
       firstInForce: (most) => this.#view.firstInForce(most),
-      ask: this.#ask,
+      queryWorkers: this.#queryWorkers,
       startedAt: this.#startedAt,
       permissions: this.#options.permissions,
       changing: () => this.#changing,

@@ -1,13 +1,13 @@
 import type { Settings } from "../config.ts";
-import { cannotListen, type Listening, type LoopOptions, StartError } from "./instance.ts";
+import { cannotListen, type InstanceOptions, type Listening, StartError } from "./instance.ts";
 import type { Log } from "../log.ts";
 import { Ledger } from "../metrics/ledger.ts";
-import type { LoopMetrics } from "../metrics/loop_metrics.ts";
-import type { Answers, Questions } from "./worker_queries.ts";
+import type { WorkerMetrics } from "../metrics/worker_metrics.ts";
+import type { WorkerQueries, WorkerResults } from "./worker_queries.ts";
 
 /** What a supervisor tells an event loop. */
 export type Order =
-  | { readonly kind: "start"; readonly options: LoopOptions; readonly settings: Settings }
+  | { readonly kind: "start"; readonly options: InstanceOptions; readonly settings: Settings }
   | { readonly kind: "configure"; readonly settings: Settings }
   | { readonly kind: "question"; readonly id: number; readonly question: Question }
   | { readonly kind: "answers"; readonly id: number; readonly answers: readonly unknown[] }
@@ -23,8 +23,8 @@ export type Report =
 
 /** A question for every event loop, with what goes with it. */
 export type Question = {
-  [Kind in keyof Questions]: { readonly kind: Kind; readonly detail: Questions[Kind] };
-}[keyof Questions];
+  [Kind in keyof WorkerQueries]: { readonly kind: Kind; readonly detail: WorkerQueries[Kind] };
+}[keyof WorkerQueries];
 
 /** The first module of an event loop. Where modules are bundled, each keeps its path from the bundle on. */
 const WORKER = import.meta.url.endsWith(".ts") ? "./worker.ts" : "./src/daemon/worker.js";
@@ -35,10 +35,10 @@ const PATIENCE_MS = 1000;
 /** How long to wait before an event loop is replaced that could not even start, in milliseconds. */
 const RETRY_MS = 1000;
 
-/** Answers that are being gathered. */
+/** WorkerResults that are being gathered. */
 interface Gathering {
-  readonly kind: keyof Questions;
-  readonly answers: Map<Worker, Answers[keyof Answers]>;
+  readonly kind: keyof WorkerQueries;
+  readonly answers: Map<Worker, WorkerResults[keyof WorkerResults]>;
   readonly expected: Set<Worker>;
   readonly finish: () => void;
 }
@@ -49,13 +49,13 @@ export class Supervisor {
   readonly #workers = new Set<Worker>();
   readonly #gatherings = new Map<number, Gathering>();
   readonly #ledger = new Ledger<Worker>();
-  #options: LoopOptions;
+  #options: InstanceOptions;
   #settings: Settings;
   #questions = 0;
   #stopping = false;
   #listening: Listening = { addresses: [], agents: null };
 
-  private constructor(options: LoopOptions, settings: Settings, log: Log) {
+  private constructor(options: InstanceOptions, settings: Settings, log: Log) {
     this.#options = options;
     this.#settings = settings;
     this.#log = log;
@@ -73,7 +73,7 @@ export class Supervisor {
    */
   static async start(
     count: number,
-    options: LoopOptions,
+    options: InstanceOptions,
     settings: Settings,
     log: Log,
   ): Promise<Supervisor> {
@@ -182,8 +182,8 @@ export class Supervisor {
   #take(worker: Worker, id: number, answer: unknown): void {
     const gathering = this.#gatherings.get(id);
     if (gathering === undefined || !gathering.expected.delete(worker)) return;
-    gathering.answers.set(worker, answer as Answers[keyof Answers]);
-    if (gathering.kind === "metrics") this.#ledger.told(worker, answer as LoopMetrics);
+    gathering.answers.set(worker, answer as WorkerResults[keyof WorkerResults]);
+    if (gathering.kind === "metrics") this.#ledger.told(worker, answer as WorkerMetrics);
     if (gathering.expected.size === 0) gathering.finish();
   }
 
@@ -229,7 +229,7 @@ function tell(worker: Worker, order: Order): void {
 }
 
 /** Event loops share their ports with whoever asks for it, another daemon of the same user's included. */
-function demandPorts({ address: hostname, ports, agentPort = null }: LoopOptions): void {
+function demandPorts({ address: hostname, ports, agentPort = null }: InstanceOptions): void {
   for (const port of [...ports, ...agentPort === null ? [] : [agentPort]]) {
     try {
       Deno.listen({ hostname, port }).close();

@@ -4,10 +4,10 @@
  * @module
  */
 
-import { EventLoop } from "./instance.ts";
-import { noFaults } from "../metrics/counters.ts";
-import { type DaemonLog, openLogOf, surviveFaults } from "../log.ts";
-import type { Answers, Ask, Respondent } from "./worker_queries.ts";
+import { Instance } from "./instance.ts";
+import { newInternalErrorCounters } from "../metrics/counters.ts";
+import { type DaemonLog, openLog, surviveUncaughtErrors } from "../log.ts";
+import type { QueryHandlers, QueryWorkers, WorkerResults } from "./worker_queries.ts";
 import type { Order, Question, Report } from "./supervisor.ts";
 
 /** The part of a worker's global scope that is used here. */
@@ -21,18 +21,18 @@ const scope = globalThis as unknown as WorkerScope;
 /** The questions that this event loop waits for the answers to. */
 const waiting = new Map<number, (answers: readonly unknown[]) => void>();
 let questions = 0;
-let loop: EventLoop | undefined;
+let loop: Instance | undefined;
 let verbose = false;
 let log: DaemonLog | undefined;
-let respondent: Respondent | undefined;
-const faults = noFaults();
+let respondent: QueryHandlers | undefined;
+const faults = newInternalErrorCounters();
 
-function peers(own: Respondent): Ask {
+function peers(own: QueryHandlers): QueryWorkers {
   respondent = own;
   return (kind, detail) =>
     new Promise((resolve) => {
       const id = questions++;
-      waiting.set(id, (answers) => resolve(answers as Answers[typeof kind][]));
+      waiting.set(id, (answers) => resolve(answers as WorkerResults[typeof kind][]));
       scope.postMessage({ kind: "ask", id, question: { kind, detail } as Question });
     });
 }
@@ -40,9 +40,9 @@ function peers(own: Respondent): Ask {
 async function start({ options, settings }: Order & { kind: "start" }): Promise<void> {
   try {
     verbose = options.verbose;
-    log = openLogOf(settings, verbose, faults);
-    surviveFaults(log, faults);
-    loop = new EventLoop(options, settings, log, peers, faults);
+    log = openLog(settings, verbose, faults);
+    surviveUncaughtErrors(log, faults);
+    loop = new Instance(options, settings, log, peers, faults);
     scope.postMessage({ kind: "listening", listening: await loop.listen() });
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
@@ -63,7 +63,7 @@ scope.addEventListener("message", async ({ data }) => {
       return await start(data);
     case "configure":
       loop?.configure(data.settings);
-      openLogOf(data.settings, verbose, faults, log);
+      openLog(data.settings, verbose, faults, log);
       return;
     case "question":
       return scope.postMessage({ kind: "answer", id: data.id, answer: answer(data.question) });

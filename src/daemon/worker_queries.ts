@@ -6,8 +6,8 @@
 
 import type { CacheCounters } from "../checks/cache.ts";
 import type { CheckRequest, Verdict } from "../checks/check.ts";
-import type { FaultCounts } from "../metrics/counters.ts";
-import type { LoopMetrics } from "../metrics/loop_metrics.ts";
+import type { InternalErrorCounters } from "../metrics/counters.ts";
+import type { WorkerMetrics } from "../metrics/worker_metrics.ts";
 import type { RuntimeReport } from "../metrics/runtime.ts";
 import type { ListenerCounters } from "../server/listener.ts";
 import type { RefusalCounters } from "../server/refusals.ts";
@@ -18,7 +18,7 @@ import type { SpoolHealth } from "../spool/watcher.ts";
 import type { RecentService, ServiceReport } from "../metrics/stats.ts";
 
 /** What can be asked of an event loop, and what goes with the question. */
-export interface Questions {
+export interface WorkerQueries {
   /** How are you? */
   status: null;
   /** Who asked you for what? */
@@ -46,9 +46,9 @@ export interface Questions {
 }
 
 /** What an event loop answers. */
-export interface Answers {
+export interface WorkerResults {
   /** To `status`. */
-  status: LoopStatus;
+  status: WorkerStatus;
   /** To `counts`: how often, by service and client. */
   counts: Record<string, Record<string, number>>;
   /** To `recent`. */
@@ -68,9 +68,9 @@ export interface Answers {
   /** To `runtime`. */
   runtime: RuntimeReport;
   /** To `metrics`. */
-  metrics: LoopMetrics;
+  metrics: WorkerMetrics;
   /** To `page`. */
-  page: LoopFigures;
+  page: WorkerOverview;
 }
 
 /** A record, and the name of its file. */
@@ -91,7 +91,7 @@ export interface EntryReport extends Subject {
 }
 
 /** How an event loop is. */
-export interface LoopStatus {
+export interface WorkerStatus {
   /** What its cache has done. */
   readonly cache: CacheCounters;
   /** How many checks wait for a place. */
@@ -103,13 +103,13 @@ export interface LoopStatus {
   /** How many requests it has refused. */
   readonly refused: RefusalCounters;
   /** How often it was at fault itself. */
-  readonly faults: FaultCounts;
+  readonly faults: InternalErrorCounters;
 }
 
 /** What the page shows of an event loop. */
-export interface LoopFigures {
+export interface WorkerOverview {
   /** How it is. */
-  readonly status: LoopStatus;
+  readonly status: WorkerStatus;
   /** How many checks of services are under way. */
   readonly underWay: number;
   /** What it was asked for lately. */
@@ -117,22 +117,22 @@ export interface LoopFigures {
 }
 
 /** One event loop's answers. */
-export type Respondent = {
-  readonly [Kind in keyof Questions]: (detail: Questions[Kind]) => Answers[Kind];
+export type QueryHandlers = {
+  readonly [Kind in keyof WorkerQueries]: (detail: WorkerQueries[Kind]) => WorkerResults[Kind];
 };
 
 /** Asks all event loops, and gathers what they answer: at once, if there is only one. */
-export type Ask = <Kind extends keyof Questions>(
+export type QueryWorkers = <Kind extends keyof WorkerQueries>(
   kind: Kind,
-  detail: Questions[Kind],
-) => Answers[Kind][] | Promise<Answers[Kind][]>;
+  detail: WorkerQueries[Kind],
+) => WorkerResults[Kind][] | Promise<WorkerResults[Kind][]>;
 
 /**
  * For an event loop without peers.
  *
  * @param respondent The event loop.
  */
-export function alone(respondent: Respondent): Ask {
+export function querySingle(respondent: QueryHandlers): QueryWorkers {
   return (kind, detail) => [respondent[kind](detail)];
 }
 
@@ -142,7 +142,7 @@ export function alone(respondent: Respondent): Ask {
  * @param value The value, or the promise of one.
  * @param next What to do with it.
  */
-export function then<T, U>(
+export function mapAwaitable<T, U>(
   value: T | Promise<T>,
   next: (value: T) => U | Promise<U>,
 ): U | Promise<U> {

@@ -14,17 +14,17 @@ import type { SpoolHealth } from "../spool/watcher.ts";
  *
  * @example
  * ```ts
- * import { sumOf } from "./aggregate.ts";
+ * import { sumCounters } from "./aggregate.ts";
  * import { assertEquals } from "@std/assert";
  *
  * const answers: Record<string, Record<string, number>>[] = [
  *   { http: { "200": 2 } },
  *   { http: { "200": 1, "503": 1 }, tcp: {} },
  * ];
- * assertEquals(sumOf(answers), { http: { "200": 3, "503": 1 }, tcp: {} });
+ * assertEquals(sumCounters(answers), { http: { "200": 3, "503": 1 }, tcp: {} });
  * ```
  */
-export function sumOf<Counts extends object>(counts: readonly Counts[]): Counts {
+export function sumCounters<Counts extends object>(counts: readonly Counts[]): Counts {
   return counts.reduce((sum, one) => added(sum, one) as Counts);
 }
 
@@ -43,7 +43,7 @@ function added(a: unknown, b: unknown): unknown {
  *
  * @param healths Those of each event loop, of which there is one at least.
  */
-export function worstOf(healths: readonly SpoolHealth[]): SpoolHealth {
+export function worstHealth(healths: readonly SpoolHealth[]): SpoolHealth {
   return healths.find(({ healthy }) => !healthy) ??
     healths.find(({ faulty }) => faulty > 0) ??
     healths.find(({ watched }) => !watched) ?? healths[0]!;

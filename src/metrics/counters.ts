@@ -1,5 +1,5 @@
 /** How often the daemon itself was at fault since its start. */
-export interface FaultCounts {
+export interface InternalErrorCounters {
   /** Checks that failed by themselves: neither did the service answer, nor could it be said why not. */
   checks: number;
   /** Changes of the spool by POST that could not be made. */
@@ -15,6 +15,6 @@ export interface FaultCounts {
  *
  * @returns Counts, all of them zero.
  */
-export function noFaults(): FaultCounts {
+export function newInternalErrorCounters(): InternalErrorCounters {
   return { checks: 0, spool_changes: 0, unforeseen: 0, lost_log_lines: 0 };
 }

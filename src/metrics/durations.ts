@@ -20,7 +20,7 @@ export interface DurationCounts {
  * import { assertEquals } from "@std/assert";
  *
  * const durations = new Durations();
- * durations.took("http", 0.75);
+ * durations.observe("http", 0.75);
  * assertEquals(durations.report().http?.sum, 0.75);
  * ```
  */
@@ -33,7 +33,7 @@ export class Durations {
    * @param protocol The protocol's name, one of those there are.
    * @param seconds How long it took.
    */
-  took(protocol: string, seconds: number): void {
+  observe(protocol: string, seconds: number): void {
     let counts = this.#protocols.get(protocol);
     if (counts === undefined) {
       counts = { buckets: Array(BOUNDS.length + 1).fill(0), sum: 0 };

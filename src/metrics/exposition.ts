@@ -1,6 +1,6 @@
 import { VERSION } from "../version.ts";
 import { BOUNDS } from "./durations.ts";
-import type { LoopCounts, LoopMetrics, LoopState } from "./loop_metrics.ts";
+import type { Counters, WorkerMetrics, WorkerState } from "./worker_metrics.ts";
 
 /** What Prometheus' text format is called over HTTP. */
 export const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
@@ -43,7 +43,7 @@ export interface Metric {
   /** How the figures of several event loops become one. */
   readonly aggregator: Aggregator;
   /** What one event loop says of it. */
-  readonly of: (loop: LoopMetrics) => readonly Value[];
+  readonly of: (loop: WorkerMetrics) => readonly Value[];
 }
 
 /** All metrics, in the order of the page. */
@@ -180,18 +180,18 @@ export const METRICS: readonly Metric[] = [
  * @param loops What each of them tells.
  * @returns The text.
  */
-export async function exposition(loops: readonly LoopMetrics[]): Promise<string> {
+export async function exposition(loops: readonly WorkerMetrics[]): Promise<string> {
   const client: PromClient = (await import("prom-client")).default;
   return await client.aggregate(loops.map(familiesOf)).metrics();
 }
 
-function familiesOf(loop: LoopMetrics): Family[] {
+function familiesOf(loop: WorkerMetrics): Family[] {
   return METRICS.map(({ name, help, type, aggregator, of }) => {
     return { name, help, type, aggregator, values: of(loop) };
   });
 }
 
-function counter(name: string, help: string, of: (counts: LoopCounts) => number): Metric {
+function counter(name: string, help: string, of: (counts: Counters) => number): Metric {
   return {
     ...{ name, type: "counter", labels: [], help, aggregator: "sum" },
     of: ({ counts }) => [{ labels: {}, value: of(counts) }],
@@ -203,7 +203,7 @@ function gauge(
   name: string,
   help: string,
   aggregator: Aggregator,
-  of: (now: LoopState) => number,
+  of: (now: WorkerState) => number,
 ): Metric {
   return {
     ...{ name, type: "gauge", labels: [], help, aggregator },
@@ -216,7 +216,7 @@ function labelled(label: string, values: Readonly<Record<string, number>> | obje
 }
 
 /** The series of a histogram: how many took at most so long, how long all took, and how many there were. */
-function histogram(name: string, durations: LoopCounts["durations"]): Value[] {
+function histogram(name: string, durations: Counters["durations"]): Value[] {
   return Object.entries(durations).flatMap(([protocol, { buckets, sum }]) => {
     let count = 0;
     const upTo = buckets.map((belonging, i) => {

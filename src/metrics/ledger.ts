@@ -1,5 +1,5 @@
-import { sumOf } from "./aggregate.ts";
-import { type LoopCounts, type LoopMetrics, nothingCounted } from "./loop_metrics.ts";
+import { sumCounters } from "./aggregate.ts";
+import { type Counters, newCounters, type WorkerMetrics } from "./worker_metrics.ts";
 
 /**
  * Remembers what event loops have told last, so that what they have counted together never goes back: not
@@ -9,19 +9,19 @@ import { type LoopCounts, type LoopMetrics, nothingCounted } from "./loop_metric
  * @example
  * ```ts
  * import { Ledger } from "./ledger.ts";
- * import { nothingCounted } from "./loop_metrics.ts";
+ * import { newCounters } from "./worker_metrics.ts";
  * import { assertEquals } from "@std/assert";
  *
  * const ledger = new Ledger<string>();
- * ledger.told("a", { counts: { ...nothingCounted(), answers: { tcp: { "200": 7 } } }, now: null });
+ * ledger.told("a", { counts: { ...newCounters(), answers: { tcp: { "200": 7 } } }, now: null });
  * ledger.died("a");
  * const [gone] = ledger.complete([]);
  * assertEquals([gone?.counts.answers, gone?.counts.deaths], [{ tcp: { "200": 7 } }, 1]);
  * ```
  */
 export class Ledger<Loop> {
-  readonly #last = new Map<Loop, LoopMetrics>();
-  #gone: LoopCounts = nothingCounted();
+  readonly #last = new Map<Loop, WorkerMetrics>();
+  #gone: Counters = newCounters();
 
   /**
    * Takes what an event loop tells.
@@ -29,7 +29,7 @@ export class Ledger<Loop> {
    * @param loop The event loop.
    * @param metrics What it tells.
    */
-  told(loop: Loop, metrics: LoopMetrics): void {
+  told(loop: Loop, metrics: WorkerMetrics): void {
     this.#last.set(loop, metrics);
   }
 
@@ -39,9 +39,9 @@ export class Ledger<Loop> {
    * @param loop The event loop.
    */
   died(loop: Loop): void {
-    const { counts } = this.#last.get(loop) ?? { counts: nothingCounted() };
+    const { counts } = this.#last.get(loop) ?? { counts: newCounters() };
     this.#last.delete(loop);
-    this.#gone = sumOf([this.#gone, { ...counts, deaths: 1 }]);
+    this.#gone = sumCounters([this.#gone, { ...counts, deaths: 1 }]);
   }
 
   /**
@@ -50,7 +50,7 @@ export class Ledger<Loop> {
    * @param answered Who they are.
    * @returns The metrics of each event loop that has ever told any, and of all that have died together.
    */
-  complete(answered: Iterable<Loop>): LoopMetrics[] {
+  complete(answered: Iterable<Loop>): WorkerMetrics[] {
     const present = new Set(answered);
     const living = [...this.#last].map(([loop, metrics]) =>
       present.has(loop) ? metrics : { ...metrics, now: null }

@@ -8,7 +8,7 @@ export const MAX_SERVICES = 5000;
 export const MAX_PAIRS = 20_000;
 
 /** The last answer given about a service. */
-export interface LastAnswer {
+export interface LastResponse {
   /** The HTTP status code. */
   readonly code: number;
   /** Who was answered. */
@@ -18,7 +18,7 @@ export interface LastAnswer {
 }
 
 /** How many answers of a service are remembered for which somebody had to wait. */
-export const MAX_WAITS = 24;
+export const MAX_CHECK_TIMES = 24;
 
 /**
  * An answer for which somebody had to wait: when it came, in unix seconds, and after how many milliseconds.
@@ -31,13 +31,13 @@ export interface ServiceReport {
   /** Its name. */
   readonly service: string;
   /** The last answer, if there was one yet. */
-  readonly last: LastAnswer | null;
+  readonly last: LastResponse | null;
   /** The last answers for which somebody had to wait, the oldest first. */
   readonly waits: readonly Wait[];
 }
 
 /** A service that was asked for, and the last answer, if there was one yet. */
-export type RecentService = [service: string, last: LastAnswer | null];
+export type RecentService = [service: string, last: LastResponse | null];
 
 /** How often something came. It is counted in place: a map is then only read, which costs half of writing it. */
 interface Counter {
@@ -56,7 +56,7 @@ class ServiceStats {
   #nextWait = 0;
 
   /** The last answer, if there was one yet. */
-  get lastAnswer(): LastAnswer | null {
+  get lastAnswer(): LastResponse | null {
     if (this.#code === 0) return null;
     return { code: this.#code, remote_ip: this.#client, ts: this.#answeredAt };
   }
@@ -68,7 +68,7 @@ class ServiceStats {
    * @param client Who was answered.
    * @param now When, in unix seconds.
    */
-  answered(code: number, client: string, now: number): void {
+  recordResponse(code: number, client: string, now: number): void {
     this.#code = code;
     this.#client = client;
     this.#answeredAt = now;
@@ -81,12 +81,12 @@ class ServiceStats {
    * @param now When, in unix seconds.
    * @param milliseconds After how long.
    */
-  waited(code: number, now: number, milliseconds: number): void {
+  recordWait(code: number, now: number, milliseconds: number): void {
     const waits = this.#waits ??= [];
     waits[this.#nextWait] = now;
     // Zero has no sign that would survive.
     waits[this.#nextWait + 1] = isUp(code) ? milliseconds : -Math.max(milliseconds, LEAST_MS);
-    this.#nextWait = (this.#nextWait + 2) % (2 * MAX_WAITS);
+    this.#nextWait = (this.#nextWait + 2) % (2 * MAX_CHECK_TIMES);
   }
 
   /** The last answers for which somebody had to wait, the oldest first. */
@@ -116,14 +116,14 @@ function isUp(code: number): boolean {
  * @param most How many to pick at most.
  * @returns Those first whose last answer a balancer takes for down, and else sorted by name.
  */
-export function mostTelling(reports: readonly ServiceReport[], most: number): ServiceReport[] {
+export function failingFirst(reports: readonly ServiceReport[], most: number): ServiceReport[] {
   const rank = ({ last }: ServiceReport) => last === null || isUp(last.code) ? 1 : 0;
   return reports.toSorted((a, b) => rank(a) - rank(b) || (a.service < b.service ? -1 : 1))
     .slice(0, most);
 }
 
 /** Who was just asked for: takes the answer. */
-export type Asked = Pick<ServiceStats, "answered" | "waited">;
+export type ServiceRecorder = Pick<ServiceStats, "recordResponse" | "recordWait">;
 
 /**
  * Who asks for what, and what was answered last.
@@ -134,7 +134,7 @@ export type Asked = Pick<ServiceStats, "answered" | "waited">;
  * import { assertEquals } from "@std/assert";
  *
  * const stats = new Stats();
- * stats.asked("web", "10.0.0.1", 1000).answered(200, "10.0.0.1", 1000);
+ * stats.countRequest("web", "10.0.0.1", 1000).recordResponse(200, "10.0.0.1", 1000);
  * assertEquals(stats.counts(), { web: { "10.0.0.1": 1 } });
  * assertEquals(stats.recent(600, 1200), [["web", { code: 200, remote_ip: "10.0.0.1", ts: 1000 }]]);
  * ```
@@ -167,7 +167,7 @@ export class Stats {
    * @param now The time in unix seconds.
    * @returns What takes the answer.
    */
-  asked(service: string, client: string, now: number): Asked {
+  countRequest(service: string, client: string, now: number): ServiceRecorder {
     let stats = this.#services.get(service);
     if (stats === undefined) {
       stats = new ServiceStats();
@@ -212,7 +212,7 @@ export class Stats {
    * @returns By the protocol's name.
    */
   byProtocol(): Record<string, number> {
-    return Object.fromEntries([...this.#tallies].map(([name, { asked }]) => [name, asked]));
+    return Object.fromEntries([...this.#tallies].map(([name, { requests }]) => [name, requests]));
   }
 
   /**
@@ -221,7 +221,7 @@ export class Stats {
    * @returns By the protocol's name and the code.
    */
   answers(): Record<string, Record<string, number>> {
-    return Object.fromEntries([...this.#tallies].map(([name, tally]) => [name, tally.answers()]));
+    return Object.fromEntries([...this.#tallies].map(([name, tally]) => [name, tally.responses()]));
   }
 
   /**
@@ -244,13 +244,13 @@ export class Stats {
    *
    * @param threshold How many seconds ago at most.
    * @param now The time in unix seconds.
-   * @param most Of how many at most, the {@linkcode mostTelling} ones.
+   * @param most Of how many at most, the {@linkcode failingFirst} ones.
    */
-  lately(threshold: number, now: number, most: number): ServiceReport[] {
+  recentReports(threshold: number, now: number, most: number): ServiceReport[] {
     const reports = this.recent(threshold, now).map(([service, last]) => {
       return { service, last, waits: this.#services.peek(service)!.waits };
     });
-    return mostTelling(reports, most);
+    return failingFirst(reports, most);
   }
 
   /** A client more must not be memory more without an end. */

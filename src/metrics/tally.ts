@@ -10,10 +10,10 @@ const CODES = 600;
  * import { assertEquals } from "@std/assert";
  *
  * const tally = new Tally();
- * tally.answered(200);
- * tally.answered(503);
- * tally.answered(200);
- * assertEquals(tally.answers(), { "200": 2, "503": 1 });
+ * tally.countResponse(200);
+ * tally.countResponse(503);
+ * tally.countResponse(200);
+ * assertEquals(tally.responses(), { "200": 2, "503": 1 });
  * ```
  */
 export class Tally {
@@ -21,14 +21,14 @@ export class Tally {
   readonly #answers = new Float64Array(CODES);
 
   /** How many were asked for and not refused. */
-  asked = 0;
+  requests = 0;
 
   /**
    * Counts an answer.
    *
    * @param code Its status code.
    */
-  answered(code: number): void {
+  countResponse(code: number): void {
     this.#answers[code]!++;
   }
 
@@ -37,7 +37,7 @@ export class Tally {
    *
    * @returns By the code; those that were never answered are left out.
    */
-  answers(): Record<string, number> {
+  responses(): Record<string, number> {
     const answers: Record<string, number> = {};
     for (const [code, count] of this.#answers.entries()) {
       if (count > 0) answers[code] = count;

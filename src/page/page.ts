@@ -1,6 +1,6 @@
 import { accepts as acceptsUntyped } from "@std/http/negotiation";
 import { escapeControls } from "../control_characters.ts";
-import type { Ask } from "../daemon/worker_queries.ts";
+import type { QueryWorkers } from "../daemon/worker_queries.ts";
 import type { PermissionsInForce } from "../daemon/permissions.ts";
 import type { SpoolView } from "../spool/watcher.ts";
 import { sized, SizedResponse } from "../server/sized_response.ts";
@@ -24,7 +24,7 @@ export interface PageOptions {
   /** Tells what an operator has said. */
   readonly firstInForce: SpoolView["firstInForce"];
   /** Asks all event loops. */
-  readonly ask: Ask;
+  readonly queryWorkers: QueryWorkers;
   /** When the daemon was started, by `performance.now()`. */
   readonly startedAt: number;
   /** What the daemon may do. */
@@ -81,7 +81,7 @@ export class Page {
   }
 
   /**
-   * Answers a request.
+   * WorkerResults a request.
    *
    * @param request The request, a GET or HEAD.
    * @param path Its path: `/`, `/events` or that of a file.
@@ -127,8 +127,8 @@ export class Page {
   }
 
   async #report() {
-    const { firstInForce, ask, startedAt, permissions, changing } = this.#options;
-    const loops = await ask("page", MAX_SERVICES_SHOWN);
+    const { firstInForce, queryWorkers, startedAt, permissions, changing } = this.#options;
+    const loops = await queryWorkers("page", MAX_SERVICES_SHOWN);
     const now = Date.now() / 1000;
     const uptime = (performance.now() - startedAt) / 1000;
     const rest = { now, uptime, permissions, changing: changing() };

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { LoopFigures, LoopStatus } from "../daemon/worker_queries.ts";
+import type { WorkerOverview, WorkerStatus } from "../daemon/worker_queries.ts";
 import type { PermissionsInForce } from "../daemon/permissions.ts";
 import type {
   DowntimeInForce,
@@ -12,8 +12,13 @@ import type {
   InForceCounts,
   WeightInForce,
 } from "../spool/active_entries.ts";
-import { type LastAnswer, MAX_WAITS, mostTelling, type ServiceReport } from "../metrics/stats.ts";
-import { sumOf, worstOf } from "../metrics/aggregate.ts";
+import {
+  failingFirst,
+  type LastResponse,
+  MAX_CHECK_TIMES,
+  type ServiceReport,
+} from "../metrics/stats.ts";
+import { sumCounters, worstHealth } from "../metrics/aggregate.ts";
 import { VERSION } from "../version.ts";
 
 /** How many downtimes, and how many weights, are shown at most. */
@@ -39,7 +44,7 @@ export interface DowntimesReport {
 /** A service that was asked for lately, as it is shown. */
 export interface ShownService {
   readonly service: string;
-  readonly last: LastAnswer | null;
+  readonly last: LastResponse | null;
   /** How long the last checks took, in milliseconds, the oldest first: negative for those that came to down. */
   readonly milliseconds: readonly number[];
   /** When the oldest of them was answered, in unix seconds; null where there is none. */
@@ -56,12 +61,12 @@ export interface StatusReport {
   readonly event_loops: number;
   /** What was asked for lately, what does not answer well first. */
   readonly services: readonly ShownService[];
-  readonly cache: LoopStatus["cache"];
+  readonly cache: WorkerStatus["cache"];
   readonly checks: { readonly under_way: number; readonly queued: number };
-  readonly spool: LoopStatus["spool"];
-  readonly faults: LoopStatus["faults"];
-  readonly refused: LoopStatus["refused"];
-  readonly listeners: LoopStatus["listeners"];
+  readonly spool: WorkerStatus["spool"];
+  readonly faults: WorkerStatus["faults"];
+  readonly refused: WorkerStatus["refused"];
+  readonly listeners: WorkerStatus["listeners"];
   readonly permissions: PermissionsInForce;
   readonly changing: Changing;
 }
@@ -103,7 +108,7 @@ function cut(reason: string): string {
  * @param rest What is the same for all of them.
  */
 export function statusReport(
-  loops: readonly LoopFigures[],
+  loops: readonly WorkerOverview[],
   rest: Pick<StatusReport, "now" | "uptime" | "permissions" | "changing">,
 ): StatusReport {
   const statuses = loops.map(({ status }) => status);
@@ -111,21 +116,21 @@ export function statusReport(
     ...rest,
     version: VERSION,
     event_loops: loops.length,
-    services: mostTelling(merged(loops), MAX_SERVICES_SHOWN).map(shown),
-    cache: sumOf(statuses.map(({ cache }) => cache)),
+    services: failingFirst(merged(loops), MAX_SERVICES_SHOWN).map(shown),
+    cache: sumCounters(statuses.map(({ cache }) => cache)),
     checks: {
       under_way: loops.reduce((sum, { underWay }) => sum + underWay, 0),
       queued: statuses.reduce((sum, { queued }) => sum + queued, 0),
     },
-    spool: worstOf(statuses.map(({ spool }) => spool)),
-    faults: sumOf(statuses.map(({ faults }) => faults)),
-    refused: sumOf(statuses.map(({ refused }) => refused)),
-    listeners: sumOf(statuses.map(({ listeners }) => listeners)),
+    spool: worstHealth(statuses.map(({ spool }) => spool)),
+    faults: sumCounters(statuses.map(({ faults }) => faults)),
+    refused: sumCounters(statuses.map(({ refused }) => refused)),
+    listeners: sumCounters(statuses.map(({ listeners }) => listeners)),
   };
 }
 
 /** One report of each service, with what all event loops answered. */
-function merged(loops: readonly LoopFigures[]): ServiceReport[] {
+function merged(loops: readonly WorkerOverview[]): ServiceReport[] {
   const reports = new Map<string, ServiceReport>();
   for (const report of loops.flatMap(({ services }) => services)) {
     const known = reports.get(report.service);
@@ -135,7 +140,7 @@ function merged(loops: readonly LoopFigures[]): ServiceReport[] {
 }
 
 function both(one: ServiceReport, other: ServiceReport): ServiceReport {
-  const waits = [...one.waits, ...other.waits].sort(([a], [b]) => a - b).slice(-MAX_WAITS);
+  const waits = [...one.waits, ...other.waits].sort(([a], [b]) => a - b).slice(-MAX_CHECK_TIMES);
   const isOlder = (one.last?.ts ?? 0) < (other.last?.ts ?? 0);
   return { service: one.service, last: isOlder ? other.last : one.last, waits };
 }

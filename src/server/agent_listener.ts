@@ -1,6 +1,6 @@
-import type { FaultCounts } from "../metrics/counters.ts";
+import type { InternalErrorCounters } from "../metrics/counters.ts";
 import type { Log } from "../log.ts";
-import { Seldom } from "../log_throttle.ts";
+import { LogThrottle } from "../log_throttle.ts";
 import { clientAddress } from "./router.ts";
 
 /** How long a client may take to send its line, in milliseconds. */
@@ -42,7 +42,7 @@ export interface AgentListenerOptions {
   /** Where faults are told. */
   readonly log: Log;
   /** Where they are counted. */
-  readonly faults: FaultCounts;
+  readonly faults: InternalErrorCounters;
 }
 
 /**
@@ -54,9 +54,9 @@ export class AgentListener {
   readonly #options: AgentListenerOptions;
   readonly #listener: Deno.Listener<Deno.TcpConn>;
   readonly #conversations = new Set<Promise<void>>();
-  readonly #failures = new Seldom();
-  readonly #faults = new Seldom();
-  readonly #unanswered = new Seldom();
+  readonly #failures = new LogThrottle();
+  readonly #faults = new LogThrottle();
+  readonly #unanswered = new LogThrottle();
   readonly #accepting: Promise<void>;
   #stopping = false;
 
@@ -94,7 +94,7 @@ export class AgentListener {
         connection = await this.#listener.accept();
       } catch (error) {
         if (this.#stopping) return;
-        this.#failures.tell((others) =>
+        this.#failures.once((others) =>
           this.#options.log.error("cannot accept an agent check: {why}{others}", {
             why: String(error),
             others,
@@ -127,7 +127,7 @@ export class AgentListener {
     } catch (error) {
       if (isOfThePeer(error)) return;
       faults.unforeseen++;
-      this.#faults.tell((others) =>
+      this.#faults.once((others) =>
         log.error("cannot answer an agent check: {error}{others}", { error, others })
       );
       return;
@@ -137,7 +137,7 @@ export class AgentListener {
   }
 
   #warn(client: string, why: string, received: string): void {
-    this.#unanswered.tell((others) =>
+    this.#unanswered.once((others) =>
       this.#options.log.warning(
         "agent check from {client} is not answered: {why}: received {received}{others}",
         { client, why, received: JSON.stringify(received.slice(0, MAX_SHOWN)), others },

@@ -1,6 +1,6 @@
 import type { DescriptorCounter } from "../daemon/descriptors.ts";
 import type { Log } from "../log.ts";
-import { Seldom } from "../log_throttle.ts";
+import { LogThrottle } from "../log_throttle.ts";
 import { soon } from "../after_startup.ts";
 import type { Listener } from "./listener.ts";
 import type { Outflow } from "./outflow.ts";
@@ -96,8 +96,8 @@ export type Probe = () => number;
 export class ConnectionReaper implements Disposable {
   readonly #options: ReaperOptions;
   readonly #times: ReaperTimes;
-  readonly #acts = new Seldom();
-  readonly #readers = new Seldom();
+  readonly #acts = new LogThrottle();
+  readonly #readers = new LogThrottle();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #probe: Probe = () => 0;
   #isOver = false;
@@ -189,7 +189,7 @@ export class ConnectionReaper implements Disposable {
       for (; listener.age >= LEAST_AGE_MS && listener.rotate(); count++) listener.terminate();
       if (count === 0) continue;
       const { port } = listener.addr;
-      this.#readers.tell((others) =>
+      this.#readers.once((others) =>
         this.#options.log.warning(
           "too many responses wait for clients that do not read: cutting connections to port {port}{others}",
           { port, others },
@@ -199,7 +199,7 @@ export class ConnectionReaper implements Disposable {
   }
 
   #tell({ addr: { port } }: Listener, inUse: number): void {
-    this.#acts.tell((others) =>
+    this.#acts.once((others) =>
       this.#options.log.warning(
         "{inUse} file descriptors are in use: cutting the connections to port {port} that hang{others}",
         { inUse, port, others },

@@ -1,6 +1,6 @@
 import type { Identity } from "../config.ts";
 import type { Log } from "../log.ts";
-import { Seldom } from "../log_throttle.ts";
+import { LogThrottle } from "../log_throttle.ts";
 import { Outflow } from "./outflow.ts";
 import type { Router } from "./router.ts";
 import { SlowReaderError } from "./sized_response.ts";
@@ -40,7 +40,7 @@ export interface ListenerCounters {
  *
  * @returns Counters, all of them zero.
  */
-export function nothingHappened(): ListenerCounters {
+export function newListenerCounters(): ListenerCounters {
   return { renewals: 0, falls: 0, cut_requests: 0 };
 }
 
@@ -66,8 +66,8 @@ const RETRY_MS = 10;
 export class Listener {
   readonly #options: ListenerOptions;
   readonly #outflow: Outflow;
-  readonly #falls = new Seldom();
-  readonly #failures = new Seldom();
+  readonly #falls = new LogThrottle();
+  readonly #failures = new LogThrottle();
   /** The oldest first. */
   readonly #servers: Server[] = [];
   #retiring: Server | undefined;
@@ -125,7 +125,7 @@ export class Listener {
     try {
       this.#servers.push(this.#serve(port));
     } catch (error) {
-      this.#failures.tell((others) =>
+      this.#failures.once((others) =>
         log.error("cannot renew a server of port {port}: {why}{others}", {
           port,
           why: told(error),
@@ -194,11 +194,11 @@ export class Listener {
     try {
       this.#fill();
       this.#retry = undefined;
-      this.#falls.tell((others) =>
+      this.#falls.once((others) =>
         log.error("serving port {port} again: {why}{others}", { port, why, others })
       );
     } catch (error) {
-      this.#failures.tell((others) =>
+      this.#failures.once((others) =>
         log.error("cannot serve port {port} again: {why}{others}", {
           port,
           why: told(error),

@@ -9,7 +9,7 @@ import type { Header } from "../net/http_client.ts";
 import type { Tally } from "../metrics/tally.ts";
 import { type Pipeline, SPOOL_PROTOCOL } from "../checks/pipeline.ts";
 import type { Refusals } from "./refusals.ts";
-import type { Asked, Stats } from "../metrics/stats.ts";
+import type { ServiceRecorder, Stats } from "../metrics/stats.ts";
 import type { CheckPath } from "./path.ts";
 import { type HeaderSource, headerSources } from "./request_headers.ts";
 import { Renderings } from "./renderings.ts";
@@ -97,9 +97,9 @@ export function createRouter(options: RouterOptions): Router {
     }
     // Nothing connects to it, but it has no records either.
     if (target.host === null) return refused(tally, 400, target.fault);
-    tally.asked++;
+    tally.requests++;
     const now = Date.now() / 1000;
-    const asked = stats.asked(path.service, client, now);
+    const recorder = stats.countRequest(path.service, client, now);
     const question = questionOf(
       route,
       path,
@@ -110,12 +110,12 @@ export function createRouter(options: RouterOptions): Router {
     );
     const fresh = asksService && wantsFresh(headers);
     const verdict = pipeline.check(question, fresh, client);
-    if (!(verdict instanceof Promise)) return answer(tally, asked, client, verdict, now);
+    if (!(verdict instanceof Promise)) return answer(tally, recorder, client, verdict, now);
     const began = performance.now();
     return verdict.then((verdict) => {
       const now = Date.now() / 1000;
-      asked.waited(verdict.code, now, performance.now() - began);
-      return answer(tally, asked, client, verdict, now);
+      recorder.recordWait(verdict.code, now, performance.now() - began);
+      return answer(tally, recorder, client, verdict, now);
     });
   }
 
@@ -151,13 +151,13 @@ export function createRouter(options: RouterOptions): Router {
 
   function answer(
     tally: Tally,
-    asked: Asked,
+    recorder: ServiceRecorder,
     client: string,
     verdict: Verdict,
     now: number,
   ): Response {
-    tally.answered(verdict.code);
-    asked.answered(verdict.code, client, now);
+    tally.countResponse(verdict.code);
+    recorder.recordResponse(verdict.code, client, now);
     return responseOf(verdict);
   }
 
@@ -182,7 +182,7 @@ export function createRouter(options: RouterOptions): Router {
 
 /** The answer to a check that is not to be made. */
 function refused(tally: Tally, code: number, why: string): Response {
-  tally.answered(code);
+  tally.countResponse(code);
   return text(code, why);
 }
 

@@ -6,7 +6,7 @@
 
 import type { CheckRequest, Verdict } from "../checks/check.ts";
 import type { LocalAddresses } from "../net/local_addresses.ts";
-import type { Ask, EntryReport } from "../daemon/worker_queries.ts";
+import type { EntryReport, QueryWorkers } from "../daemon/worker_queries.ts";
 import type { Pipeline } from "../checks/pipeline.ts";
 import { isServiceName, type Subject } from "../spool/names.ts";
 import { parseCheckPath } from "./path.ts";
@@ -25,7 +25,7 @@ export const MAX_PROBES = 16;
 /** What these pages work with. */
 export interface ServiceSources {
   /** Asks all workers. */
-  readonly ask: Ask;
+  readonly queryWorkers: QueryWorkers;
   /** Which addresses are this machine's. */
   readonly own: LocalAddresses;
   /** Runs checks. */
@@ -42,7 +42,7 @@ export interface ServiceSources {
  * @returns The page; 409 while the workers disagree; undefined for a path that names no service.
  */
 export async function entryPage(
-  { ask, own }: ServiceSources,
+  { queryWorkers, own }: ServiceSources,
   path: string,
   headers: Headers,
 ): Promise<Response | undefined> {
@@ -52,7 +52,7 @@ export async function entryPage(
   if (typeof target === "string") return text(400, target);
   if (target.host === null) return text(400, target.fault);
   const subject: Subject = { service: asked.service, port: target.port, host: target.host };
-  const [first, ...others] = await ask("entry", subject);
+  const [first, ...others] = await queryWorkers("entry", subject);
   const { last_asked: _, ...said } = first!;
   const agree = others.every(({ last_asked: _, ...other }) =>
     JSON.stringify(other) === JSON.stringify(said)
@@ -79,14 +79,14 @@ function latest(reports: readonly EntryReport[]): number | null {
  * @returns The page; undefined for a path that names no service.
  */
 export async function checksPage(
-  { ask, pipeline }: ServiceSources,
+  { queryWorkers, pipeline }: ServiceSources,
   path: string,
   _headers: Headers,
   client: string,
 ): Promise<Response | undefined> {
   const [name = "", query = ""] = path.slice(CHECKS_PAGE.length).split("?");
   if (!isServiceName(name)) return undefined;
-  const checks = distinct((await ask("checks", name)).flat()).slice(0, MAX_PROBES);
+  const checks = distinct((await queryWorkers("checks", name)).flat()).slice(0, MAX_PROBES);
   const isNow = new URLSearchParams(query).has("now");
   return json({
     service: name,

@@ -1,8 +1,8 @@
 import { LOCAL_ADDRESS } from "../net/addresses.ts";
 import { Deadlines } from "../checks/deadlines.ts";
-import type { FaultCounts } from "../metrics/counters.ts";
+import type { InternalErrorCounters } from "../metrics/counters.ts";
 import type { Log } from "../log.ts";
-import type { Ask } from "../daemon/worker_queries.ts";
+import type { QueryWorkers } from "../daemon/worker_queries.ts";
 import { canBeMarked, recordName, weightName } from "../spool/names.ts";
 import { FULL_WEIGHT, isTime, isWeight } from "../spool/entry.ts";
 import type { SpoolStore } from "../spool/store.ts";
@@ -28,11 +28,11 @@ export interface SpoolChanges {
   /** How long a form may take to arrive, in seconds. */
   readonly timeout: number;
   /** Asks all event loops, which must know at once. */
-  readonly ask: Ask;
+  readonly queryWorkers: QueryWorkers;
   /** Where faults are told. */
   readonly log: Log;
   /** Where they are counted. */
-  readonly faults: FaultCounts;
+  readonly faults: InternalErrorCounters;
 }
 
 /** A change, as the form asks for it. */
@@ -66,7 +66,7 @@ export async function changeSpool(
   request: Request,
   { service, port, path }: CheckPath,
   client: string,
-  { access, store, timeout, ask, log, faults }: SpoolChanges,
+  { access, store, timeout, queryWorkers, log, faults }: SpoolChanges,
 ): Promise<Response> {
   const refused = await checkSpoolAccess(request, client, access);
   if (refused !== undefined) return refused;
@@ -98,10 +98,10 @@ export async function changeSpool(
     await make(change, file, store);
   } catch (error) {
     // Even a failed change may have changed the file.
-    await ask("refresh", file);
+    await queryWorkers("refresh", file);
     return failed("written", error);
   }
-  const known = await ask("refresh", file);
+  const known = await queryWorkers("refresh", file);
   return known.every((isKnown) => isKnown) ? text(200, "") : failed("read", "what was known stays");
 }
 

@@ -1,12 +1,17 @@
 import type { Verdict } from "../checks/check.ts";
 import { CONTENT_TYPE, exposition } from "../metrics/exposition.ts";
 import type { LocalAddresses } from "../net/local_addresses.ts";
-import { type Answers, type Ask, type Questions, then } from "../daemon/worker_queries.ts";
+import {
+  mapAwaitable,
+  type QueryWorkers,
+  type WorkerQueries,
+  type WorkerResults,
+} from "../daemon/worker_queries.ts";
 import type { PermissionsInForce } from "../daemon/permissions.ts";
 import { platform } from "../metrics/runtime.ts";
 import type { Subject } from "../spool/names.ts";
-import type { LastAnswer, RecentService } from "../metrics/stats.ts";
-import { sumOf, worstOf } from "../metrics/aggregate.ts";
+import type { LastResponse, RecentService } from "../metrics/stats.ts";
+import { sumCounters, worstHealth } from "../metrics/aggregate.ts";
 import { VERSION } from "../version.ts";
 import { parseCheckPath } from "./path.ts";
 import { json, notAllowed, text } from "./responses.ts";
@@ -24,7 +29,7 @@ import { targetOf } from "./target.ts";
 /** What the status pages tell of. */
 export interface StatusSources extends ServiceSources {
   /** Asks all event loops. */
-  readonly ask: Ask;
+  readonly queryWorkers: QueryWorkers;
   /** For `/status/spool`: which addresses are this machine's. */
   readonly own: LocalAddresses;
   /** For `/debug/runtime`: the spool. */
@@ -35,7 +40,7 @@ export interface StatusSources extends ServiceSources {
   readonly permissions: PermissionsInForce;
   /** Keeps large pages that were rendered just now. */
   readonly renderings: Renderings;
-  /** Answers who asks for the page to look at, or for what belongs to it. */
+  /** WorkerResults who asks for the page to look at, or for what belongs to it. */
   readonly look: (request: Request, path: string) => Promise<Response>;
 }
 
@@ -57,7 +62,7 @@ const WEIGHT_PAGE = "/status/weight/";
 const LOOKED_AT = new Set(["/", "/events", "/page.css", "/page.js", "/page.svg"]);
 
 /**
- * Answers what is asked of the daemon itself.
+ * WorkerResults what is asked of the daemon itself.
  *
  * @param request The request.
  * @param path Its path and query string.
@@ -105,30 +110,33 @@ function namesPage(accept: string | null): boolean {
 }
 
 const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
-  ["/status", ({ ask, own, permissions, startedAt }) =>
-    then(ask("status", null), (loops) =>
-      json({
-        cache: sumOf(loops.map(({ cache }) => cache)),
-        uptime: (performance.now() - startedAt) / 1000,
-        outbound_request_queue_size: loops.reduce((sum, { queued }) => sum + queued, 0),
-        spool: worstOf(loops.map(({ spool }) => spool)),
-        refused: sumOf(loops.map(({ refused }) => refused)),
-        faults: sumOf(loops.map(({ faults }) => faults)),
-        permissions,
-        own_addresses: own.report,
-        listeners: sumOf(loops.map(({ listeners }) => listeners)),
-        version: VERSION,
-      }))],
+  [
+    "/status",
+    ({ queryWorkers, own, permissions, startedAt }) =>
+      mapAwaitable(queryWorkers("status", null), (loops) =>
+        json({
+          cache: sumCounters(loops.map(({ cache }) => cache)),
+          uptime: (performance.now() - startedAt) / 1000,
+          outbound_request_queue_size: loops.reduce((sum, { queued }) => sum + queued, 0),
+          spool: worstHealth(loops.map(({ spool }) => spool)),
+          refused: sumCounters(loops.map(({ refused }) => refused)),
+          faults: sumCounters(loops.map(({ faults }) => faults)),
+          permissions,
+          own_addresses: own.report,
+          listeners: sumCounters(loops.map(({ listeners }) => listeners)),
+          version: VERSION,
+        })),
+  ],
   [
     "/status/count",
-    ({ ask, renderings }) =>
+    ({ queryWorkers, renderings }) =>
       renderings.of("/status/count", () =>
-        then(
-          ask("counts", null),
+        mapAwaitable(
+          queryWorkers("counts", null),
           (loops) => json({ service_access_counts: mergedCounts(loops) }),
         )),
   ],
-  ["/recent", ({ ask, renderings }, path) => {
+  ["/recent", ({ queryWorkers, renderings }, path) => {
     const query = path.indexOf("?");
     const given = query < 0 ? null : new URLSearchParams(path.slice(query)).get("threshold");
     const threshold = given === null ? DEFAULT_THRESHOLD : Number(given);
@@ -137,26 +145,29 @@ const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
       return text(400, `Bad threshold: expected a whole number of seconds: received ${received}`);
     }
     return renderings.of(`/recent?threshold=${threshold}`, () =>
-      then(
-        ask("recent", threshold),
+      mapAwaitable(
+        queryWorkers("recent", threshold),
         (loops) => json({ seen_services: mergedRecent(loops), threshold_seconds: threshold }),
       ));
   }],
   // Any event loop knows them all.
-  ["/status/downtimes", ({ ask }) => then(ask("downtimes", null), ([first]) => json(first))],
-  ["/metrics", async ({ ask }) => metricsPage(await ask("metrics", null))],
-  ["/debug/runtime", ({ ask, spoolRoot }, _path, _headers, client) => {
+  [
+    "/status/downtimes",
+    ({ queryWorkers }) => mapAwaitable(queryWorkers("downtimes", null), ([first]) => json(first)),
+  ],
+  ["/metrics", async ({ queryWorkers }) => metricsPage(await queryWorkers("metrics", null))],
+  ["/debug/runtime", ({ queryWorkers, spoolRoot }, _path, _headers, client) => {
     if (client !== "::1" && !client.startsWith("127.")) {
       return text(403, "Only for clients on this host");
     }
-    return then(
-      ask("runtime", null),
+    return mapAwaitable(
+      queryWorkers("runtime", null),
       (loops) => json({ ...platform(spoolRoot), event_loops: loops }),
     );
   }],
 ]);
 
-async function metricsPage(loops: readonly Answers["metrics"][]): Promise<Response> {
+async function metricsPage(loops: readonly WorkerResults["metrics"][]): Promise<Response> {
   return sized(await exposition(loops), { headers: { "content-type": CONTENT_TYPE } });
 }
 
@@ -178,16 +189,16 @@ const weightPage = pageOf("weight", (weight) => ({
 /** A page that says of a service what all event loops say, once they say the same. */
 function pageOf<Kind extends "spool" | "weight">(
   kind: Kind,
-  verdictOf: (answer: Answers[Kind]) => Verdict,
+  verdictOf: (answer: WorkerResults[Kind]) => Verdict,
 ): (sources: StatusSources, path: string, headers: Headers) => ReturnType<Page> {
-  return ({ ask, own }, path, headers) => {
+  return ({ queryWorkers, own }, path, headers) => {
     const asked = parseCheckPath(path.slice("/status".length));
     if (asked === undefined) return undefined;
-    return then(targetOf(headers, asked.port, own), (target) => {
+    return mapAwaitable(targetOf(headers, asked.port, own), (target) => {
       if (typeof target === "string") return text(400, target);
       if (target.host === null) return text(400, target.fault);
       const subject: Subject = { service: asked.service, ...target };
-      return then(ask(kind, subject as Questions[Kind]), (answers) => {
+      return mapAwaitable(queryWorkers(kind, subject as WorkerQueries[Kind]), (answers) => {
         const [first, ...others] = answers.map(verdictOf);
         const { code, message } = first!;
         const agree = others.every((other) => other.code === code && other.message === message);
@@ -201,8 +212,8 @@ function disagreed(): Response {
   return text(409, "The event loops do not say the same yet");
 }
 
-function mergedCounts(loops: readonly Answers["counts"][]): Answers["counts"] {
-  const merged: Answers["counts"] = Object.create(null);
+function mergedCounts(loops: readonly WorkerResults["counts"][]): WorkerResults["counts"] {
+  const merged: WorkerResults["counts"] = Object.create(null);
   for (const counts of loops) {
     for (const [service, clients] of Object.entries(counts)) {
       const sums = merged[service] ??= Object.create(null) as Record<string, number>;
@@ -215,7 +226,7 @@ function mergedCounts(loops: readonly Answers["counts"][]): Answers["counts"] {
 }
 
 function mergedRecent(loops: readonly RecentService[][]): RecentService[] {
-  const merged = new Map<string, LastAnswer | null>();
+  const merged = new Map<string, LastResponse | null>();
   for (const [service, last] of loops.flat()) {
     const known = merged.get(service) ?? null;
     const isNewer = known === null || (last !== null && last.ts > known.ts);

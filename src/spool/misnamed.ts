@@ -1,5 +1,5 @@
 import type { Log } from "../log.ts";
-import { SILENCE_MS } from "../log_throttle.ts";
+import { THROTTLE_MS } from "../log_throttle.ts";
 
 /** How many names are kept, to tell which of them were logged. */
 const MAX_KEPT = 1000;
@@ -62,7 +62,7 @@ export class MisnamedFiles {
 
   /** Logs those that were not logged yet, unless others were logged a moment ago. */
   report(): void {
-    if (this.#count === 0 || this.#now() - this.#loggedAt < SILENCE_MS) return;
+    if (this.#count === 0 || this.#now() - this.#loggedAt < THROTTLE_MS) return;
     const fresh = this.#kept.filter((name) => !this.#logged.has(name));
     const unnamed = this.#count - this.#kept.length;
     const others = Math.max(fresh.length - MAX_NAMES, 0) + Math.max(unnamed - this.#unnamed, 0);

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { HEAP } from "../../deploy/_programs.ts";
+import { V8_HEAP_FLAGS } from "../../deploy/_programs.ts";
 import { daemonGrants, flagsOf } from "../../src/daemon/permissions.ts";
 import { SpoolStore } from "../../src/spool/store.ts";
 import { Daemon } from "../support/programs.ts";
@@ -51,7 +51,7 @@ export async function startDaemon(
     config: `max_clients: ${maxClients}\n`,
     args: loops > 1 ? ["-n", String(loops)] : [],
     grants: [
-      HEAP,
+      V8_HEAP_FLAGS,
       ...loops > 1 ? [`--allow-read=${home},${home.replace(/src$/, "deno.json")}`] : [],
     ],
   });
@@ -81,7 +81,7 @@ export function daemonCommand(
   port: number,
 ): readonly string[] {
   return [
-    ...[Deno.execPath(), "run", HEAP, ...flagsOf(daemonGrants(spool)), programs.hacheck],
+    ...[Deno.execPath(), "run", V8_HEAP_FLAGS, ...flagsOf(daemonGrants(spool)), programs.hacheck],
     ...["-B", "127.0.0.1", "-p", String(port), "--spool-root", spool],
   ];
 }

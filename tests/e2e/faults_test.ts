@@ -1,4 +1,4 @@
-import type { FaultCounts } from "../../src/metrics/counters.ts";
+import type { InternalErrorCounters } from "../../src/metrics/counters.ts";
 import type { SpoolHealth } from "../../src/spool/watcher.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { Debugger } from "../support/debugger.ts";
@@ -11,7 +11,7 @@ import { freePort, serverTest, until } from "../servers/mod.ts";
 interface Status {
   readonly uptime: number;
   readonly spool: SpoolHealth;
-  readonly faults: FaultCounts;
+  readonly faults: InternalErrorCounters;
 }
 
 async function statusOf(daemon: Daemon): Promise<Status> {

@@ -28,7 +28,7 @@ async function samples(daemon: Daemon): Promise<Map<string, number>> {
 }
 
 /** The sum of all series of a metric. */
-function sumOf(samples: Map<string, number>, metric: string): number {
+function sumCounters(samples: Map<string, number>, metric: string): number {
   return [...samples].filter(([series]) => series.startsWith(metric))
     .reduce((sum, [, value]) => sum + value, 0);
 }
@@ -232,7 +232,7 @@ for (const loops of [1, 3]) {
       const after = await samples(daemon);
       for (const { name, type } of METRICS) {
         if (type === "gauge") continue;
-        assertEquals([name, sumOf(after, name)], [name, sumOf(before, name)]);
+        assertEquals([name, sumCounters(after, name)], [name, sumCounters(before, name)]);
       }
     } finally {
       await Deno.remove(config);

@@ -1,5 +1,5 @@
 import { parseConfig } from "../../src/config.ts";
-import { EventLoop } from "../../src/daemon/instance.ts";
+import { Instance } from "../../src/daemon/instance.ts";
 import { RecordedLog } from "../support/log.ts";
 import { TempFolder } from "../support/programs.ts";
 
@@ -13,7 +13,7 @@ export interface Asked {
 /** An event loop on a spool of its own, asked without a port. */
 export class AskedLoop implements AsyncDisposable {
   readonly #folder = new TempFolder();
-  readonly #loop: EventLoop;
+  readonly #loop: Instance;
 
   /**
    * @param records What stands in its spool from the start.
@@ -21,7 +21,7 @@ export class AskedLoop implements AsyncDisposable {
    */
   constructor(records: Record<string, string> = {}, config = "") {
     for (const [name, content] of Object.entries(records)) this.#folder.write(name, content);
-    this.#loop = new EventLoop(
+    this.#loop = new Instance(
       {
         ports: [],
         address: "127.0.0.1",

@@ -1,8 +1,8 @@
 import { STATUS_TEXT } from "@std/http/status";
 import fc from "fast-check";
-import { nothingLookedUp } from "../../src/checks/cache.ts";
+import { newCacheCounters } from "../../src/checks/cache.ts";
 import type { CheckRequest, Verdict } from "../../src/checks/check.ts";
-import { noFaults } from "../../src/metrics/counters.ts";
+import { newInternalErrorCounters } from "../../src/metrics/counters.ts";
 import type { Log } from "../../src/log.ts";
 import { Durations } from "../../src/metrics/durations.ts";
 import { Pipeline } from "../../src/checks/pipeline.ts";
@@ -44,7 +44,7 @@ Deno.test("Whatever a checker comes to, it is up only by its own word, and by no
   const spool = new SpoolIndex();
   const mark = () =>
     spool.set("web", { mode: "down", reason: "maint", expiration: null, creation: null });
-  const faults = noFaults();
+  const faults = newInternalErrorCounters();
   let told = 0;
   let check: () => Promise<Verdict>;
   const pipeline = new Pipeline({
@@ -56,7 +56,7 @@ Deno.test("Whatever a checker comes to, it is up only by its own word, and by no
     log: { error: () => told++ } as unknown as Log,
     faults,
     durations: new Durations(),
-    cacheCounters: nothingLookedUp(),
+    cacheCounters: newCacheCounters(),
   });
   return holds(
     fc.asyncProperty(

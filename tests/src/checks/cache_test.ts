@@ -3,7 +3,7 @@ import {
   MAX_CHARACTERS,
   MAX_ENTRIES,
   MAX_RECIPIENTS,
-  nothingLookedUp,
+  newCacheCounters,
   Recipients,
   ResultCache,
 } from "../../../src/checks/cache.ts";
@@ -19,7 +19,7 @@ class Bench {
   readonly cache: ResultCache;
 
   constructor(ttl: number, failures?: CacheFailures) {
-    this.cache = new ResultCache(ttl, nothingLookedUp(), failures);
+    this.cache = new ResultCache(ttl, newCacheCounters(), failures);
   }
 
   get(key: string, now: number, client = "10.0.0.1"): Verdict | undefined {

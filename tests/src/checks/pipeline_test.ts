@@ -1,6 +1,6 @@
-import { type CacheFailures, MAX_RECIPIENTS, nothingLookedUp } from "../../../src/checks/cache.ts";
+import { type CacheFailures, MAX_RECIPIENTS, newCacheCounters } from "../../../src/checks/cache.ts";
 import type { CacheKeyPart, CheckRequest, Protocol, Verdict } from "../../../src/checks/check.ts";
-import { noFaults } from "../../../src/metrics/counters.ts";
+import { newInternalErrorCounters } from "../../../src/metrics/counters.ts";
 import { Durations } from "../../../src/metrics/durations.ts";
 import { MAX_QUEUED, Pipeline } from "../../../src/checks/pipeline.ts";
 import { SpoolIndex } from "../../../src/spool/index.ts";
@@ -45,7 +45,7 @@ class Bench {
   readonly service = new Service("path");
   readonly spool = new SpoolIndex();
   readonly recorded = new RecordedLog();
-  readonly faults = noFaults();
+  readonly faults = newInternalErrorCounters();
   readonly durations = new Durations();
   readonly pipeline: Pipeline;
 
@@ -60,7 +60,7 @@ class Bench {
       log: this.recorded.log,
       faults: this.faults,
       durations: this.durations,
-      cacheCounters: nothingLookedUp(),
+      cacheCounters: newCacheCounters(),
     });
   }
 

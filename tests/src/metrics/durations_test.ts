@@ -14,7 +14,7 @@ Deno.test("durations belong to the first bucket whose bound they do not exceed",
     ] as const
   ) {
     const durations = new Durations();
-    durations.took("http", seconds);
+    durations.observe("http", seconds);
     const { buckets, sum } = durations.report().http!;
     const expected = Array(BOUNDS.length + 1).fill(0);
     expected[bucket] = 1;
@@ -24,10 +24,10 @@ Deno.test("durations belong to the first bucket whose bound they do not exceed",
 
 Deno.test("durations are counted by protocol, and what was told stays as it was told", () => {
   const durations = new Durations();
-  durations.took("http", 0.25);
-  durations.took("tcp", 20);
+  durations.observe("http", 0.25);
+  durations.observe("tcp", 20);
   const told = durations.report();
-  durations.took("http", 0.5);
+  durations.observe("http", 0.5);
   assertEquals(Object.keys(told), ["http", "tcp"]);
   assertEquals([told.http!.sum, told.tcp!.sum, durations.report().http!.sum], [0.25, 20, 0.75]);
   assertEquals(told.http!.buckets.reduce((sum, count) => sum + count), 1);

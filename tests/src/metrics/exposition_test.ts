@@ -1,16 +1,16 @@
 import { CONTENT_TYPE, exposition, METRICS } from "../../../src/metrics/exposition.ts";
 import { BOUNDS, Durations } from "../../../src/metrics/durations.ts";
-import { type LoopMetrics, nothingCounted } from "../../../src/metrics/loop_metrics.ts";
+import { newCounters, type WorkerMetrics } from "../../../src/metrics/worker_metrics.ts";
 import { VERSION } from "../../../src/version.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { samplesOf } from "../../support/metrics.ts";
 
-function loop(factor: number): LoopMetrics {
+function loop(factor: number): WorkerMetrics {
   const durations = new Durations();
-  for (let i = 0; i < factor; i++) durations.took("tcp", 0.25);
+  for (let i = 0; i < factor; i++) durations.observe("tcp", 0.25);
   return {
     counts: {
-      ...nothingCounted(),
+      ...newCounters(),
       answers: { tcp: { "200": 10 * factor, "503": factor }, spool: { "200": factor } },
       durations: durations.report(),
       cache: { expirations: 0, sets: 0, gets: 9, hits: 4 * factor, misses: 5 * factor },
@@ -81,8 +81,8 @@ Deno.test("who does not say how it is adds to what was counted, and to nothing e
 
 Deno.test("the buckets of a histogram hold those of the buckets below them", async () => {
   const durations = new Durations();
-  for (const seconds of [...BOUNDS, 100]) durations.took("http", seconds);
-  const counts = { ...nothingCounted(), durations: durations.report() };
+  for (const seconds of [...BOUNDS, 100]) durations.observe("http", seconds);
+  const counts = { ...newCounters(), durations: durations.report() };
   const samples = samplesOf(await exposition([{ counts, now: null }]));
   const buckets = [...samples].filter(([series]) => series.includes("_bucket"));
   assertEquals(buckets.map(([, value]) => value), BOUNDS.map((_, i) => i + 1).concat(14));

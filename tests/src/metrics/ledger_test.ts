@@ -1,10 +1,10 @@
 import { Ledger } from "../../../src/metrics/ledger.ts";
-import { type LoopMetrics, nothingCounted } from "../../../src/metrics/loop_metrics.ts";
-import { sumOf } from "../../../src/metrics/aggregate.ts";
+import { newCounters, type WorkerMetrics } from "../../../src/metrics/worker_metrics.ts";
+import { sumCounters } from "../../../src/metrics/aggregate.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 
 /** What an event loop tells that has answered so many checks. */
-function counted(answers: number): LoopMetrics {
+function counted(answers: number): WorkerMetrics {
   const now = {
     underWay: 1,
     queued: 0,
@@ -14,14 +14,14 @@ function counted(answers: number): LoopMetrics {
     uptime: 1,
   };
   const durations = { http: { buckets: [answers, 0], sum: answers / 4 } };
-  return { counts: { ...nothingCounted(), answers: { http: { "200": answers } }, durations }, now };
+  return { counts: { ...newCounters(), answers: { http: { "200": answers } }, durations }, now };
 }
 
 /** What all have answered, how many have died, and how many say how they are. */
 function told(ledger: Ledger<string>, answered: readonly string[]): number[] {
   const loops = ledger.complete(answered);
-  const { answers, durations, deaths } = sumOf([
-    nothingCounted(),
+  const { answers, durations, deaths } = sumCounters([
+    newCounters(),
     ...loops.map(({ counts }) => counts),
   ]);
   const count = answers.http?.["200"] ?? 0;
@@ -75,7 +75,7 @@ Deno.test("however many event loops die, they are remembered as one", () => {
 Deno.test("sums change none of what is added up", () => {
   const [a, b] = [counted(1).counts, counted(2).counts];
   const before = structuredClone([a, b]);
-  const sum = sumOf([a, b]);
+  const sum = sumCounters([a, b]);
   assert(sum !== a && sum !== b);
   assertEquals([a, b], before);
 });

@@ -1,14 +1,14 @@
 import {
-  type LastAnswer,
+  failingFirst,
+  type LastResponse,
+  MAX_CHECK_TIMES,
   MAX_PAIRS,
   MAX_SERVICES,
-  MAX_WAITS,
-  mostTelling,
   Stats,
 } from "../../../src/metrics/stats.ts";
 import { assertEquals } from "../../support/assert.ts";
 
-function answerAt(ts: number): LastAnswer {
+function answerAt(ts: number): LastResponse {
   return { code: 200, remote_ip: "10.0.0.1", ts };
 }
 
@@ -24,7 +24,7 @@ Deno.test("stats count checks by service and client", () => {
       ["constructor", "::1"],
     ] as const
   ) {
-    stats.asked(service, client, 1000);
+    stats.countRequest(service, client, 1000);
   }
   assertEquals(
     JSON.stringify(Object.entries(stats.counts()).sort()),
@@ -34,13 +34,13 @@ Deno.test("stats count checks by service and client", () => {
 
 Deno.test("stats tell which services were asked for lately, sorted, each with its last answer", () => {
   const stats = new Stats();
-  const web = stats.asked("web", "10.0.0.1", 1000);
-  const db = stats.asked("db", "10.0.0.1", 1100);
-  stats.asked("Web", "10.0.0.1", 1200);
-  stats.asked("web-2", "10.0.0.1", 1300);
-  web.answered(200, "10.0.0.1", 1001);
-  db.answered(503, "10.0.0.2", 1101);
-  db.answered(200, "10.0.0.1", 1102);
+  const web = stats.countRequest("web", "10.0.0.1", 1000);
+  const db = stats.countRequest("db", "10.0.0.1", 1100);
+  stats.countRequest("Web", "10.0.0.1", 1200);
+  stats.countRequest("web-2", "10.0.0.1", 1300);
+  web.recordResponse(200, "10.0.0.1", 1001);
+  db.recordResponse(503, "10.0.0.2", 1101);
+  db.recordResponse(200, "10.0.0.1", 1102);
   assertEquals(stats.recent(600, 1600), [
     ["Web", null],
     ["db", answerAt(1102)],
@@ -55,24 +55,24 @@ Deno.test("stats tell which services were asked for lately, sorted, each with it
 Deno.test("stats count checks by protocol", () => {
   const stats = new Stats();
   assertEquals(stats.byProtocol(), {});
-  for (const protocol of ["http", "spool", "http"]) stats.tallyOf(protocol).asked++;
+  for (const protocol of ["http", "spool", "http"]) stats.tallyOf(protocol).requests++;
   assertEquals(stats.byProtocol(), { http: 2, spool: 1 });
 });
 
 Deno.test("stats take the answer of a service that has been forgotten meanwhile, and tell no one", () => {
   const stats = new Stats();
-  const forgotten = stats.asked("forgotten", "10.0.0.1", 1000);
-  for (let i = 0; i < MAX_SERVICES; i++) stats.asked(`s${i}`, "10.0.0.1", 1000);
-  forgotten.answered(200, "10.0.0.1", 1000);
+  const forgotten = stats.countRequest("forgotten", "10.0.0.1", 1000);
+  for (let i = 0; i < MAX_SERVICES; i++) stats.countRequest(`s${i}`, "10.0.0.1", 1000);
+  forgotten.recordResponse(200, "10.0.0.1", 1000);
   const services = stats.recent(600, 1000).map(([service]) => service);
   assertEquals([services.length, services.includes("forgotten")], [MAX_SERVICES, false]);
 });
 
 Deno.test("stats remember so many services, and forget first what was not asked for longest", () => {
   const stats = new Stats();
-  for (let i = 0; i < MAX_SERVICES; i++) stats.asked(`s${i}`, "10.0.0.1", i);
-  stats.asked("s0", "10.0.0.1", MAX_SERVICES);
-  stats.asked("one more", "10.0.0.1", MAX_SERVICES);
+  for (let i = 0; i < MAX_SERVICES; i++) stats.countRequest(`s${i}`, "10.0.0.1", i);
+  stats.countRequest("s0", "10.0.0.1", MAX_SERVICES);
+  stats.countRequest("one more", "10.0.0.1", MAX_SERVICES);
   const counts = stats.counts();
   assertEquals(Object.keys(counts).length, MAX_SERVICES);
   assertEquals([counts.s0, counts.s1, counts.s2, counts["one more"]], [
@@ -88,7 +88,7 @@ Deno.test("stats count so many pairs of service and client, of whichever there a
     Object.values(stats.counts()).reduce((sum, clients) => sum + Object.keys(clients).length, 0);
 
   const manyClients = new Stats();
-  for (let i = 0; i <= MAX_PAIRS; i++) manyClients.asked("web", `client ${i}`, i);
+  for (let i = 0; i <= MAX_PAIRS; i++) manyClients.countRequest("web", `client ${i}`, i);
   assertEquals(pairs(manyClients), MAX_PAIRS);
   const web = manyClients.counts().web!;
   assertEquals([web["client 0"], web["client 1"], web[`client ${MAX_PAIRS}`]], [undefined, 1, 1]);
@@ -96,18 +96,18 @@ Deno.test("stats count so many pairs of service and client, of whichever there a
   const both = new Stats();
   const clients = MAX_PAIRS / 1000;
   for (let i = 0; i < 1000; i++) {
-    for (let j = 0; j < clients; j++) both.asked(`s${i}`, `client ${j}`, i);
+    for (let j = 0; j < clients; j++) both.countRequest(`s${i}`, `client ${j}`, i);
   }
   assertEquals(pairs(both), MAX_PAIRS);
-  both.asked("one more", "client 0", 1000);
+  both.countRequest("one more", "client 0", 1000);
   assertEquals(pairs(both), MAX_PAIRS - clients + 1);
   assertEquals([both.counts().s0, both.counts()["one more"]], [undefined, { "client 0": 1 }]);
 });
 
 Deno.test("stats remember the last answers for which somebody had to wait, the oldest first", () => {
   const stats = new Stats();
-  const web = stats.asked("web", "10.0.0.1", 1000);
-  const waits = () => stats.lately(600, 1000, 10)[0]!.waits;
+  const web = stats.countRequest("web", "10.0.0.1", 1000);
+  const waits = () => stats.recentReports(600, 1000, 10)[0]!.waits;
   assertEquals(waits(), []);
   for (
     const [code, milliseconds, told] of [
@@ -120,14 +120,14 @@ Deno.test("stats remember the last answers for which somebody had to wait, the o
       [101, 3, -3],
     ] as const
   ) {
-    web.waited(code, 1001, milliseconds);
+    web.recordWait(code, 1001, milliseconds);
     assertEquals(waits().at(-1), [1001, told], `${code}`);
   }
-  for (let i = 0; i < MAX_WAITS + 5; i++) {
-    web.waited(200, 2000 + i, i);
-    assertEquals(waits().length, Math.min(8 + i, MAX_WAITS));
+  for (let i = 0; i < MAX_CHECK_TIMES + 5; i++) {
+    web.recordWait(200, 2000 + i, i);
+    assertEquals(waits().length, Math.min(8 + i, MAX_CHECK_TIMES));
   }
-  assertEquals(waits(), Array.from({ length: MAX_WAITS }, (_, i) => [2005 + i, 5 + i]));
+  assertEquals(waits(), Array.from({ length: MAX_CHECK_TIMES }, (_, i) => [2005 + i, 5 + i]));
   // They are no answers by themselves: one who waits is answered like everybody.
   assertEquals(stats.recent(600, 1000), [["web", null]]);
 });
@@ -136,13 +136,14 @@ Deno.test("of too many services those are told that do not answer well, and else
   const stats = new Stats();
   const codes = { d: 200, b: 503, a: 204, c: 404, f: 302, e: null };
   for (const [service, code] of Object.entries(codes)) {
-    const asked = stats.asked(service, "10.0.0.1", 1000);
-    if (code !== null) asked.answered(code, "10.0.0.1", 1000);
+    const asked = stats.countRequest(service, "10.0.0.1", 1000);
+    if (code !== null) asked.recordResponse(code, "10.0.0.1", 1000);
   }
-  const names = (most: number) => stats.lately(600, 1000, most).map(({ service }) => service);
+  const names = (most: number) =>
+    stats.recentReports(600, 1000, most).map(({ service }) => service);
   assertEquals(names(10), ["b", "c", "a", "d", "e", "f"]);
   assertEquals(names(3), ["b", "c", "a"]);
-  assertEquals(stats.lately(600, 1601, 10), []);
-  const reports = stats.lately(600, 1000, 10);
-  assertEquals(mostTelling(reports.toReversed(), 10), reports);
+  assertEquals(stats.recentReports(600, 1601, 10), []);
+  const reports = stats.recentReports(600, 1000, 10);
+  assertEquals(failingFirst(reports.toReversed(), 10), reports);
 });

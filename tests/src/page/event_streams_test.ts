@@ -4,7 +4,7 @@ import {
   MAX_STREAMS,
   type Update,
 } from "../../../src/page/event_streams.ts";
-import { Listener, nothingHappened, SERVERS_PER_PORT } from "../../../src/server/listener.ts";
+import { Listener, newListenerCounters, SERVERS_PER_PORT } from "../../../src/server/listener.ts";
 import type { Router } from "../../../src/server/router.ts";
 import { SlowReaderError } from "../../../src/server/sized_response.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
@@ -222,7 +222,7 @@ function listening(router: Router): AsyncDisposable & { readonly listener: Liste
     shared: false,
     identity: null,
     router,
-    counters: nothingHappened(),
+    counters: newListenerCounters(),
     log: new RecordedLog().log,
   });
   return { listener, [Symbol.asyncDispose]: () => listener.stop(20_000) };

@@ -1,4 +1,4 @@
-import type { LoopFigures } from "../../../src/daemon/worker_queries.ts";
+import type { WorkerOverview } from "../../../src/daemon/worker_queries.ts";
 import {
   downtimesReport,
   MAX_DOWNTIMES_SHOWN,
@@ -7,7 +7,7 @@ import {
   statusReport,
 } from "../../../src/page/report.ts";
 import type { DowntimeInForce } from "../../../src/spool/active_entries.ts";
-import { MAX_WAITS, type ServiceReport, type Wait } from "../../../src/metrics/stats.ts";
+import { MAX_CHECK_TIMES, type ServiceReport, type Wait } from "../../../src/metrics/stats.ts";
 import { assertEquals } from "../../support/assert.ts";
 
 function downtime(name: string, reason: string): DowntimeInForce {
@@ -16,7 +16,7 @@ function downtime(name: string, reason: string): DowntimeInForce {
 }
 
 /** What an event loop says that has counted one of everything. */
-function loop(services: readonly ServiceReport[], healthy = true): LoopFigures {
+function loop(services: readonly ServiceReport[], healthy = true): WorkerOverview {
   return {
     status: {
       cache: { expirations: 1, sets: 1, gets: 1, hits: 1, misses: 1 },
@@ -93,7 +93,7 @@ Deno.test("the figures are those of all event loops together", () => {
 });
 
 Deno.test("no more of services is told than is shown, however many event loops tell of others", () => {
-  const waits = Array.from({ length: MAX_WAITS }, (_, i): Wait => [i, i]);
+  const waits = Array.from({ length: MAX_CHECK_TIMES }, (_, i): Wait => [i, i]);
   const loops = [0, 1, 2].map((n) =>
     loop(
       Array.from({ length: MAX_SERVICES_SHOWN }, (_, i) =>
@@ -102,5 +102,5 @@ Deno.test("no more of services is told than is shown, however many event loops t
   );
   const { services } = statusReport(loops, REST);
   assertEquals(services.length, MAX_SERVICES_SHOWN);
-  assertEquals(services.every(({ milliseconds }) => milliseconds.length === MAX_WAITS), true);
+  assertEquals(services.every(({ milliseconds }) => milliseconds.length === MAX_CHECK_TIMES), true);
 });

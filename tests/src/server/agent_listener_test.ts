@@ -1,4 +1,4 @@
-import { noFaults } from "../../../src/metrics/counters.ts";
+import { newInternalErrorCounters } from "../../../src/metrics/counters.ts";
 import {
   AgentListener,
   type AgentListenerOptions,
@@ -14,7 +14,7 @@ import { until } from "../../servers/mod.ts";
 /** A listener that answers with the question, and what it came to. */
 class Agents implements AsyncDisposable {
   readonly recorded = new RecordedLog();
-  readonly faults = noFaults();
+  readonly faults = newInternalErrorCounters();
   /** The questions that were answered. */
   readonly asked: (string | undefined)[] = [];
   readonly listener: AgentListener;
@@ -92,7 +92,11 @@ Deno.test("AgentListener closes without an answer what is less than a whole line
     // Closing a connection with bytes unread resets it.
     assertEquals(await ask(agents.port).catch(() => ""), "", why);
     assertEquals(agents.asked, [], why);
-    assertEquals([agents.recorded.lines.length, agents.faults], [1, noFaults()], why);
+    assertEquals(
+      [agents.recorded.lines.length, agents.faults],
+      [1, newInternalErrorCounters()],
+      why,
+    );
     assertStringIncludes(
       agents.recorded.lines[0]!,
       `WARNING agent check from 127.0.0.1 is not answered: ${why}: received "`,
@@ -190,7 +194,7 @@ Deno.test("Clients that hang up, reset or say nothing leave no connection open, 
   }
   // Deno's own check for what a test leaves open tells of every connection that was not closed.
   await agents.listener.stop();
-  assertEquals([agents.faults, agents.recorded.lines], [noFaults(), []]);
+  assertEquals([agents.faults, agents.recorded.lines], [newInternalErrorCounters(), []]);
 });
 
 Deno.test("Beyond those that are answered at once, the others wait, and nobody is lost", async () => {

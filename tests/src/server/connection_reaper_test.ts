@@ -3,7 +3,7 @@ import {
   REAPER_TIMES,
   type ReaperTimes,
 } from "../../../src/server/connection_reaper.ts";
-import { Listener, nothingHappened, SERVERS_PER_PORT } from "../../../src/server/listener.ts";
+import { Listener, newListenerCounters, SERVERS_PER_PORT } from "../../../src/server/listener.ts";
 import type { Router } from "../../../src/server/router.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { RecordedLog } from "../../support/log.ts";
@@ -33,7 +33,7 @@ class Guarded implements AsyncDisposable {
   readonly #listener: Listener;
   readonly #reaper: ConnectionReaper;
   readonly recorded = new RecordedLog();
-  readonly counters = nothingHappened();
+  readonly counters = newListenerCounters();
 
   /**
    * @param times When the guardian acts.

@@ -1,5 +1,5 @@
 import { parseConfig } from "../../../src/config.ts";
-import { EventLoop } from "../../../src/daemon/instance.ts";
+import { Instance } from "../../../src/daemon/instance.ts";
 import { LocalAddresses, nonlocalBind } from "../../../src/net/local_addresses.ts";
 import { MAX_FORM_BYTES } from "../../../src/server/spool_changes.ts";
 import { VERSION } from "../../../src/version.ts";
@@ -43,14 +43,14 @@ const PERMISSIONS = {
 class Bench implements AsyncDisposable {
   readonly folder = new TempFolder();
   readonly recorded = new RecordedLog();
-  readonly #loop: EventLoop;
+  readonly #loop: Instance;
 
   /**
    * @param config The content of the configuration file.
    * @param token The token for changes of the spool.
    */
   constructor(config = "", token: string | null = null) {
-    this.#loop = new EventLoop(
+    this.#loop = new Instance(
       {
         ports: [],
         address: "127.0.0.1",

@@ -4,23 +4,23 @@
  * @module
  */
 
-import { type CacheCounters, nothingLookedUp } from "../checks/cache.ts";
-import { type FaultCounts, noFaults } from "./counters.ts";
+import { type CacheCounters, newCacheCounters } from "../checks/cache.ts";
+import { type InternalErrorCounters, newInternalErrorCounters } from "./counters.ts";
 import type { RefusalCounters } from "../server/refusals.ts";
-import { type ListenerCounters, nothingHappened } from "../server/listener.ts";
+import { type ListenerCounters, newListenerCounters } from "../server/listener.ts";
 import type { RecordState } from "../spool/watcher.ts";
 import type { DurationCounts } from "./durations.ts";
 
 /** What an event loop tells. */
-export interface LoopMetrics {
+export interface WorkerMetrics {
   /** What it has counted since it began. */
-  readonly counts: LoopCounts;
+  readonly counts: Counters;
   /** How it is; null for one that does not say any more, or not now. */
-  readonly now: LoopState | null;
+  readonly now: WorkerState | null;
 }
 
 /** What an event loop has counted. */
-export interface LoopCounts {
+export interface Counters {
   /** Checks answered, by protocol and status code. */
   readonly answers: Record<string, Record<string, number>>;
   /** How long services were asked, by protocol. */
@@ -32,13 +32,13 @@ export interface LoopCounts {
   /** How many requests it has refused. */
   readonly refused: RefusalCounters;
   /** How often it was at fault itself. */
-  readonly faults: FaultCounts;
+  readonly faults: InternalErrorCounters;
   /** How many of it have died. */
   readonly deaths: number;
 }
 
 /** How an event loop is. Times are in seconds, sizes in bytes. */
-export interface LoopState {
+export interface WorkerState {
   /** How many checks of services are under way. */
   readonly underWay: number;
   /** How many wait for a place. */
@@ -63,14 +63,14 @@ export interface LoopState {
  *
  * @returns Counts, all of them zero.
  */
-export function nothingCounted(): LoopCounts {
+export function newCounters(): Counters {
   return {
     answers: {},
     durations: {},
-    cache: nothingLookedUp(),
-    listeners: nothingHappened(),
+    cache: newCacheCounters(),
+    listeners: newListenerCounters(),
     refused: { targets: 0, clients: 0, spool_changes: 0 },
-    faults: noFaults(),
+    faults: newInternalErrorCounters(),
     deaths: 0,
   };
 }

@@ -39,7 +39,7 @@ async function asked(daemon: Daemon): Promise<number[]> {
   return loops.map(({ checks }) => Object.values(checks).reduce((sum, n) => sum + n, 0));
 }
 
-function sumOf(numbers: readonly number[]): number {
+function sumCounters(numbers: readonly number[]): number {
   return numbers.reduce((sum, number) => sum + number, 0);
 }
 
@@ -85,7 +85,8 @@ serverTest(
 
     // What was sent last, each connection may have gone without waiting for.
     let counts: Record<string, Record<string, number>> = {};
-    const counted = () => sumOf(Object.values(counts).map((clients) => clients["127.0.0.1"]!));
+    const counted = () =>
+      sumCounters(Object.values(counts).map((clients) => clients["127.0.0.1"]!));
     await until("all is counted", async () => {
       counts = (await json(daemon, "/status/count")).service_access_counts;
       return counted() >= answered;
@@ -99,7 +100,7 @@ serverTest(
 
     const shares = await asked(daemon);
     assertEquals(shares.length, 4);
-    assertEquals(sumOf(shares), counted());
+    assertEquals(sumCounters(shares), counted());
     assert(shares.filter((share) => share > 0).length > 1, `one event loop did it all: ${shares}`);
 
     for (const { body } of await askAll(daemon, "/recent")) {
@@ -117,7 +118,7 @@ Deno.test("/status sums up what the caches of all event loops have done", async 
   await using daemon = await start(3, { config: "cache_time: 60\n" });
   const requests = 60;
   const answers = Array.from({ length: requests }, () => daemon.get(`/http/web/${service.port}/`));
-  await until("all have asked", async () => sumOf(await asked(daemon)) === requests);
+  await until("all have asked", async () => sumCounters(await asked(daemon)) === requests);
   await until("each event loop that was asked asks", async () => {
     return service.waiting === (await asked(daemon)).filter((n) => n > 0).length;
   });
@@ -147,7 +148,7 @@ Deno.test("/status sums up who waits at all event loops", async () => {
   const answers = Array.from({ length: 30 }, (_, i) => {
     return daemon.get(`/http/web/${service.port}/${i}`);
   });
-  await until("all have asked", async () => sumOf(await asked(daemon)) === answers.length);
+  await until("all have asked", async () => sumCounters(await asked(daemon)) === answers.length);
   const busy = (await loopsOf(daemon)).filter((loop) => loop.checks_under_way > 0).length;
   for (const { body } of await askAll(daemon, "/status")) {
     assertEquals(JSON.parse(body).outbound_request_queue_size, answers.length - busy);
