@@ -20,11 +20,11 @@ import { more } from "./more.ts";
 const DURATION = /^(?:\d+[wdhms])+$/;
 
 /** A flag, and what is told of it. */
-export interface ToldFlag extends Flag {
+export interface FlagSpec extends Flag {
   /** What its value is called; null for one that takes none. */
   readonly value: string | null;
   /** What it does. */
-  readonly says: string;
+  readonly summary: string;
   /** Whether every sub-command takes it, of use or not, as those of the older tools do. */
   readonly everywhere: boolean;
   /** What its values are, for who completes a command line: names of files, or these. */
@@ -32,9 +32,9 @@ export interface ToldFlag extends Flag {
 }
 
 /** A flag that the older tools have too. */
-function old(short: string | null, value: string | null, says: string): ToldFlag {
+function old(short: string | null, value: string | null, summary: string): FlagSpec {
   return {
-    ...flag(value, says),
+    ...flag(value, summary),
     ...short === null ? {} : { short },
     everywhere: true,
     isOld: true,
@@ -42,8 +42,8 @@ function old(short: string | null, value: string | null, says: string): ToldFlag
 }
 
 /** A flag that only some sub-commands take. */
-function flag(value: string | null, says: string): ToldFlag {
-  return { value, says, takesValue: value !== null, everywhere: false };
+function flag(value: string | null, summary: string): FlagSpec {
+  return { value, summary, takesValue: value !== null, everywhere: false };
 }
 
 /** The flags, by their long names, in the order in which they are told. */
@@ -101,15 +101,15 @@ export const FLAGS = {
   },
   version: old(null, null, "print the version"),
   help: old("h", null, "print help"),
-} satisfies Readonly<Record<string, ToldFlag>>;
+} satisfies Readonly<Record<string, FlagSpec>>;
 
 /** The long name of a flag. */
 export type FlagName = keyof typeof FLAGS;
 
 /** A sub-command. */
-export interface SubCommand {
+export interface CommandSpec {
   /** What it does, in a few words. */
-  readonly says: string;
+  readonly summary: string;
   /** What follows its name: services, one or more or none at all, or something else. */
   readonly takes:
     | "services"
@@ -123,7 +123,7 @@ export interface SubCommand {
   /** The flags that it has a use for. */
   readonly flags: readonly FlagName[];
   /** More about it, in whole sentences: a paragraph each. */
-  readonly more: readonly string[];
+  readonly details: readonly string[];
   /** What may be typed, each with what it does. */
   readonly examples: readonly (readonly [line: string, what: string])[];
   /** Does its work. */
@@ -149,13 +149,13 @@ const RETURNS =
   "so and exits 1.";
 
 /** The sub-commands by their names, in the order in which they are told. */
-export const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubCommand>([
+export const COMMANDS: ReadonlyMap<string, CommandSpec> = new Map<string, CommandSpec>([
   ["up", {
-    says: 'mark services up ("all" is everything on this host)',
+    summary: 'mark services up ("all" is everything on this host)',
     takes: "services",
     offers: "what is down",
     flags: [...WHICH, "healthy", "json", ...WHERE],
-    more: [
+    details: [
       `Lifts what marks the very thing that is named; what is up already stays so. ${RETURNS}`,
       "With --healthy DURATION the daemon first runs the checks that balancers ask for, until all are " +
       "good. If they are not in time, nothing is lifted and the exit code is 1.",
@@ -168,11 +168,11 @@ export const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubComm
     run: up,
   }],
   ["down", {
-    says: "mark services down",
+    summary: "mark services down",
     takes: "services",
     offers: "what is known",
     flags: [...WHICH, ...WHY, "json", ...WHERE],
-    more: [
+    details: [
       "Without -r the reason is who you are, unless that name stands in /etc/nonhumans. One of -e, --for " +
       `and --until lets it end by itself. ${RETURNS}`,
       "What is down already for the same reason keeps its beginning, and gets the new end.",
@@ -188,11 +188,11 @@ export const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubComm
     run: down,
   }],
   ["drain", {
-    says: "have services finish what they have and get nothing new",
+    summary: "have services finish what they have and get nothing new",
     takes: "services",
     offers: "what is known",
     flags: [...WHICH, ...WHY, "json", ...WHERE],
-    more: [
+    details: [
       "Its checks are answered 404, by which a HAProxy with http-check disable-on-404 knows what drains; " +
       `to any other it is down. up puts it back. -r, -e, --for and --until are those of down. ${RETURNS}`,
     ],
@@ -202,11 +202,11 @@ export const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubComm
     run: drain,
   }],
   ["weight", {
-    says: "give services a weight, from 0 to 100 per cent (100 takes it back)",
+    summary: "give services a weight, from 0 to 100 per cent (100 takes it back)",
     takes: "services and a weight",
     offers: "what is known",
     flags: [...WHICH, ...WHY, "json", ...WHERE],
-    more: [
+    details: [
       "Agent checks tell the weight, and nothing else does. It stays whatever is marked, until it is taken " +
       `back or over: -r, -e, --for and --until are those of down. ${RETURNS}`,
     ],
@@ -217,11 +217,11 @@ export const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubComm
     run: weight,
   }],
   ["status", {
-    says: "tell what is marked down or drains; exit 1 if anything does",
+    summary: "tell what is marked down or drains; exit 1 if anything does",
     takes: "any services",
     offers: "what is known",
     flags: [...WHICH, "json", ...WHERE],
-    more: [
+    details: [
       "Tells of the very things that are named. Without a name it tells of everything that is marked, " +
       "and of every service that the daemon was asked for in the last ten minutes, with the last " +
       "answer: in columns on a terminal, else a line for each, as for what is named.",
@@ -237,29 +237,29 @@ export const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubComm
     run: status,
   }],
   ["downed", {
-    says: "tell of everything that is marked down or drains",
+    summary: "tell of everything that is marked down or drains",
     takes: "nothing",
     offers: null,
     flags: ["json", ...WHERE],
-    more: [],
+    details: [],
     examples: [["hactl downed", "Tell of everything that is marked down."]],
     run: downed,
   }],
   ["list", {
-    says: "tell which services hacheck was asked about lately",
+    summary: "tell which services hacheck was asked about lately",
     takes: "nothing",
     offers: null,
     flags: ["json", ...WHERE],
-    more: ["Tells of the last ten minutes, with the last answer for each service."],
+    details: ["Tells of the last ten minutes, with the last answer for each service."],
     examples: [["hactl list", "Tell what the balancers ask for."]],
     run: async (context) => await (await more()).list(context),
   }],
   ["watch", {
-    says: "show what is marked, and show it anew whenever that changes",
+    summary: "show what is marked, and show it anew whenever that changes",
     takes: "any services",
     offers: "what is known",
     flags: [...WHICH, ...WHERE],
-    more: [
+    details: [
       "On a terminal it shows the columns of status, and draws them anew when something changes. " +
       "Otherwise it prints a line for each thing, and another one for each that changes. " +
       "It ends with Ctrl-C.",
@@ -271,11 +271,11 @@ export const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubComm
     run: async (context) => await (await more()).watch(context),
   }],
   ["wait", {
-    says: "wait until the daemon says that services are up, down or healthy",
+    summary: "wait until the daemon says that services are up, down or healthy",
     takes: "services",
     offers: "what is known",
     flags: [...WHICH, "up", "down", "healthy", ...WHERE],
-    more: [
+    details: [
       "Asks what the daemon says of the spool, by whatever keeps the service down: down is what is " +
       "marked down or draining, itself or by all; up is everything else. The service itself is not " +
       "checked, unless with --healthy: then the daemon runs the checks that balancers ask for, whatever " +
@@ -293,11 +293,11 @@ export const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubComm
     run: async (context) => await (await more()).wait(context),
   }],
   ["completions", {
-    says: "print what completes the command line, for bash, zsh or fish",
+    summary: "print what completes the command line, for bash, zsh or fish",
     takes: "a shell",
     offers: null,
     flags: [],
-    more: ["Services are completed too: for up those that are down, else those that are known."],
+    details: ["Services are completed too: for up those that are down, else those that are known."],
     examples: [
       ['eval "$(hactl completions bash)"', "Complete from now on, in bash; zsh does the same."],
       [
@@ -308,11 +308,11 @@ export const COMMANDS: ReadonlyMap<string, SubCommand> = new Map<string, SubComm
     run: async (context) => await (await more()).completions(context),
   }],
   ["help", {
-    says: "print help on a sub-command",
+    summary: "print help on a sub-command",
     takes: "a command",
     offers: null,
     flags: [],
-    more: [],
+    details: [],
     examples: [["hactl help down", "Tell all about down."]],
     run: async (context) => await (await more()).help(context),
   }],
@@ -340,7 +340,7 @@ export const OLD_ACTIONS: ReadonlyMap<string, string> = new Map([
 export const SHELLS = ["bash", "zsh", "fish"] as const;
 
 /** What follows a sub-command's name, as a synopsis tells it. */
-export const OPERANDS: Readonly<Record<SubCommand["takes"], string>> = {
+export const OPERANDS: Readonly<Record<CommandSpec["takes"], string>> = {
   services: "SERVICE...",
   "services and a weight": "SERVICE... PERCENT",
   "any services": "[SERVICE...]",

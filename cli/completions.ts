@@ -8,9 +8,9 @@ import {
   COMMANDS,
   type FlagName,
   FLAGS,
+  type FlagSpec,
   OLD_NAMES,
   SHELLS,
-  type ToldFlag,
 } from "./command_spec.ts";
 
 /** The shells, and what makes each complete hactl's command line. */
@@ -33,18 +33,18 @@ const OFFERS = {
     "{ hactl list | cut -d ' ' -f 1; hactl downed | cut -f 3 | cut -d : -f 1; echo all; } 2>/dev/null | sort -u",
 } as const;
 
-function flagsOf(names: readonly FlagName[]): { name: FlagName; flag: ToldFlag }[] {
+function flagsOf(names: readonly FlagName[]): { name: FlagName; flag: FlagSpec }[] {
   return [...names, ...COMMON].map((name) => ({ name, flag: FLAGS[name] }));
 }
 
 /** All spellings of a flag. */
-function spellings(name: FlagName, { short }: ToldFlag): string[] {
+function spellings(name: FlagName, { short }: FlagSpec): string[] {
   return short === undefined ? [`--${name}`] : [`-${short}`, `--${name}`];
 }
 
 function bash(): string {
   const all = Object.keys(FLAGS) as FlagName[];
-  const taking = (wanted: (flag: ToldFlag) => boolean) =>
+  const taking = (wanted: (flag: FlagSpec) => boolean) =>
     all.filter((name) => wanted(FLAGS[name])).flatMap((name) => spellings(name, FLAGS[name]));
   const files = taking(({ values }) => values === "files");
   const free = taking(({ value, values }) => value !== null && values === undefined);
@@ -108,8 +108,8 @@ function quoted(text: string): string {
 }
 
 function zsh(): string {
-  const commands = [...COMMANDS].map(([name, { says }]) => {
-    return `    ${quoted(`${name}:${says.replaceAll(":", "\\:")}`)}`;
+  const commands = [...COMMANDS].map(([name, { summary }]) => {
+    return `    ${quoted(`${name}:${summary.replaceAll(":", "\\:")}`)}`;
   });
   const cases = [...COMMANDS].map(([name, { flags, offers, takes }]) => {
     const specs = flagsOf(flags).flatMap(({ name, flag }) => {
@@ -167,10 +167,10 @@ fi
 `;
 }
 
-function zshSpec(spelled: string, name: FlagName, { says, value, values }: ToldFlag): string {
+function zshSpec(spelled: string, name: FlagName, { summary, value, values }: FlagSpec): string {
   const escape = (text: string) => text.replace(/[[\]:\\]/g, "\\$&");
   const repeats = name === "daemon" ? "*" : "";
-  const described = `${repeats}${spelled}[${escape(says)}]`;
+  const described = `${repeats}${spelled}[${escape(summary)}]`;
   if (value === null) return described;
   const what = values === undefined ? " " : values === "files" ? "_files" : `(${values.join(" ")})`;
   return `${described}:${escape(value)}:${what}`;
@@ -178,8 +178,8 @@ function zshSpec(spelled: string, name: FlagName, { says, value, values }: ToldF
 
 function fish(): string {
   const lines = ["# What completes hactl's command line in fish.", "complete -c hactl -f"];
-  for (const [name, { says }] of COMMANDS) {
-    lines.push(`complete -c hactl -n __fish_use_subcommand -a ${name} -d ${quoted(says)}`);
+  for (const [name, { summary }] of COMMANDS) {
+    lines.push(`complete -c hactl -n __fish_use_subcommand -a ${name} -d ${quoted(summary)}`);
   }
   for (const { name, flag } of flagsOf([])) lines.push(`complete -c hactl ${fishFlag(name, flag)}`);
   const old = new Map([...OLD_NAMES].map(([old, name]) => [name, old]));
@@ -202,11 +202,11 @@ function fishOffers(command: string): string {
   return command.replace(/^\{ (.*); \}/, "begin; $1; end");
 }
 
-function fishFlag(name: FlagName, { short, value, values, says }: ToldFlag): string {
+function fishFlag(name: FlagName, { short, value, values, summary }: FlagSpec): string {
   const parts = [`-l ${name}`];
   if (short !== undefined) parts.push(`-s ${short}`);
   if (value !== null) parts.push(values === "files" ? "-r -F" : "-x");
   if (Array.isArray(values)) parts.push(`-a ${quoted(values.join(" "))}`);
-  parts.push(`-d ${quoted(says)}`);
+  parts.push(`-d ${quoted(summary)}`);
   return parts.join(" ");
 }

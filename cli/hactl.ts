@@ -22,13 +22,13 @@ import { type DaemonUrl, DEFAULT_PORT, parseDaemonUrl } from "./daemons/url.ts";
 import { more } from "./more.ts";
 import {
   COMMANDS,
+  type CommandSpec,
   type FlagName,
   FLAGS,
+  type FlagSpec,
   OLD_ACTIONS,
   OLD_NAMES,
   SHELLS,
-  type SubCommand,
-  type ToldFlag,
 } from "./command_spec.ts";
 import { parseDuration, parseTime } from "./times.ts";
 
@@ -36,7 +36,7 @@ import { parseDuration, parseTime } from "./times.ts";
 interface Chosen {
   /** The sub-command's name. */
   readonly name: string;
-  readonly command: SubCommand;
+  readonly command: CommandSpec;
   /** What follows it. */
   readonly operands: readonly string[];
   /** Whether it goes by the name that the older tools have for it. */
@@ -130,7 +130,7 @@ async function operandsOf(
 /** Refuses flags that are of no use to a sub-command, unless the older tools took them all the same. */
 function refuseUseless({ name, command }: Chosen, line: CommandLine): void {
   for (const flag of Object.keys(FLAGS) as FlagName[]) {
-    const { everywhere }: ToldFlag = FLAGS[flag];
+    const { everywhere }: FlagSpec = FLAGS[flag];
     const isGiven = line.has(flag) || line.all(flag).length > 0;
     if (isGiven && !everywhere && !command.flags.includes(flag)) {
       throw new UsageError(`${name} takes no --${flag}`);

@@ -6,11 +6,11 @@
 
 import {
   COMMANDS,
+  type CommandSpec,
   type FlagName,
   FLAGS,
+  type FlagSpec,
   OPERANDS,
-  type SubCommand,
-  type ToldFlag,
 } from "./command_spec.ts";
 
 /** How many characters a line has. */
@@ -25,8 +25,8 @@ export const PURPOSE =
 
 /** The help on hactl as a whole. */
 export function usage(): string {
-  const commands = [...COMMANDS].map(([name, { says, takes }]) =>
-    entry(`  ${name} ${OPERANDS[takes]}`.trimEnd(), says)
+  const commands = [...COMMANDS].map(([name, { summary, takes }]) =>
+    entry(`  ${name} ${OPERANDS[takes]}`.trimEnd(), summary)
   );
   return [
     "hactl COMMAND [SERVICE...] [FLAG...]",
@@ -47,10 +47,10 @@ export function usage(): string {
  * @param name Its name.
  * @param command What it is.
  */
-export function helpOn(name: string, command: SubCommand): string {
-  const { says, flags, more, examples } = command;
-  const parts = [synopsis(name, command), wrap(sentence(says), WIDTH).join("\n")];
-  for (const paragraph of more) parts.push(wrap(paragraph, WIDTH).join("\n"));
+export function helpOn(name: string, command: CommandSpec): string {
+  const { summary, flags, details, examples } = command;
+  const parts = [synopsis(name, command), wrap(sentence(summary), WIDTH).join("\n")];
+  for (const paragraph of details) parts.push(wrap(paragraph, WIDTH).join("\n"));
   if (flags.length > 0) parts.push(flagLines(flags));
   for (const [line, what] of examples) parts.push(`  ${line}\n      ${what}`);
   return parts.join("\n\n");
@@ -62,7 +62,7 @@ export function helpOn(name: string, command: SubCommand): string {
  * @param name Its name.
  * @param command What it is.
  */
-export function synopsis(name: string, { takes, flags }: SubCommand): string {
+export function synopsis(name: string, { takes, flags }: CommandSpec): string {
   const parts = ["hactl", name, OPERANDS[takes], flags.length > 0 ? "[FLAG...]" : ""];
   return parts.filter((part) => part !== "").join(" ");
 }
@@ -73,7 +73,7 @@ export function synopsis(name: string, { takes, flags }: SubCommand): string {
  * @param name Its long name.
  */
 export function spelling(name: FlagName): string {
-  const { short, value }: ToldFlag = FLAGS[name];
+  const { short, value }: FlagSpec = FLAGS[name];
   const long = value === null ? `--${name}` : `--${name} ${value}`;
   return short === undefined ? `    ${long}` : `-${short}, ${long}`;
 }
@@ -88,12 +88,12 @@ export function sentence(words: string): string {
 }
 
 function flagLines(names: readonly FlagName[]): string {
-  return names.map((name) => entry(`  ${spelling(name)}`, FLAGS[name].says)).join("\n");
+  return names.map((name) => entry(`  ${spelling(name)}`, FLAGS[name].summary)).join("\n");
 }
 
 /** A name and what is told of it, beside it or below. */
-function entry(name: string, says: string): string {
-  const [first, ...rest] = wrap(says, WIDTH - INDENT);
+function entry(name: string, summary: string): string {
+  const [first, ...rest] = wrap(summary, WIDTH - INDENT);
   const indent = " ".repeat(INDENT);
   const beside = name.length < INDENT
     ? [`${name.padEnd(INDENT)}${first}`]

@@ -6,7 +6,7 @@
  */
 
 import { PURPOSE, sentence, synopsis } from "../cli/help.ts";
-import { COMMANDS, type FlagName, FLAGS, OLD_NAMES, type ToldFlag } from "../cli/command_spec.ts";
+import { COMMANDS, type FlagName, FLAGS, type FlagSpec, OLD_NAMES } from "../cli/command_spec.ts";
 import { DEFAULT_SPOOL_ROOT } from "../src/spool/store.ts";
 import { VERSION } from "../src/version.ts";
 
@@ -30,11 +30,11 @@ export function hactlPage(date: string): string {
     section(
       "COMMANDS",
       ...[...COMMANDS].map(([name, command]) => {
-        const { says, more, flags, examples } = command;
+        const { summary, details, flags, examples } = command;
         return [
           `.SS ${plain(synopsis(name, command))}`,
-          plain(sentence(says)),
-          ...more.flatMap((paragraph) => [".PP", plain(paragraph)]),
+          plain(sentence(summary)),
+          ...details.flatMap((paragraph) => [".PP", plain(paragraph)]),
           ...flags.length === 0
             ? []
             : [".PP", prose(`Flags: ${flags.map((flag) => bold(`--${flag}`)).join(", ")}.`)],
@@ -73,10 +73,10 @@ const OLD_NAMES_TEXT = `Called as ${[...OLD_NAMES.keys()].join(", ")} it is ` +
   `${[...OLD_NAMES.values()].join(", ")}, in that order`;
 
 function option(name: FlagName): string {
-  const { short, value, says }: ToldFlag = FLAGS[name];
+  const { short, value, summary }: FlagSpec = FLAGS[name];
   const spellings = short === undefined ? [`--${name}`] : [`-${short}`, `--${name}`];
   const tag = spellings.map(bold).join(", ") + (value === null ? "" : ` ${italic(value)}`);
-  return [".TP", tag, plain(sentence(says))].join("\n");
+  return [".TP", tag, plain(sentence(summary))].join("\n");
 }
 
 /**
