@@ -1,5 +1,5 @@
 import { recordName } from "../src/spool/names.ts";
-import { isExpired, type Mode, type SpoolRecord } from "../src/spool/entry.ts";
+import { type DowntimeRecord, isExpired, type Mode } from "../src/spool/entry.ts";
 import { type CommandContext, explained, printJson, tell } from "./command.ts";
 import { awaitDaemon } from "./daemons/local.ts";
 import { more } from "./more.ts";
@@ -13,7 +13,7 @@ export interface Marking {
   /** What is done to the record of a name, in words. */
   readonly what: (name: string) => string;
   /** Does it. */
-  readonly write: (name: string, reason: string, by?: string) => Promise<SpoolRecord>;
+  readonly write: (name: string, reason: string, by?: string) => Promise<DowntimeRecord>;
 }
 
 /**
@@ -39,7 +39,7 @@ export async function mark(context: CommandContext, marking: Marking): Promise<n
     const name = recordName(subject);
     try {
       store.create();
-      const before = store.read(name)?.record;
+      const before = store.readDowntime(name)?.record;
       const record = await write(name, reason, by);
       const whose = whoseRecord(name, before, by, "replaced");
       if (whose !== null) tell(whose);

@@ -6,7 +6,7 @@
 
 import { escapeControls, oneLine, terminalJson } from "../src/control_characters.ts";
 import { parseRecordName, type Subject } from "../src/spool/names.ts";
-import type { SpoolRecord } from "../src/spool/entry.ts";
+import type { DowntimeRecord } from "../src/spool/entry.ts";
 import type { SpoolStore } from "../src/spool/store.ts";
 import type { LocalDaemon } from "./daemons/local.ts";
 import type { DaemonUrl } from "./daemons/url.ts";
@@ -82,7 +82,7 @@ export function upLine({ name }: Named): string {
  */
 export function recordLine(
   { name }: Named,
-  { mode, expiration, reason }: SpoolRecord,
+  { mode, expiration, reason }: DowntimeRecord,
 ): string {
   const until = expiration === null ? "inf" : expiration.toFixed(6);
   return `${mode.toUpperCase()}\t${until}\t${spelled(name)}\t${oneLine(reason)}`;

@@ -8,7 +8,7 @@ import { canonicalAddress, LOCAL_ADDRESS } from "../src/net/addresses.ts";
 import { type CommandLine, parseFlags, UsageError, wholeNumber } from "../src/flags.ts";
 import {
   ALL,
-  canBeMarked,
+  canHaveRecord,
   MAX_SERVICE_LENGTH,
   parseRecordName,
   type Subject,
@@ -151,7 +151,7 @@ async function subjectsOf(
   const port = portText === undefined ? 0 : wholeNumber("-P", portText, 0, 65535);
   const isPortZero = portText !== undefined && port === 0;
   for (const service of services) {
-    if (!canBeMarked(service)) {
+    if (!canHaveRecord(service)) {
       throw new UsageError(
         `Bad service: expected at most ${MAX_SERVICE_LENGTH} letters, digits, ".", "_" and "-", ` +
           `not beginning with a dot: received ${JSON.stringify(service)}${portHint(service)}`,

@@ -8,7 +8,7 @@ import { LOCAL_ADDRESS } from "../src/net/addresses.ts";
 import { oneLine, terminalJson } from "../src/control_characters.ts";
 import type { HttpResponse } from "../src/net/http_client.ts";
 import { ALL, recordName, type Subject } from "../src/spool/names.ts";
-import { isExpired, type SpoolRecord } from "../src/spool/entry.ts";
+import { type DowntimeRecord, isExpired } from "../src/spool/entry.ts";
 import type { SpoolStore } from "../src/spool/store.ts";
 import { entryOf, recentOf } from "./daemons/responses.ts";
 import { closest } from "./closest.ts";
@@ -34,7 +34,7 @@ const MAX_LISTED = 5;
 export function tellKeptOut({ subjects, store }: CommandContext): void {
   const now = Date.now() / 1000;
   const modeOf = (name: string) => {
-    const record = store.read(name)?.record;
+    const record = store.readDowntime(name)?.record;
     return record === undefined || isExpired(record, now) ? undefined : record.mode;
   };
   let names: string[] | undefined;
@@ -62,7 +62,7 @@ export function tellKeptOut({ subjects, store }: CommandContext): void {
 
 function namesIn(store: SpoolStore): string[] {
   try {
-    return store.list().sort();
+    return store.listDowntimes().sort();
   } catch {
     return [];
   }
@@ -92,7 +92,7 @@ function isNarrower(record: Subject, subject: Subject): boolean {
  */
 export function whoseRecord(
   name: string,
-  before: SpoolRecord | undefined,
+  before: DowntimeRecord | undefined,
   by: string | undefined,
   what: "replaced" | "lifted",
 ): string | null {

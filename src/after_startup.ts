@@ -7,6 +7,6 @@ const SOON_MS = 50;
  *
  * @param work What to do. It cannot be called off.
  */
-export function soon(work: () => unknown): void {
+export function afterStartup(work: () => unknown): void {
   AbortSignal.timeout(SOON_MS).addEventListener("abort", work, { once: true });
 }

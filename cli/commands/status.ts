@@ -70,14 +70,14 @@ async function oneOfEach({ subjects, store }: CommandContext): Promise<Subject[]
 /** Reads what is asked for, and no more. */
 async function toldOf(subject: Subject, store: SpoolStore, withWeight: boolean): Promise<Told> {
   const name = recordName(subject);
-  const stored = store.read(name)?.record;
+  const stored = store.readDowntime(name)?.record;
   const record = inForce(stored);
   const weight = withWeight
     ? inForce(store.readWeight(weightName(subject))?.record)?.weight ?? null
     : null;
   if (record !== undefined) return toldDown(downtimeOf(name, record), { weight });
   if (stored !== undefined) await store.removeExpired(name).catch(() => {});
-  const kept_out_by = widerThan(subject, (name) => inForce(store.read(name)?.record)?.mode);
+  const kept_out_by = widerThan(subject, (name) => inForce(store.readDowntime(name)?.record)?.mode);
   return toldUp(subject, { kept_out_by, weight });
 }
 

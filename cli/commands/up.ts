@@ -20,8 +20,8 @@ export async function up(context: CommandContext): Promise<number> {
   for (const subject of subjects) {
     const name = recordName(subject);
     try {
-      const before = context.store.read(name)?.record;
-      await context.store.markUp(name);
+      const before = context.store.readDowntime(name)?.record;
+      await context.store.remove(name);
       const by = before?.by === undefined ? undefined : await authorOf();
       const whose = whoseRecord(name, before, by, "lifted");
       if (whose !== null) tell(whose);

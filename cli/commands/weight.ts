@@ -24,7 +24,7 @@ export async function weight(context: CommandContext): Promise<number> {
     const file = weightName(subject);
     try {
       if (weight === FULL_WEIGHT) {
-        await store.removeWeight(file);
+        await store.remove(file);
         weights.push({ name, ...subject, weight, reason, expiration: null, creation: null });
         continue;
       }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { FULL_WEIGHT, type Mode, type SpoolRecord } from "../../src/spool/entry.ts";
+import { type DowntimeRecord, FULL_WEIGHT, type Mode } from "../../src/spool/entry.ts";
 import { ALL, recordName, type Subject } from "../../src/spool/names.ts";
 import { type Entry, entryOf, isStatus } from "./responses.ts";
 import { type CommandContext, explained, rest, shown } from "../command.ts";
@@ -156,7 +156,7 @@ async function recordOf(
   { service, port }: Subject,
   daemon: RemoteDaemon,
   signal: AbortSignal,
-): Promise<SpoolRecord | undefined> {
+): Promise<DowntimeRecord | undefined> {
   const answer = await daemon.ask(`/status/services/${service}/${port}`, null, signal);
   if (answer.status !== 200) return undefined;
   try {

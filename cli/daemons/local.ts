@@ -208,7 +208,7 @@ function indexOf(
     return { service, port, host, isPortZero: port === 0 };
   });
   for (const name of [...wider, ...byPort].map(nameOf)) {
-    const stored = store.readAny(name);
+    const stored = store.readEntry(name);
     if (stored !== undefined) index.set(name, stored.record);
   }
   return index;

@@ -6,7 +6,7 @@
 
 import * as v from "valibot";
 import type { HttpResponse } from "../../src/net/http_client.ts";
-import type { InForce } from "../../src/spool/active_entries.ts";
+import type { ActiveEntries } from "../../src/spool/active_entries.ts";
 import { parseRecordName } from "../../src/spool/names.ts";
 import type { RecentService } from "../../src/metrics/stats.ts";
 import { shown } from "../command.ts";
@@ -69,7 +69,7 @@ const Recent = v.object({
  * @returns All that an operator has said.
  * @throws {Error} If that is not what it answers.
  */
-export function inForceOf(answer: HttpResponse): InForce {
+export function inForceOf(answer: HttpResponse): ActiveEntries {
   if (answer.status === 404) {
     throw new Error("it does not tell what is marked down: its hacheck is older than this hactl");
   }

@@ -1,4 +1,4 @@
-import type { DowntimeInForce, WeightInForce } from "../../src/spool/active_entries.ts";
+import type { ActiveDowntime, ActiveWeight } from "../../src/spool/active_entries.ts";
 import { byName, parseWeightName, recordName } from "../../src/spool/names.ts";
 import { isExpired } from "../../src/spool/entry.ts";
 import type { SpoolStore, StoredRecord } from "../../src/spool/store.ts";
@@ -11,7 +11,7 @@ import { downtimeOf } from "./service_status.ts";
  * @returns What is marked; nothing where there is no spool.
  * @throws {Error} What the system says.
  */
-export async function downtimesIn(store: SpoolStore): Promise<DowntimeInForce[]> {
+export async function downtimesIn(store: SpoolStore): Promise<ActiveDowntime[]> {
   const downtimes = [];
   const now = Date.now() / 1000;
   for (const [name, { record }] of recordsIn(store)) {
@@ -23,7 +23,7 @@ export async function downtimesIn(store: SpoolStore): Promise<DowntimeInForce[]>
 
 function recordsIn(store: SpoolStore): (readonly [name: string, stored: StoredRecord])[] {
   try {
-    return [...store.readAll()].sort(([one], [other]) => one < other ? -1 : 1);
+    return [...store.readDowntimes()].sort(([one], [other]) => one < other ? -1 : 1);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return [];
     throw error;
@@ -36,7 +36,7 @@ function recordsIn(store: SpoolStore): (readonly [name: string, stored: StoredRe
  *
  * @param store The spool.
  */
-export function weightsIn(store: SpoolStore): WeightInForce[] {
+export function weightsIn(store: SpoolStore): ActiveWeight[] {
   const weights = [];
   const now = Date.now() / 1000;
   for (const file of filesIn(store)) {
@@ -50,7 +50,7 @@ export function weightsIn(store: SpoolStore): WeightInForce[] {
 
 function filesIn(store: SpoolStore): string[] {
   try {
-    return store.listAll();
+    return store.listEntries();
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return [];
     throw error;

@@ -7,8 +7,12 @@
 
 import { LOCAL_ADDRESS } from "../../src/net/addresses.ts";
 import { ALL, byName, recordName, type Subject } from "../../src/spool/names.ts";
-import type { DowntimeInForce, InForce, WeightInForce } from "../../src/spool/active_entries.ts";
-import type { Mode, SpoolRecord } from "../../src/spool/entry.ts";
+import type {
+  ActiveDowntime,
+  ActiveEntries,
+  ActiveWeight,
+} from "../../src/spool/active_entries.ts";
+import type { DowntimeRecord, Mode } from "../../src/spool/entry.ts";
 import type { LastResponse, RecentService } from "../../src/metrics/stats.ts";
 import { type Named, recordLine, subjectOf, upLine } from "../command.ts";
 
@@ -51,7 +55,7 @@ export type Beside = Partial<Pick<Told, "kept_out_by" | "weight" | "last">>;
  * @param name The name of its file.
  * @param record What stands in it.
  */
-export function downtimeOf(name: string, record: SpoolRecord): DowntimeInForce {
+export function downtimeOf(name: string, record: DowntimeRecord): ActiveDowntime {
   const { service, port, host } = subjectOf(name);
   return { name, service, port, host, ...record };
 }
@@ -62,7 +66,7 @@ export function downtimeOf(name: string, record: SpoolRecord): DowntimeInForce {
  * @param downtime What marks it.
  * @param beside What else is known of it.
  */
-export function toldDown(downtime: DowntimeInForce, { weight, last }: Beside = {}): Told {
+export function toldDown(downtime: ActiveDowntime, { weight, last }: Beside = {}): Told {
   const { name, service, port, host, mode, reason, expiration, creation, by } = downtime;
   return {
     ...{ name, service, port, host, state: mode, reason, expiration, creation },
@@ -136,7 +140,7 @@ export function inWords({ name, state }: Wider): string {
  * @param subjects What they are.
  * @param inForce All that an operator has said.
  */
-export function toldOfNamed(subjects: readonly Subject[], inForce: InForce): Told[] {
+export function toldOfNamed(subjects: readonly Subject[], inForce: ActiveEntries): Told[] {
   const { modeOf, downtimes, weights } = lookUps(inForce);
   return subjects.map((subject) => {
     const name = recordName(subject);
@@ -154,7 +158,7 @@ export function toldOfNamed(subjects: readonly Subject[], inForce: InForce): Tol
  * @param inForce All that an operator has said.
  * @param recent What was asked for lately.
  */
-export function toldOfAll(inForce: InForce, recent: readonly RecentService[]): Told[] {
+export function toldOfAll(inForce: ActiveEntries, recent: readonly RecentService[]): Told[] {
   const { modeOf, downtimes, weights } = lookUps(inForce);
   const asked = new Map(recent);
   const lastOf = ({ service, port }: Subject) => port === 0 ? asked.get(service) ?? null : null;
@@ -178,9 +182,9 @@ export function toldOfAll(inForce: InForce, recent: readonly RecentService[]): T
   ];
 }
 
-function lookUps({ downtimes, weights }: InForce): {
-  downtimes: Map<string, DowntimeInForce>;
-  weights: Map<string, WeightInForce>;
+function lookUps({ downtimes, weights }: ActiveEntries): {
+  downtimes: Map<string, ActiveDowntime>;
+  weights: Map<string, ActiveWeight>;
   modeOf: (name: string) => Mode | undefined;
 } {
   const marked = new Map(downtimes.map((downtime) => [downtime.name, downtime]));

@@ -31,7 +31,7 @@ import { TargetPolicy } from "../server/target_policy.ts";
 import { SpoolIndex } from "../spool/index.ts";
 import { recordName, type Subject, weightName } from "../spool/names.ts";
 import { SpoolStore } from "../spool/store.ts";
-import { SpoolView } from "../spool/watcher.ts";
+import { SpoolWatcher } from "../spool/watcher.ts";
 import { Stats } from "../metrics/stats.ts";
 
 /** What an event loop serves, for as long as it lives. */
@@ -102,7 +102,7 @@ export class Instance {
   readonly #delay = new EventLoopDelay();
   readonly #store: SpoolStore;
   readonly #index = new SpoolIndex((address) => this.#own.mayHave(address));
-  readonly #view: SpoolView;
+  readonly #spoolWatcher: SpoolWatcher;
   readonly #durations = new Durations();
   /** The cache begins anew with other settings, what it has done does not. */
   readonly #cacheCounters: CacheCounters = newCacheCounters();
@@ -152,7 +152,7 @@ export class Instance {
     this.#startedAt = performance.now() - (Date.now() - startedAt * 1000);
     this.#store = new SpoolStore(spoolRoot);
     this.#queryWorkers = peers(this.#respondent());
-    this.#view = this.#openSpool();
+    this.#spoolWatcher = this.#openSpool();
     this.configure(settings);
   }
 
@@ -177,7 +177,7 @@ export class Instance {
     this.#agentDown = config.agent_down;
     this.#agentSilence = config.agent_silence;
     this.#pipeline = new Pipeline({
-      spool: this.#view,
+      spool: this.#spoolWatcher,
       spoolInChecks: spoolInChecks && config.spool_in_checks,
       protocols: protocols(checkerOptions(settings)),
       cacheTime: config.cache_time,
@@ -281,7 +281,7 @@ export class Instance {
         answer: (line, client) => {
           const question = line ?? this.#agentSilence;
           if (question === null) return null;
-          const answer = agentResponse(question, this.#view, this.#agentDown);
+          const answer = agentResponse(question, this.#spoolWatcher, this.#agentDown);
           log.debug("agent check of {question}: {answer} ({client})", { question, answer, client });
           return answer;
         },
@@ -300,7 +300,7 @@ export class Instance {
     const ending = this.#listeners.map((listener) => listener.stop(this.#patience));
     await Promise.all([...ending, this.#agents?.stop()]);
     this.#listeners = [];
-    this.#view[Symbol.dispose]();
+    this.#spoolWatcher[Symbol.dispose]();
     this.#delay[Symbol.dispose]();
   }
 
@@ -309,7 +309,7 @@ export class Instance {
       status: () => ({
         cache: { ...this.#cacheCounters },
         queued: this.#pipeline.queued,
-        spool: this.#view.health,
+        spool: this.#spoolWatcher.health,
         listeners: { ...this.#counters },
         refused: { ...this.#refusals.counters },
         faults: { ...this.#faults },
@@ -317,14 +317,14 @@ export class Instance {
       counts: () => this.#stats.counts(),
       recent: (threshold) => this.#stats.recent(threshold, Date.now() / 1000),
       spool: ({ service, port, host }) =>
-        this.#view.find(service, port, host)?.verdict ?? { code: 200, message: "" },
-      weight: ({ service, port, host }) => this.#view.weight(service, port, host),
+        this.#spoolWatcher.find(service, port, host)?.verdict ?? { code: 200, message: "" },
+      weight: ({ service, port, host }) => this.#spoolWatcher.weight(service, port, host),
       entry: (subject) => this.#entryOf(subject),
       checks: (service) =>
         this.#routes.recentChecks(service, Date.now() / 1000 - LATELY_SECONDS)
           .filter(({ protocol }) => protocol !== SPOOL_PROTOCOL),
-      downtimes: () => this.#view.inForce,
-      refresh: (name) => this.#view.refresh(name),
+      downtimes: () => this.#spoolWatcher.activeEntries,
+      refresh: (name) => this.#spoolWatcher.refresh(name),
       runtime: () => ({
         memory: Deno.memoryUsage(),
         event_loop_delay: this.#delay.report,
@@ -346,8 +346,8 @@ export class Instance {
           underWay: this.#pipeline.inFlight,
           queued: this.#pipeline.queued,
           spool: {
-            isHealthy: this.#view.health.healthy,
-            records: this.#view.states(Date.now() / 1000),
+            isHealthy: this.#spoolWatcher.health.healthy,
+            records: this.#spoolWatcher.states(Date.now() / 1000),
           },
           memory: Deno.memoryUsage(),
           startedAt: this.#options.startedAt,
@@ -365,7 +365,7 @@ export class Instance {
 
   #entryOf(subject: Subject): EntryReport {
     const { service, port, host } = subject;
-    const found = this.#view.find(service, port, host);
+    const found = this.#spoolWatcher.find(service, port, host);
     return {
       ...{ service, port, host },
       record: this.#index.recordOf(recordName(subject)) ?? null,
@@ -384,7 +384,7 @@ export class Instance {
   async #openPage(): Promise<Page> {
     const { Page } = await import("../page/page.ts");
     const page = new Page({
-      firstInForce: (most) => this.#view.firstInForce(most),
+      firstActiveEntries: (most) => this.#spoolWatcher.firstActiveEntries(most),
       queryWorkers: this.#queryWorkers,
       startedAt: this.#startedAt,
       permissions: this.#options.permissions,
@@ -394,10 +394,10 @@ export class Instance {
     return page;
   }
 
-  #openSpool(): SpoolView {
+  #openSpool(): SpoolWatcher {
     const root = this.#options.spoolRoot;
     try {
-      return new SpoolView({ store: this.#store, index: this.#index, log: this.#log });
+      return new SpoolWatcher({ store: this.#store, index: this.#index, log: this.#log });
     } catch (error) {
       throw new StartError(`Cannot read spool ${root}: ${whyNot(error)}`);
     }

@@ -11,9 +11,9 @@ import type { WorkerMetrics } from "../metrics/worker_metrics.ts";
 import type { RuntimeReport } from "../metrics/runtime.ts";
 import type { ListenerCounters } from "../server/listener.ts";
 import type { RefusalCounters } from "../server/refusals.ts";
-import type { InForce } from "../spool/active_entries.ts";
+import type { ActiveEntries } from "../spool/active_entries.ts";
 import type { Subject } from "../spool/names.ts";
-import type { SpoolRecord, WeightRecord } from "../spool/entry.ts";
+import type { DowntimeRecord, WeightRecord } from "../spool/entry.ts";
 import type { SpoolHealth } from "../spool/watcher.ts";
 import type { RecentService, ServiceReport } from "../metrics/stats.ts";
 
@@ -62,7 +62,7 @@ export interface WorkerResults {
   /** To `checks`. */
   checks: readonly CheckRequest[];
   /** To `downtimes`. */
-  downtimes: InForce;
+  downtimes: ActiveEntries;
   /** To `refresh`: whether what is known of the record is what its file says. */
   refresh: boolean;
   /** To `runtime`. */
@@ -74,14 +74,14 @@ export interface WorkerResults {
 }
 
 /** A record, and the name of its file. */
-export interface NamedRecord extends SpoolRecord {
+export interface NamedRecord extends DowntimeRecord {
   readonly name: string;
 }
 
 /** What the spool says of one thing. */
 export interface EntryReport extends Subject {
   /** Its own record; null if it has none that is in force. */
-  readonly record: SpoolRecord | null;
+  readonly record: DowntimeRecord | null;
   /** The record that keeps it out of service, its own or a wider one; null if none does. */
   readonly kept_out_by: NamedRecord | null;
   /** Its own weight; null if it has none that is in force. */

@@ -1,4 +1,4 @@
-import { soon } from "../after_startup.ts";
+import { afterStartup } from "../after_startup.ts";
 import { VERSION } from "../version.ts";
 
 /** How often the event loop is asked how late it is, in milliseconds. */
@@ -30,7 +30,7 @@ export class EventLoopDelay implements Disposable {
 
   /** Begins to measure. It does not keep a program from ending. */
   constructor() {
-    soon(() => this.#begin());
+    afterStartup(() => this.#begin());
   }
 
   /** What has been measured, in milliseconds. */

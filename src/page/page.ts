@@ -2,7 +2,7 @@ import { accepts as acceptsUntyped } from "@std/http/negotiation";
 import { escapeControls } from "../control_characters.ts";
 import type { QueryWorkers } from "../daemon/worker_queries.ts";
 import type { PermissionsInForce } from "../daemon/permissions.ts";
-import type { SpoolView } from "../spool/watcher.ts";
+import type { SpoolWatcher } from "../spool/watcher.ts";
 import { sized, SizedResponse } from "../server/sized_response.ts";
 import { EventStreams } from "./event_streams.ts";
 import html from "./page.html" with { type: "text" };
@@ -22,7 +22,7 @@ const accepts: (request: Request, ...types: string[]) => string | undefined = ac
 /** What a {@linkcode Page} works with. */
 export interface PageOptions {
   /** Tells what an operator has said. */
-  readonly firstInForce: SpoolView["firstInForce"];
+  readonly firstActiveEntries: SpoolWatcher["firstActiveEntries"];
   /** Asks all event loops. */
   readonly queryWorkers: QueryWorkers;
   /** When the daemon was started, by `performance.now()`. */
@@ -127,12 +127,12 @@ export class Page {
   }
 
   async #report() {
-    const { firstInForce, queryWorkers, startedAt, permissions, changing } = this.#options;
+    const { firstActiveEntries, queryWorkers, startedAt, permissions, changing } = this.#options;
     const loops = await queryWorkers("page", MAX_SERVICES_SHOWN);
     const now = Date.now() / 1000;
     const uptime = (performance.now() - startedAt) / 1000;
     const rest = { now, uptime, permissions, changing: changing() };
-    const { first, counts } = firstInForce(MAX_DOWNTIMES_SHOWN);
+    const { first, counts } = firstActiveEntries(MAX_DOWNTIMES_SHOWN);
     return { marked: downtimesReport(first, counts), figures: statusReport(loops, rest) };
   }
 }

@@ -7,10 +7,10 @@
 import type { WorkerOverview, WorkerStatus } from "../daemon/worker_queries.ts";
 import type { PermissionsInForce } from "../daemon/permissions.ts";
 import type {
-  DowntimeInForce,
-  InForce,
-  InForceCounts,
-  WeightInForce,
+  ActiveDowntime,
+  ActiveEntries,
+  ActiveEntryCounts,
+  ActiveWeight,
 } from "../spool/active_entries.ts";
 import {
   failingFirst,
@@ -35,9 +35,9 @@ export type Changing = "off" | "no token" | "by token";
 
 /** What an operator has said, as it is shown: what is in force, sorted by name, and how many more there are. */
 export interface DowntimesReport {
-  readonly downtimes: readonly DowntimeInForce[];
+  readonly downtimes: readonly ActiveDowntime[];
   readonly downtimes_left_out: number;
-  readonly weights: readonly WeightInForce[];
+  readonly weights: readonly ActiveWeight[];
   readonly weights_left_out: number;
 }
 
@@ -74,12 +74,12 @@ export interface StatusReport {
 /**
  * Tells what an operator has said.
  *
- * @param inForce What is in force, sorted by name, or the first of it.
+ * @param activeEntries What is in force, sorted by name, or the first of it.
  * @param counts How much is in force, if that is not all of it.
  */
 export function downtimesReport(
-  { downtimes, weights }: InForce,
-  counts: InForceCounts = { downtimes: downtimes.length, weights: weights.length },
+  { downtimes, weights }: ActiveEntries,
+  counts: ActiveEntryCounts = { downtimes: downtimes.length, weights: weights.length },
 ): DowntimesReport {
   return {
     downtimes: shortened(downtimes),

@@ -6,7 +6,7 @@
 
 import { oneLine } from "../control_characters.ts";
 import { parseAgentName } from "../spool/names.ts";
-import type { SpoolView } from "../spool/watcher.ts";
+import type { SpoolWatcher } from "../spool/watcher.ts";
 
 /** How an agent tells that something is marked down. */
 export type AgentDown = "maint" | "down";
@@ -41,7 +41,7 @@ const MAX_TOLD = 200;
  */
 export function agentResponse(
   question: string,
-  spool: Pick<SpoolView, "find" | "weight">,
+  spool: Pick<SpoolWatcher, "find" | "weight">,
   down: AgentDown,
 ): string {
   const subject = parseAgentName(question.trim());

@@ -1,7 +1,7 @@
 import type { DescriptorCounter } from "../daemon/descriptors.ts";
 import type { Log } from "../log.ts";
 import { LogThrottle } from "../log_throttle.ts";
-import { soon } from "../after_startup.ts";
+import { afterStartup } from "../after_startup.ts";
 import type { Listener } from "./listener.ts";
 import type { Outflow } from "./outflow.ts";
 
@@ -117,7 +117,7 @@ export class ConnectionReaper implements Disposable {
     this.#times = options.times ?? REAPER_TIMES;
     const { outflow } = options;
     if (outflow !== undefined) outflow.onExcess = () => this.#cutAll();
-    soon(() => void this.#begin());
+    afterStartup(() => void this.#begin());
   }
 
   /** Looks no more. */

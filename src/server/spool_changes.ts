@@ -3,7 +3,7 @@ import { Deadlines } from "../checks/deadlines.ts";
 import type { InternalErrorCounters } from "../metrics/counters.ts";
 import type { Log } from "../log.ts";
 import type { QueryWorkers } from "../daemon/worker_queries.ts";
-import { canBeMarked, recordName, weightName } from "../spool/names.ts";
+import { canHaveRecord, recordName, weightName } from "../spool/names.ts";
 import { FULL_WEIGHT, isTime, isWeight } from "../spool/entry.ts";
 import type { SpoolStore } from "../spool/store.ts";
 import type { CheckPath } from "./path.ts";
@@ -70,7 +70,7 @@ export async function changeSpool(
 ): Promise<Response> {
   const refused = await checkSpoolAccess(request, client, access);
   if (refused !== undefined) return refused;
-  if (!canBeMarked(service)) {
+  if (!canHaveRecord(service)) {
     return text(400, `Cannot mark ${service}: names beginning with a dot are reserved`);
   }
   if (port > 65535) {
@@ -92,7 +92,7 @@ export async function changeSpool(
     return text(500, `Cannot ${what}: the spool cannot be ${how}`);
   };
   try {
-    if (adds(change) && store.readAny(file) === undefined && isFull(store)) {
+    if (adds(change) && store.readEntry(file) === undefined && isFull(store)) {
       return text(507, `Cannot ${what}: the spool has ${MAX_RECORDS} records already`);
     }
     await make(change, file, store);
@@ -117,18 +117,18 @@ function adds(change: Change): boolean {
 }
 
 function isFull(store: SpoolStore): boolean {
-  return store.listAll().length >= MAX_RECORDS;
+  return store.listEntries().length >= MAX_RECORDS;
 }
 
 async function make(change: Change, file: string, store: SpoolStore): Promise<void> {
-  if (change.status === "up") return await store.markUp(file);
-  if (!adds(change)) return await store.removeWeight(file);
+  if (change.status === "up") return await store.remove(file);
+  if (!adds(change)) return await store.remove(file);
   const { reason, expiration, creation, by } = change;
   switch (change.status) {
     case "down":
-      return void await store.markDown(file, reason, expiration, creation, by);
+      return void await store.setDown(file, reason, expiration, creation, by);
     case "drain":
-      return void await store.markDraining(file, reason, expiration, creation, by);
+      return void await store.setDraining(file, reason, expiration, creation, by);
     case "weight":
       return void await store.setWeight(file, change.weight, reason, expiration, creation, by);
   }

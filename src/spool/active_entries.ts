@@ -1,20 +1,20 @@
-import type { SpoolRecord, WeightRecord } from "./entry.ts";
+import type { DowntimeRecord, WeightRecord } from "./entry.ts";
 import type { Subject } from "./names.ts";
 
 /** A downtime, as `/status/downtimes` tells it. */
-export interface DowntimeInForce extends Subject, SpoolRecord {
+export interface ActiveDowntime extends Subject, DowntimeRecord {
   /** The name of its record. */
   readonly name: string;
 }
 
 /** A weight, as `/status/downtimes` tells it. */
-export interface WeightInForce extends Subject, WeightRecord {
+export interface ActiveWeight extends Subject, WeightRecord {
   /** The name that the record of a downtime of the same would have. */
   readonly name: string;
 }
 
 /** How much is in force. */
-export interface InForceCounts {
+export interface ActiveEntryCounts {
   /** How many downtimes. */
   readonly downtimes: number;
   /** How many weights. */
@@ -22,9 +22,9 @@ export interface InForceCounts {
 }
 
 /** All that an operator has said and that is not over, sorted by name. */
-export interface InForce {
+export interface ActiveEntries {
   /** What is down or draining. */
-  readonly downtimes: readonly DowntimeInForce[];
+  readonly downtimes: readonly ActiveDowntime[];
   /** What has a weight. */
-  readonly weights: readonly WeightInForce[];
+  readonly weights: readonly ActiveWeight[];
 }

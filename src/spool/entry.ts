@@ -22,7 +22,7 @@ interface Marking {
 export type Mode = "down" | "drain";
 
 /** A downtime, as its file tells it. */
-export interface SpoolRecord extends Marking {
+export interface DowntimeRecord extends Marking {
   /** How it is marked; down where the file says something else. */
   readonly mode: Mode;
 }
@@ -64,7 +64,7 @@ export function isWeight(value: unknown): value is number {
  * @param content The content of a file.
  * @returns The record.
  */
-export function parseRecord(content: string): SpoolRecord {
+export function parseRecord(content: string): DowntimeRecord {
   const fields = parseObject(content);
   return { mode: fields?.mode === "drain" ? "drain" : "down", ...markingOf(fields, content) };
 }
@@ -159,7 +159,7 @@ function parseObject(content: string): Record<string, unknown> | undefined {
  * @param record The record.
  * @returns The content of its file.
  */
-export function formatRecord({ mode, reason, expiration, creation, by }: SpoolRecord): string {
+export function formatRecord({ mode, reason, expiration, creation, by }: DowntimeRecord): string {
   // The other hachecks ignore the keys that they do not know: to them, draining is down.
   return spaced({
     reason,
@@ -204,7 +204,10 @@ function ascii(value: unknown): string {
  * @param record The record.
  * @param now The time in unix seconds.
  */
-export function isExpired({ expiration }: Pick<SpoolRecord, "expiration">, now: number): boolean {
+export function isExpired(
+  { expiration }: Pick<DowntimeRecord, "expiration">,
+  now: number,
+): boolean {
   return expiration !== null && expiration < now;
 }
 
@@ -231,7 +234,7 @@ export function isExpired({ expiration }: Pick<SpoolRecord, "expiration">, now: 
  * );
  * ```
  */
-export function stateLine(name: string, record: SpoolRecord): string {
+export function stateLine(name: string, record: DowntimeRecord): string {
   const { mode, reason, expiration, creation } = record;
   let line = `Service ${name} in ${mode} state`;
   if (creation !== null) line += ` since ${creation.toFixed(6)}`;

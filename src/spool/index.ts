@@ -1,12 +1,12 @@
 import { LOCAL_ADDRESS } from "../net/addresses.ts";
 import type { Verdict } from "../checks/check.ts";
-import type { InForce, InForceCounts } from "./active_entries.ts";
+import type { ActiveEntries, ActiveEntryCounts } from "./active_entries.ts";
 import { byName, parseRecordName, parseWeightName, type Subject, WEIGHT_PREFIX } from "./names.ts";
 import {
+  type DowntimeRecord,
   FULL_WEIGHT,
   isExpired,
   type Mode,
-  type SpoolRecord,
   stateLine,
   type WeightRecord,
 } from "./entry.ts";
@@ -15,7 +15,7 @@ import { type Spoken, Subjects } from "./entry_map.ts";
 /** Something that is marked down, or as draining. */
 export interface Downtime extends Spoken {
   /** What stands in the record. */
-  readonly record: SpoolRecord;
+  readonly record: DowntimeRecord;
   /** The answer to who asks for it. */
   readonly verdict: Verdict;
 }
@@ -91,7 +91,7 @@ export class SpoolIndex {
    *
    * @param name The name of its file.
    */
-  recordOf(name: string): SpoolRecord | undefined {
+  recordOf(name: string): DowntimeRecord | undefined {
     const found = this.#downtimes.get(name);
     return found !== undefined && this.#isInForce(found) ? found.record : undefined;
   }
@@ -112,14 +112,14 @@ export class SpoolIndex {
   }
 
   /** Whether anything is marked or has a weight, and is not over. */
-  get isAnyInForce(): boolean {
+  get hasActiveEntries(): boolean {
     return this.#downtimes.values().some(this.#isInForce) ||
       this.#weights.values().some(this.#isInForce);
   }
 
   /** All that is marked or has a weight, and is not over. */
-  get inForce(): InForce {
-    return this.firstInForce(Infinity).first;
+  get activeEntries(): ActiveEntries {
+    return this.firstActiveEntries(Infinity).first;
   }
 
   /**
@@ -128,7 +128,9 @@ export class SpoolIndex {
    * @param most How many downtimes, and how many weights, at most.
    * @returns These, and how many there are.
    */
-  firstInForce(most: number): { readonly first: InForce; readonly counts: InForceCounts } {
+  firstActiveEntries(
+    most: number,
+  ): { readonly first: ActiveEntries; readonly counts: ActiveEntryCounts } {
     const downtimes = firstByName(this.#downtimes.values().filter(this.#isInForce), most);
     const weights = firstByName(this.#weights.values().filter(this.#isInForce), most);
     return {
@@ -151,7 +153,7 @@ export class SpoolIndex {
    * @param name The name of its file. One that is not that of such a file is passed over.
    * @param record What stands in it.
    */
-  set(name: string, record: SpoolRecord | WeightRecord): void {
+  set(name: string, record: DowntimeRecord | WeightRecord): void {
     if ("weight" in record) {
       const subject = parseWeightName(name);
       if (subject !== undefined) this.#weights.set({ name, ...subject, record });

@@ -42,7 +42,7 @@ export function isServiceName(text: string): boolean {
 }
 
 /** Tells whether a service of this name can be marked down: in the spool, names beginning with a dot are nobody's. */
-export function canBeMarked(service: string): boolean {
+export function canHaveRecord(service: string): boolean {
   return isServiceName(service) && !service.startsWith(".");
 }
 
@@ -88,7 +88,7 @@ export function recordName({ service, port, host, isPortZero = false }: Subject)
  */
 export function parseRecordName(name: string): Subject | undefined {
   const [, service, host, digits] = /^([^:]+)(?::(?:(.+):)?(\d{1,5}))?$/.exec(name) ?? [];
-  if (service === undefined || !canBeMarked(service)) return undefined;
+  if (service === undefined || !canHaveRecord(service)) return undefined;
   if (digits === undefined) return { service, port: 0, host: LOCAL_ADDRESS };
   const port = Number(digits);
   const address = host === undefined ? LOCAL_ADDRESS : canonicalAddress(host);

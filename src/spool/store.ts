@@ -6,6 +6,7 @@
 
 import { isSpoolName, parseRecordName, parseWeightName } from "./names.ts";
 import {
+  type DowntimeRecord,
   faultOf,
   formatRecord,
   formatWeight,
@@ -13,7 +14,6 @@ import {
   type Mode,
   parseRecord,
   parseWeight,
-  type SpoolRecord,
   weightFaultOf,
   type WeightRecord,
 } from "./entry.ts";
@@ -30,7 +30,7 @@ const LOCK_PATIENCE_MS = 2000;
 /** What stands in a record's file, and whether it makes sense. */
 export interface StoredRecord {
   /** The record; where the file could not be read, one that is down and says why. */
-  readonly record: SpoolRecord;
+  readonly record: DowntimeRecord;
   /** Why that is not what was meant; null where nothing is wrong. */
   readonly fault: string | null;
 }
@@ -72,10 +72,10 @@ type Lock = Disposable & { readonly held: boolean; readonly folder: Deno.FsFile 
  * import { assertEquals } from "@std/assert";
  *
  * const store = new SpoolStore(Deno.makeTempDirSync());
- * await store.markDown("web", "maint", null);
- * assertEquals(store.read("web")?.record.reason, "maint");
- * await store.markUp("web");
- * assertEquals(store.read("web"), undefined);
+ * await store.setDown("web", "maint", null);
+ * assertEquals(store.readDowntime("web")?.record.reason, "maint");
+ * await store.remove("web");
+ * assertEquals(store.readDowntime("web"), undefined);
  * ```
  */
 export class SpoolStore {
@@ -115,7 +115,7 @@ export class SpoolStore {
    * @returns Their names, in no order.
    * @throws {Error} What the system says, such as that there is no such folder.
    */
-  list(): string[] {
+  listDowntimes(): string[] {
     return this.#names((name) => parseRecordName(name) !== undefined);
   }
 
@@ -125,7 +125,7 @@ export class SpoolStore {
    * @returns Their names, in no order.
    * @throws {Error} What the system says, such as that there is no such folder.
    */
-  listAll(): string[] {
+  listEntries(): string[] {
     return this.#names(isSpoolName);
   }
 
@@ -135,7 +135,7 @@ export class SpoolStore {
    * @returns Their names, in no order, whatever they are.
    * @throws {Error} What the system says, such as that there is no such folder.
    */
-  listFolder(): string[] {
+  listFiles(): string[] {
     return this.#names(() => true);
   }
 
@@ -145,7 +145,7 @@ export class SpoolStore {
    * @returns Their names, in no order, whatever they are.
    * @throws {Error} What the system says, such as that there is no such folder.
    */
-  async listInBackground(): Promise<string[]> {
+  async listFilesInBackground(): Promise<string[]> {
     const names = [];
     for await (const { name } of Deno.readDir(this.root)) names.push(name);
     return names;
@@ -158,7 +158,7 @@ export class SpoolStore {
    * @returns What it says, or undefined where there is none. A file that is there and cannot be read is down.
    * @throws {Error} If the system does not tell whether there is such a file.
    */
-  read(name: string): StoredRecord | undefined {
+  readDowntime(name: string): StoredRecord | undefined {
     const content = this.#content(name);
     return content === undefined ? undefined : recordOf(content);
   }
@@ -169,7 +169,7 @@ export class SpoolStore {
    * @returns Each with the name of its file, in no order.
    * @throws {Error} What the system says, such as that there is no such folder.
    */
-  *readAll(): Generator<readonly [name: string, stored: StoredRecord]> {
+  *readDowntimes(): Generator<readonly [name: string, stored: StoredRecord]> {
     for (const { name, isFile } of Deno.readDirSync(this.root)) {
       if (parseRecordName(name) === undefined) continue;
       const content = this.#contentOf(this.path(name), isFile);
@@ -178,7 +178,7 @@ export class SpoolStore {
   }
 
   /**
-   * Reads a weight, as {@linkcode read} reads a record.
+   * Reads a weight, as {@linkcode readDowntime} reads a record.
    *
    * @param name The name of its file.
    * @returns What it says, or undefined where there is none. A file that cannot be read changes no weight.
@@ -199,8 +199,8 @@ export class SpoolStore {
    * @param name The name of the file.
    * @throws {Error} If the system does not tell whether there is such a file.
    */
-  readAny(name: string): StoredRecord | StoredWeight | undefined {
-    return parseWeightName(name) === undefined ? this.read(name) : this.readWeight(name);
+  readEntry(name: string): StoredRecord | StoredWeight | undefined {
+    return parseWeightName(name) === undefined ? this.readDowntime(name) : this.readWeight(name);
   }
 
   /**
@@ -214,18 +214,18 @@ export class SpoolStore {
    * @returns The record that is in force.
    * @throws {Error} What the system says. The spool is then as it was.
    */
-  async markDown(
+  async setDown(
     name: string,
     reason: string,
     expiration: number | null,
     creation?: number,
     by?: string,
-  ): Promise<SpoolRecord> {
+  ): Promise<DowntimeRecord> {
     return await this.#mark(name, "down", reason, expiration, creation, by);
   }
 
   /**
-   * Marks something as draining, as {@linkcode markDown} marks it down. If it was down, it is not any more.
+   * Marks something as draining, as {@linkcode setDown} marks it down. If it was down, it is not any more.
    *
    * @param name The name of the record's file.
    * @param reason Why.
@@ -235,13 +235,13 @@ export class SpoolStore {
    * @returns The record that is in force.
    * @throws {Error} What the system says. The spool is then as it was.
    */
-  async markDraining(
+  async setDraining(
     name: string,
     reason: string,
     expiration: number | null,
     creation?: number,
     by?: string,
-  ): Promise<SpoolRecord> {
+  ): Promise<DowntimeRecord> {
     return await this.#mark(name, "drain", reason, expiration, creation, by);
   }
 
@@ -251,7 +251,7 @@ export class SpoolStore {
    * @param name The name of the record's file.
    * @throws {Error} What the system says.
    */
-  async markUp(name: string): Promise<void> {
+  async remove(name: string): Promise<void> {
     await this.#remove(name);
   }
 
@@ -293,16 +293,6 @@ export class SpoolStore {
   }
 
   /**
-   * Takes a weight back. What has none stays so.
-   *
-   * @param name The name of the weight's file.
-   * @throws {Error} What the system says.
-   */
-  async removeWeight(name: string): Promise<void> {
-    await this.#remove(name);
-  }
-
-  /**
    * Removes a record or a weight if its time is over, and nobody has renewed it meanwhile.
    *
    * @param name The name of its file.
@@ -311,7 +301,7 @@ export class SpoolStore {
   async removeExpired(name: string): Promise<void> {
     using lock = await this.#lock();
     if (!lock.held) return;
-    const present = this.readAny(name);
+    const present = this.readEntry(name);
     if (present !== undefined && isExpired(present.record, Date.now() / 1000)) {
       await Deno.remove(this.path(name));
     }
@@ -354,10 +344,10 @@ export class SpoolStore {
     expiration: number | null,
     creation: number | undefined,
     by: string | undefined,
-  ): Promise<SpoolRecord> {
+  ): Promise<DowntimeRecord> {
     using lock = await this.#lock();
     const now = Date.now() / 1000;
-    const present = this.read(name)?.record;
+    const present = this.readDowntime(name)?.record;
     const isSame = present?.mode === mode && present.reason === reason && !isExpired(present, now);
     const since = isSame ? present.creation : null;
     const record = { mode, reason, expiration, creation: creation ?? since ?? now, ...author(by) };

@@ -1,11 +1,11 @@
 import type { Log } from "../log.ts";
-import { soon } from "../after_startup.ts";
-import type { InForce } from "./active_entries.ts";
+import { afterStartup } from "../after_startup.ts";
+import type { ActiveEntries } from "./active_entries.ts";
 import type { Downtime, SpoolIndex } from "./index.ts";
 import { LOCAL_ADDRESS } from "../net/addresses.ts";
 import { MisnamedFiles } from "./misnamed.ts";
 import { ALL, isMisnamed, isSpoolName, recordName, type Subject, weightName } from "./names.ts";
-import { isExpired, type SpoolRecord, type WeightRecord } from "./entry.ts";
+import { type DowntimeRecord, isExpired, type WeightRecord } from "./entry.ts";
 import type { SpoolStore } from "./store.ts";
 
 /** How often the spool is read where it cannot be watched, in milliseconds. */
@@ -53,8 +53,8 @@ const MAX_NAMES = 10;
 /** How long one slice of work may take before requests are answered again, in milliseconds. */
 const TURN_MS = 5;
 
-/** What a {@linkcode SpoolView} works with. */
-export interface SpoolViewOptions {
+/** What a {@linkcode SpoolWatcher} works with. */
+export interface SpoolWatcherOptions {
   /** The files. The folder's path is absolute and has no `.` and `..`: events tell it so. */
   readonly store: SpoolStore;
   /** Where their records go. */
@@ -96,7 +96,7 @@ type Work = Generator<Promise<unknown> | undefined, undefined>;
 
 /** A record that is gone. */
 interface Gone {
-  readonly record: SpoolRecord | WeightRecord;
+  readonly record: DowntimeRecord | WeightRecord;
   readonly at: number;
 }
 
@@ -111,12 +111,12 @@ interface Gone {
  * Thousands of changes at once are read in slices, between which requests are answered. Until all are
  * read, the files of a service that is asked for are looked at when it is.
  */
-export class SpoolView implements Disposable {
+export class SpoolWatcher implements Disposable {
   readonly #store: SpoolStore;
   readonly #index: SpoolIndex;
   readonly #log: Log;
   readonly #watch: (root: string) => Deno.FsWatcher;
-  readonly #records = new Map<string, SpoolRecord | WeightRecord>();
+  readonly #records = new Map<string, DowntimeRecord | WeightRecord>();
   readonly #gone = new Map<string, Gone>();
   readonly #faulty = new Set<string>();
   readonly #misnamed: MisnamedFiles;
@@ -165,7 +165,7 @@ export class SpoolView implements Disposable {
    */
   constructor(
     { store, index, log, watch = (root) => Deno.watchFs(root, { recursive: false }) }:
-      SpoolViewOptions,
+      SpoolWatcherOptions,
   ) {
     this.#store = store;
     this.#index = index;
@@ -177,7 +177,7 @@ export class SpoolView implements Disposable {
     this.#startWatching();
     try {
       // All at once: nobody is answered before.
-      const names = this.#store.listFolder();
+      const names = this.#store.listFiles();
       for (const name of names) {
         if (this.#read(name) === "unknown") throw new Error(this.#fault ?? "");
       }
@@ -239,18 +239,18 @@ export class SpoolView implements Disposable {
     return this.#index.weight(service, port, host);
   }
 
-  /** All that is in force, as {@linkcode SpoolIndex.inForce} tells it. */
-  get inForce(): InForce {
-    return this.#index.inForce;
+  /** All that is in force, as {@linkcode SpoolIndex.activeEntries} tells it. */
+  get activeEntries(): ActiveEntries {
+    return this.#index.activeEntries;
   }
 
   /**
-   * The first of what is in force, as {@linkcode SpoolIndex.firstInForce} tells it.
+   * The first of what is in force, as {@linkcode SpoolIndex.firstActiveEntries} tells it.
    *
    * @param most How many downtimes, and how many weights, at most.
    */
-  firstInForce(most: number): ReturnType<SpoolIndex["firstInForce"]> {
-    return this.#index.firstInForce(most);
+  firstActiveEntries(most: number): ReturnType<SpoolIndex["firstActiveEntries"]> {
+    return this.#index.firstActiveEntries(most);
   }
 
   /**
@@ -282,7 +282,7 @@ export class SpoolView implements Disposable {
     let stored;
     try {
       this.#looks.set(name, this.#look(name));
-      stored = this.#store.readAny(name);
+      stored = this.#store.readEntry(name);
     } catch (error) {
       this.#setFault(told(error));
       return "unknown";
@@ -412,7 +412,7 @@ export class SpoolView implements Disposable {
     }
     // What is watched can wait to be looked after.
     if (this.#watcher === undefined || this.#timer !== undefined) this.#schedule();
-    else soon(() => this.#timer === undefined && !this.#closed && this.#schedule());
+    else afterStartup(() => this.#timer === undefined && !this.#closed && this.#schedule());
   }
 
   #stopWatching(): void {
@@ -612,8 +612,8 @@ export class SpoolView implements Disposable {
   *#list(): Generator<Promise<unknown> | undefined, Set<string>> {
     const { size } = Deno.statSync(this.#store.root);
     let all: string[] = [];
-    if (size < BIG_FOLDER_BYTES) all = this.#store.listFolder();
-    else yield this.#store.listInBackground().then((names) => void (all = names));
+    if (size < BIG_FOLDER_BYTES) all = this.#store.listFiles();
+    else yield this.#store.listFilesInBackground().then((names) => void (all = names));
     const names = new Set<string>();
     const misnamed: string[] = [];
     let began = performance.now();
@@ -661,7 +661,7 @@ export class SpoolView implements Disposable {
   #adopt(identity: string): void {
     const { root } = this.#store;
     this.#restore();
-    if (this.#index.isAnyInForce && this.#store.listAll().length === 0) {
+    if (this.#index.hasActiveEntries && this.#store.listEntries().length === 0) {
       throw new Error(`${root} is another folder than before, and has no record`);
     }
     if (identity !== this.#root) {
@@ -740,7 +740,7 @@ export class SpoolView implements Disposable {
     const { dev, ino, birthtime, isDirectory } = Deno.statSync(root);
     if (!isDirectory) throw new Error(`${root} is not a folder`);
     Deno.openSync(root).close();
-    this.#store.read(".nobody");
+    this.#store.readDowntime(".nobody");
     return `${dev}:${ino}:${birthtime?.getTime()}`;
   }
 
@@ -754,7 +754,7 @@ export class SpoolView implements Disposable {
   }
 }
 
-function stateOf(record: SpoolRecord | WeightRecord, now: number): RecordState {
+function stateOf(record: DowntimeRecord | WeightRecord, now: number): RecordState {
   if (isExpired(record, now)) return "expired";
   return "weight" in record ? "weight" : record.mode;
 }

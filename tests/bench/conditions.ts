@@ -32,8 +32,8 @@ export function changingRecords(spool: string, rate: number): Promise<AsyncDispo
   return Promise.resolve(again(async (turn) => {
     const started = performance.now();
     const name = `changing-${turn % 20}`;
-    if (turn % 40 < 20) await store.markDown(name, `turn ${turn}`, null);
-    else await store.markUp(name);
+    if (turn % 40 < 20) await store.setDown(name, `turn ${turn}`, null);
+    else await store.remove(name);
     await rest(1000 / rate - (performance.now() - started));
   }, 1));
 }

@@ -121,10 +121,10 @@ Deno.test("1,000 writers are killed as they write, and nobody ever sees half a r
   assertEquals(debris.filter((name) => !name.startsWith(".")), []);
   assert(debris.length <= 5, debris.join(", "));
   const store = new SpoolStore(spool);
-  assertEquals(store.list().filter((name) => name !== "web"), []);
+  assertEquals(store.listDowntimes().filter((name) => name !== "web"), []);
 
   // And it is no hindrance to the next.
-  await store.markDown("web", "the last", null);
-  assertEquals(store.read("web")?.record.reason, "the last");
+  await store.setDown("web", "the last", null);
+  assertEquals(store.readDowntime("web")?.record.reason, "the last");
   assert(![...Deno.readDirSync(spool)].some(({ name }) => name === ".hacheck.tmp"));
 });

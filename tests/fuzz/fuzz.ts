@@ -94,7 +94,7 @@ const CONFIG = [
  */
 export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
   using spool = new TempFolder();
-  await new SpoolStore(spool.path).markDown(
+  await new SpoolStore(spool.path).setDown(
     `${BY_HOST.service}:${BY_HOST.host}:${BY_HOST.port}`,
     CONDEMNED_BECAUSE,
     null,

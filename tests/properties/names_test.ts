@@ -10,9 +10,9 @@ import {
   weightName,
 } from "../../src/spool/names.ts";
 import {
+  type DowntimeRecord,
   isExpired,
   type Mode,
-  type SpoolRecord,
   type WeightRecord,
 } from "../../src/spool/entry.ts";
 import { assert, assertEquals } from "../support/assert.ts";
@@ -72,7 +72,7 @@ function namesFor({ service, port, host }: Subject): string[] {
 
 /** What the contract says of records, in its own words: the first of four that is down, else that drains. */
 function expected(
-  records: ReadonlyMap<string, SpoolRecord>,
+  records: ReadonlyMap<string, DowntimeRecord>,
   asked: Subject,
   now: number,
 ): string | undefined {
@@ -126,7 +126,7 @@ Deno.test("An index finds what the contract says, whatever has come and gone", (
       fc.integer({ min: 0, max: 20 }),
       (changes, questions, now) => {
         const index = new SpoolIndex(undefined, () => now);
-        const records = new Map<string, SpoolRecord>();
+        const records = new Map<string, DowntimeRecord>();
         const weights = new Map<string, WeightRecord>();
         for (const [i, { subject, expiration, says, stays }] of changes.entries()) {
           const name = recordName(subject);
@@ -148,14 +148,17 @@ Deno.test("An index finds what the contract says, whatever has come and gone", (
         const weightNames = [...weights.keys()].map((name) => `.weight:${name}`);
         assertEquals([...index.names].sort(), [...records.keys(), ...weightNames].sort());
         assertEquals(index.size, records.size);
-        const { inForce } = index;
+        const { activeEntries } = index;
         const left = <R extends { expiration: number | null }>(all: ReadonlyMap<string, R>) =>
           [...all].filter(([, record]) => !isExpired(record, now))
             .map(([name, record]) => ({ name, ...parseRecordName(name)!, ...record }))
             .sort((a, b) => a.name < b.name ? -1 : 1);
-        assertEquals(inForce.downtimes, left(records));
-        assertEquals(inForce.weights, left(weights));
-        assertEquals(index.isAnyInForce, inForce.downtimes.length + inForce.weights.length > 0);
+        assertEquals(activeEntries.downtimes, left(records));
+        assertEquals(activeEntries.weights, left(weights));
+        assertEquals(
+          index.hasActiveEntries,
+          activeEntries.downtimes.length + activeEntries.weights.length > 0,
+        );
         for (const question of questions) {
           const { service, port, host } = question;
           const found = index.find(service, port, host);

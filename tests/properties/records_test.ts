@@ -144,7 +144,7 @@ Deno.test("Whatever bytes a file holds, it is down until the time it gives", () 
   return holds(
     fc.property(bytes, (bytes) => {
       Deno.writeFileSync(folder.file("web"), bytes);
-      const stored = store.read("web");
+      const stored = store.readDowntime("web");
       assert(stored !== undefined);
       const { expiration } = stored.record;
       assert(!isExpired(stored.record, expiration ?? FOREVER));

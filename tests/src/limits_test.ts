@@ -282,7 +282,7 @@ Deno.test("POST adds records until there are as many as are allowed, and changes
   assertEquals(await post("last", down), "200 ");
   const full = `507 Cannot mark more down: the spool has ${MAX_RECORDS} records already`;
   assertEquals(await post("more", down), full);
-  assertEquals(store.read("more"), undefined);
+  assertEquals(store.readDowntime("more"), undefined);
   // Weights are files as well. One that is taken back needs no place.
   assertEquals(
     await post("more", "weight=5"),
@@ -291,7 +291,7 @@ Deno.test("POST adds records until there are as many as are allowed, and changes
   assertEquals(await post("more", "weight=100"), "200 ");
   assertEquals(store.readWeight(".weight:more"), undefined);
   assertEquals(await post("last", "status=down&reason=y"), "200 ");
-  assertEquals(store.read("last")?.record.reason, "y");
+  assertEquals(store.readDowntime("last")?.record.reason, "y");
   assertEquals(await post("more", "status=up"), "200 ");
   assertEquals(await post("last", "status=up"), "200 ");
   assertEquals(await post("more", down), "200 ");

@@ -6,11 +6,11 @@ import {
   MAX_SERVICES_SHOWN,
   statusReport,
 } from "../../../src/page/report.ts";
-import type { DowntimeInForce } from "../../../src/spool/active_entries.ts";
+import type { ActiveDowntime } from "../../../src/spool/active_entries.ts";
 import { MAX_CHECK_TIMES, type ServiceReport, type Wait } from "../../../src/metrics/stats.ts";
 import { assertEquals } from "../../support/assert.ts";
 
-function downtime(name: string, reason: string): DowntimeInForce {
+function downtime(name: string, reason: string): ActiveDowntime {
   const subject = { name, service: name, port: 0, host: "127.0.0.1" };
   return { ...subject, mode: "down", reason, expiration: null, creation: null };
 }

@@ -1,5 +1,6 @@
 import { oneLine } from "../../../src/control_characters.ts";
 import {
+  type DowntimeRecord,
   faultOf,
   formatRecord,
   formatWeight,
@@ -7,7 +8,6 @@ import {
   isTime,
   parseRecord,
   parseWeight,
-  type SpoolRecord,
   stateLine,
   weightFaultOf,
 } from "../../../src/spool/entry.ts";
@@ -17,7 +17,7 @@ function record(
   reason: string,
   expiration: number | null = null,
   creation: number | null = null,
-): SpoolRecord {
+): DowntimeRecord {
   return { mode: "down", reason, expiration, creation };
 }
 
@@ -63,11 +63,11 @@ function draining(
   reason: string,
   expiration: number | null = null,
   creation: number | null = null,
-): SpoolRecord {
+): DowntimeRecord {
   return { ...record(reason, expiration, creation), mode: "drain" };
 }
 
-const CONTENTS: readonly [content: string, record: SpoolRecord][] = [
+const CONTENTS: readonly [content: string, record: DowntimeRecord][] = [
   // As hactl and the other hachecks write it.
   [
     '{"reason": "maint", "expiration": 4000000000.125, "creation": 1435694078.778886}',
@@ -134,7 +134,7 @@ for (const [content, expected] of CONTENTS) {
   });
 }
 
-const LINES: readonly [record: SpoolRecord, line: string][] = [
+const LINES: readonly [record: DowntimeRecord, line: string][] = [
   [record(""), "Service web in down state"],
   [record("maint"), "Service web in down state: maint"],
   [
@@ -185,7 +185,7 @@ Deno.test("What a record's file may say is one line that PaaSTA's drainer reads"
 });
 
 Deno.test("formatRecord() writes the bytes that the other hachecks write and read", () => {
-  const cases: readonly [record: SpoolRecord, content: string][] = [
+  const cases: readonly [record: DowntimeRecord, content: string][] = [
     [
       record("maint", 4000000000.125, 1435694078.778886),
       '{"reason": "maint", "expiration": 4000000000.125, "creation": 1435694078.778886}',

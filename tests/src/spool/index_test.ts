@@ -1,10 +1,10 @@
 import { SpoolIndex } from "../../../src/spool/index.ts";
-import type { Mode, SpoolRecord, WeightRecord } from "../../../src/spool/entry.ts";
+import type { DowntimeRecord, Mode, WeightRecord } from "../../../src/spool/entry.ts";
 import { assertEquals } from "../../support/assert.ts";
 
 const LOCAL = "127.0.0.1";
 
-function record(reason: string, expiration: number | null = null): SpoolRecord {
+function record(reason: string, expiration: number | null = null): DowntimeRecord {
   return { mode: "down", reason, expiration, creation: null };
 }
 
@@ -106,7 +106,7 @@ Deno.test("A host of this machine's own is meant by 127.0.0.1", () => {
 
 Deno.test("The verdict is 503 and the line, with the service's name without its port", () => {
   const index = new SpoolIndex();
-  const maint: SpoolRecord = {
+  const maint: DowntimeRecord = {
     mode: "down",
     reason: "maint",
     expiration: 4000000000.125,
@@ -245,7 +245,7 @@ Deno.test("A weight that its file does not tell is none, and no wider one takes 
 Deno.test("A weight is no downtime, and a downtime no weight", () => {
   const index = new SpoolIndex();
   index.set(".weight:web", weight(0));
-  assertEquals([found(index, "web"), index.size, index.isAnyInForce], [undefined, 0, true]);
+  assertEquals([found(index, "web"), index.size, index.hasActiveEntries], [undefined, 0, true]);
   // Neither in the place of the other.
   index.set("api", weight(0));
   index.set(".weight:db", record("x"));
@@ -259,7 +259,7 @@ Deno.test("What is in force is told by name, and nothing that is over", () => {
   index.set(".weight:old", weight(50, 99));
   index.set(".weight:api:80", weight(null, 200));
   const downtime = { port: 0, host: LOCAL, mode: "down", expiration: null, creation: null };
-  assertEquals(JSON.parse(JSON.stringify(index.inForce)), {
+  assertEquals(JSON.parse(JSON.stringify(index.activeEntries)), {
     downtimes: [
       { ...downtime, name: "all", service: "all", reason: "all", expiration: 200 },
       {
@@ -302,7 +302,7 @@ Deno.test("an index tells whoever asks it to of each record and weight that come
   assertEquals(changes, 4);
 });
 
-Deno.test("SpoolIndex.firstInForce() returns the first by name, and counts all", () => {
+Deno.test("SpoolIndex.firstActiveEntries() returns the first by name, and counts all", () => {
   const index = new SpoolIndex(undefined, () => 100);
   const marking = { reason: "", expiration: null, creation: null };
   for (let i = 0; i < 1000; i++) {
@@ -312,12 +312,12 @@ Deno.test("SpoolIndex.firstInForce() returns the first by name, and counts all",
     if (i < 3) index.set(`.weight:${name}`, { weight: 50, ...marking });
   }
   index.set("a-expired", { mode: "down", ...marking, expiration: 99 });
-  const { first, counts } = index.firstInForce(3);
+  const { first, counts } = index.firstActiveEntries(3);
   assertEquals(first.downtimes.map(({ name }) => name), [0, 1, 2].map((i) => `service-00${i}`));
-  assertEquals(first.weights, index.inForce.weights);
+  assertEquals(first.weights, index.activeEntries.weights);
   assertEquals(counts, { downtimes: 1000, weights: 3 });
-  assertEquals(index.firstInForce(2000).first, index.inForce);
-  assertEquals(index.firstInForce(0), {
+  assertEquals(index.firstActiveEntries(2000).first, index.activeEntries);
+  assertEquals(index.firstActiveEntries(0), {
     first: { downtimes: [], weights: [] },
     counts: { downtimes: 1000, weights: 3 },
   });

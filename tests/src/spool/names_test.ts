@@ -1,5 +1,5 @@
 import {
-  canBeMarked,
+  canHaveRecord,
   isServiceName,
   MAX_SERVICE_LENGTH,
   parseRecordName,
@@ -129,7 +129,7 @@ Deno.test("A URL may name a service whose name begins with a dot, but nobody can
   ];
   for (const [service, named, marked] of cases) {
     assertEquals(isServiceName(service), named, JSON.stringify(service));
-    assertEquals(canBeMarked(service), marked, JSON.stringify(service));
+    assertEquals(canHaveRecord(service), marked, JSON.stringify(service));
   }
 });
 

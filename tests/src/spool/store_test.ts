@@ -1,4 +1,4 @@
-import { formatRecord, type SpoolRecord } from "../../../src/spool/entry.ts";
+import { type DowntimeRecord, formatRecord } from "../../../src/spool/entry.ts";
 import { MAX_RECORD_BYTES, SpoolStore } from "../../../src/spool/store.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { commandOf } from "../../support/forms.ts";
@@ -49,55 +49,58 @@ function nowInSeconds(): number {
   return Date.now() / 1000;
 }
 
-const CONTENTS: readonly [what: string, content: string | Uint8Array<ArrayBuffer>, SpoolRecord][] =
-  [
-    ["a record", '{"reason": "a", "expiration": 2, "creation": 1}\n', {
-      mode: "down",
-      reason: "a",
-      expiration: 2,
-      creation: 1,
-    }],
-    ["a byte order mark before the JSON", '\ufeff{"reason": "a"}', {
-      mode: "down",
-      reason: "a",
-      expiration: null,
-      creation: null,
-    }],
-    ["an empty file", "", { mode: "down", reason: "", expiration: null, creation: null }],
-    ["text", "being\nmoved\n", {
-      mode: "down",
-      reason: "being\nmoved",
-      expiration: null,
-      creation: null,
-    }],
-    ["Latin-1", Uint8Array.of(0x63, 0x61, 0x66, 0xe9), {
-      mode: "down",
-      reason: "caf\ufffd",
-      expiration: null,
-      creation: null,
-    }],
-    ["bytes", Uint8Array.of(0, 0xff, 0xfe, 0x80, 0xc3), {
-      mode: "down",
-      reason: "\u0000\ufffd\ufffd\ufffd\ufffd",
-      expiration: null,
-      creation: null,
-    }],
-    ["as much as is read", "x".repeat(MAX_RECORD_BYTES), {
-      mode: "down",
-      reason: "x".repeat(MAX_RECORD_BYTES),
-      expiration: null,
-      creation: null,
-    }],
-  ];
+const CONTENTS: readonly [
+  what: string,
+  content: string | Uint8Array<ArrayBuffer>,
+  DowntimeRecord,
+][] = [
+  ["a record", '{"reason": "a", "expiration": 2, "creation": 1}\n', {
+    mode: "down",
+    reason: "a",
+    expiration: 2,
+    creation: 1,
+  }],
+  ["a byte order mark before the JSON", '\ufeff{"reason": "a"}', {
+    mode: "down",
+    reason: "a",
+    expiration: null,
+    creation: null,
+  }],
+  ["an empty file", "", { mode: "down", reason: "", expiration: null, creation: null }],
+  ["text", "being\nmoved\n", {
+    mode: "down",
+    reason: "being\nmoved",
+    expiration: null,
+    creation: null,
+  }],
+  ["Latin-1", Uint8Array.of(0x63, 0x61, 0x66, 0xe9), {
+    mode: "down",
+    reason: "caf\ufffd",
+    expiration: null,
+    creation: null,
+  }],
+  ["bytes", Uint8Array.of(0, 0xff, 0xfe, 0x80, 0xc3), {
+    mode: "down",
+    reason: "\u0000\ufffd\ufffd\ufffd\ufffd",
+    expiration: null,
+    creation: null,
+  }],
+  ["as much as is read", "x".repeat(MAX_RECORD_BYTES), {
+    mode: "down",
+    reason: "x".repeat(MAX_RECORD_BYTES),
+    expiration: null,
+    creation: null,
+  }],
+];
 
 for (const [what, content, record] of CONTENTS) {
-  Deno.test(`SpoolStore.read() gives what a file says: ${what}`, () => {
+  Deno.test(`SpoolStore.readDowntime() gives what a file says: ${what}`, () => {
     using spool = new TestSpool();
     Deno.writeFileSync(
       spool.file("web"),
       typeof content === "string" ? new TextEncoder().encode(content) : content,
     );
-    assertEquals(spool.store.read("web"), { record, fault: null });
+    assertEquals(spool.store.readDowntime("web"), { record, fault: null });
   });
 }
 
@@ -122,37 +125,37 @@ const UNREADABLE: readonly [what: string, why: string, (path: string) => unknown
 ];
 
 for (const [what, why, make] of UNREADABLE) {
-  Deno.test(`SpoolStore.read() says of ${what} that it is down and cannot be read`, async () => {
+  Deno.test(`SpoolStore.readDowntime() says of ${what} that it is down and cannot be read`, async () => {
     using spool = new TestSpool();
     await make(spool.file("web"));
     const fault = `the record cannot be read: ${why}`;
-    assertEquals(spool.store.read("web"), {
+    assertEquals(spool.store.readDowntime("web"), {
       record: { mode: "down", reason: fault, expiration: null, creation: null },
       fault,
     });
-    assertEquals(spool.store.list(), ["web"]);
+    assertEquals(spool.store.listDowntimes(), ["web"]);
   });
 }
 
-Deno.test("SpoolStore.read() tells no record from one that nobody can tell of", async () => {
+Deno.test("SpoolStore.readDowntime() tells no record from one that nobody can tell of", async () => {
   using spool = new TestSpool();
-  assertEquals(spool.store.read("web"), undefined);
+  assertEquals(spool.store.readDowntime("web"), undefined);
   const file = new SpoolStore(spool.write("file", ""));
-  await assertRejects(() => Promise.try(() => file.read("web")), Error, "Not a directory");
+  await assertRejects(() => Promise.try(() => file.readDowntime("web")), Error, "Not a directory");
 });
 
-Deno.test("SpoolStore.list() gives the names of records alone", () => {
+Deno.test("SpoolStore.listDowntimes() gives the names of records alone", () => {
   using spool = new TestSpool();
   const others = [".hacheck.tmp", ".web", "web:", "a:b", "web~", ".weight:", ".weight:a:b"];
   for (const name of ["web", "web:8080", "all", ".weight:web", ...others]) spool.write(name, "");
-  assertEquals(spool.store.listAll().sort(), [".weight:web", "all", "web", "web:8080"]);
-  assertEquals(spool.store.list().sort(), ["all", "web", "web:8080"]);
+  assertEquals(spool.store.listEntries().sort(), [".weight:web", "all", "web", "web:8080"]);
+  assertEquals(spool.store.listDowntimes().sort(), ["all", "web", "web:8080"]);
 });
 
-Deno.test("SpoolStore.markDown() writes the bytes, the mode and nothing else", async () => {
+Deno.test("SpoolStore.setDown() writes the bytes, the mode and nothing else", async () => {
   using spool = new TestSpool();
   const before = nowInSeconds();
-  const record = await spool.store.markDown("web:8080", "maint", FAR);
+  const record = await spool.store.setDown("web:8080", "maint", FAR);
   assert(record.creation !== null);
   assert(record.creation >= before && record.creation <= nowInSeconds());
   assertEquals(
@@ -166,7 +169,7 @@ Deno.test("SpoolStore.markDown() writes the bytes, the mode and nothing else", a
 const REMARKED: readonly {
   when: string;
   /** The record there is. */
-  present: SpoolRecord;
+  present: DowntimeRecord;
   /** The arguments of the next markDown. */
   reason: string;
   expiration: number | null;
@@ -232,33 +235,33 @@ for (const { when, present, reason, expiration, creation, since } of REMARKED) {
     using spool = new TestSpool();
     spool.write("web", formatRecord(present));
     const before = nowInSeconds();
-    const record = await spool.store.markDown("web", reason, expiration, creation);
+    const record = await spool.store.setDown("web", reason, expiration, creation);
     assertEquals(record, { mode: "down", reason, expiration, creation: since ?? record.creation });
     if (since === undefined) assert(record.creation !== null && record.creation >= before);
-    assertEquals(spool.store.read("web"), { record, fault: null });
+    assertEquals(spool.store.readDowntime("web"), { record, fault: null });
   });
 }
 
-Deno.test("SpoolStore.markDraining() writes a downtime to who knows of no draining, and the mode", async () => {
+Deno.test("SpoolStore.setDraining() writes a downtime to who knows of no draining, and the mode", async () => {
   using spool = new TestSpool();
-  const record = await spool.store.markDraining("web", "maint", FAR, 5);
+  const record = await spool.store.setDraining("web", "maint", FAR, 5);
   assertEquals(record, { mode: "drain", reason: "maint", expiration: FAR, creation: 5 });
   assertEquals(
     Deno.readTextFileSync(spool.file("web")),
     `{"reason": "maint", "expiration": ${FAR}, "creation": 5, "mode": "drain"}`,
   );
-  assertEquals(spool.store.read("web"), { record, fault: null });
+  assertEquals(spool.store.readDowntime("web"), { record, fault: null });
 });
 
 Deno.test("Who goes from draining to down and back begins anew, whatever the reason", async () => {
   using spool = new TestSpool();
   const { store } = spool;
-  await store.markDraining("web", "maint", null, 5);
-  assertEquals((await store.markDraining("web", "maint", FAR)).creation, 5);
-  const down = await store.markDown("web", "maint", null);
+  await store.setDraining("web", "maint", null, 5);
+  assertEquals((await store.setDraining("web", "maint", FAR)).creation, 5);
+  const down = await store.setDown("web", "maint", null);
   assert(down.creation !== null && down.creation > 5);
-  await store.markDown("web", "maint", null, 5);
-  const draining = await store.markDraining("web", "maint", null);
+  await store.setDown("web", "maint", null, 5);
+  const draining = await store.setDraining("web", "maint", null);
   assert(draining.creation !== null && draining.creation > 5);
   assertEquals(spool.files, ["web"]);
 });
@@ -272,10 +275,10 @@ Deno.test("A weight is a file of its own, which no downtime touches and which li
     `{"reason": "canary", "expiration": ${FAR}, "creation": 5, "weight": 50}`,
   );
   assertEquals(store.readWeight(".weight:web"), { record, fault: null });
-  assertEquals(store.readAny(".weight:web"), { record, fault: null });
-  await store.markDown("web", "maint", null);
-  await store.markUp("web");
-  assertEquals([store.list(), store.listAll(), store.read("web")], [
+  assertEquals(store.readEntry(".weight:web"), { record, fault: null });
+  await store.setDown("web", "maint", null);
+  await store.remove("web");
+  assertEquals([store.listDowntimes(), store.listEntries(), store.readDowntime("web")], [
     [],
     [".weight:web"],
     undefined,
@@ -293,8 +296,8 @@ Deno.test("A weight is a file of its own, which no downtime touches and which li
   await store.setWeight(".weight:api", 0, "canary", 6);
   await store.removeExpired(".weight:api");
   assertEquals(spool.files, [".weight:web"]);
-  await store.removeWeight(".weight:web");
-  await store.removeWeight(".weight:web");
+  await store.remove(".weight:web");
+  await store.remove(".weight:web");
   assertEquals([spool.files, store.readWeight(".weight:web")], [[], undefined]);
 });
 
@@ -313,35 +316,35 @@ Deno.test("A weight that cannot be read or makes no sense says so, and is none",
   });
 });
 
-Deno.test("SpoolStore.markDown() replaces a link and leaves alone where it led", async () => {
+Deno.test("SpoolStore.setDown() replaces a link and leaves alone where it led", async () => {
   using spool = new TestSpool();
   using elsewhere = new TempFolder();
   const path = elsewhere.write("precious", "content");
   for (const name of ["web", ".hacheck.tmp"]) Deno.symlinkSync(path, spool.file(name));
-  await spool.store.markDown("web", "maint", null);
+  await spool.store.setDown("web", "maint", null);
   assertEquals(Deno.readTextFileSync(path), "content");
-  assertEquals(spool.store.read("web")?.record.reason, "maint");
+  assertEquals(spool.store.readDowntime("web")?.record.reason, "maint");
 });
 
-Deno.test("A markDown() that fails leaves the spool as it was", async () => {
+Deno.test("A setDown() that fails leaves the spool as it was", async () => {
   using spool = new TestSpool();
   Deno.mkdirSync(spool.file("web"));
-  await assertRejects(() => spool.store.markDown("web", "maint", null), Error);
+  await assertRejects(() => spool.store.setDown("web", "maint", null), Error);
   assertEquals(spool.files, ["web"]);
   await assertRejects(
-    () => new SpoolStore(spool.file("none")).markDown("web", "maint", null),
+    () => new SpoolStore(spool.file("none")).setDown("web", "maint", null),
     Deno.errors.NotFound,
   );
 });
 
-Deno.test("SpoolStore.markUp() removes the record, and what is up already stays so", async () => {
+Deno.test("SpoolStore.remove() removes the record, and what is up already stays so", async () => {
   using spool = new TestSpool();
-  await spool.store.markDown("web", "maint", null);
-  await spool.store.markDown("web:8080", "maint", null);
-  await spool.store.markUp("web");
-  await spool.store.markUp("web");
+  await spool.store.setDown("web", "maint", null);
+  await spool.store.setDown("web:8080", "maint", null);
+  await spool.store.remove("web");
+  await spool.store.remove("web");
   assertEquals(spool.files, ["web:8080"]);
-  await new SpoolStore(spool.file("none")).markUp("web");
+  await new SpoolStore(spool.file("none")).remove("web");
 });
 
 Deno.test("SpoolStore.removeExpired() removes what has expired and nothing else", async () => {
@@ -393,7 +396,7 @@ serverTest(
     Deno.chmodSync(spool.file(".hacheck.tmp"), 0o444);
     const result = await downAfter("true", spool.path, BOUND_BY_MODES);
     assertEquals(result, DONE);
-    assertEquals(spool.store.read("web")?.record.reason, "maint");
+    assertEquals(spool.store.readDowntime("web")?.record.reason, "maint");
     assertEquals(spool.files, ["web"]);
   },
 );
@@ -403,19 +406,19 @@ Deno.test("Writers at once leave one whole record", async () => {
   const reasons = Array.from({ length: 20 }, (_, i) => `${i} `.repeat(1000 + i));
   const records = await Promise.all(
     // A store for each: they know of each other by the folder alone.
-    reasons.map((reason) => new SpoolStore(spool.path).markDown("web", reason, null)),
+    reasons.map((reason) => new SpoolStore(spool.path).setDown("web", reason, null)),
   );
-  const { record } = spool.store.read("web")!;
+  const { record } = spool.store.readDowntime("web")!;
   assert(records.some(({ reason }) => reason === record.reason));
   assertEquals(spool.files, ["web"]);
 });
 
 serverTest("A writer waits for another", ["flock"], async () => {
   using spool = new TestSpool();
-  let written: Promise<SpoolRecord>;
+  let written: Promise<DowntimeRecord>;
   {
     await using _lock = await locked(spool.path);
-    written = spool.store.markDown("web", "maint", null);
+    written = spool.store.setDown("web", "maint", null);
     // The lock is free long before the writer's patience is at an end.
     await new Promise((resolve) => setTimeout(resolve, 100));
     assertEquals(spool.files, []);
@@ -432,13 +435,13 @@ serverTest(
     await using _lock = await locked(spool.path);
     const stores = [new SpoolStore(spool.path), new SpoolStore(spool.path)];
     const records = await Promise.all(
-      stores.map((store, i) => store.markDown("web", `maint ${i}`, null)),
+      stores.map((store, i) => store.setDown("web", `maint ${i}`, null)),
     );
-    assert(records.some(({ reason }) => reason === spool.store.read("web")?.record.reason));
-    await spool.store.markDown("web:8080", "maint", null);
+    assert(records.some(({ reason }) => reason === spool.store.readDowntime("web")?.record.reason));
+    await spool.store.setDown("web:8080", "maint", null);
     assertEquals(spool.files, ["web", "web:8080"]);
     // Up needs no lock.
-    await spool.store.markUp("web");
+    await spool.store.remove("web");
     assertEquals(spool.files, ["web:8080"]);
   },
 );
@@ -478,8 +481,8 @@ serverTest("A record renewed while its removal waits for the lock stays", ["floc
 
 Deno.test("A reason too long to be read back is still down", async () => {
   using spool = new TestSpool();
-  await spool.store.markDown("web", "x".repeat(MAX_RECORD_BYTES), null);
-  const stored = spool.store.read("web");
+  await spool.store.setDown("web", "x".repeat(MAX_RECORD_BYTES), null);
+  const stored = spool.store.readDowntime("web");
   assertEquals(stored?.fault, stored?.record.reason);
   assertStringIncludes(stored!.record.reason, "longer than");
 });

@@ -1,7 +1,11 @@
 import type { Log } from "../../../src/log.ts";
 import { SpoolIndex } from "../../../src/spool/index.ts";
 import { SpoolStore } from "../../../src/spool/store.ts";
-import { type SpoolHealth, SpoolView, type SpoolViewOptions } from "../../../src/spool/watcher.ts";
+import {
+  type SpoolHealth,
+  SpoolWatcher,
+  type SpoolWatcherOptions,
+} from "../../../src/spool/watcher.ts";
 import { assert, assertEquals, assertThrows } from "../../support/assert.ts";
 import { BOUND_BY_MODES, Daemon, TempFolder, WITHOUT_WATCHES } from "../../support/programs.ts";
 import { serverTest, until } from "../../servers/mod.ts";
@@ -16,7 +20,7 @@ class Viewed implements Disposable {
   /** How often a record was read. */
   reads = 0;
   readonly root: string;
-  readonly view: SpoolView;
+  readonly view: SpoolWatcher;
 
   /**
    * @param records What stands in the spool before it is viewed.
@@ -25,7 +29,7 @@ class Viewed implements Disposable {
    */
   constructor(
     records: Record<string, string> = {},
-    watch?: SpoolViewOptions["watch"],
+    watch?: SpoolWatcherOptions["watch"],
     root = "spool",
   ) {
     this.#folder = new TempFolder();
@@ -33,13 +37,13 @@ class Viewed implements Disposable {
     Deno.mkdirSync(this.root, { recursive: true });
     for (const [name, content] of Object.entries(records)) this.write(name, content);
     const store = new SpoolStore(this.root);
-    const read = store.readAny.bind(store);
-    store.readAny = (name) => {
+    const read = store.readEntry.bind(store);
+    store.readEntry = (name) => {
       this.reads++;
       return read(name);
     };
     try {
-      this.view = new SpoolView({
+      this.view = new SpoolWatcher({
         store,
         index: new SpoolIndex(undefined, () => this.now),
         log: this.#log(),
@@ -153,14 +157,14 @@ function well(but: Partial<SpoolHealth>): SpoolHealth {
 }
 
 /** A way to change the spool, under which the view must come to know the same. */
-const WAYS: readonly [how: string, watch: SpoolViewOptions["watch"] | undefined][] = [
+const WAYS: readonly [how: string, watch: SpoolWatcherOptions["watch"] | undefined][] = [
   ["watched", undefined],
   ["polled", () => {
     throw new Error("no watches left");
   }],
 ];
 
-Deno.test("SpoolView knows from the start what stands in the spool", () => {
+Deno.test("SpoolWatcher knows from the start what stands in the spool", () => {
   using spool = new Viewed({
     "web": '{"reason": "maint", "expiration": null, "creation": null}',
     "api:8080": "text",
@@ -175,10 +179,10 @@ Deno.test("SpoolView knows from the start what stands in the spool", () => {
   assertEquals(spool.lines, []);
 });
 
-Deno.test("SpoolView is not made of a spool that is missing or is no folder", () => {
+Deno.test("SpoolWatcher is not made of a spool that is missing or is no folder", () => {
   using folder = new TempFolder();
   const of = (root: string) => () =>
-    new SpoolView({ store: new SpoolStore(root), index: new SpoolIndex(), log: {} as Log });
+    new SpoolWatcher({ store: new SpoolStore(root), index: new SpoolIndex(), log: {} as Log });
   assertThrows(of(folder.file("none")), Deno.errors.NotFound);
   assertThrows(of(folder.write("file", "")), Error);
 });
@@ -255,7 +259,7 @@ for (const [how, watch] of WAYS) {
     spool.write(".new", named(50, ', "expiration": 200'));
     Deno.renameSync(spool.file(".new"), spool.file(".weight:web"));
     await until("its weight is 50", () => weight() === 50);
-    assertEquals(spool.view.inForce.weights.map(({ name }) => name), ["all", "web"]);
+    assertEquals(spool.view.activeEntries.weights.map(({ name }) => name), ["all", "web"]);
     spool.now = 201;
     assertEquals(weight(), 90);
     Deno.mkdirSync(spool.file(".weight:web:8080"));
@@ -422,16 +426,16 @@ for (const [how, watch] of WAYS) {
   Deno.test(`A ${how} spool: a slow removal takes no record out of force`, async () => {
     const names = Array.from({ length: 4 }, (_, i) => `service-${i}`);
     using spool = new Viewed(Object.fromEntries(names.map((name) => [name, "maint"])), watch);
-    const inForce = () => names.filter((name) => spool.reason(name) === "maint");
+    const activeEntries = () => names.filter((name) => spool.reason(name) === "maint");
     for (const name of names) {
       Deno.removeSync(spool.file(name));
       await new Promise((resolve) => setTimeout(resolve, 60));
     }
     // Nobody can know yet that the spool itself is to go.
-    await until("some are believed to be gone", () => inForce().length < names.length);
+    await until("some are believed to be gone", () => activeEntries().length < names.length);
     Deno.removeSync(spool.root);
     await spool.isHealthy(false);
-    await until("all are in force", () => inForce().length === names.length);
+    await until("all are in force", () => activeEntries().length === names.length);
   });
 
   Deno.test(`A ${how} spool: what was marked up long before it went stays up`, async () => {
@@ -490,7 +494,7 @@ for (const [how, watch] of WAYS) {
   });
 }
 
-Deno.test("SpoolView follows a spool in a folder of the same name", async () => {
+Deno.test("SpoolWatcher follows a spool in a folder of the same name", async () => {
   using spool = new Viewed({}, undefined, "spool/spool");
   spool.write("spool", "a service of that name");
   await spool.sees("spool", "a service of that name");
@@ -512,13 +516,13 @@ Deno.test("Records that go before the spool itself does, as rm -rf removes them,
     watcher.tell({ kind: "remove", paths: [spool.file(name)] });
   }
   await heeded();
-  const inForce = () => names.filter((name) => spool.reason(name) === "maint");
-  assertEquals(inForce(), names);
+  const activeEntries = () => names.filter((name) => spool.reason(name) === "maint");
+  assertEquals(activeEntries(), names);
   Deno.removeSync(spool.root);
   watcher.tell({ kind: "remove", paths: [spool.root] });
   await spool.isHealthy(false);
   await new Promise((resolve) => setTimeout(resolve, 700));
-  assertEquals(inForce(), names);
+  assertEquals(activeEntries(), names);
 });
 
 Deno.test("A folder that was seen to go is not believed if it is back and empty, whatever it looks like", async () => {
@@ -681,7 +685,7 @@ for (const [steps, isMissed] of MISSES) {
   }
 }
 
-Deno.test("SpoolView reads everything again when events were lost", async () => {
+Deno.test("SpoolWatcher reads everything again when events were lost", async () => {
   using ticks = new HandDrivenTicks();
   const watchers: HandDrivenWatcher[] = [];
   using spool = new Viewed({ web: "maint", api: "maint" }, () => {
@@ -760,7 +764,7 @@ Deno.test("A watch that cannot be had is told of", () => {
   assertEquals(spool.view.health, well({ watched: false, records: 1 }));
 });
 
-Deno.test("SpoolView.refresh() reads one record at once", () => {
+Deno.test("SpoolWatcher.refresh() reads one record at once", () => {
   using spool = new Viewed({ web: "maint" }, () => new HandDrivenWatcher());
   spool.write("web", "changed");
   spool.write("api", "created");
@@ -776,7 +780,7 @@ Deno.test("SpoolView.refresh() reads one record at once", () => {
   assertEquals(spool.reason("api"), "created");
 });
 
-Deno.test("A SpoolView that was disposed of keeps what it knew", async () => {
+Deno.test("A SpoolWatcher that was disposed of keeps what it knew", async () => {
   using spool = new Viewed({ web: "maint" });
   spool.view[Symbol.dispose]();
   Deno.removeSync(spool.file("web"));
