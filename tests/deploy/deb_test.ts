@@ -154,7 +154,7 @@ async function installUpgradePurge(): Promise<void> {
   assertEquals(await hactl("down", "web", "-r", "maint"), { code: 0, stdout: "" });
   assertEquals(await hactl("status", "web"), { code: 1, stdout: "DOWN\tinf\tweb\tmaint\n" });
   assertMatch(
-    (await ask(system, "/tcp/web/3333")).stdout,
+    (await ask(system, "/tcp/web/8080")).stdout,
     /^Service web in down state .*maint503 /,
   );
 
@@ -179,7 +179,7 @@ async function installUpgradePurge(): Promise<void> {
   await stopService(system);
   await startService(system);
   assertMatch(
-    (await ask(system, "/tcp/web/3333")).stdout,
+    (await ask(system, "/tcp/web/8080")).stdout,
     /^Service web in down state .*maint503 /,
   );
   assertEquals(

@@ -66,8 +66,9 @@ class Reader {
       this.missing++;
       return;
     }
-    const [, reason] = /^\{"reason": "([^"]*)", "expiration": null, "creation": [\d.]+\}$/
-      .exec(content) ?? [];
+    const [, reason] =
+      /^\{"reason": "([^"]*)", "expiration": null, "creation": [\d.]+, "by": "[^"]+"\}$/
+        .exec(content) ?? [];
     if (reason !== undefined && REASONS.includes(reason)) this.whole++;
     else this.torn.push(`${content.length}: ${content.slice(0, 20)}…${content.slice(-20)}`);
   }
