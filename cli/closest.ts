@@ -1,6 +1,4 @@
-import { levenshteinDistance as untyped } from "@std/text/levenshtein-distance";
-
-const levenshteinDistance: (one: string, other: string) => number = untyped;
+import { levenshteinDistance } from "../src/std/text.ts";
 
 /** How many letters may be wrong, of those that are there. */
 const MAX_WRONG = 2;

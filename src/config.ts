@@ -4,15 +4,13 @@
  * @module
  */
 
-import { parse as parseYamlUntyped } from "@std/yaml";
 import { parseCidr } from "cidr-tools";
 import * as v from "valibot";
 import { canonicalAddress, LOCAL_ADDRESS } from "./net/addresses.ts";
 import { certificateExpiry } from "./net/certificate.ts";
 import { Network, Networks } from "./net/networks.ts";
 import { parseAgentName } from "./spool/names.ts";
-
-const parseYaml: (content: string) => unknown = parseYamlUntyped;
+import { parseYaml } from "./std/yaml.ts";
 
 /** Thrown when a configuration cannot be used. Its message names the file, the key and what would be right. */
 export class ConfigError extends Error {

@@ -4,12 +4,7 @@
  * @module
  */
 
-import { parseArgs as parseArgsUntyped } from "@std/cli/parse-args";
-
-type Parsed = Record<string, unknown> & { _: (string | number)[] };
-
-const parseArgs: (args: readonly string[], options: Record<string, unknown>) => Parsed =
-  parseArgsUntyped;
+import { parseArgs } from "./std/cli.ts";
 
 /** Thrown for an invalid command line. Its message names the flag and what was expected. */
 export class UsageError extends Error {

@@ -4,15 +4,9 @@
  * @module
  */
 
-import { pooledMap as pooledMapUntyped } from "@std/async/pool";
 import { type CommandContext, explained, printJson, tell } from "../command.ts";
 import { RemoteDaemon } from "./remote.ts";
-
-const pooledMap: <T, R>(
-  limit: number,
-  items: Iterable<T>,
-  map: (item: T) => Promise<R>,
-) => AsyncIterable<R> = pooledMapUntyped;
+import { pooledMap } from "../../src/std/async.ts";
 
 /** How many are asked at once. Each takes a descriptor, of which a shell gives 1,024. */
 const MAX_AT_ONCE = 256;

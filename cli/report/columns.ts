@@ -4,12 +4,9 @@
  * @module
  */
 
-import * as untyped from "@std/fmt/colors";
 import { oneLine } from "../../src/control_characters.ts";
+import { bold, dim, green, red, yellow } from "../../src/std/fmt.ts";
 import { inWords, isFailing, type Told } from "./service_status.ts";
-
-type Paint = (text: string) => string;
-const { bold, dim, green, red, yellow } = untyped as unknown as Record<string, Paint>;
 
 /** A thing, and the daemon that tells of it. */
 export interface Row {

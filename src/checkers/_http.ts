@@ -1,4 +1,4 @@
-import { STATUS_TEXT } from "@std/http/status";
+import { STATUS_TEXT } from "../std/http_status.ts";
 import type { CheckRequest, Verdict } from "../checks/check.ts";
 import type { Connection } from "../net/connection.ts";
 import { exchange, type Header, NoResponseError } from "../net/http_client.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { STATUS_TEXT } from "@std/http/status";
+import { STATUS_TEXT } from "../std/http_status.ts";
 import { type CacheCounters, type CacheFailures, Recipients, ResultCache } from "./cache.ts";
 import type { CheckRequest, Protocol, Verdict } from "./check.ts";
 import { Deadlines } from "./deadlines.ts";

@@ -1,10 +1,10 @@
-import { accepts as acceptsUntyped } from "@std/http/negotiation";
 import { escapeControls } from "../control_characters.ts";
 import type { QueryWorkers } from "../daemon/worker_queries.ts";
 import type { PermissionsInForce } from "../daemon/permissions.ts";
 import type { SpoolWatcher } from "../spool/watcher.ts";
 import { sized, SizedResponse } from "../server/sized_response.ts";
 import { EventStreams } from "./event_streams.ts";
+import { accepts } from "../std/http_negotiation.ts";
 import html from "./page.html" with { type: "text" };
 import script from "./browser.js" with { type: "text" };
 import style from "./page.css" with { type: "text" };
@@ -16,8 +16,6 @@ import {
   MAX_SERVICES_SHOWN,
   statusReport,
 } from "./report.ts";
-
-const accepts: (request: Request, ...types: string[]) => string | undefined = acceptsUntyped;
 
 /** What a {@linkcode Page} works with. */
 export interface PageOptions {

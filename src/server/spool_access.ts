@@ -1,10 +1,8 @@
-import { timingSafeEqual as timingSafeEqualUntyped } from "@std/crypto/timing-safe-equal";
 import type { Networks } from "../net/networks.ts";
 import type { Refusals } from "./refusals.ts";
 import { text } from "./responses.ts";
 import { browserOrigin } from "./csrf.ts";
-
-const timingSafeEqual: (one: ArrayBuffer, other: ArrayBuffer) => boolean = timingSafeEqualUntyped;
+import { timingSafeEqual } from "../std/crypto.ts";
 
 /** Who may change the spool by POST. */
 export interface SpoolAccessOptions {

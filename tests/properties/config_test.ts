@@ -1,10 +1,8 @@
-import { stringify as stringifyUntyped } from "@std/yaml";
 import fc from "fast-check";
 import { type Config, ConfigError, parseConfig } from "../../src/config.ts";
 import { assert, assertEquals, assertThrows } from "../support/assert.ts";
+import { stringifyYaml } from "../support/yaml.ts";
 import { holds, oddText } from "./property.ts";
-
-const stringify: (value: unknown) => string = stringifyUntyped;
 
 const headerName = fc.stringMatching(/^X-[!#$%&'*+.^_`|~\w-]{1,10}$/);
 const text = fc.string({ minLength: 1, maxLength: 20 });
@@ -33,7 +31,7 @@ const DEFAULTS = parseConfig("", "").config;
 Deno.test("What a configuration says is in force, and what it does not say is the default", () =>
   holds(
     fc.property(fc.record(GOOD, { requiredKeys: [] }), (given) => {
-      const { config, unknownKeys } = parseConfig(stringify(given), "hacheck.yaml");
+      const { config, unknownKeys } = parseConfig(stringifyYaml(given), "hacheck.yaml");
       assertEquals(unknownKeys, []);
       assertEquals(config, { ...DEFAULTS, ...given } as Config);
     }),
@@ -49,7 +47,7 @@ Deno.test("A value that is not what its key takes is refused by the key's name",
   );
   return holds(
     fc.property(fc.constantFrom(...KEYS), value, (key, value) => {
-      const content = stringify({ [key]: value });
+      const content = stringifyYaml({ [key]: value });
       try {
         const { config } = parseConfig(content, "hacheck.yaml");
         assertEquals(config[key] as unknown, value === null ? DEFAULTS[key] : value);

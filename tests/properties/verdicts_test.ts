@@ -1,4 +1,4 @@
-import { STATUS_TEXT } from "@std/http/status";
+import { STATUS_TEXT } from "../../src/std/http_status.ts";
 import fc from "fast-check";
 import { newCacheCounters } from "../../src/checks/cache.ts";
 import type { CheckRequest, Verdict } from "../../src/checks/check.ts";
