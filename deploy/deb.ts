@@ -19,7 +19,6 @@ import { gzipSync } from "node:zlib";
 import { COMPLETIONS } from "../cli/completions.ts";
 import config from "../deno.json" with { type: "json" };
 import { licensesOf } from "./_licenses.ts";
-import { hacheckPage, hactlPage } from "./_man.ts";
 import { PROGRAMS, PROJECT } from "./_programs.ts";
 import { installScripts } from "./_scripts.ts";
 
@@ -29,17 +28,23 @@ const FILES: Readonly<Record<string, string>> = {
   "etc/logrotate.d/hacheck": "deploy/hacheck.logrotate",
   "usr/lib/sysusers.d/hacheck.conf": "deploy/hacheck.sysusers.conf",
   "usr/lib/tmpfiles.d/hacheck.conf": "deploy/hacheck.tmpfiles.conf",
-  "usr/share/doc/hacheck/README.md.gz": "README.md",
+  "usr/share/doc/hacheck/README.md": "README.md",
+  ...filesIn("docs", "usr/share/doc/hacheck/docs"),
   "usr/share/doc/hacheck/changelog.Debian.gz": "deploy/deb/changelog",
   "usr/share/doc/hacheck/examples/grafana-dashboard.json": "deploy/grafana-dashboard.json",
   "usr/share/doc/hacheck/examples/hacheck.sysctl.conf": "deploy/hacheck.sysctl.conf",
-  ...Object.fromEntries(
-    [...Deno.readDirSync(`${PROJECT}deploy/haproxy`)].map(({ name }) => [
-      `usr/share/doc/hacheck/examples/haproxy/${name}`,
-      `deploy/haproxy/${name}`,
-    ]),
-  ),
+  ...filesIn("deploy/haproxy", "usr/share/doc/hacheck/examples/haproxy"),
+  "usr/share/man/man1/hactl.1.gz": "deploy/man/hactl.1",
+  "usr/share/man/man8/hacheck.8.gz": "deploy/man/hacheck.8",
 };
+
+/** Maps the files of a folder of the project, without its subfolders, to a folder on the host. */
+function filesIn(folder: string, target: string): Record<string, string> {
+  const files = [...Deno.readDirSync(`${PROJECT}${folder}`)].filter(({ isFile }) => isFile);
+  return Object.fromEntries(
+    files.map(({ name }) => [`${target}/${name}`, `${folder}/${name}`]),
+  );
+}
 
 /** Where shells look for what completes a command line, by the name of the command. */
 const COMPLETED: Readonly<Record<keyof typeof COMPLETIONS, (name: string) => string>> = {
@@ -158,22 +163,15 @@ function textFile(path: string): string {
 const utf8 = new TextEncoder();
 
 /** Writes what goes with the programs. */
-async function writeFiles(root: string, form: Form, time: number): Promise<void> {
+async function writeFiles(root: string, form: Form): Promise<void> {
   // By hand, programs go to /usr/local; those of packages do not.
   const unit = textFile("deploy/hacheck.service").replace("=/usr/local/bin/", "=/usr/bin/");
   const shells = Object.keys(COMPLETED) as (keyof typeof COMPLETED)[];
-  const date = new Date(time * 1000).toISOString().slice(0, 10);
   const texts = {
     ...Object.fromEntries(Object.entries(FILES).map(([path, source]) => [path, textFile(source)])),
     "lib/systemd/system/hacheck.service": unit,
     "usr/share/doc/hacheck/copyright": await copyrightOf(form),
     "usr/share/lintian/overrides/hacheck": form.overrides.map(textFile).join(""),
-    "usr/share/man/man1/hactl.1.gz": hactlPage(date),
-    "usr/share/man/man8/hacheck.8.gz": hacheckPage(
-      textFile("README.md"),
-      textFile("docs/configuration.md"),
-      date,
-    ),
     ...Object.fromEntries(shells.map((shell) => [COMPLETED[shell]("hactl"), COMPLETIONS[shell]()])),
   };
   for (const [path, text] of Object.entries(texts)) {
@@ -282,7 +280,7 @@ try {
   const { version, time } = release();
   await Deno.mkdir(`${root}/usr/bin`, { recursive: true });
   const form = await buildPrograms(root, asScripts);
-  await writeFiles(root, form, time);
+  await writeFiles(root, form);
   await writeControl(root, version, form);
   await Deno.chmod(root, 0o755);
   await Deno.mkdir(folder, { recursive: true });
