@@ -378,7 +378,7 @@ export class Instance {
   /** Most daemons are never looked at. */
   async #look(request: Request, path: string): Promise<Response> {
     this.#page ??= this.#openPage();
-    return (await this.#page).answer(request, path);
+    return (await this.#page).respond(request, path);
   }
 
   async #openPage(): Promise<Page> {
@@ -390,7 +390,7 @@ export class Instance {
       permissions: this.#options.permissions,
       changing: () => this.#changing,
     });
-    this.#index.onChange = () => page.changed();
+    this.#index.onChange = () => page.notify();
     return page;
   }
 

@@ -1,38 +1,39 @@
 /**
- * What runs in the browser: takes what `/events` tells, and shows it. All that is told goes into the page as
- * text, and nothing as markup: the page's policy would not have it otherwise.
+ * The browser's part: receives the events of `/events` and shows them. All data goes into the page as text, never
+ * as markup; the page's content security policy enforces that.
  *
  * @module
  */
 
-/** For how long nothing may come, in milliseconds, before the connection counts as lost. */
+/** How long no event may arrive before the connection counts as lost, in milliseconds. */
 const SILENCE_MS = 5000;
 
-/** How soon it is tried again where the browser does not by itself, in milliseconds. */
+/** How long to wait before a reconnect that the browser does not make by itself, in milliseconds. */
 const RETRY_MS = 2000;
 
-/** The time of a check that fills the height of a sparkline, in milliseconds: each tenth of it is a third less. */
-const HIGH_MS = 1000;
+/** The duration of a check that fills the height of a sparkline, in milliseconds. */
+const FULL_HEIGHT_MS = 1000;
 
-/** How many checks a sparkline has room for. */
+/** The most checks that a sparkline shows. */
 const CHECKS = 24;
 
 const $ = (selector) => document.querySelector(selector);
 
-/** What was told last. */
-let marked = { downtimes: [], downtimes_left_out: 0, weights: [], weights_left_out: 0 };
-let figures;
-/** How far the daemon's clock is ahead of this one, in seconds. */
-let ahead = 0;
+/** The data of the last `downtimes` event. */
+let entries = { downtimes: [], downtimes_left_out: 0, weights: [], weights_left_out: 0 };
+/** The data of the last `status` event. */
+let daemon;
+/** How far the daemon's clock is ahead of the browser's, in seconds. */
+let clockOffset = 0;
 
-// ---------------------------------------------------------------- what is shown
+// ---------------------------------------------------------------- showing data
 
-/** Sets a text only where it is another: who listens to the page is not to hear the same again. */
-function say(element, text) {
+/** Sets a text only if it differs: a screen reader would read the same text again. */
+function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Makes an element of text and of other elements. */
+/** Makes an element that contains text and other elements. */
 function make(tag, attributes = {}, ...content) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
@@ -40,17 +41,17 @@ function make(tag, attributes = {}, ...content) {
   return element;
 }
 
-/** Says how many there are of something. */
+/** Formats a count with its noun. */
 function many(count, one, several = `${one}s`) {
   return `${count.toLocaleString("en")} ${count === 1 ? one : several}`;
 }
 
 function now() {
-  return Date.now() / 1000 + ahead;
+  return Date.now() / 1000 + clockOffset;
 }
 
-/** Says how long something takes, in the two biggest units. */
-function lasting(seconds) {
+/** Formats a duration in its two largest units. */
+function longDuration(seconds) {
   const whole = Math.max(0, Math.round(seconds));
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min`;
@@ -58,7 +59,7 @@ function lasting(seconds) {
   return `${Math.floor(whole / 86_400)} d ${Math.floor(whole % 86_400 / 3600)} h`;
 }
 
-/** Says a point in time by the browser's clock on the wall, in ISO's order. */
+/** Formats a time in the browser's time zone, in the order of ISO 8601. */
 function clock(seconds) {
   const date = new Date(seconds * 1000);
   if (Number.isNaN(date.getTime())) return "in the far future";
@@ -69,22 +70,19 @@ function clock(seconds) {
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${time}`;
 }
 
-/** Shows a point in time, and how far away it is. */
+/** Shows a time, and how far away it is. */
 function showTime(cell, seconds, none) {
-  if (seconds === null) return say(cell, none);
+  if (seconds === null) return setText(cell, none);
   const distance = seconds - now();
-  const far = distance > 0 ? `in ${lasting(distance)}` : `${lasting(-distance)} ago`;
+  const relative = distance > 0 ? `in ${longDuration(distance)}` : `${longDuration(-distance)} ago`;
   if (cell.childElementCount === 0) {
     cell.replaceChildren(make("time"), " ", make("span", { class: "ago" }));
   }
-  say(cell.firstElementChild, clock(seconds));
-  say(cell.lastElementChild, far);
+  setText(cell.firstElementChild, clock(seconds));
+  setText(cell.lastElementChild, relative);
 }
 
-/**
- * Shows things as the rows of a table. The row of what is shown already is kept, and with it where the
- * keyboard is.
- */
+/** Shows items as the rows of a table. Rows of known items are kept, and with them the keyboard focus. */
 function showRows(table, items, keyOf, show) {
   const body = table.tBodies[0];
   const columns = [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
@@ -108,7 +106,7 @@ function showRows(table, items, keyOf, show) {
 }
 
 function showSummary() {
-  const { downtimes, downtimes_left_out: leftOut } = marked;
+  const { downtimes, downtimes_left_out: leftOut } = entries;
   const down = downtimes.filter((one) => one.mode === "down");
   const draining = downtimes.filter((one) => one.mode === "drain");
   const all = downtimes.find(({ name }) => name === "all");
@@ -117,35 +115,35 @@ function showSummary() {
   if (draining.length > 0) {
     parts.push(`${names(draining, 0)} ${draining.length > 1 ? "are" : "is"} draining`);
   }
-  const sick = figures.services.filter(({ service, last }) =>
-    last !== null && !isUp(last.code) && markedOf(service) === undefined
+  const failing = daemon.services.filter(({ service, last }) =>
+    last !== null && !isUp(last.code) && downtimeOf(service) === undefined
   );
   let title = parts.join(", ");
   if (all !== undefined) {
     title = all.mode === "down" ? "Everything is down" : "Everything is draining";
   } else if (title === "") {
-    title = sick.length === 0 ? "Nothing is down" : "Nothing is taken out";
+    title = failing.length === 0 ? "Nothing is down" : "No downtimes";
   }
   const summary = $("#summary");
   summary.className = down.length > 0 ? "down" : draining.length > 0 ? "drain" : "";
-  if (summary.className === "" && sick.length > 0) summary.className = "down";
-  say($("#summary h1"), title);
-  const bad = sick.map(({ service }) => service);
-  say(
+  if (summary.className === "" && failing.length > 0) summary.className = "down";
+  setText($("#summary h1"), title);
+  const bad = failing.map(({ service }) => service);
+  setText(
     $("#summary p"),
-    sick.length === 0
+    failing.length === 0
       ? ""
-      : `${listed(bad, 6)} ${
-        bad.length === 1 ? "does" : "do"
-      } not answer well, and nobody has taken ${bad.length === 1 ? "it" : "them"} out.`,
+      : bad.length === 1
+      ? `${bad[0]} fails its checks and has no downtime.`
+      : `${listed(bad, 6)} fail their checks and have no downtime.`,
   );
-  const count = downtimes.length + leftOut + sick.length;
+  const count = downtimes.length + leftOut + failing.length;
   document.title = `${count === 0 ? "" : `(${count}) `}${location.host} – hacheck`;
 }
 
-/** What an operator has said of a service, if it is marked. */
-function markedOf(service) {
-  return marked.downtimes.find((one) => one.name === "all" || one.service === service);
+/** Returns the downtime of a service, if there is one. */
+function downtimeOf(service) {
+  return entries.downtimes.find((one) => one.name === "all" || one.service === service);
 }
 
 function names(downtimes, leftOut) {
@@ -162,95 +160,90 @@ function listed(texts, most) {
 }
 
 function showAlarms() {
-  const { spool, faults } = figures;
+  const { spool, faults } = daemon;
   const alarms = [];
   if (!spool.healthy) {
     alarms.push(
-      `The spool cannot be read, and what was known of it stays in force: ${spool.fault}`,
+      `The spool cannot be read, and the last known state stays in force: ${spool.fault}`,
     );
   }
-  const unclear = spool.faulty - spool.misnamed;
-  if (unclear > 0) {
-    alarms.push(
-      `${
-        many(unclear, "record")
-      } of the spool cannot be read or make no sense, and count as down: ` +
-        listed(spool.faulty_names, 10),
-    );
+  const invalid = spool.faulty - spool.misnamed;
+  if (invalid > 0) {
+    const count = many(invalid, "invalid record");
+    alarms.push(`${count} in the spool, counted as down: ${listed(spool.faulty_names, 10)}`);
   }
   if (spool.misnamed > 0) {
-    alarms.push(
-      `${
-        many(spool.misnamed, "file")
-      } in the spool have no effect, since their names are no record's: ` +
-        listed(spool.misnamed_names, 10),
-    );
+    const count = many(spool.misnamed, "file");
+    const names = listed(spool.misnamed_names, 10);
+    alarms.push(`${count} in the spool without effect, since the name is not valid: ${names}`);
   }
-  if (!spool.watched) alarms.push("The spool cannot be watched, and is read 20 times a second.");
+  if (!spool.watched) {
+    alarms.push("The spool cannot be watched. hacheck reads it 20 times a second.");
+  }
   const counts = [
-    [faults.checks, "checks failed by themselves"],
-    [faults.spool_changes, "changes of the spool could not be made"],
-    [faults.unforeseen, "faults that nobody had foreseen"],
-    [faults.lost_log_lines, "lines that the log could not take"],
+    [faults.checks, "failed checks"],
+    [faults.spool_changes, "failed changes of the spool"],
+    [faults.unforeseen, "unexpected errors"],
+    [faults.lost_log_lines, "lost log lines"],
   ].filter(([count]) => count > 0).map(([count, what]) => `${what}: ${count}`);
   if (counts.length > 0) {
-    alarms.push(`Faults of hacheck itself since its start: ${counts.join("; ")}.`);
+    alarms.push(`Internal errors of hacheck since its start: ${counts.join("; ")}.`);
   }
   const box = $("#alarms");
-  if (box.dataset.said === alarms.join("\n")) return;
-  box.dataset.said = alarms.join("\n");
+  if (box.dataset.shown === alarms.join("\n")) return;
+  box.dataset.shown = alarms.join("\n");
   box.replaceChildren(...alarms.map((text) => make("p", { class: "alarm" }, text)));
 }
 
 function showDowntimes() {
-  const { downtimes, downtimes_left_out: leftOut } = marked;
+  const { downtimes, downtimes_left_out: leftOut } = entries;
   $("#downtimes").hidden = downtimes.length === 0;
-  const canChange = figures.changing === "by token";
+  const canChange = daemon.changing === "by token";
   $("#downtimes").querySelector("th.changing").hidden = !canChange;
   showRows($("#downtimes table"), downtimes, ({ name }) => name, (row, downtime) => {
     const [what, state, why, since, until, change] = row.cells;
-    say(what, whole(downtime));
+    setText(what, fullName(downtime));
     state.className = `state is-${downtime.mode}`;
-    say(state, downtime.mode);
-    showMarking([why, since, until], downtime, "marked up");
+    setText(state, downtime.mode);
+    showEntry([why, since, until], downtime);
     change.hidden = !canChange;
-    // A POST speaks of this machine alone.
+    // A POST can only change records of 127.0.0.1.
     if (canChange && downtime.host === "127.0.0.1") {
       if (change.childElementCount > 0) return;
-      const button = make("button", { type: "button" }, "Mark up");
-      button.setAttribute("aria-label", `Mark up ${downtime.name}`);
-      button.addEventListener("click", () => markUp(downtime));
+      const button = make("button", { type: "button" }, "End downtime");
+      button.setAttribute("aria-label", `End downtime of ${downtime.name}`);
+      button.addEventListener("click", () => endDowntime(downtime));
       change.append(button);
     } else change.replaceChildren();
   });
-  say($("#downtimes .more"), leftOut === 0 ? "" : `and ${leftOut} more`);
+  setText($("#downtimes .more"), leftOut === 0 ? "" : `and ${leftOut} more`);
 }
 
 function showWeights() {
-  const { weights, weights_left_out: leftOut } = marked;
+  const { weights, weights_left_out: leftOut } = entries;
   $("#weights").hidden = weights.length === 0;
   showRows($("#weights table"), weights, ({ name }) => name, (row, weight) => {
     const [what, share, ...cells] = row.cells;
-    say(what, whole(weight));
+    setText(what, fullName(weight));
     share.className = "last";
-    say(share, weight.weight === null ? "cannot be read" : `${weight.weight} %`);
-    showMarking(cells, weight, "changed");
+    setText(share, weight.weight === null ? "invalid" : `${weight.weight} %`);
+    showEntry(cells, weight);
   });
-  say($("#weights .more"), leftOut === 0 ? "" : `and ${leftOut} more`);
+  setText($("#weights .more"), leftOut === 0 ? "" : `and ${leftOut} more`);
 }
 
-function whole({ name }) {
+function fullName({ name }) {
   return name === "all" ? "all: everything on this host" : name;
 }
 
-/** Shows why something is marked, and for how long. */
-function showMarking([why, since, until], { reason, creation, expiration }, end) {
+/** Shows the reason and the times of a downtime or a weight. */
+function showEntry([why, since, until], { reason, creation, expiration }) {
   why.className = "why";
-  say(why, reason);
+  setText(why, reason);
   since.dataset.column = "since";
   showTime(since, creation, "unknown");
   until.dataset.column = "until";
-  showTime(until, expiration, end);
+  showTime(until, expiration, "no expiry");
 }
 
 function isUp(code) {
@@ -258,59 +251,60 @@ function isUp(code) {
 }
 
 function showServices() {
-  const { services } = figures;
+  const { services } = daemon;
   const table = $("#services table");
   table.tHead.hidden = services.length === 0;
   showRows(table, services, ({ service }) => service, (row, service) => {
-    const [name, answer, when, by, checks] = row.cells;
+    const [name, response, when, client, checks] = row.cells;
     const { last } = service;
-    say(name, service.service);
-    const out = markedOf(service.service);
-    const state = last === null ? "unknown" : isUp(last.code) ? "up" : out?.mode ?? "down";
-    answer.className = `last is-${state}`;
-    say(answer, last === null ? "none yet" : `${state}, ${last.code}`);
-    when.dataset.column = "answered";
-    say(when, last === null ? "" : `${lasting(now() - last.ts)} ago`);
-    by.dataset.column = "asked by";
-    say(by, last === null ? "" : last.remote_ip);
+    setText(name, service.service);
+    const downtime = downtimeOf(service.service);
+    const state = last === null ? "unknown" : isUp(last.code) ? "up" : downtime?.mode ?? "down";
+    response.className = `last is-${state}`;
+    setText(response, last === null ? "none yet" : `${state}, ${last.code}`);
+    when.dataset.column = "when";
+    setText(when, last === null ? "" : `${longDuration(now() - last.ts)} ago`);
+    client.dataset.column = "client";
+    setText(client, last === null ? "" : last.remote_ip);
     showChecks(checks, service);
   });
-  say(
+  setText(
     $("#services .more"),
     services.length === 0
-      ? "Nobody has asked for any."
+      ? "No checks yet."
       : services.length < 200
       ? ""
-      : "Only 200 are shown, those first that do not answer well.",
+      : "Only 200 services are shown, failures first.",
   );
 }
 
-/** Shows how the last checks of a service went: a bar for each, as high as it took long. */
+/** Shows the last checks of a service as bars; the height is the duration. */
 function showChecks(cell, { milliseconds, since }) {
-  if (milliseconds.length === 0) return say(cell, "");
+  if (milliseconds.length === 0) return setText(cell, "");
   const key = `${since} ${milliseconds.join()}`;
   if (cell.dataset.shown !== key) {
     cell.dataset.shown = key;
-    const down = milliseconds.filter((one) => one < 0).length;
+    const failed = milliseconds.filter((one) => one < 0).length;
     const slowest = Math.max(...milliseconds.map(Math.abs));
-    const told = `${many(milliseconds.length, "check")}, ${down === 0 ? "none" : down} down, ${
-      duration(Math.abs(milliseconds.at(-1)))
-    }, at most ${duration(slowest)}`;
-    const image = svg("svg", { viewBox: `0 0 ${CHECKS * 5} 20`, role: "img", "aria-label": told });
+    const last = duration(Math.abs(milliseconds.at(-1)));
+    const label = `${many(milliseconds.length, "check")}, ${failed} failed, last ${last}, slowest ${
+      duration(slowest)
+    }`;
+    const image = svg("svg", { viewBox: `0 0 ${CHECKS * 5} 20`, role: "img", "aria-label": label });
     milliseconds.forEach((one, i) => {
       const height = one < 0 ? 20 : heightOf(one);
       const x = (CHECKS - milliseconds.length + i) * 5;
       const bar = { x, y: 20 - height, width: 4, height, class: one < 0 ? "down" : "up" };
       image.append(svg("rect", bar));
     });
-    const text = make("span", {}, duration(Math.abs(milliseconds.at(-1))));
+    const text = make("span", {}, last);
     cell.replaceChildren(make("div", { class: "checks" }, image, text));
   }
 }
 
-/** On a scale of tenfold steps: what takes 1 ms and what takes a second are both to be seen. */
+/** The scale is logarithmic, so that 1 ms and 1 s are both visible. */
 function heightOf(milliseconds) {
-  return Math.min(18, Math.max(3, 18 + 5 * Math.log10(milliseconds / HIGH_MS)));
+  return Math.min(18, Math.max(3, 18 + 5 * Math.log10(milliseconds / FULL_HEIGHT_MS)));
 }
 
 function duration(milliseconds) {
@@ -324,42 +318,42 @@ function svg(tag, attributes) {
   return element;
 }
 
-/** Shows names and what they stand for, and keeps those that are there. */
-function showList(list, entries) {
+/** Shows names and values as a description list, and keeps the elements of known names. */
+function showList(list, items) {
   const values = new Map([...list.children].map((div) => [div.firstChild.textContent, div]));
   list.append(
-    ...entries.filter(([name]) => !values.has(name)).map(([name]) => {
+    ...items.filter(([name]) => !values.has(name)).map(([name]) => {
       const div = make("div", {}, make("dt", {}, name), make("dd"));
       values.set(name, div);
       return div;
     }),
   );
-  for (const [name, value] of entries) say(values.get(name).lastChild, value);
+  for (const [name, value] of items) setText(values.get(name).lastChild, value);
 }
 
 function showFigures() {
-  const { cache, checks, spool, refused, listeners, permissions, uptime } = figures;
+  const { cache, checks, spool, refused, listeners, permissions, uptime } = daemon;
   const hits = cache.gets === 0 ? "" : `, ${Math.round(100 * cache.hits / cache.gets)} % hits`;
-  showList($("#figures"), [
-    ["Checks of services", `${checks.under_way} under way, ${checks.queued} waiting`],
-    ["Cache", `${many(cache.gets, "look-up")}${hits}`],
+  showList($("#status"), [
+    ["Checks of services", `${checks.under_way} in flight, ${checks.queued} queued`],
+    ["Cache", `${many(cache.gets, "lookup")}${hits}`],
     [
       "Spool",
-      `${many(spool.records, "record")}, ${spool.watched ? "watched" : "read again and again"}`,
+      `${many(spool.records, "record")}, ${spool.watched ? "watched" : "polled"}`,
     ],
     [
-      "Refused",
+      "Rejected",
       `${many(refused.targets, "target")}, ${many(refused.clients, "client")}, ${
         many(refused.spool_changes, "change")
       }`,
     ],
     [
-      "Servers",
-      `${many(listeners.renewals, "renewal")}, ${many(listeners.falls, "fall")}, ${
+      "Listeners",
+      `${many(listeners.renewals, "rotation")}, ${many(listeners.falls, "crash", "crashes")}, ${
         many(listeners.cut_requests, "request")
       } cut`,
     ],
-    ["Running for", `${lasting(uptime)}, on ${many(figures.event_loops, "event loop")}`],
+    ["Uptime", `${longDuration(uptime)}, ${many(daemon.event_loops, "worker")}`],
   ]);
   const paths = (granted) =>
     granted === "everything" ? "everything" : granted.length === 0 ? "nothing" : granted.join(", ");
@@ -368,17 +362,17 @@ function showFigures() {
     ["Write", paths(permissions.write)],
     [
       "Network",
-      permissions.net === "everything" ? "every address" : "the addresses that are granted",
+      permissions.net === "everything" ? "every address" : "granted addresses",
     ],
-    ["Else", paths(permissions.others)],
+    ["Other", paths(permissions.others)],
   ]);
   const zone = new Intl.DateTimeFormat("en", { timeZoneName: "shortOffset" })
     .formatToParts().find(({ type }) => type === "timeZoneName").value;
-  say($("#about"), `hacheck ${figures.version}. Times are ${zone}, as this browser has it.`);
+  setText($("#about"), `hacheck ${daemon.version}. Times are in the browser's time zone, ${zone}.`);
 }
 
 function show() {
-  if (figures === undefined) return;
+  if (daemon === undefined) return;
   showSummary();
   showAlarms();
   showDowntimes();
@@ -388,25 +382,25 @@ function show() {
   showForm();
 }
 
-// ---------------------------------------------------------------- what is changed
+// ---------------------------------------------------------------- changing the spool
 
 const form = $("form");
 
-/** Tells the outcome of a change. */
-function tell(text, isBad) {
+/** Shows the outcome of a change. */
+function showOutcome(text, isBad) {
   $("#outcome").className = isBad ? "bad" : "";
-  say($("#outcome"), text);
+  setText($("#outcome"), text);
 }
 
 function showForm() {
-  const { changing, services } = figures;
+  const { changing, services } = daemon;
   $("#change").hidden = changing !== "by token";
   $("#unchanging").hidden = changing === "by token";
-  say(
+  setText(
     $("#unchanging"),
     changing === "off"
-      ? "Nothing can be changed from here: allow_remote_spool_changes is off. hactl on the host can."
-      : "Nothing can be changed from here: that takes a remote_spool_token. hactl on the host can.",
+      ? "Changes are disabled: allow_remote_spool_changes is off. Use hactl on the host."
+      : "Changes are disabled: no remote_spool_token is configured. Use hactl on the host.",
   );
   const options = ["all", ...services.map(({ service }) => service)];
   const list = $("#names");
@@ -415,23 +409,20 @@ function showForm() {
   list.replaceChildren(...options.map((value) => make("option", { value })));
 }
 
-/** Adapts the form to what is to be done. */
-function adapt() {
+/** Adapts the form to the chosen action. */
+function adaptForm() {
   const { status, reason, minutes } = form.elements;
   const isUp = status.value === "up";
   for (const label of form.querySelectorAll(".down-only")) label.hidden = isUp;
   for (const input of [reason, minutes]) input.disabled = isUp;
-  const verb = status.selectedOptions[0].textContent;
-  say($("form button"), verb[0].toUpperCase() + verb.slice(1));
+  setText($("form button"), status.selectedOptions[0].textContent);
 }
 
-/** Asks the daemon for a change of the spool, as anybody does by POST. */
+/** Changes the spool by POST. */
 async function change(service, port, fields) {
   const name = port === 0 ? service : `${service}:${port}`;
-  const done = fields.status === "drain"
-    ? `${name} drains.`
-    : `${name} is marked ${fields.status}.`;
-  tell("…", false);
+  const done = { down: "is down", drain: "is draining", up: "has no downtime" }[fields.status];
+  showOutcome("…", false);
   try {
     const response = await fetch(`/spool/${service}/${port}/status`, {
       method: "POST",
@@ -439,30 +430,30 @@ async function change(service, port, fields) {
       body: new URLSearchParams(fields),
       credentials: "omit",
     });
-    const words = { 401: "That is not the token.", 403: "From here that is not allowed." };
+    const words = { 401: "wrong token.", 403: "this client may not change the spool." };
     const why = words[response.status] ?? await response.text();
-    tell(response.ok ? done : `Nothing was changed: ${why}`, !response.ok);
+    showOutcome(response.ok ? `${name} ${done}.` : `Nothing was changed: ${why}`, !response.ok);
     return response.ok;
   } catch {
-    tell("hacheck does not answer. Whether it has heard of the change is not known.", true);
+    showOutcome("hacheck did not respond. It is not known whether the change was made.", true);
     return false;
   }
 }
 
-async function markUp({ service, port, name }) {
+async function endDowntime({ service, port, name }) {
   const { token } = form.elements;
   if (token.value === "") {
-    tell(`To mark ${name} up, enter the token first.`, true);
+    showOutcome(`Enter the token to end the downtime of ${name}.`, true);
     token.focus();
     return;
   }
-  if (!confirm(`Mark ${name} up? It will get traffic again.`)) return;
+  if (!confirm(`End the downtime of ${name}? It will receive traffic again.`)) return;
   if (await change(service, port, { status: "up" })) {
     $("#outcome").scrollIntoView({ block: "nearest" });
   }
 }
 
-form.addEventListener("change", adapt);
+form.addEventListener("change", adaptForm);
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const { status, service, port, reason, minutes } = form.elements;
@@ -479,57 +470,59 @@ form.addEventListener("submit", async (event) => {
   if (isDone) { for (const input of [service, port, reason, minutes]) input.value = ""; }
 });
 
-// ---------------------------------------------------------------- the stream
+// ---------------------------------------------------------------- receiving events
 
 let events;
-let silence;
+let silenceTimer;
 let lostAt;
 
-function heard() {
-  clearTimeout(silence);
-  silence = setTimeout(() => {
-    // A connection may be gone without anybody having said so.
+function onEvent() {
+  clearTimeout(silenceTimer);
+  silenceTimer = setTimeout(() => {
+    // A connection can be lost without any error.
     events.close();
-    lose();
+    onLost();
     listen();
   }, SILENCE_MS);
   if (lostAt === undefined && document.body.className === "live") return;
   lostAt = undefined;
   document.body.className = "live";
-  say($("#link"), "Live");
+  setText($("#link"), "Live");
 }
 
-function lose() {
+function onLost() {
   lostAt ??= Date.now() / 1000;
   document.body.className = "lost";
-  say(
+  setText(
     $("#link"),
-    `Connection lost at ${clock(lostAt + ahead)}: this is what was true then. Trying again …`,
+    `Connection lost at ${
+      clock(lostAt + clockOffset)
+    }: the page shows the last known state. Reconnecting …`,
   );
 }
 
 function listen() {
   events = new EventSource("/events");
-  events.addEventListener("marked", ({ data }) => {
-    marked = JSON.parse(data);
-    heard();
+  events.addEventListener("downtimes", ({ data }) => {
+    entries = JSON.parse(data);
+    onEvent();
     show();
   });
-  events.addEventListener("figures", ({ data }) => {
-    figures = JSON.parse(data);
-    ahead = figures.now - Date.now() / 1000;
-    heard();
+  events.addEventListener("status", ({ data }) => {
+    daemon = JSON.parse(data);
+    clockOffset = daemon.now - Date.now() / 1000;
+    onEvent();
     show();
   });
   events.addEventListener("error", () => {
-    lose();
-    // What is answered otherwise than by a stream, a browser does not ask for again.
+    onLost();
+    // A browser does not reconnect after a response that is not an event stream.
     if (events.readyState !== EventSource.CLOSED) return;
-    clearTimeout(silence);
+    clearTimeout(silenceTimer);
     setTimeout(listen, RETRY_MS);
   });
 }
 
-say($("#host"), location.host);
-adapt();
+setText($("#host"), location.host);
+adaptForm();
 listen();

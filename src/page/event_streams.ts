@@ -1,79 +1,77 @@
 import { SlowReaderError } from "../server/sized_response.ts";
 
-/** How many streams may be open at once: who looks is an operator, and not a crowd. */
+/** How many streams may be open at once. The page is for operators, not for a crowd. */
 export const MAX_STREAMS = 32;
 
-/** When {@linkcode EventStreams} tell what is new. Times are in milliseconds. */
+/** When {@linkcode EventStreams} sends events. Times are in milliseconds. */
 export interface EventTimes {
-  /** How often who looks is told the figures. */
-  readonly figures: number;
-  /** How soon after one change the next is told. */
-  readonly calm: number;
-  /** How long a reader may take nothing before its stream is ended; {@linkcode EVENT_READER_TIMEOUT_MS}, if not given. */
-  readonly stall?: number;
+  /** How often the status is sent. */
+  readonly interval: number;
+  /** The shortest time between two updates. */
+  readonly minGap: number;
+  /** How long a client may read nothing before its stream ends; {@linkcode EVENT_READER_TIMEOUT_MS} by default. */
+  readonly readerTimeout?: number;
 }
 
-/** The times that are in force where nobody says otherwise. */
-export const EVENT_TIMES: EventTimes = { figures: 1000, calm: 200 };
+/** The default times. */
+export const EVENT_TIMES: EventTimes = { interval: 1000, minGap: 200 };
 
-/** How soon a browser comes back whose stream has ended, in milliseconds. */
+/** How long a browser waits before it reconnects, in milliseconds. */
 const RETRY_MS = 1000;
 
-/** How long a reader may take nothing before its stream is ended, in milliseconds. */
+/** How long a client may read nothing before its stream ends, in milliseconds. */
 export const EVENT_READER_TIMEOUT_MS = 30_000;
 
-/** What is told, as JSON: what is marked, and all else. */
+/** The state of the daemon, as two JSON documents. */
 export interface Update {
-  readonly marked: string;
-  readonly figures: string;
+  readonly downtimes: string;
+  readonly status: string;
 }
 
 const encoder = new TextEncoder();
 
-/** Update as messages, each of which is encoded once for all streams: many readers take no more memory than one. */
+/** An update as messages, each encoded once for all streams: many readers take no more memory than one. */
 class Messages {
-  readonly news: Update;
-  #figures: Uint8Array | undefined;
+  readonly update: Update;
+  #status: Uint8Array | undefined;
   #all: Uint8Array | undefined;
 
-  constructor(news: Update) {
-    this.news = news;
+  constructor(update: Update) {
+    this.update = update;
   }
 
-  /** Only the figures. */
-  get figures(): Uint8Array {
-    return this.#figures ??= encoder.encode(`event: figures\ndata: ${this.news.figures}\n\n`);
+  get status(): Uint8Array {
+    return this.#status ??= encoder.encode(`event: status\ndata: ${this.update.status}\n\n`);
   }
 
-  /** What is marked, and the figures. */
+  /** The downtimes and the status. */
   get all(): Uint8Array {
-    const { marked, figures } = this.news;
+    const { downtimes, status } = this.update;
     return this.#all ??= encoder.encode(
-      `event: marked\ndata: ${marked}\n\nevent: figures\ndata: ${figures}\n\n`,
+      `event: downtimes\ndata: ${downtimes}\n\nevent: status\ndata: ${status}\n\n`,
     );
   }
 }
 
 /**
- * Tells who looks what is new, by server-sent events: at once when the spool has changed, and once a second
- * anyway. While nobody looks it does nothing.
+ * Sends updates to browsers as server-sent events: at once after a change of the spool, and once a second
+ * otherwise. It does nothing while no stream is open.
  *
- * Who is slow to read misses what was new meanwhile, and is told what is new when they are ready. So there is
- * never more than one message that waits for a reader.
+ * A slow reader skips updates and gets the latest one when it reads again, so at most one message waits per reader.
  */
 export class EventStreams {
   readonly #gather: () => Promise<Update>;
   readonly #times: EventTimes;
   readonly #streams = new Set<EventStream>();
-  #isWorking = false;
+  #isRunning = false;
   #isClosed = false;
-  /** Whether something has changed since the news were gathered. */
+  /** Whether something has changed since the last update was gathered. */
   #isStale = false;
-  #rouse: () => void = () => {};
+  #wakeUp: () => void = () => {};
 
   /**
-   * @param gather Finds out what there is to tell.
-   * @param times When it is told.
+   * @param gather Returns the current state.
+   * @param times When events are sent.
    */
   constructor(gather: () => Promise<Update>, times: EventTimes = EVENT_TIMES) {
     this.#gather = gather;
@@ -83,92 +81,89 @@ export class EventStreams {
   /**
    * Opens a stream.
    *
-   * @returns The body of a response; undefined if too many are open.
+   * @returns The body of a response; undefined if too many streams are open.
    */
   open(): ReadableStream<Uint8Array> | undefined {
     if (this.#isClosed || this.#streams.size >= MAX_STREAMS) return undefined;
     const stream: EventStream = new EventStream(() => {
       this.#streams.delete(stream);
-      this.#rouse();
+      this.#wakeUp();
     });
     this.#streams.add(stream);
-    // What was last gathered may be long ago.
-    this.wake();
-    if (!this.#isWorking) void this.#work();
+    // The last update may be old.
+    this.notify();
+    if (!this.#isRunning) void this.#run();
     return stream.body;
   }
 
-  /** Gathers anew, soon. */
-  wake(): void {
+  /** Sends an update soon, since something has changed. */
+  notify(): void {
     this.#isStale = true;
-    this.#rouse();
+    this.#wakeUp();
   }
 
-  /** Ends the streams that are open. */
+  /** Ends the open streams. */
   end(): void {
     for (const stream of this.#streams) stream.end();
     this.#streams.clear();
-    this.#rouse();
+    this.#wakeUp();
   }
 
-  /** Ends the streams that are open, and opens none any more. */
+  /** Ends the open streams and opens no more. */
   close(): void {
     this.#isClosed = true;
     this.end();
   }
 
-  async #work(): Promise<void> {
-    this.#isWorking = true;
-    const { figures, calm, stall = EVENT_READER_TIMEOUT_MS } = this.#times;
+  async #run(): Promise<void> {
+    this.#isRunning = true;
+    const { interval, minGap, readerTimeout = EVENT_READER_TIMEOUT_MS } = this.#times;
     try {
       while (this.#streams.size > 0) {
         this.#isStale = false;
         const messages = new Messages(await this.#gather());
         for (const stream of this.#streams) {
           stream.offer(messages);
-          if (stream.stalledFor < stall) continue;
+          if (stream.idleMs < readerTimeout) continue;
           this.#streams.delete(stream);
           stream.abort();
         }
-        await this.#rest(calm, () => this.#streams.size === 0);
-        await this.#rest(figures - calm, () => this.#isStale || this.#streams.size === 0);
+        await this.#sleep(minGap, () => this.#streams.size === 0);
+        await this.#sleep(interval - minGap, () => this.#isStale || this.#streams.size === 0);
       }
     } finally {
-      this.#isWorking = false;
-      // If there was a fault, who still looks comes back at once.
+      this.#isRunning = false;
+      // After an error the browsers reconnect.
       this.end();
     }
   }
 
-  /** Waits, until it is roused for something that holds. */
-  async #rest(milliseconds: number, isOver: () => boolean): Promise<void> {
+  /** Sleeps until the time is over, or until a wake-up finds that a condition holds. */
+  async #sleep(milliseconds: number, isOver: () => boolean): Promise<void> {
     if (isOver()) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, milliseconds);
-      this.#rouse = () => {
+      this.#wakeUp = () => {
         if (!isOver()) return;
         clearTimeout(timer);
         resolve();
       };
     });
-    this.#rouse = () => {};
+    this.#wakeUp = () => {};
   }
 }
 
-/** What one reader is told. */
+/** The stream of one reader. */
 class EventStream {
   #controller!: ReadableStreamDefaultController<Uint8Array>;
   #latest: Messages | undefined;
-  /** What was marked in the last message. */
-  #marked: string | undefined;
   #sent: Messages | undefined;
   #readAt = performance.now();
 
-  /** What is told, as bytes. */
   readonly body: ReadableStream<Uint8Array>;
 
-  /** @param onGone Is called when the reader has gone. */
-  constructor(onGone: () => void) {
+  /** @param onCancel Called when the reader has gone. */
+  constructor(onCancel: () => void) {
     this.body = new ReadableStream({
       start: (controller) => {
         this.#controller = controller;
@@ -176,49 +171,43 @@ class EventStream {
       },
       pull: () => {
         this.#readAt = performance.now();
-        this.#tell();
+        this.#send();
       },
-      cancel: onGone,
+      cancel: onCancel,
     });
   }
 
-  /**
-   * Tells what is new, as soon as the reader is ready for it.
-   *
-   * @param messages The news.
-   */
+  /** Sends an update as soon as the reader is ready for it. */
   offer(messages: Messages): void {
     this.#latest = messages;
     const isReady = (this.#controller.desiredSize ?? 0) > 0;
     if (isReady) {
       this.#readAt = performance.now();
-      this.#tell();
+      this.#send();
     }
   }
 
-  /** For how long the reader has taken nothing although there was something, in milliseconds. */
-  get stalledFor(): number {
+  /** For how long the reader has read nothing although a message was there, in milliseconds. */
+  get idleMs(): number {
     return performance.now() - this.#readAt;
   }
 
-  /** Ends the stream after what was sent. */
+  /** Ends the stream after the last message. */
   end(): void {
     this.#controller.close();
   }
 
-  /** Ends the stream at once, with the connection. */
+  /** Ends the stream at once, and its connection. */
   abort(): void {
     this.#controller.error(new SlowReaderError("the client does not read the events"));
   }
 
-  #tell(): void {
+  #send(): void {
     const messages = this.#latest;
     if (messages === undefined || messages === this.#sent) return;
-    const { marked } = messages.news;
-    const isKnown = marked === this.#marked;
-    this.#marked = marked;
+    const isKnown = messages.update.downtimes === this.#sent?.update.downtimes;
     this.#sent = messages;
-    // This may call for more at once.
-    this.#controller.enqueue(isKnown ? messages.figures : messages.all);
+    // This may call `pull` at once.
+    this.#controller.enqueue(isKnown ? messages.status : messages.all);
   }
 }

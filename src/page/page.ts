@@ -3,8 +3,8 @@ import type { QueryWorkers } from "../daemon/worker_queries.ts";
 import type { PermissionsInForce } from "../daemon/permissions.ts";
 import type { SpoolWatcher } from "../spool/watcher.ts";
 import { sized, SizedResponse } from "../server/sized_response.ts";
-import { EventStreams } from "./event_streams.ts";
 import { accepts } from "../std/http_negotiation.ts";
+import { EventStreams, MAX_STREAMS } from "./event_streams.ts";
 import html from "./page.html" with { type: "text" };
 import script from "./browser.js" with { type: "text" };
 import style from "./page.css" with { type: "text" };
@@ -19,21 +19,21 @@ import {
 
 /** What a {@linkcode Page} works with. */
 export interface PageOptions {
-  /** Tells what an operator has said. */
+  /** Returns the first entries in force. */
   readonly firstActiveEntries: SpoolWatcher["firstActiveEntries"];
-  /** Asks all event loops. */
+  /** Asks all workers. */
   readonly queryWorkers: QueryWorkers;
   /** When the daemon was started, by `performance.now()`. */
   readonly startedAt: number;
-  /** What the daemon may do. */
+  /** The daemon's permissions. */
   readonly permissions: PermissionsInForce;
-  /** Tells whether who looks may change the spool. */
+  /** Returns whether the page may change the spool. */
   readonly changing: () => Changing;
 }
 
 /**
- * What goes with each answer. The page runs its own script and style, speaks to nobody else, is shown within
- * no other page, and makes no markup of text.
+ * The headers of each response. The page runs its own script and style only, connects to no other site, cannot be
+ * framed, and never turns text into markup.
  */
 const HEADERS: Readonly<Record<string, string>> = {
   "cache-control": "no-store",
@@ -54,14 +54,14 @@ const HEADERS: Readonly<Record<string, string>> = {
   "x-content-type-options": "nosniff",
 };
 
-/** The files, by path. */
+/** The page's files, by path. */
 const FILES: ReadonlyMap<string, readonly [type: string, content: string]> = new Map([
   ["/page.css", ["text/css", style]],
   ["/page.js", ["text/javascript", script]],
   ["/page.svg", ["image/svg+xml", icon]],
 ]);
 
-/** What people look at: how the daemon is and what is marked, live. */
+/** The status page: the daemon's state and the downtimes, live. */
 export class Page {
   readonly #options: PageOptions;
   readonly #streams: EventStreams;
@@ -70,21 +70,24 @@ export class Page {
   constructor(options: PageOptions) {
     this.#options = options;
     this.#streams = new EventStreams(async () => {
-      const { marked, figures } = await this.#report();
-      // The page shows what it gets, and shows control characters as what they do.
+      const { downtimes, status } = await this.#report();
+      // A browser would act on control characters, such as those that reverse the direction of text.
       const escaped = (_: string, value: unknown) =>
         typeof value === "string" ? escapeControls(value) : value;
-      return { marked: JSON.stringify(marked, escaped), figures: JSON.stringify(figures, escaped) };
+      return {
+        downtimes: JSON.stringify(downtimes, escaped),
+        status: JSON.stringify(status, escaped),
+      };
     });
   }
 
   /**
-   * WorkerResults a request.
+   * Responds to a request.
    *
-   * @param request The request, a GET or HEAD.
+   * @param request A GET or HEAD request.
    * @param path Its path: `/`, `/events` or that of a file.
    */
-  async answer(request: Request, path: string): Promise<Response> {
+  async respond(request: Request, path: string): Promise<Response> {
     const [type, content] = FILES.get(path) ?? [];
     if (type !== undefined) return sized(content!, { headers: headersOf(type) });
     if (path === "/events") return this.#events(request);
@@ -92,23 +95,23 @@ export class Page {
     if (accepts(request, "application/json", "text/html") === "text/html") {
       return sized(html, { headers: { ...headersOf("text/html"), ...headers } });
     }
-    const { marked, figures } = await this.#report();
-    return sized(JSON.stringify({ ...marked, ...figures }), {
+    const { downtimes, status } = await this.#report();
+    return sized(JSON.stringify({ ...downtimes, ...status }), {
       headers: { ...headersOf("application/json"), ...headers },
     });
   }
 
-  /** Tells who looks that the spool has changed. */
-  changed(): void {
-    this.#streams.wake();
+  /** Sends an update soon, since the spool has changed. */
+  notify(): void {
+    this.#streams.notify();
   }
 
-  /** Ends the streams that are open. Who still looks comes back at once. */
+  /** Ends the open streams. Browsers reconnect at once. */
   endStreams(): void {
     this.#streams.end();
   }
 
-  /** Ends the streams that are open, and opens none any more. */
+  /** Ends the open streams and opens no more. */
   close(): void {
     this.#streams.close();
   }
@@ -118,7 +121,7 @@ export class Page {
     if (method === "HEAD") return new Response(null, { headers });
     const stream = this.#streams.open();
     if (stream !== undefined) return new SizedResponse(stream, { headers });
-    return new Response("Too many look at the page already", {
+    return new Response(`Too many open event streams: at most ${MAX_STREAMS}`, {
       status: 503,
       headers: headersOf("text/plain"),
     });
@@ -126,12 +129,12 @@ export class Page {
 
   async #report() {
     const { firstActiveEntries, queryWorkers, startedAt, permissions, changing } = this.#options;
-    const loops = await queryWorkers("page", MAX_SERVICES_SHOWN);
+    const workers = await queryWorkers("page", MAX_SERVICES_SHOWN);
     const now = Date.now() / 1000;
     const uptime = (performance.now() - startedAt) / 1000;
     const rest = { now, uptime, permissions, changing: changing() };
     const { first, counts } = firstActiveEntries(MAX_DOWNTIMES_SHOWN);
-    return { marked: downtimesReport(first, counts), figures: statusReport(loops, rest) };
+    return { downtimes: downtimesReport(first, counts), status: statusReport(workers, rest) };
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * What the page shows, as JSON.
+ * The content of the page, as JSON.
  *
  * @module
  */
@@ -21,19 +21,19 @@ import {
 import { sumCounters, worstHealth } from "../metrics/aggregate.ts";
 import { VERSION } from "../version.ts";
 
-/** How many downtimes, and how many weights, are shown at most. */
+/** The most downtimes, and the most weights, that the page shows. */
 export const MAX_DOWNTIMES_SHOWN = 500;
 
-/** How many services are shown at most. */
+/** The most services that the page shows. */
 export const MAX_SERVICES_SHOWN = 200;
 
-/** How much of a reason is shown, in characters. */
+/** How much of a reason the page shows, in characters. */
 export const MAX_REASON_SHOWN = 500;
 
-/** Whether who looks at the page may change the spool: not at all, not for want of a token, or with that. */
+/** Whether the page may change the spool: no, no because no token is configured, or with the token. */
 export type Changing = "off" | "no token" | "by token";
 
-/** What an operator has said, as it is shown: what is in force, sorted by name, and how many more there are. */
+/** The downtimes and weights in force, sorted by name, and how many the page leaves out. */
 export interface DowntimesReport {
   readonly downtimes: readonly ActiveDowntime[];
   readonly downtimes_left_out: number;
@@ -41,25 +41,25 @@ export interface DowntimesReport {
   readonly weights_left_out: number;
 }
 
-/** A service that was asked for lately, as it is shown. */
+/** A service that was checked lately, as the page shows it. */
 export interface ShownService {
   readonly service: string;
   readonly last: LastResponse | null;
-  /** How long the last checks took, in milliseconds, the oldest first: negative for those that came to down. */
+  /** How long the last checks took, in milliseconds, the oldest first; negative for a failure. */
   readonly milliseconds: readonly number[];
-  /** When the oldest of them was answered, in unix seconds; null where there is none. */
+  /** When the oldest of these ended, in unix seconds; null if there is none. */
   readonly since: number | null;
 }
 
-/** How the daemon is. */
+/** The daemon's state. */
 export interface StatusReport {
-  /** The time by the daemon's clock, in unix seconds: a browser's may be another. */
+  /** The daemon's time in unix seconds. The browser's clock may differ. */
   readonly now: number;
-  /** For how many seconds it has been running. */
+  /** In seconds. */
   readonly uptime: number;
   readonly version: string;
   readonly event_loops: number;
-  /** What was asked for lately, what does not answer well first. */
+  /** The services that were checked lately, failures first. */
   readonly services: readonly ShownService[];
   readonly cache: WorkerStatus["cache"];
   readonly checks: { readonly under_way: number; readonly queued: number };
@@ -72,10 +72,10 @@ export interface StatusReport {
 }
 
 /**
- * Tells what an operator has said.
+ * Makes the report of downtimes and weights.
  *
- * @param activeEntries What is in force, sorted by name, or the first of it.
- * @param counts How much is in force, if that is not all of it.
+ * @param activeEntries The entries in force, sorted by name, or the first of them.
+ * @param counts How many entries are in force, if `activeEntries` does not hold all.
  */
 export function downtimesReport(
   { downtimes, weights }: ActiveEntries,
@@ -89,8 +89,8 @@ export function downtimesReport(
   };
 }
 
-function shortened<T extends { readonly reason: string }>(marked: readonly T[]): T[] {
-  return marked.slice(0, MAX_DOWNTIMES_SHOWN).map((one) => ({ ...one, reason: cut(one.reason) }));
+function shortened<T extends { readonly reason: string }>(entries: readonly T[]): T[] {
+  return entries.slice(0, MAX_DOWNTIMES_SHOWN).map((one) => ({ ...one, reason: cut(one.reason) }));
 }
 
 function leftOut(count: number): number {
@@ -102,24 +102,24 @@ function cut(reason: string): string {
 }
 
 /**
- * Tells how the daemon is.
+ * Makes the report of the daemon's state.
  *
- * @param loops What each event loop says.
- * @param rest What is the same for all of them.
+ * @param workers The figures of each worker.
+ * @param rest What all workers have in common.
  */
 export function statusReport(
-  loops: readonly WorkerOverview[],
+  workers: readonly WorkerOverview[],
   rest: Pick<StatusReport, "now" | "uptime" | "permissions" | "changing">,
 ): StatusReport {
-  const statuses = loops.map(({ status }) => status);
+  const statuses = workers.map(({ status }) => status);
   return {
     ...rest,
     version: VERSION,
-    event_loops: loops.length,
-    services: failingFirst(merged(loops), MAX_SERVICES_SHOWN).map(shown),
+    event_loops: workers.length,
+    services: failingFirst(merged(workers), MAX_SERVICES_SHOWN).map(shown),
     cache: sumCounters(statuses.map(({ cache }) => cache)),
     checks: {
-      under_way: loops.reduce((sum, { underWay }) => sum + underWay, 0),
+      under_way: workers.reduce((sum, { underWay }) => sum + underWay, 0),
       queued: statuses.reduce((sum, { queued }) => sum + queued, 0),
     },
     spool: worstHealth(statuses.map(({ spool }) => spool)),
@@ -129,10 +129,10 @@ export function statusReport(
   };
 }
 
-/** One report of each service, with what all event loops answered. */
-function merged(loops: readonly WorkerOverview[]): ServiceReport[] {
+/** One report for each service, from those of all workers. */
+function merged(workers: readonly WorkerOverview[]): ServiceReport[] {
   const reports = new Map<string, ServiceReport>();
-  for (const report of loops.flatMap(({ services }) => services)) {
+  for (const report of workers.flatMap(({ services }) => services)) {
     const known = reports.get(report.service);
     reports.set(report.service, known === undefined ? report : both(known, report));
   }

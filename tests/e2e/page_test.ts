@@ -16,7 +16,7 @@ import { freePort, serverTest, until } from "../servers/mod.ts";
 
 const TOKEN = "0123456789-abcdef";
 
-/** A daemon whose spool can be changed from the page. */
+/** Starts a daemon whose spool the page can change. */
 async function changeable(config = "", more: DaemonOptions = {}): Promise<[Daemon, TempFolder]> {
   const folder = new TempFolder();
   const spool = folder.file("spool");
@@ -46,7 +46,7 @@ class Events implements AsyncDisposable {
     return new Events(response.body!.pipeThrough(new TextDecoderStream()).getReader());
   }
 
-  /** The next event of a kind; null when the stream ends before. */
+  /** Returns the next event of a kind; null if the stream ends before. */
   async next(kind: string): Promise<Record<string, unknown> | null> {
     for (;;) {
       const end = this.#text.indexOf("\n\n");
@@ -76,16 +76,16 @@ class Events implements AsyncDisposable {
 
 const JSON_ACCEPTED = { accept: "application/json" };
 
-Deno.test("the page shows control characters of a reason, and does not let them work", async () => {
+Deno.test("the page escapes control characters of a reason", async () => {
   await using daemon = await Daemon.start();
   await using events = await Events.open(daemon);
-  await events.next("marked");
+  await events.next("downtimes");
   Deno.writeTextFileSync(`${daemon.spool}/web`, '{"reason": "a\\u202eb\\u001b\\u2066c"}');
-  const { downtimes } = await events.next("marked") as { downtimes: { reason: string }[] };
+  const { downtimes } = await events.next("downtimes") as { downtimes: { reason: string }[] };
   assertEquals(downtimes.map(({ reason }) => reason), ["a\\u202eb\\u001b\\u2066c"]);
 });
 
-Deno.test("/ is a page for text/html and JSON for application/json", async () => {
+Deno.test("GET / returns the page for text/html and JSON for application/json", async () => {
   await using daemon = await Daemon.start();
   await hactl(daemon.spool, ["down", "web", "-r", "maint", "-p", String(daemon.port)]);
   for (
@@ -110,7 +110,7 @@ Deno.test("/ is a page for text/html and JSON for application/json", async () =>
   }
 });
 
-Deno.test("/ is 404 for a client whose Accept names neither text/html nor application/json", async () => {
+Deno.test("GET / returns 404 if Accept names neither text/html nor application/json", async () => {
   await using daemon = await Daemon.start();
   const accepts = [
     null,
@@ -139,7 +139,7 @@ Deno.test("/ is 404 for a client whose Accept names neither text/html nor applic
   }
 });
 
-Deno.test("all that belongs to the page has the same strict policy, and is asked for by GET and HEAD alone", async () => {
+Deno.test("the page and its files have a strict content security policy and allow only GET and HEAD", async () => {
   await using daemon = await Daemon.start();
   for (
     const [path, type] of [
@@ -173,19 +173,19 @@ Deno.test("all that belongs to the page has the same strict policy, and is asked
       assertEquals([status, headers.get("allow")], [405, "GET, HEAD"], `${method} ${path}`);
     }
   }
-  // What only looks like it may be a check that is not spelled right.
+  // Such a URL may be a misspelled check.
   for (const path of ["/?/spool/web/0", "/?", "/events?x", "/page.js?x"]) {
     assertEquals((await daemon.get(path)).status, 404, path);
   }
 });
 
-Deno.test("who looks is told what hactl says, and how the services are", async () => {
+Deno.test("GET /events sends the downtimes that hactl records, and the state of services", async () => {
   await using daemon = await Daemon.start();
   await using service = await FaultyServer.start(
     afterRequest(sending("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", (socket) => socket.end())),
   );
   await using events = await Events.open(daemon);
-  assertEquals((await events.next("marked"))!.downtimes, []);
+  assertEquals((await events.next("downtimes"))!.downtimes, []);
   const port = ["-p", String(daemon.port)];
   await hactl(daemon.spool, [
     "down",
@@ -198,8 +198,8 @@ Deno.test("who looks is told what hactl says, and how the services are", async (
     "4000000000",
     ...port,
   ]);
-  const marked = await events.next("marked");
-  const [downtime] = marked!.downtimes as Record<string, unknown>[];
+  const event = await events.next("downtimes");
+  const [downtime] = event!.downtimes as Record<string, unknown>[];
   assertEquals({ ...downtime, creation: 0 }, {
     name: "web:8080",
     service: "web",
@@ -212,8 +212,8 @@ Deno.test("who looks is told what hactl says, and how the services are", async (
     by: "operator",
   });
   await daemon.get(`/http/api/${service.port}/`);
-  await until("the service is told of", async () => {
-    const { services } = (await events.next("figures"))!;
+  await until("the service is reported", async () => {
+    const { services } = (await events.next("status"))!;
     const [api] = services as Record<string, unknown>[];
     if (api === undefined) return false;
     const { last, milliseconds } = api as { last: { code: number }; milliseconds: number[] };
@@ -223,7 +223,7 @@ Deno.test("who looks is told what hactl says, and how the services are", async (
   });
 });
 
-Deno.test("with several event loops the page tells of all of them", async () => {
+Deno.test("with several workers the page reports all of them", async () => {
   await using daemon = await Daemon.start({ args: ["-n", "3"], grants: FOR_EVENT_LOOPS });
   const checks = 24;
   const port = freePort();
@@ -235,15 +235,15 @@ Deno.test("with several event loops the page tells of all of them", async () => 
     assert(services[0].milliseconds.every((one: number) => one < 0), "nobody listens there");
   }
   const streams = await Promise.all(Array.from({ length: 6 }, () => Events.open(daemon)));
-  for (const stream of streams) await stream.next("marked");
+  for (const stream of streams) await stream.next("downtimes");
   await hactl(daemon.spool, ["down", "web", "-r", "maint", "-p", String(daemon.port)]);
   for (const stream of streams) {
-    assertEquals((await stream.next("marked"))!.downtimes instanceof Array, true);
+    assertEquals((await stream.next("downtimes"))!.downtimes instanceof Array, true);
     await stream[Symbol.asyncDispose]();
   }
 });
 
-Deno.test("so many may look at once; one more is told so, and let in when one has gone", async () => {
+Deno.test("GET /events returns 503 above MAX_STREAMS streams, and 200 once one has ended", async () => {
   await using daemon = await Daemon.start();
   const streams = await Promise.all(
     Array.from({ length: MAX_STREAMS }, () => Events.open(daemon)),
@@ -251,10 +251,10 @@ Deno.test("so many may look at once; one more is told so, and let in when one ha
   try {
     assertEquals(await daemon.get("/events"), {
       status: 503,
-      body: "Too many look at the page already",
+      body: "Too many open event streams: at most 32",
     });
     await streams[3]![Symbol.asyncDispose]();
-    await until("one more is let in", async () => {
+    await until("another stream is accepted", async () => {
       const { status, body } = await fetch(daemon.url("/events"));
       await body?.cancel();
       return status === 200;
@@ -265,15 +265,15 @@ Deno.test("so many may look at once; one more is told so, and let in when one ha
 });
 
 for (const loops of ["1", "2"]) {
-  Deno.test(`a daemon of ${loops} that is to stop does not wait for who looks`, async () => {
+  Deno.test(`a stopping daemon with ${loops} workers does not wait for open event streams`, async () => {
     await using daemon = await Daemon.start({
       args: ["-n", loops],
       grants: FOR_EVENT_LOOPS,
-      // For what is under way it waits so long.
+      // A stopping daemon waits this long for requests in flight.
       config: "healthcheck_timeout: 3600\n",
     });
     const streams = await Promise.all(Array.from({ length: 4 }, () => Events.open(daemon)));
-    for (const stream of streams) assert(await stream.next("figures") !== null);
+    for (const stream of streams) assert(await stream.next("status") !== null);
     daemon.kill("SIGTERM");
     let status: Deno.CommandStatus | undefined;
     daemon.ended().then((ended) => status = ended);
@@ -286,7 +286,7 @@ for (const loops of ["1", "2"]) {
   });
 }
 
-Deno.test("who may not look any more is shown nothing more", async () => {
+Deno.test("a client that a reload removes from allowed_clients loses its event stream", async () => {
   using folder = new TempFolder();
   const config = folder.write("hacheck.yaml", "allowed_clients: [127.0.0.0/8]\n");
   await using daemon = await Daemon.start({
@@ -294,7 +294,7 @@ Deno.test("who may not look any more is shown nothing more", async () => {
     grants: [`--allow-read=${config}`],
   });
   await using events = await Events.open(daemon);
-  assert(await events.next("figures") !== null);
+  assert(await events.next("status") !== null);
   folder.write("hacheck.yaml", "allowed_clients: [192.0.2.1]\n");
   daemon.kill("SIGHUP");
   await daemon.logged(/the configuration was read again/);
@@ -303,21 +303,21 @@ Deno.test("who may not look any more is shown nothing more", async () => {
   assertEquals(await daemon.get("/"), { status: 403, body: "Forbidden" });
 });
 
-/** A page that is watched for whatever it should not do. */
+/** A page whose errors and requests to other sites are recorded. */
 class Watched implements AsyncDisposable {
   readonly page: Page;
-  readonly wrongs: string[] = [];
+  readonly problems: string[] = [];
   navigations = 0;
 
   private constructor(page: Page) {
     this.page = page;
-    page.on("console", (message) => this.wrongs.push(`${message.type()}: ${message.text()}`));
-    page.on("pageerror", (error) => this.wrongs.push(`error: ${error.message}`));
+    page.on("console", (message) => this.problems.push(`${message.type()}: ${message.text()}`));
+    page.on("pageerror", (error) => this.problems.push(`error: ${error.message}`));
     page.on("framenavigated", () => this.navigations++);
     page.on("request", (request) => {
       const { origin } = new URL(request.url());
       if (origin !== new URL(page.url()).origin && page.url() !== "about:blank") {
-        this.wrongs.push(`asked another site: ${request.url()}`);
+        this.problems.push(`request to another site: ${request.url()}`);
       }
     });
   }
@@ -336,12 +336,12 @@ class Watched implements AsyncDisposable {
     return watched;
   }
 
-  /** What an element says. */
+  /** Returns the text of an element. */
   async text(selector: string): Promise<string> {
     return (await this.page.locator(selector).first().textContent({ timeout: 5000 }) ?? "").trim();
   }
 
-  /** Waits until an element says what matches. */
+  /** Waits until the text of an element matches. */
   async shows(selector: string, pattern: RegExp): Promise<void> {
     await until(
       `${selector} shows ${pattern}`,
@@ -366,7 +366,7 @@ function browserTest(name: string, fn: (browser: Browser) => Promise<void>): voi
   });
 }
 
-browserTest("the page shows what hactl says without being loaded again", async (browser) => {
+browserTest("the page shows changes by hactl without a reload", async (browser) => {
   await using daemon = await Daemon.start();
   await using watched = await Watched.open(browser, daemon);
   await watched.shows("h1", /^Nothing is down$/);
@@ -393,11 +393,11 @@ browserTest("the page shows what hactl says without being loaded again", async (
     navigations,
     1,
   ]);
-  assertEquals(watched.wrongs, []);
+  assertEquals(watched.problems, []);
 });
 
 browserTest(
-  "the page shows what was checked, and what is wrong with hacheck itself",
+  "the page shows checks, and internal errors of hacheck",
   async (browser) => {
     await using daemon = await Daemon.start({ config: "cache_time: 0\n" });
     await using service = await FaultyServer.start(
@@ -407,55 +407,58 @@ browserTest(
     );
     const port = freePort();
     await using watched = await Watched.open(browser, daemon);
-    await watched.shows("#services .more", /^Nobody has asked for any\.$/);
+    await watched.shows("#services .more", /^No checks yet\.$/);
     for (let i = 0; i < 3; i++) {
       await daemon.get(`/http/api/${service.port}/`);
       await daemon.get(`/tcp/db/${port}`);
     }
     await watched.shows("#services tbody tr:nth-child(1)", /^dbdown, 503/);
     await watched.shows("#services tbody tr:nth-child(2)", /^apiup, 200/);
-    await watched.shows("#summary p", /^db does not answer well, and nobody has taken it out\.$/);
+    await watched.shows("#summary p", /^db fails its checks and has no downtime\.$/);
     await until("each has three checks", async () => {
       const bars = (css: string) => watched.page.locator(`#services tr ${css}`).count();
       return await bars("rect.up") === 3 && await bars("rect.down") === 3;
     });
     assertMatch(
       await watched.page.locator("#services svg").first().getAttribute("aria-label") ?? "",
-      /^3 checks, 3 down, /,
+      /^3 checks, 3 failed, /,
     );
     Deno.mkdirSync(`${daemon.spool}/web`);
-    await watched.shows("#alarms", /^1 record of the spool cannot be read .* down: web$/);
-    assertEquals(watched.wrongs, []);
+    await watched.shows("#alarms", /^1 invalid record in the spool, counted as down: web$/);
+    assertEquals(watched.problems, []);
   },
 );
 
-browserTest("a reason is text, whatever it looks like", async (browser) => {
+browserTest("the page shows a reason as text, never as markup", async (browser) => {
   await using daemon = await Daemon.start();
   const reason = `<img src=x onerror="document.title='had'"><script>document.title='had'</script>` +
     `&lt;b&gt; javascript:alert(1) "'\`\u2028</td></table><h1>had</h1>`;
   Deno.writeTextFileSync(`${daemon.spool}/web`, JSON.stringify({ reason }));
   await using watched = await Watched.open(browser, daemon);
   await watched.shows("#downtimes .why", /^<img/);
-  // Whatever it looks like, but for what cannot be seen.
+  // Only invisible characters are escaped.
   assertEquals(await watched.text("#downtimes .why"), reason.replace("\u2028", "\\u2028"));
   assertEquals(await watched.page.locator("main img, main script, main b").count(), 0);
   assertEquals(await watched.page.locator("h1").count(), 1);
   assertMatch(await watched.page.title(), /hacheck$/);
-  assertEquals(watched.wrongs, []);
+  assertEquals(watched.problems, []);
 });
 
-browserTest("not even the page's own script can make markup of text", async (browser) => {
-  await using daemon = await Daemon.start();
-  await using watched = await Watched.open(browser, daemon);
-  for (const slip of ['document.body.innerHTML = "<p>x"', 'document.write("x")']) {
-    const tried = `(() => { try { ${slip}; return "done"; } catch (e) { return e.name; } })()`;
-    assertEquals(await watched.page.evaluate(tried), "TypeError", slip);
-  }
-});
+browserTest(
+  "trusted types keep the page's own script from making markup of text",
+  async (browser) => {
+    await using daemon = await Daemon.start();
+    await using watched = await Watched.open(browser, daemon);
+    for (const slip of ['document.body.innerHTML = "<p>x"', 'document.write("x")']) {
+      const tried = `(() => { try { ${slip}; return "done"; } catch (e) { return e.name; } })()`;
+      assertEquals(await watched.page.evaluate(tried), "TypeError", slip);
+    }
+  },
+);
 
 for (const colorScheme of ["dark", "light"] as const) {
   browserTest(
-    `the ${colorScheme} page has no fault that axe finds, and fits a phone`,
+    `the ${colorScheme} page passes axe and fits a phone`,
     async (browser) => {
       const [daemon, folder] = await changeable("cache_time: 0\n");
       using _folder = folder;
@@ -483,14 +486,14 @@ for (const colorScheme of ["dark", "light"] as const) {
         assertEquals(told(violations), []);
         assertEquals(told(incomplete.filter(({ id }) => id === "color-contrast")), []);
         assertEquals(await watched.page.evaluate("document.documentElement.scrollWidth"), width);
-        assertEquals(watched.wrongs, []);
+        assertEquals(watched.problems, []);
       }
     },
   );
 }
 
 browserTest(
-  "the keyboard reaches all that can be used, and the spool is changed with the token",
+  "the page can be used by keyboard, and changes the spool with the token",
   async (browser) => {
     const [daemon, folder] = await changeable();
     using _folder = folder;
@@ -501,7 +504,7 @@ browserTest(
     await watched.shows("h1", /^old is down$/);
     await watched.page.locator("#downtimes button").waitFor();
 
-    // Everything that can be used has its turn, in the order in which it stands, and is seen to have it.
+    // Tab reaches every control in the order of the page, and the focus is visible.
     const usable = await page.locator("button:visible, input:visible, select:visible").count();
     const reached: string[] = [];
     for (let i = 0; i < usable; i++) {
@@ -517,7 +520,16 @@ browserTest(
       );
     }
     assertEquals(reached, [
-      ...["Mark up old", "status", "service", "port", "reason", "minutes", "token", "Mark down"],
+      ...[
+        "End downtime of old",
+        "status",
+        "service",
+        "port",
+        "reason",
+        "minutes",
+        "token",
+        "Start downtime",
+      ],
     ]);
 
     const enter = async (name: string, text: string) => {
@@ -530,12 +542,12 @@ browserTest(
     await enter("minutes", "30");
     await enter("token", "wrong-wrong-wrong");
     await page.keyboard.press("Enter");
-    await watched.shows("#outcome", /^Nothing was changed: That is not the token\.$/);
+    await watched.shows("#outcome", /^Nothing was changed: wrong token\.$/);
     assertEquals((await daemon.get("/spool/web/8080")).status, 200);
 
     await page.locator("form [name=token]").fill(TOKEN);
     await page.keyboard.press("Enter");
-    await watched.shows("#outcome", /^web:8080 is marked down\.$/);
+    await watched.shows("#outcome", /^web:8080 is down\.$/);
     await watched.shows("h1", /^old and web:8080 are down$/);
     assertMatch((await daemon.get("/spool/web/8080")).body, /until .*: by keyboard & more$/);
     const { expiration } = JSON.parse(Deno.readTextFileSync(`${daemon.spool}/web:8080`));
@@ -545,16 +557,16 @@ browserTest(
     await enter("service", "api");
     await enter("reason", "deploy");
     await page.locator("form button").press("Enter");
-    await watched.shows("#outcome", /^api drains\.$/);
+    await watched.shows("#outcome", /^api is draining\.$/);
     await watched.shows("h1", /^old and web:8080 are down, api is draining$/);
     assertMatch((await daemon.get("/spool/api/0")).body, /^Service api in drain state .*: deploy$/);
     await page.locator("form [name=status]").selectOption("up");
     await enter("service", "api");
     await page.locator("form button").press("Enter");
-    await watched.shows("#outcome", /^api is marked up\.$/);
+    await watched.shows("#outcome", /^api has no downtime\.$/);
     await watched.shows("h1", /^old and web:8080 are down$/);
 
-    // The row's own button asks first, and does nothing if that is not meant.
+    // The row's button asks for confirmation.
     page.once("dialog", (dialog) => dialog.dismiss());
     await page.locator("#downtimes button").first().click();
     assertEquals((await daemon.get("/spool/old/0")).status, 503);
@@ -563,22 +575,22 @@ browserTest(
     await watched.shows("h1", /^web:8080 is down$/);
     assertEquals((await daemon.get("/spool/old/0")).status, 200);
 
-    // The token stays in memory.
+    // The token is only kept in memory.
     assertEquals(await page.evaluate("localStorage.length + sessionStorage.length"), 0);
     assertEquals(await page.evaluate("document.cookie"), "");
-    // A 401 is told on the console by the browser itself.
-    assertEquals(watched.wrongs.filter((wrong) => !/status of 401/.test(wrong)), []);
+    // The browser itself logs a 401 on the console.
+    assertEquals(watched.problems.filter((problem) => !/status of 401/.test(problem)), []);
   },
 );
 
-browserTest("where the spool may not be changed, the page does not offer it", async (browser) => {
+browserTest("the page has no controls if the spool may not be changed", async (browser) => {
   using folder = new TempFolder();
   const spool = folder.file("spool");
   Deno.mkdirSync(spool);
   for (
     const [config, why] of [
       ["# nothing\n", /allow_remote_spool_changes is off/],
-      ["allow_remote_spool_changes: true\n", /that takes a remote_spool_token/],
+      ["allow_remote_spool_changes: true\n", /no remote_spool_token is configured/],
     ] as const
   ) {
     await using daemon = await Daemon.start({
@@ -598,7 +610,7 @@ browserTest("where the spool may not be changed, the page does not offer it", as
 });
 
 browserTest(
-  "another site's page cannot change the spool, nor read what the page shows",
+  "another site's page can neither change the spool nor read the page",
   async (browser) => {
     using folder = new TempFolder();
     const spool = folder.file("spool");
@@ -608,7 +620,7 @@ browserTest(
       config: "allow_remote_spool_changes: true\n",
       grants: [`--allow-write=${spool}`],
     });
-    // The same host, and another port: to a browser that is another site's page.
+    // To a browser, another port of the same host is another origin.
     const evil = Deno.serve(
       { hostname: "127.0.0.1", port: 0, onListen: () => {} },
       () =>
@@ -643,7 +655,7 @@ browserTest(
     } finally {
       await evil.shutdown();
     }
-    // What is no browser goes on as ever.
+    // Clients that are no browsers can still change the spool.
     const { status, body } = await fetch(daemon.url("/spool/web/0/status"), {
       method: "POST",
       body: new URLSearchParams({ status: "down", reason: "maint" }),
@@ -653,7 +665,7 @@ browserTest(
   },
 );
 
-browserTest("a page that has lost its daemon says so, and finds it again", async (browser) => {
+browserTest("the page reports a lost connection and reconnects", async (browser) => {
   using folder = new TempFolder();
   const spool = folder.file("spool");
   Deno.mkdirSync(spool);
@@ -665,12 +677,12 @@ browserTest("a page that has lost its daemon says so, and finds it again", async
     await watched.shows("h1", /^Nothing is down$/);
     return watched;
   })();
-  await watched.shows("#link", /^Connection lost at \d.*Trying again/);
+  await watched.shows("#link", /^Connection lost at \d.*Reconnecting/);
   const { navigations } = watched;
   Deno.writeTextFileSync(`${spool}/web`, "maint");
   await using _second = await Daemon.start({ spool, args });
   await watched.shows("#link", /^Live$/);
   await watched.shows("h1", /^web is down$/);
   assertEquals(watched.navigations, navigations);
-  assertEquals(watched.wrongs.filter((wrong) => !/Failed to load resource/.test(wrong)), []);
+  assertEquals(watched.problems.filter((problem) => !/Failed to load resource/.test(problem)), []);
 });

@@ -11,31 +11,31 @@ import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { RecordedLog } from "../../support/log.ts";
 import { until } from "../../servers/mod.ts";
 
-/** Update that tell how often they were gathered, and what is marked. */
-class Newsroom {
+/** Streams of updates that contain a number and the present downtimes. */
+class Updates {
   gathered = 0;
-  marked = "nothing";
+  downtimes = "nothing";
   readonly streams: EventStreams;
 
   constructor(times: EventTimes) {
     this.streams = new EventStreams(() => {
       this.gathered++;
-      return Promise.resolve(this.news);
+      return Promise.resolve(this.update);
     }, times);
   }
 
-  get news(): Update {
-    return { marked: this.marked, figures: String(this.gathered) };
+  get update(): Update {
+    return { downtimes: this.downtimes, status: String(this.gathered) };
   }
 }
 
-/** The figures are due at once, or never while a test runs. */
-const SOON: EventTimes = { figures: 20, calm: 10 };
-const NEVER: EventTimes = { figures: 3_600_000, calm: 10 };
+/** The status is sent at once, or never during a test. */
+const SOON: EventTimes = { interval: 20, minGap: 10 };
+const NEVER: EventTimes = { interval: 3_600_000, minGap: 10 };
 
 /** Reads a stream as text, one message at a time. */
 function readerOf(stream: ReadableStream<Uint8Array> | undefined) {
-  assert(stream !== undefined, "there is room for a stream");
+  assert(stream !== undefined, "a stream can be opened");
   const reader = stream.getReader();
   const decoder = new TextDecoder();
   return {
@@ -49,108 +49,108 @@ function readerOf(stream: ReadableStream<Uint8Array> | undefined) {
 
 const HELLO = "retry: 1000\n\n";
 
-function figures(count: number): string {
-  return `event: figures\ndata: ${count}\n\n`;
+function status(count: number): string {
+  return `event: status\ndata: ${count}\n\n`;
 }
 
-function marked(what: string): string {
-  return `event: marked\ndata: ${what}\n\n`;
+function downtimes(what: string): string {
+  return `event: downtimes\ndata: ${what}\n\n`;
 }
 
-Deno.test("who looks is told everything at first, then the figures, and what is marked when it changes", async () => {
-  const room = new Newsroom(SOON);
-  const reader = readerOf(room.streams.open());
+Deno.test("EventStreams sends everything first, then the status, and the downtimes when they change", async () => {
+  const updates = new Updates(SOON);
+  const reader = readerOf(updates.streams.open());
   assertEquals(await reader.next(), HELLO);
-  assertEquals(await reader.next(), marked("nothing") + figures(1));
-  assertEquals(await reader.next(), figures(2));
-  room.marked = "web";
-  assertEquals(await reader.next(), marked("web") + figures(3));
-  assertEquals(await reader.next(), figures(4));
-  room.streams.close();
+  assertEquals(await reader.next(), downtimes("nothing") + status(1));
+  assertEquals(await reader.next(), status(2));
+  updates.downtimes = "web";
+  assertEquals(await reader.next(), downtimes("web") + status(3));
+  assertEquals(await reader.next(), status(4));
+  updates.streams.close();
   assertEquals(await reader.next(), null);
 });
 
-Deno.test("a change is told before the figures are due, and changes that follow each other together", async () => {
-  const room = new Newsroom(NEVER);
-  const reader = readerOf(room.streams.open());
+Deno.test("EventStreams.notify() sends an update before the interval is over, and combines changes", async () => {
+  const updates = new Updates(NEVER);
+  const reader = readerOf(updates.streams.open());
   await reader.next();
   await reader.next();
   for (let i = 0; i < 3; i++) {
     for (const name of ["web", "db", `s${i}`]) {
-      room.marked = name;
-      room.streams.wake();
+      updates.downtimes = name;
+      updates.streams.notify();
     }
-    assertEquals(await reader.next(), marked(`s${i}`) + figures(i + 2));
+    assertEquals(await reader.next(), downtimes(`s${i}`) + status(i + 2));
   }
-  room.streams.close();
+  updates.streams.close();
 });
 
-Deno.test("what changes while the news are gathered is told after them", async () => {
+Deno.test("EventStreams.notify() during an update causes another one", async () => {
   let gathered = 0;
   const streams: EventStreams = new EventStreams(() => {
-    if (++gathered === 1) streams.wake();
-    return Promise.resolve({ marked: String(gathered), figures: String(gathered) });
+    if (++gathered === 1) streams.notify();
+    return Promise.resolve({ downtimes: String(gathered), status: String(gathered) });
   }, NEVER);
   const reader = readerOf(streams.open());
   await reader.next();
-  assertEquals(await reader.next(), marked("1") + figures(1));
-  assertEquals(await reader.next(), marked("2") + figures(2));
+  assertEquals(await reader.next(), downtimes("1") + status(1));
+  assertEquals(await reader.next(), downtimes("2") + status(2));
   streams.close();
 });
 
-Deno.test("EventStreams ends the stream of a reader that takes nothing, and no other", async () => {
-  const room = new Newsroom({ ...SOON, stall: 100 });
-  const slow = readerOf(room.streams.open());
-  const fast = readerOf(room.streams.open());
+Deno.test("EventStreams ends only the stream of a reader that reads nothing", async () => {
+  const updates = new Updates({ ...SOON, readerTimeout: 100 });
+  const slow = readerOf(updates.streams.open());
+  const fast = readerOf(updates.streams.open());
   const start = performance.now();
   while (performance.now() - start < 500) assert(await fast.next() !== null);
   await assertRejects(() => slow.next(), SlowReaderError);
-  room.streams.close();
+  updates.streams.close();
 });
 
-Deno.test("who reads slowly misses what was new meanwhile, and makes nobody keep it", async () => {
-  const room = new Newsroom(NEVER);
-  const slow = readerOf(room.streams.open());
-  const fast = readerOf(room.streams.open());
+Deno.test("EventStreams keeps at most one message for a slow reader", async () => {
+  const updates = new Updates(NEVER);
+  const slow = readerOf(updates.streams.open());
+  const fast = readerOf(updates.streams.open());
   for (let i = 0; i < 6; i++) {
-    room.marked = String(i);
-    room.streams.wake();
+    updates.downtimes = String(i);
+    updates.streams.notify();
     await fast.next();
   }
-  const { gathered } = room;
-  assert(gathered >= 4, `${gathered} news were gathered`);
+  const { gathered } = updates;
+  assert(gathered >= 4, `${gathered} updates were gathered`);
   assertEquals(await slow.next(), HELLO);
-  assertEquals(await slow.next(), marked("5") + figures(gathered));
-  // Nothing else was waiting for them.
+  assertEquals(await slow.next(), downtimes("5") + status(gathered));
+  // No other message was waiting.
   const next = slow.next();
-  room.marked = "new";
-  room.streams.wake();
-  assertEquals(await next, marked("new") + figures(gathered + 1));
-  room.streams.close();
+  updates.downtimes = "new";
+  updates.streams.notify();
+  assertEquals(await next, downtimes("new") + status(gathered + 1));
+  updates.streams.close();
 });
 
-Deno.test("nothing is gathered while nobody looks", async () => {
-  const room = new Newsroom(SOON);
-  room.streams.wake();
-  assertEquals(room.gathered, 0);
-  const reader = readerOf(room.streams.open());
+Deno.test("EventStreams gathers nothing while no stream is open", async () => {
+  const updates = new Updates(SOON);
+  updates.streams.notify();
+  assertEquals(updates.gathered, 0);
+  const reader = readerOf(updates.streams.open());
   await reader.next();
   await reader.next();
   await reader.leave();
-  const { gathered } = room;
-  room.streams.wake();
+  const { gathered } = updates;
+  updates.streams.notify();
   await new Promise((resolve) => setTimeout(resolve, 200));
-  assertEquals(room.gathered, gathered);
-  // Who comes then is told what is new.
-  room.marked = "web";
-  const other = readerOf(room.streams.open());
+  assertEquals(updates.gathered, gathered);
+  // A new stream gets the latest state.
+  updates.downtimes = "web";
+  const other = readerOf(updates.streams.open());
   await other.next();
-  assertEquals(await other.next(), marked("web") + figures(gathered + 1));
+  assertEquals(await other.next(), downtimes("web") + status(gathered + 1));
   await other.leave();
 });
 
-Deno.test("so many may look at once, and one more when one has gone", async () => {
-  const { streams } = new Newsroom(NEVER);
+Deno.test("EventStreams.open() returns undefined above MAX_STREAMS, until a stream ends", async () => {
+  const { streams } = new Updates(NEVER);
   const readers = Array.from({ length: MAX_STREAMS }, () => readerOf(streams.open()));
   assertEquals(streams.open(), undefined);
   await readers[7]!.leave();
@@ -160,40 +160,40 @@ Deno.test("so many may look at once, and one more when one has gone", async () =
   streams.end();
   assert(await late.next() !== HELLO);
   for (const { leave } of readers) await leave();
-  // Once those have ended there is room again, until it is closed.
+  // close() is final, end() is not.
   await readerOf(streams.open()).leave();
   streams.close();
   assertEquals(streams.open(), undefined);
 });
 
-Deno.test("where the news cannot be had, streams end, and work again when they can be", async () => {
-  let isWell = false;
-  const faults: unknown[] = [];
-  const onFault = (event: PromiseRejectionEvent) => {
+Deno.test("EventStreams ends its streams when gathering fails, and works again later", async () => {
+  let works = false;
+  const errors: unknown[] = [];
+  const onError = (event: PromiseRejectionEvent) => {
     event.preventDefault();
-    faults.push((event.reason as Error).message);
+    errors.push((event.reason as Error).message);
   };
-  addEventListener("unhandledrejection", onFault);
+  addEventListener("unhandledrejection", onError);
   try {
     const streams = new EventStreams(() =>
-      isWell ? Promise.resolve({ marked: "m", figures: "f" }) : Promise.reject(new Error("no"))
+      works ? Promise.resolve({ downtimes: "m", status: "f" }) : Promise.reject(new Error("no"))
     );
     const reader = readerOf(streams.open());
     assertEquals([await reader.next(), await reader.next()], [HELLO, null]);
-    await until("the fault is told", () => faults.length === 1);
-    isWell = true;
+    await until("the error is reported", () => errors.length === 1);
+    works = true;
     const again = readerOf(streams.open());
     await again.next();
-    assertEquals(await again.next(), marked("m") + "event: figures\ndata: f\n\n");
+    assertEquals(await again.next(), downtimes("m") + "event: status\ndata: f\n\n");
     streams.close();
-    assertEquals(faults, ["no"]);
+    assertEquals(errors, ["no"]);
   } finally {
-    removeEventListener("unhandledrejection", onFault);
+    removeEventListener("unhandledrejection", onError);
   }
 });
 
-Deno.test("who looks holds no server that is replaced, and gives their place up when it is cut", async () => {
-  const { streams } = new Newsroom(NEVER);
+Deno.test("an open event stream does not hold a retiring server, and ends with it", async () => {
+  const { streams } = new Updates(NEVER);
   await using serving = listening(() => Promise.resolve(new Response(streams.open())));
   const { listener } = serving;
   const clients = await Promise.all(Array.from({ length: MAX_STREAMS }, async () => {
@@ -205,13 +205,13 @@ Deno.test("who looks holds no server that is replaced, and gives their place up 
   const ends = Promise.allSettled(clients.map(async ({ next }) => {
     while (await next() !== null);
   }));
-  // Whichever of the servers they have come to: all are replaced.
+  // The streams may be on any of the servers, so all are rotated.
   for (let i = 0; i < SERVERS_PER_PORT; i++) {
     listener.rotate();
     listener.terminate();
   }
   await ends;
-  await until("there is room", () => streams.open() !== undefined);
+  await until("a stream can be opened", () => streams.open() !== undefined);
   streams.close();
 });
 

@@ -15,8 +15,8 @@ function downtime(name: string, reason: string): ActiveDowntime {
   return { ...subject, mode: "down", reason, expiration: null, creation: null };
 }
 
-/** What an event loop says that has counted one of everything. */
-function loop(services: readonly ServiceReport[], healthy = true): WorkerOverview {
+/** The figures of a worker that has counted one of everything. */
+function worker(services: readonly ServiceReport[], healthy = true): WorkerOverview {
   return {
     status: {
       cache: { expirations: 1, sets: 1, gets: 1, hits: 1, misses: 1 },
@@ -51,10 +51,10 @@ function service(name: string, code: number, ts: number, waits: readonly Wait[])
   return { service: name, last: { code, remote_ip: "10.0.0.1", ts }, waits };
 }
 
-Deno.test("what is marked is told whole, unless it is more than anybody looks at", () => {
-  const marked = [downtime("a", ""), downtime("b", "x".repeat(MAX_REASON_SHOWN))];
-  assertEquals(downtimesReport({ downtimes: marked, weights: [] }), {
-    downtimes: marked,
+Deno.test("downtimesReport() limits the downtimes and cuts long reasons", () => {
+  const entries = [downtime("a", ""), downtime("b", "x".repeat(MAX_REASON_SHOWN))];
+  assertEquals(downtimesReport({ downtimes: entries, weights: [] }), {
+    downtimes: entries,
     downtimes_left_out: 0,
     weights: [],
     weights_left_out: 0,
@@ -68,10 +68,10 @@ Deno.test("what is marked is told whole, unless it is more than anybody looks at
   assertEquals(downtimes[0]!.reason, `${"y".repeat(MAX_REASON_SHOWN)}…`);
 });
 
-Deno.test("the figures are those of all event loops together", () => {
+Deno.test("statusReport() sums the figures of all workers", () => {
   const report = statusReport([
-    loop([service("web", 200, 900, [[899, 3.14159], [900, -5]]), service("db", 200, 1, [])]),
-    loop([service("web", 503, 901, [[898, 1], [901, -0.01]])], false),
+    worker([service("web", 200, 900, [[899, 3.14159], [900, -5]]), service("db", 200, 1, [])]),
+    worker([service("web", 503, 901, [[898, 1], [901, -0.01]])], false),
   ], REST);
   assertEquals(report.services, [
     {
@@ -92,15 +92,15 @@ Deno.test("the figures are those of all event loops together", () => {
   assertEquals([report.listeners.falls, report.spool.healthy], [2, false]);
 });
 
-Deno.test("no more of services is told than is shown, however many event loops tell of others", () => {
+Deno.test("statusReport() limits the services of all workers together", () => {
   const waits = Array.from({ length: MAX_CHECK_TIMES }, (_, i): Wait => [i, i]);
-  const loops = [0, 1, 2].map((n) =>
-    loop(
+  const workers = [0, 1, 2].map((n) =>
+    worker(
       Array.from({ length: MAX_SERVICES_SHOWN }, (_, i) =>
         service(n === 2 ? `s0-${i}` : `s${n}-${i}`, 200, n, waits)),
     )
   );
-  const { services } = statusReport(loops, REST);
+  const { services } = statusReport(workers, REST);
   assertEquals(services.length, MAX_SERVICES_SHOWN);
   assertEquals(services.every(({ milliseconds }) => milliseconds.length === MAX_CHECK_TIMES), true);
 });
