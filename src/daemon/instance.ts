@@ -26,6 +26,7 @@ import { ConnectionReaper } from "../server/connection_reaper.ts";
 import { Listener, type ListenerCounters, newListenerCounters } from "../server/listener.ts";
 import { Outflow } from "../server/outflow.ts";
 import { clientAddress, createRouter, type Router } from "../server/router.ts";
+import { HeaderReader } from "../server/request_headers.ts";
 import { Routes } from "../server/routes.ts";
 import { TargetPolicy } from "../server/target_policy.ts";
 import { SpoolIndex } from "../spool/index.ts";
@@ -99,6 +100,7 @@ export class Instance {
   readonly #own: LocalAddresses;
   readonly #stats = new Stats();
   readonly #refusals: Refusals;
+  readonly #headers = new HeaderReader();
   readonly #delay = new EventLoopDelay();
   readonly #store: SpoolStore;
   readonly #index = new SpoolIndex((address) => this.#own.mayHave(address));
@@ -195,6 +197,7 @@ export class Instance {
       pipeline: this.#pipeline,
       routes: this.#routes,
       stats: this.#stats,
+      headers: this.#headers,
       own: this.#own,
       targets: new TargetPolicy({
         hosts: config.check_hosts,
@@ -331,6 +334,7 @@ export class Instance {
         checks_under_way: this.#pipeline.inFlight,
         checks_queued: this.#pipeline.queued,
         checks: this.#stats.byProtocol(),
+        request_headers: this.#headers.report,
       }),
       metrics: () => ({
         counts: {

@@ -4,6 +4,16 @@ import { VERSION } from "../version.ts";
 /** How often the event loop is asked how late it is, in milliseconds. */
 const SAMPLE_MS = 500;
 
+/** How the daemon looks up the headers of requests. */
+export interface HeaderAccessReport {
+  /** Deno's private field, which is faster, or the public one. */
+  readonly source: "private field" | "request.headers";
+  /** How many requests were compared in both. */
+  readonly compared_requests: number;
+  /** Why the private field is not used; null if it is. */
+  readonly reason: string | null;
+}
+
 /** How an event loop's runtime is. Delays are in milliseconds, memory in bytes. */
 export interface RuntimeReport {
   /** What it uses; `rss` is that of the whole process. */
@@ -16,6 +26,7 @@ export interface RuntimeReport {
   readonly checks_queued: number;
   /** Checks asked for since the start, by protocol. */
   readonly checks: Record<string, number>;
+  readonly request_headers: HeaderAccessReport;
 }
 
 /** Measures how late an event loop's timers are. */

@@ -1,32 +1,82 @@
+import type { HeaderAccessReport } from "../metrics/runtime.ts";
+
 /** Where headers are looked up. */
 export type HeaderSource = Pick<Headers, "get">;
 
-/** What a request of `Deno.serve` stands for. */
+/** The Deno release whose private field was tested. */
+export const TESTED_RELEASE = "2.9.6";
+
+/** How many requests of each run are compared with `request.headers`. */
+export const COMPARED_REQUESTS = 100;
+
+/** Deno's private part of a request of `Deno.serve`. */
 interface InnerRequest {
   header(name: string): string | null;
 }
 
 /**
- * Makes a function that gives access to the headers of requests, for as long as they are not answered.
+ * Looks up the headers of requests, until their response is sent.
  *
- * Whoever asks a request of Deno 2.9 for its `headers` may look at them again once it is answered. So Deno then
- * answers by way of a promise and copies all of them first: 2 µs of the 11 that a request takes. hacheck never
- * looks again, but there is no call that says so. What the request stands for is kept under a symbol, and looks
- * up a header by the very call that `headers` does, without any of that. Where a Deno has no such symbol, or
- * keeps something else there, headers are looked up in `headers`.
- *
- * @returns The function. Names may be in upper or lower case.
+ * After an access to `request.headers`, Deno 2.9 copies all headers when it responds. A private field looks a
+ * header up without that copy. It is used with the tested release only, and off for good once a lookup differs.
  */
-export function headerSources(): (request: Request) => HeaderSource {
-  let symbol: symbol | undefined;
-  return (request) => {
-    symbol ??= symbolOf(request);
-    const inner = (request as unknown as Record<symbol, Partial<InnerRequest> | undefined>)[symbol];
-    return inner?.header === undefined ? request.headers : new InnerHeaders(inner as InnerRequest);
-  };
+export class HeaderReader {
+  #symbol: symbol | undefined;
+  #compared = 0;
+  #reason: string | null = null;
+
+  /** @param release The release of Deno. */
+  constructor(release: string = Deno.version.deno) {
+    if (release !== TESTED_RELEASE) {
+      this.#reason = `Deno ${release} is not the tested release ${TESTED_RELEASE}`;
+    }
+  }
+
+  /** How headers are looked up, for `/debug/runtime`. */
+  get report(): HeaderAccessReport {
+    return {
+      source: this.#reason === null ? "private field" : "request.headers",
+      compared_requests: this.#compared,
+      reason: this.#reason,
+    };
+  }
+
+  /**
+   * Returns the headers of a request.
+   *
+   * @param request The request.
+   * @returns The headers. Names may be in upper or lower case.
+   */
+  of(request: Request): HeaderSource {
+    if (this.#reason !== null) return request.headers;
+    this.#symbol ??= symbolOf(request);
+    const inner = (request as unknown as Record<symbol, InnerRequest | undefined>)[this.#symbol];
+    if (inner?.header === undefined) return request.headers;
+    if (this.#compared < COMPARED_REQUESTS && !this.#agree(inner, request.headers)) {
+      return request.headers;
+    }
+    return new InnerHeaders(inner);
+  }
+
+  #agree(inner: InnerRequest, headers: Headers): boolean {
+    this.#compared++;
+    try {
+      for (const name of [...headers.keys(), ABSENT]) {
+        if (inner.header(name) === headers.get(name)) continue;
+        this.#reason = `the header ${name} differs from request.headers`;
+        return false;
+      }
+      return true;
+    } catch (error) {
+      this.#reason = `the lookup failed: ${error}`;
+      return false;
+    }
+  }
 }
 
-/** The headers of what a request stands for. */
+/** A header that no client sends. */
+const ABSENT = "x-hacheck-absent";
+
 class InnerHeaders implements HeaderSource {
   readonly #inner: InnerRequest;
 
@@ -39,7 +89,7 @@ class InnerHeaders implements HeaderSource {
   }
 }
 
-/** The symbol, or one that is no request's. */
+/** Returns the symbol of the private field, or one that no request has. */
 function symbolOf(request: Request): symbol {
   const symbols = Object.getOwnPropertySymbols(request);
   return symbols.find(({ description }) => description === "request") ?? Symbol("none");

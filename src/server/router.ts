@@ -11,7 +11,7 @@ import { type Pipeline, SPOOL_PROTOCOL } from "../checks/pipeline.ts";
 import type { Refusals } from "./refusals.ts";
 import type { ServiceRecorder, Stats } from "../metrics/stats.ts";
 import type { CheckPath } from "./path.ts";
-import { type HeaderSource, headerSources } from "./request_headers.ts";
+import { HeaderReader, type HeaderSource } from "./request_headers.ts";
 import { Renderings } from "./renderings.ts";
 import { notAllowed, responses, text } from "./responses.ts";
 import { anotherQuestion, type Route, Routes } from "./routes.ts";
@@ -32,6 +32,8 @@ export interface RouterOptions extends Omit<StatusSources, "renderings"> {
   readonly refusals: Refusals;
   /** The names of the headers that are passed on to services. */
   readonly headersToCopy: readonly string[];
+  /** Looks up headers; a new one, if not given. */
+  readonly headers?: HeaderReader;
   /** The URLs that were asked for; new ones, if not given. */
   readonly routes?: Routes;
   /** How POST changes the spool; null where it may not. */
@@ -66,8 +68,7 @@ const CHECK_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
  */
 export function createRouter(options: RouterOptions): Router {
   const { pipeline, stats, own, targets, refusals, headersToCopy, spoolChanges } = options;
-  const { routes = new Routes() } = options;
-  const headersOf = headerSources();
+  const { routes = new Routes(), headers: reader = new HeaderReader() } = options;
   const responseOf = responses();
   const sources: StatusSources = { ...options, renderings: new Renderings() };
 
@@ -162,7 +163,7 @@ export function createRouter(options: RouterOptions): Router {
   }
 
   return (request, info) => {
-    const headers = headersOf(request);
+    const headers = reader.of(request);
     if (isForged(headers.get("host"))) return text(400, BAD_HOST);
     const route = routes.of(request.url);
     const client = clientAddress(info);

@@ -1,46 +1,115 @@
-import { headerSources } from "../../../src/server/request_headers.ts";
-import { assertEquals } from "../../support/assert.ts";
+import {
+  COMPARED_REQUESTS,
+  HeaderReader,
+  TESTED_RELEASE,
+} from "../../../src/server/request_headers.ts";
+import { assertEquals, assertMatch } from "../../support/assert.ts";
+import { speak } from "../../support/raw_http.ts";
 
-/** What was looked up in a request with `X-Name: a`, sent to a `Deno.serve` that answers at once. */
-async function lookedUp(look: (request: Request) => unknown): Promise<unknown> {
-  let seen: unknown;
+const NAMES = ["x-name", "X-Name", "x-twice", "x-other", "host", "User-Agent", "cookie", "x-bytes"];
+
+/** Inspects a request with unusual headers inside a `Deno.serve` that responds at once. */
+async function inspect<T>(look: (request: Request) => T): Promise<T> {
+  let seen: T;
   await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
     seen = look(request);
     return new Response("fine");
   });
-  const headers = [["X-Name", "a"], ["X-Twice", "b"], ["X-Twice", "c"]] as [string, string][];
-  const response = await fetch(`http://127.0.0.1:${server.addr.port}/`, { headers });
-  assertEquals(await response.text(), "fine");
-  return seen;
+  const { status } = await speak(
+    server.addr.port,
+    "GET / HTTP/1.1\r\nHost: x\r\nX-Name: a\r\nX-Twice: b\r\nX-Twice: c\r\nCookie: d=1\r\n" +
+      "Cookie: e=2\r\nSet-Cookie: f\r\nSet-Cookie: g\r\nX-Bytes: \u00fc \u20ac\r\nX-Empty:\r\n" +
+      "Connection: close\r\n\r\n",
+  );
+  assertEquals(status, 200);
+  return seen!;
 }
 
-Deno.test("headers of a request of Deno.serve are what `headers` says they are", async () => {
-  const names = ["x-name", "X-Name", "x-twice", "x-other", "host", "User-Agent"];
-  const [found, expected] = await lookedUp((request) => {
-    const source = headerSources()(request);
-    return [names.map((name) => source.get(name)), names.map((name) => request.headers.get(name))];
-  }) as [unknown, unknown];
-  assertEquals(found, expected);
+/** An object with the private field of a request. */
+function requestWith(header: (name: string) => string | null): Request {
+  return {
+    [Symbol("request")]: { header },
+    headers: new Headers({ "x-name": "a" }),
+  } as unknown as Request;
+}
+
+Deno.test("HeaderReader is tested with this release of Deno", () => {
+  assertEquals(TESTED_RELEASE, Deno.version.deno);
 });
 
-Deno.test("headers of a request of Deno.serve are looked up without making `headers`", async () => {
-  const made = await lookedUp((request) => {
-    const symbol = Object.getOwnPropertySymbols(request)
-      .find(({ description }) => description === "headers cache");
-    headerSources()(request).get("x-name");
-    return [symbol !== undefined, Reflect.get(request, symbol!)];
+Deno.test("HeaderReader.of() returns the same headers as request.headers", async () => {
+  const reader = new HeaderReader();
+  const [found, expected] = await inspect((request) => {
+    const source = reader.of(request);
+    return [NAMES.map((name) => source.get(name)), NAMES.map((name) => request.headers.get(name))];
   });
-  assertEquals(made, [true, undefined]);
+  assertEquals(found, expected);
+  assertEquals(reader.report, { source: "private field", compared_requests: 1, reason: null });
 });
+
+Deno.test("HeaderReader.of() does not make request.headers after COMPARED_REQUESTS requests", async () => {
+  const made = await inspect((request) => {
+    const reader = new HeaderReader();
+    // Real requests share one symbol.
+    const [symbol] = Object.getOwnPropertySymbols(request)
+      .filter(({ description }) => description === "request");
+    const fake = {
+      headers: new Headers({ "x-name": "a" }),
+      [symbol!]: { header: headerOf },
+    } as unknown as Request;
+    for (let i = 0; i < COMPARED_REQUESTS; i++) reader.of(fake);
+    const cache = Object.getOwnPropertySymbols(request)
+      .find(({ description }) => description === "headers cache");
+    const found = reader.of(request).get("x-name");
+    return [found, cache !== undefined, Reflect.get(request, cache!), reader.report.source];
+  });
+  assertEquals(made, ["a", true, undefined, "private field"]);
+});
+
+function headerOf(name: string): string | null {
+  return name === "x-name" ? "a" : null;
+}
+
+Deno.test("HeaderReader.of() uses request.headers with another release of Deno", async () => {
+  const reader = new HeaderReader("2.10.0");
+  const isSame = await inspect((request) => reader.of(request) === request.headers);
+  assertEquals([isSame, reader.report], [true, {
+    source: "request.headers",
+    compared_requests: 0,
+    reason: `Deno 2.10.0 is not the tested release ${TESTED_RELEASE}`,
+  }]);
+});
+
+const DIFFERENT: readonly [how: string, header: (name: string) => string | null, RegExp][] = [
+  ["returns another value", () => "b", /^the header x-name differs/],
+  ["misses a header", () => null, /^the header x-name differs/],
+  ["invents a header", () => "a", /^the header x-hacheck-absent differs/],
+  [
+    "throws",
+    () => {
+      throw new TypeError("Illegal invocation");
+    },
+    /^the lookup failed: TypeError: Illegal invocation$/,
+  ],
+];
+
+for (const [how, header, reason] of DIFFERENT) {
+  Deno.test(`HeaderReader.of() uses request.headers for good if the private field ${how}`, () => {
+    const reader = new HeaderReader(TESTED_RELEASE);
+    const request = requestWith(header);
+    assertEquals(reader.of(request).get("x-name"), "a");
+    assertMatch(reader.report.reason ?? "", reason);
+    const healthy = requestWith(headerOf);
+    assertEquals(reader.of(healthy), healthy.headers);
+    assertEquals(reader.report.compared_requests, 1);
+  });
+}
 
 const ELSEWHERE: readonly [what: string, request: Request][] = [
-  ["a request that no server got", new Request("http://web/", { headers: { "x-name": "a" } })],
+  ["of no server", new Request("http://web/", { headers: { "x-name": "a" } })],
+  ["without a private field", { headers: new Headers({ "x-name": "a" }) } as unknown as Request],
   [
-    "an object that keeps its headers elsewhere",
-    { headers: new Headers({ "x-name": "a" }) } as unknown as Request,
-  ],
-  [
-    "an object that keeps something else there",
+    "with an empty private field",
     {
       [Symbol("request")]: undefined,
       headers: new Headers({ "x-name": "a" }),
@@ -49,8 +118,8 @@ const ELSEWHERE: readonly [what: string, request: Request][] = [
 ];
 
 for (const [what, request] of ELSEWHERE) {
-  Deno.test(`headers of ${what} are looked up in its headers`, () => {
-    const source = headerSources()(request);
+  Deno.test(`HeaderReader.of() uses request.headers for a request ${what}`, () => {
+    const source = new HeaderReader().of(request);
     assertEquals(source.get("x-name"), "a");
     assertEquals(source.get("x-other"), null);
   });
