@@ -4,6 +4,7 @@
  * @module
  */
 
+import { type Counters, newCounters } from "./src/metrics/counters.ts";
 import { canonicalAddress } from "./src/net/addresses.ts";
 import {
   adviceOn,
@@ -27,7 +28,6 @@ import {
   type Listening,
   StartError,
 } from "./src/daemon/instance.ts";
-import { type InternalErrorCounters, newInternalErrorCounters } from "./src/metrics/counters.ts";
 import { type CommandLine, parseFlags, UsageError, wholeNumber } from "./src/flags.ts";
 import { type DaemonLog, type Log, LogError, openLog, surviveUncaughtErrors } from "./src/log.ts";
 import { nonlocalBind, nonlocalBindWarning } from "./src/net/local_addresses.ts";
@@ -124,7 +124,7 @@ async function serve(
   { processes, ...options }: Omit<InstanceOptions, "descriptors"> & { readonly processes: number },
   settings: Settings,
   log: Log,
-  faults: InternalErrorCounters,
+  counters: Counters,
 ): Promise<Serving> {
   const { spoolRoot } = options;
   await ensureDescriptors(settings.config.rlimit_nofile, spoolRoot);
@@ -133,7 +133,7 @@ async function serve(
     const descriptors = new DescriptorCounter(enough, spoolRoot).count();
     return await Supervisor.start(processes, { ...options, descriptors }, settings, log);
   }
-  const loop = new Instance({ ...options, descriptors: null }, settings, log, undefined, faults);
+  const loop = new Instance({ ...options, descriptors: null }, settings, log, undefined, counters);
   const listening = await loop.listen();
   return { listening, configure: (settings) => loop.configure(settings), stop: () => loop.stop() };
 }
@@ -173,7 +173,7 @@ function reloadOnHangup(
   { identity, config }: Settings,
   starting: Promise<Serving>,
   log: DaemonLog,
-  faults: InternalErrorCounters,
+  counters: Counters,
 ): void {
   const { agent_port } = config;
   const restrictions = new Restrictions(config);
@@ -184,7 +184,7 @@ function reloadOnHangup(
         permissions.demand(config);
         restrictions.demand(config);
       });
-      openLog(settings, options.verbose, faults, log);
+      openLog(settings, options.verbose, counters.errors, log);
       restrictions.add(settings.config);
       // Who listens goes on as who it is, and so do those who take the place of one that died.
       serving.configure({ ...settings, identity });
@@ -258,17 +258,22 @@ export async function main(args: readonly string[]): Promise<number> {
     const settings = loadSettings(options.configPath, (config) => permissions.demand(config));
     const agentPort = agentPortOf(options, settings);
     requireDistinctPort("agent_port", agentPort, options.ports);
-    const faults = newInternalErrorCounters();
-    const log = opened = openLog(settings, options.verbose, faults);
+    const counters = newCounters();
+    const log = opened = openLog(settings, options.verbose, counters.errors);
     logConfigWarnings(settings, options, log);
-    surviveUncaughtErrors(log, faults);
+    surviveUncaughtErrors(log, counters.errors);
     createSpool(options);
     const inForce = permissions.giveUp(settings.config, log);
     const stop = stopped();
-    const starting = serve({ ...options, agentPort, permissions: inForce }, settings, log, faults);
+    const starting = serve(
+      { ...options, agentPort, permissions: inForce },
+      settings,
+      log,
+      counters,
+    );
     // From the start on: a hangup that nobody hears ends a program.
     warnOfExpiry(settings, log);
-    reloadOnHangup(options, permissions, settings, starting, log, faults);
+    reloadOnHangup(options, permissions, settings, starting, log, counters);
     const serving = await starting;
     const { addresses, agents } = serving.listening;
     for (const address of addresses) {

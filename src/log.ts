@@ -1,6 +1,6 @@
+import { type InternalErrorCounters, newCounters } from "./metrics/counters.ts";
 import type { Settings } from "./config.ts";
 import { escapeControls } from "./control_characters.ts";
-import { type InternalErrorCounters, newInternalErrorCounters } from "./metrics/counters.ts";
 import { LogFile, LogSink, openForAppending } from "./log_sink.ts";
 
 /** How grave a record is. */
@@ -85,7 +85,7 @@ export class DaemonLog implements Log, Disposable {
    * @param faults Where lines are counted that cannot be written.
    * @throws {Error} If the file cannot be opened.
    */
-  constructor(options: LogOptions, faults: InternalErrorCounters = newInternalErrorCounters()) {
+  constructor(options: LogOptions, faults: InternalErrorCounters = newCounters().errors) {
     this.#faults = faults;
     this.#options = options;
     this.#sink = this.#open(options.path);

@@ -1,3 +1,4 @@
+import { type CacheCounters, newCounters } from "../metrics/counters.ts";
 import { createLRU } from "lru.min";
 import { isFailure, type Verdict } from "./check.ts";
 
@@ -55,29 +56,6 @@ export class Recipients {
   }
 }
 
-/** What a {@linkcode ResultCache} has done, by the names of `/status`. */
-export interface CacheCounters {
-  /** Look-ups that found a result, but one too old. */
-  expirations: number;
-  /** Results put in. */
-  sets: number;
-  /** Look-ups. */
-  gets: number;
-  /** Look-ups that found a result to reuse. */
-  hits: number;
-  /** Look-ups that did not, those of a failure that the client has been given before included. */
-  misses: number;
-}
-
-/**
- * Begins to count.
- *
- * @returns Counters, all of them zero.
- */
-export function newCacheCounters(): CacheCounters {
-  return { expirations: 0, sets: 0, gets: 0, hits: 0, misses: 0 };
-}
-
 interface Entry {
   readonly verdict: Verdict;
   /** When the check that gave the verdict was started. */
@@ -128,7 +106,7 @@ export class ResultCache {
    */
   constructor(
     ttl: number,
-    counters: CacheCounters = newCacheCounters(),
+    counters: CacheCounters = newCounters().cache,
     failures: CacheFailures = "once",
   ) {
     this.#ttl = ttl;

@@ -4,11 +4,11 @@
  * @module
  */
 
+import type { Counters } from "../metrics/counters.ts";
 import { STATUS_TEXT } from "../std/http_status.ts";
-import { type CacheCounters, type CacheFailures, Recipients, ResultCache } from "./cache.ts";
+import { type CacheFailures, Recipients, ResultCache } from "./cache.ts";
 import type { CheckRequest, Protocol, Verdict } from "./check.ts";
 import { Deadlines } from "./deadlines.ts";
-import type { InternalErrorCounters } from "../metrics/counters.ts";
 import { Limiter, type Place, QueueFullError } from "./limiter.ts";
 import type { Log } from "../log.ts";
 import type { Durations } from "../metrics/durations.ts";
@@ -38,12 +38,10 @@ export interface PipelineOptions {
   readonly maxClients: number;
   /** Where a checker's own faults are told. */
   readonly log: Log;
-  /** Where they are counted. */
-  readonly faults: InternalErrorCounters;
   /** Where it is counted how long services were asked. */
   readonly durations: Durations;
-  /** Where the cache counts. */
-  readonly cacheCounters: CacheCounters;
+  /** Counts lookups in the cache, and internal errors of checkers. */
+  readonly counters: Pick<Counters, "cache" | "errors">;
 }
 
 const UP: Verdict = { code: 200, message: "" };
@@ -144,7 +142,7 @@ export class Pipeline {
     this.#deadlines = new Deadlines(this.#timeoutMs);
     this.cache = new ResultCache(
       options.cacheTime * 1000,
-      options.cacheCounters,
+      options.counters.cache,
       options.cacheFailures,
     );
   }
@@ -349,7 +347,7 @@ export class Pipeline {
   }
 
   #failed({ protocol, service }: CheckRequest, error: unknown): Verdict {
-    this.#options.faults.checks++;
+    this.#options.counters.errors.checks++;
     this.#options.log.error("{protocol} check of {service} failed by itself: {error}", {
       protocol,
       service,

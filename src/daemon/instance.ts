@@ -1,30 +1,21 @@
-import type { AgentDown } from "../server/agent_response.ts";
-import { type CacheCounters, newCacheCounters } from "../checks/cache.ts";
 import { type CheckerOptions, protocols } from "../checkers/mod.ts";
-import type { Identity, Settings } from "../config.ts";
-import { DescriptorCounter, type DescriptorSupply } from "./descriptors.ts";
-import { type InternalErrorCounters, newInternalErrorCounters } from "../metrics/counters.ts";
+import { Pipeline, SPOOL_PROTOCOL } from "../checks/pipeline.ts";
+import type { Settings } from "../config.ts";
 import type { Log } from "../log.ts";
+import { type Counters, newCounters } from "../metrics/counters.ts";
 import { Durations } from "../metrics/durations.ts";
-import { Networks } from "../net/networks.ts";
+import { EventLoopDelay } from "../metrics/runtime.ts";
+import { Stats } from "../metrics/stats.ts";
 import { LocalAddresses } from "../net/local_addresses.ts";
+import { Networks } from "../net/networks.ts";
 import type { Page } from "../page/page.ts";
 import type { Changing } from "../page/report.ts";
-import {
-  type EntryReport,
-  type QueryHandlers,
-  querySingle,
-  type QueryWorkers,
-} from "./worker_queries.ts";
-import type { PermissionsInForce } from "./permissions.ts";
-import { Pipeline, SPOOL_PROTOCOL } from "../checks/pipeline.ts";
-import { Refusals } from "../server/refusals.ts";
-import { EventLoopDelay } from "../metrics/runtime.ts";
 import type { AgentListener } from "../server/agent_listener.ts";
 import { clientAllowlist, NOT_LISTED } from "../server/client_allowlist.ts";
 import { ConnectionReaper } from "../server/connection_reaper.ts";
-import { Listener, type ListenerCounters, newListenerCounters } from "../server/listener.ts";
+import { Listener } from "../server/listener.ts";
 import { Outflow } from "../server/outflow.ts";
+import { Refusals } from "../server/refusals.ts";
 import { clientAddress, createRouter, type Router } from "../server/router.ts";
 import { HeaderReader } from "../server/request_headers.ts";
 import { Routes } from "../server/routes.ts";
@@ -33,153 +24,168 @@ import { SpoolIndex } from "../spool/index.ts";
 import { recordName, type Subject, weightName } from "../spool/names.ts";
 import { SpoolStore } from "../spool/store.ts";
 import { SpoolWatcher } from "../spool/watcher.ts";
-import { Stats } from "../metrics/stats.ts";
+import { DescriptorCounter, type DescriptorSupply } from "./descriptors.ts";
+import type { PermissionsInForce } from "./permissions.ts";
+import {
+  type EntryReport,
+  type QueryHandlers,
+  querySingle,
+  type QueryWorkers,
+} from "./worker_queries.ts";
 
-/** What an event loop serves, for as long as it lives. */
+/** What an instance serves from its start to its end. */
 export interface InstanceOptions {
-  /** The ports to listen on; 0 for any that is free. */
+  /** The ports to listen on; 0 for any free port. */
   readonly ports: readonly number[];
   /** The address to listen on. */
   readonly address: string;
-  /** The spool. */
+  /** The spool folder. */
   readonly spoolRoot: string;
   /** Whether to log every request. */
   readonly verbose: boolean;
-  /** When the daemon was started, in unix seconds. */
+  /** When the daemon started, in unix seconds. */
   readonly startedAt: number;
-  /** The port on which agent checks are answered, 0 for any that is free; null for none, as if not given. */
+  /** The port for agent checks, 0 for any free port; null, the default, for none. */
   readonly agentPort?: number | null;
-  /** Whether all checks ask the spool, unless the configuration says no; they do, if not given. */
+  /** Whether all checks read the spool, unless the configuration says no; true by default. */
   readonly spoolInChecks?: boolean;
-  /** Whether others listen on the same ports. */
+  /** Whether other workers listen on the same ports. */
   readonly shared: boolean;
-  /** What the daemon may do. */
+  /** What the daemon is permitted to do. */
   readonly permissions: PermissionsInForce;
-  /** How many file descriptors there are for all event loops together; null for one that counts them itself. */
+  /** The file descriptors of all workers together; null if the instance counts them itself. */
   readonly descriptors: DescriptorSupply | null;
 }
 
-/** Where a daemon, or one of its event loops, can be reached. */
+/** The addresses that a daemon, or one of its workers, listens on. */
 export interface Listening {
-  /** The address and port of each listener. */
+  /** The address of each listener. */
   readonly addresses: readonly Deno.NetAddr[];
-  /** Those of agent checks; null where none are answered. */
+  /** The address for agent checks; null for none. */
   readonly agents: Deno.NetAddr | null;
 }
 
-/** How far back the page looks for what was asked for, in seconds. */
-const LATELY_SECONDS = 600;
+/** How far back the page shows requested services, in seconds. */
+const RECENT_SECONDS = 600;
 
-/** How many file descriptors an event loop may use for connections that may hang, where there are so many. */
+/** How many file descriptors are counted for each worker. */
 export const DESCRIPTORS_PER_WORKER = 1024;
 
-/** Thrown when the daemon cannot start as it was told to. */
+/** Thrown when the daemon cannot start. Its message is for the operator. */
 export class StartError extends Error {
   override name = "StartError";
 }
 
 /**
- * Tells that a port cannot be had.
+ * Creates the error for a port that cannot be opened.
  *
  * @param hostname The address to listen on.
  * @param port The port.
- * @param error Why.
+ * @param error The system's error.
  */
 export function cannotListen(hostname: string, port: number, error: unknown): StartError {
   return new StartError(`Cannot listen on ${hostname} port ${port}: ${(error as Error).message}`);
 }
 
-/** One event loop of the daemon, with all that it needs to answer: its own view of the spool, cache and statistics. */
+/** Everything that one configuration decides. It is never changed, only replaced as a whole. */
+interface Setup {
+  readonly pipeline: Pipeline;
+  readonly routes: Routes;
+  readonly router: Router;
+  readonly localAddresses: LocalAddresses;
+  /** The clients that are served; null for all. */
+  readonly clients: Networks | null;
+  readonly agents: Pick<Settings["config"], "agent_down" | "agent_silence">;
+  /** Whether the page can change the spool. */
+  readonly changing: Changing;
+  /** How long stopping may take, in milliseconds. */
+  readonly stopTimeoutMs: number;
+}
+
+/** All parts of one worker: its view of the spool, its cache, statistics and listeners. */
 export class Instance {
   readonly #options: InstanceOptions;
   readonly #log: Log;
+  readonly #counters: Counters;
   readonly #queryWorkers: QueryWorkers;
-  readonly #faults: InternalErrorCounters;
-  /** When the daemon was started, by a clock that nobody sets, in milliseconds. */
+  /** When the daemon started, by `performance.now()`. */
   readonly #startedAt: number;
-  readonly #own: LocalAddresses;
+  readonly #identity: Settings["identity"];
   readonly #stats = new Stats();
-  readonly #refusals: Refusals;
-  readonly #headers = new HeaderReader();
-  readonly #delay = new EventLoopDelay();
-  readonly #store: SpoolStore;
-  readonly #index = new SpoolIndex((address) => this.#own.mayHave(address));
-  readonly #spoolWatcher: SpoolWatcher;
   readonly #durations = new Durations();
-  /** The cache begins anew with other settings, what it has done does not. */
-  readonly #cacheCounters: CacheCounters = newCacheCounters();
-  readonly #counters: ListenerCounters = newListenerCounters();
+  readonly #delay = new EventLoopDelay();
   readonly #outflow = new Outflow();
-  /** The ports on which this event loop listens, once it does. */
+  readonly #headers = new HeaderReader();
+  readonly #refusals: Refusals;
+  /** Finds out which addresses are local, for configurations that do not list them. */
+  readonly #foundAddresses: LocalAddresses;
+  readonly #store: SpoolStore;
+  readonly #index = new SpoolIndex((address) => this.#setup.localAddresses.mayHave(address));
+  readonly #watcher: SpoolWatcher;
+  /** The ports that this instance listens on, which checks may not connect to. */
   readonly #ports = new Set<number>();
+  #setup: Setup;
   #listeners: Listener[] = [];
   #agents: AgentListener | undefined;
-  #agentDown: AgentDown = "maint";
-  #agentSilence: string | null = null;
-  #clients: Networks | null = null;
   #reaper: ConnectionReaper | undefined;
-  #patience = 0;
-  readonly #identity: Identity | null;
-  /** What people look at, once somebody has. */
+  /** The page, loaded with the first request for it. */
   #page: Promise<Page> | undefined;
-  #changing: Changing = "off";
-  #pipeline!: Pipeline;
-  #routes!: Routes;
-  #answer!: Router;
 
   /**
-   * Reads the spool, and makes ready to answer.
+   * Reads the spool and creates all parts. {@linkcode listen} then starts serving.
    *
    * @param options What to serve.
    * @param settings How to serve it.
-   * @param log Where faults are told.
-   * @param peers Makes of what this event loop answers a way to ask all of them.
-   * @param faults Where faults are counted.
+   * @param log The log.
+   * @param connect Turns this worker's query handlers into a way to query all workers.
+   * @param counters Counts events. The log may count into the same object.
    * @throws {StartError} If the spool cannot be read.
    */
   constructor(
     options: InstanceOptions,
     settings: Settings,
     log: Log,
-    peers: (respondent: QueryHandlers) => QueryWorkers = querySingle,
-    faults: InternalErrorCounters = newInternalErrorCounters(),
+    connect: (handlers: QueryHandlers) => QueryWorkers = querySingle,
+    counters: Counters = newCounters(),
   ) {
     const { spoolRoot, startedAt } = options;
     this.#options = options;
     this.#log = log;
-    this.#refusals = new Refusals(log);
-    this.#own = new LocalAddresses(log);
+    this.#counters = counters;
+    this.#refusals = new Refusals(log, counters.refused);
+    this.#foundAddresses = new LocalAddresses(log);
     this.#identity = settings.identity;
-    this.#faults = faults;
     this.#startedAt = performance.now() - (Date.now() - startedAt * 1000);
     this.#store = new SpoolStore(spoolRoot);
-    this.#queryWorkers = peers(this.#respondent());
-    this.#spoolWatcher = this.#openSpool();
-    this.configure(settings);
+    this.#queryWorkers = connect(this.#handlers());
+    this.#watcher = this.#openSpool();
+    this.#setup = this.#createSetup(settings);
   }
 
-  /** WorkerResults a request, at once where nothing is waited for. */
-  readonly router: Router = (request, info) => this.#answer(request, info);
+  /** Responds to a request, at once where nothing has to be waited for. */
+  readonly router: Router = (request, info) => this.#setup.router(request, info);
 
   /**
-   * Takes other settings. What is under way is answered by the old ones, and who listens stays who it is.
+   * Replaces the configuration. Requests in progress finish with the old one; the TLS identity stays.
    *
-   * @param settings How to serve from now on.
+   * @param settings The new configuration.
    */
   configure(settings: Settings): void {
+    this.#setup = this.#createSetup(settings);
+    // The new configuration may not allow their clients any more.
+    this.#page?.then((page) => page.endStreams(), () => {});
+  }
+
+  #createSetup(settings: Settings): Setup {
     const { config, token } = settings;
-    const { allow_remote_spool_changes: isAllowed } = config;
-    this.#changing = !isAllowed ? "off" : token === null ? "no token" : "by token";
     const { permissions, spoolRoot, verbose, spoolInChecks = true } = this.#options;
+    const { allow_remote_spool_changes: isAllowed, own_addresses: listed } = config;
     const log = this.#log;
     const refusals = this.#refusals;
-    const faults = this.#faults;
-    this.#patience = config.healthcheck_timeout * 1000;
-    this.#own.configure(config.own_addresses);
-    this.#agentDown = config.agent_down;
-    this.#agentSilence = config.agent_silence;
-    this.#pipeline = new Pipeline({
-      spool: this.#spoolWatcher,
+    const localAddresses = listed === null ? this.#foundAddresses : new LocalAddresses(log, listed);
+    const routes = new Routes();
+    const pipeline = new Pipeline({
+      spool: this.#watcher,
       spoolInChecks: spoolInChecks && config.spool_in_checks,
       protocols: protocols(checkerOptions(settings)),
       cacheTime: config.cache_time,
@@ -187,18 +193,15 @@ export class Instance {
       timeout: config.healthcheck_timeout,
       maxClients: config.max_clients,
       log,
-      faults,
       durations: this.#durations,
-      cacheCounters: this.#cacheCounters,
+      counters: this.#counters,
     });
-    // Other settings may exclude what was asked for before.
-    this.#routes = new Routes();
     const router = createRouter({
-      pipeline: this.#pipeline,
-      routes: this.#routes,
+      pipeline,
+      routes,
       stats: this.#stats,
       headers: this.#headers,
-      own: this.#own,
+      own: localAddresses,
       targets: new TargetPolicy({
         hosts: config.check_hosts,
         ports: config.check_ports,
@@ -211,42 +214,48 @@ export class Instance {
       look: (request, path) => this.#look(request, path),
       spoolRoot,
       headersToCopy: config.http_headers_to_copy,
-      spoolChanges: config.allow_remote_spool_changes
+      spoolChanges: isAllowed
         ? {
-          access: { clients: listed(config.remote_spool_clients), token, refusals },
+          access: { clients: networks(config.remote_spool_clients), token, refusals },
           store: this.#store,
           timeout: config.healthcheck_timeout,
           queryWorkers: this.#queryWorkers,
           log,
-          faults,
+          errors: this.#counters.errors,
         }
         : null,
     });
-    const clients = this.#clients = listed(config.allowed_clients);
-    const answer = clients === null ? router : clientAllowlist(clients, router, refusals);
-    this.#answer = verbose ? logged(answer, log) : answer;
-    // Who looks may not be allowed to any more.
-    this.#page?.then((page) => page.endStreams(), () => {});
+    const clients = networks(config.allowed_clients);
+    const allowed = clients === null ? router : clientAllowlist(clients, router, refusals);
+    return {
+      pipeline,
+      routes,
+      router: verbose ? logged(allowed, log) : allowed,
+      localAddresses,
+      clients,
+      agents: config,
+      changing: !isAllowed ? "off" : token === null ? "no token" : "by token",
+      stopTimeoutMs: config.healthcheck_timeout * 1000,
+    };
   }
 
   /**
-   * Begins to listen.
+   * Starts listening.
    *
-   * @returns Where.
-   * @throws {StartError} If a port cannot be had.
+   * @returns The addresses.
+   * @throws {StartError} If a port cannot be opened.
    */
   async listen(): Promise<Listening> {
     const { address: hostname, ports, shared, spoolRoot: path } = this.#options;
+    const { listeners: counters } = this.#counters;
     const log = this.#log;
+    const outflow = this.#outflow;
+    const identity = this.#identity;
+    const { router } = this;
     for (const port of ports) {
       try {
-        const { router } = this;
-        const options = { hostname, port, shared, identity: this.#identity, router };
         const listener = new Listener({
-          ...options,
-          counters: this.#counters,
-          log,
-          outflow: this.#outflow,
+          ...{ hostname, port, shared, identity, router, counters, log, outflow },
         });
         this.#listeners.push(listener);
         this.#ports.add(listener.addr.port);
@@ -256,9 +265,8 @@ export class Instance {
     }
     const known = this.#options.descriptors ?? undefined;
     const descriptors = new DescriptorCounter(DESCRIPTORS_PER_WORKER, path, known);
-    this.#reaper = new ConnectionReaper({
-      ...{ listeners: this.#listeners, descriptors, outflow: this.#outflow, path, log },
-    });
+    const listeners = this.#listeners;
+    this.#reaper = new ConnectionReaper({ listeners, descriptors, outflow, path, log });
     return {
       addresses: this.#listeners.map(({ addr }) => addr),
       agents: await this.#listenToAgents(),
@@ -275,18 +283,21 @@ export class Instance {
     ]);
     try {
       this.#agents = new AgentListener({
-        ...{ hostname, port, shared, log, faults: this.#faults },
+        ...{ hostname, port, shared, log, errors: this.#counters.errors },
         admits: (client) => {
-          const isAdmitted = this.#clients?.has(client) ?? true;
+          const isAdmitted = this.#setup.clients?.has(client) ?? true;
           if (!isAdmitted) this.#refusals.report("clients", client, NOT_LISTED);
           return isAdmitted;
         },
         answer: (line, client) => {
-          const question = line ?? this.#agentSilence;
+          const { agent_down, agent_silence } = this.#setup.agents;
+          const question = line ?? agent_silence;
           if (question === null) return null;
-          const answer = agentResponse(question, this.#spoolWatcher, this.#agentDown);
-          log.debug("agent check of {question}: {answer} ({client})", { question, answer, client });
-          return answer;
+          const response = agentResponse(question, this.#watcher, agent_down);
+          log.debug("agent check of {question}: {response} ({client})", {
+            ...{ question, response, client },
+          });
+          return response;
         },
       });
     } catch (error) {
@@ -296,62 +307,57 @@ export class Instance {
     return this.#agents.addr;
   }
 
-  /** Accepts nothing more, finishes what is under way, and lets go of everything. */
+  /** Stops listening, finishes the requests in progress, and closes everything. */
   async stop(): Promise<void> {
     this.#reaper?.[Symbol.dispose]();
     await this.#page?.then((page) => page.close(), () => {});
-    const ending = this.#listeners.map((listener) => listener.stop(this.#patience));
+    const { stopTimeoutMs } = this.#setup;
+    const ending = this.#listeners.map((listener) => listener.stop(stopTimeoutMs));
     await Promise.all([...ending, this.#agents?.stop()]);
     this.#listeners = [];
-    this.#spoolWatcher[Symbol.dispose]();
+    this.#watcher[Symbol.dispose]();
     this.#delay[Symbol.dispose]();
   }
 
-  #respondent(): QueryHandlers {
-    const respondent: QueryHandlers = {
+  #handlers(): QueryHandlers {
+    const now = () => Date.now() / 1000;
+    const handlers: QueryHandlers = {
       status: () => ({
-        cache: { ...this.#cacheCounters },
-        queued: this.#pipeline.queued,
-        spool: this.#spoolWatcher.health,
-        listeners: { ...this.#counters },
-        refused: { ...this.#refusals.counters },
-        faults: { ...this.#faults },
+        counters: structuredClone(this.#counters),
+        queued: this.#setup.pipeline.queued,
+        spool: this.#watcher.health,
       }),
       counts: () => this.#stats.counts(),
-      recent: (threshold) => this.#stats.recent(threshold, Date.now() / 1000),
+      recent: (threshold) => this.#stats.recent(threshold, now()),
       spool: ({ service, port, host }) =>
-        this.#spoolWatcher.find(service, port, host)?.verdict ?? { code: 200, message: "" },
-      weight: ({ service, port, host }) => this.#spoolWatcher.weight(service, port, host),
-      entry: (subject) => this.#entryOf(subject),
+        this.#watcher.find(service, port, host)?.verdict ?? { code: 200, message: "" },
+      weight: ({ service, port, host }) => this.#watcher.weight(service, port, host),
+      entry: (subject) => this.#entryReport(subject),
       checks: (service) =>
-        this.#routes.recentChecks(service, Date.now() / 1000 - LATELY_SECONDS)
+        this.#setup.routes.recentChecks(service, now() - RECENT_SECONDS)
           .filter(({ protocol }) => protocol !== SPOOL_PROTOCOL),
-      downtimes: () => this.#spoolWatcher.activeEntries,
-      refresh: (name) => this.#spoolWatcher.refresh(name),
+      downtimes: () => this.#watcher.activeEntries,
+      refresh: (name) => this.#watcher.refresh(name),
       runtime: () => ({
         memory: Deno.memoryUsage(),
         event_loop_delay: this.#delay.report,
-        checks_under_way: this.#pipeline.inFlight,
-        checks_queued: this.#pipeline.queued,
+        checks_under_way: this.#setup.pipeline.inFlight,
+        checks_queued: this.#setup.pipeline.queued,
         checks: this.#stats.byProtocol(),
         request_headers: this.#headers.report,
       }),
       metrics: () => ({
         counts: {
-          answers: this.#stats.answers(),
+          ...structuredClone(this.#counters),
+          responses: this.#stats.responses(),
           durations: this.#durations.report(),
-          cache: { ...this.#cacheCounters },
-          listeners: { ...this.#counters },
-          refused: { ...this.#refusals.counters },
-          faults: { ...this.#faults },
-          deaths: 0,
         },
         now: {
-          underWay: this.#pipeline.inFlight,
-          queued: this.#pipeline.queued,
+          inFlight: this.#setup.pipeline.inFlight,
+          queued: this.#setup.pipeline.queued,
           spool: {
-            isHealthy: this.#spoolWatcher.health.healthy,
-            records: this.#spoolWatcher.states(Date.now() / 1000),
+            isHealthy: this.#watcher.health.healthy,
+            records: this.#watcher.states(now()),
           },
           memory: Deno.memoryUsage(),
           startedAt: this.#options.startedAt,
@@ -359,17 +365,17 @@ export class Instance {
         },
       }),
       page: (services) => ({
-        status: respondent.status(null),
-        underWay: this.#pipeline.inFlight,
-        services: this.#stats.recentReports(LATELY_SECONDS, Date.now() / 1000, services),
+        status: handlers.status(null),
+        inFlight: this.#setup.pipeline.inFlight,
+        services: this.#stats.recentReports(RECENT_SECONDS, now(), services),
       }),
     };
-    return respondent;
+    return handlers;
   }
 
-  #entryOf(subject: Subject): EntryReport {
+  #entryReport(subject: Subject): EntryReport {
     const { service, port, host } = subject;
-    const found = this.#spoolWatcher.find(service, port, host);
+    const found = this.#watcher.find(service, port, host);
     return {
       ...{ service, port, host },
       record: this.#index.recordOf(recordName(subject)) ?? null,
@@ -379,7 +385,6 @@ export class Instance {
     };
   }
 
-  /** Most daemons are never looked at. */
   async #look(request: Request, path: string): Promise<Response> {
     this.#page ??= this.#openPage();
     return (await this.#page).respond(request, path);
@@ -388,34 +393,30 @@ export class Instance {
   async #openPage(): Promise<Page> {
     const { Page } = await import("../page/page.ts");
     const page = new Page({
-      firstActiveEntries: (most) => this.#spoolWatcher.firstActiveEntries(most),
+      firstActiveEntries: (most) => this.#watcher.firstActiveEntries(most),
       queryWorkers: this.#queryWorkers,
       startedAt: this.#startedAt,
       permissions: this.#options.permissions,
-      changing: () => this.#changing,
+      changing: () => this.#setup.changing,
     });
     this.#index.onChange = () => page.notify();
     return page;
   }
 
   #openSpool(): SpoolWatcher {
-    const root = this.#options.spoolRoot;
     try {
       return new SpoolWatcher({ store: this.#store, index: this.#index, log: this.#log });
     } catch (error) {
-      throw new StartError(`Cannot read spool ${root}: ${whyNot(error)}`);
+      const { spoolRoot } = this.#options;
+      const why = error instanceof Deno.errors.NotFound
+        ? "there is no such folder: create it, readable for hacheck's user"
+        : (error as Error).message;
+      throw new StartError(`Cannot read spool ${spoolRoot}: ${why}`);
     }
   }
 }
 
-function whyNot(error: unknown): string {
-  if (error instanceof Deno.errors.NotFound) {
-    return "there is no such folder: create it, readable for hacheck's user";
-  }
-  return (error as Error).message;
-}
-
-function listed(texts: readonly string[] | null): Networks | null {
+function networks(texts: readonly string[] | null): Networks | null {
   return texts === null ? null : new Networks(texts);
 }
 
@@ -435,11 +436,11 @@ function checkerOptions({ config, trusted }: Settings): CheckerOptions {
   };
 }
 
-/** Logs each request, beside answering it. */
+/** Logs each request with its response. */
 function logged(router: Router, log: Log): Router {
   return (request, info) => {
     const start = performance.now();
-    const tell = (response: Response) => {
+    const report = (response: Response) => {
       log.debug("{status} {method} {url} ({client}) {milliseconds}ms", {
         status: response.status,
         method: request.method,
@@ -450,6 +451,6 @@ function logged(router: Router, log: Log): Router {
       return response;
     };
     const response = router(request, info);
-    return response instanceof Promise ? response.then(tell) : tell(response);
+    return response instanceof Promise ? response.then(report) : report(response);
   };
 }

@@ -129,7 +129,7 @@ export class Supervisor {
       const die = (why: string) => {
         if (!this.#discard(worker)) return;
         if (listens) {
-          this.#ledger.died(worker);
+          this.#ledger.retire(worker);
           this.#replace(why);
         } else reject(new StartError(why));
       };
@@ -183,7 +183,7 @@ export class Supervisor {
     const gathering = this.#gatherings.get(id);
     if (gathering === undefined || !gathering.expected.delete(worker)) return;
     gathering.answers.set(worker, answer as WorkerResults[keyof WorkerResults]);
-    if (gathering.kind === "metrics") this.#ledger.told(worker, answer as WorkerMetrics);
+    if (gathering.kind === "metrics") this.#ledger.record(worker, answer as WorkerMetrics);
     if (gathering.expected.size === 0) gathering.finish();
   }
 

@@ -4,8 +4,8 @@
  * @module
  */
 
+import { newCounters } from "../metrics/counters.ts";
 import { Instance } from "./instance.ts";
-import { newInternalErrorCounters } from "../metrics/counters.ts";
 import { type DaemonLog, openLog, surviveUncaughtErrors } from "../log.ts";
 import type { QueryHandlers, QueryWorkers, WorkerResults } from "./worker_queries.ts";
 import type { Order, Question, Report } from "./supervisor.ts";
@@ -25,7 +25,7 @@ let loop: Instance | undefined;
 let verbose = false;
 let log: DaemonLog | undefined;
 let respondent: QueryHandlers | undefined;
-const faults = newInternalErrorCounters();
+const counters = newCounters();
 
 function peers(own: QueryHandlers): QueryWorkers {
   respondent = own;
@@ -40,9 +40,9 @@ function peers(own: QueryHandlers): QueryWorkers {
 async function start({ options, settings }: Order & { kind: "start" }): Promise<void> {
   try {
     verbose = options.verbose;
-    log = openLog(settings, verbose, faults);
-    surviveUncaughtErrors(log, faults);
-    loop = new Instance(options, settings, log, peers, faults);
+    log = openLog(settings, verbose, counters.errors);
+    surviveUncaughtErrors(log, counters.errors);
+    loop = new Instance(options, settings, log, peers, counters);
     scope.postMessage({ kind: "listening", listening: await loop.listen() });
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
@@ -63,7 +63,7 @@ scope.addEventListener("message", async ({ data }) => {
       return await start(data);
     case "configure":
       loop?.configure(data.settings);
-      openLog(data.settings, verbose, faults, log);
+      openLog(data.settings, verbose, counters.errors, log);
       return;
     case "question":
       return scope.postMessage({ kind: "answer", id: data.id, answer: answer(data.question) });

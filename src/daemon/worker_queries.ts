@@ -1,75 +1,63 @@
 /**
- * What the event loops of one daemon ask each other, so that any of them can speak for all.
+ * The queries that workers of one daemon send each other, so that any of them can report on all.
  *
  * @module
  */
 
-import type { CacheCounters } from "../checks/cache.ts";
 import type { CheckRequest, Verdict } from "../checks/check.ts";
-import type { InternalErrorCounters } from "../metrics/counters.ts";
-import type { WorkerMetrics } from "../metrics/worker_metrics.ts";
+import type { Counters } from "../metrics/counters.ts";
 import type { RuntimeReport } from "../metrics/runtime.ts";
-import type { ListenerCounters } from "../server/listener.ts";
-import type { RefusalCounters } from "../server/refusals.ts";
-import type { ActiveEntries } from "../spool/active_entries.ts";
-import type { Subject } from "../spool/names.ts";
-import type { DowntimeRecord, WeightRecord } from "../spool/entry.ts";
-import type { SpoolHealth } from "../spool/watcher.ts";
 import type { RecentService, ServiceReport } from "../metrics/stats.ts";
+import type { WorkerMetrics } from "../metrics/worker_metrics.ts";
+import type { ActiveEntries } from "../spool/active_entries.ts";
+import type { DowntimeRecord, WeightRecord } from "../spool/entry.ts";
+import type { Subject } from "../spool/names.ts";
+import type { SpoolHealth } from "../spool/watcher.ts";
 
-/** What can be asked of an event loop, and what goes with the question. */
+/** The kinds of query, and the parameter of each. */
 export interface WorkerQueries {
-  /** How are you? */
+  /** The worker's status. */
   status: null;
-  /** Who asked you for what? */
+  /** How often each client requested each service. */
   counts: null;
-  /** What were you asked for in the last so many seconds? */
+  /** The services requested within the last so many seconds. */
   recent: number;
-  /** What do you say of this? */
+  /** The spool's verdict on a subject. */
   spool: Subject;
-  /** What weight is this to have? */
+  /** The weight of a subject. */
   weight: Subject;
-  /** Which records does this have, and what keeps it out? */
+  /** The records and the weight of a subject. */
   entry: Subject;
-  /** Which checks of this service did balancers ask for lately? */
+  /** The checks of this service that balancers requested lately. */
   checks: string;
-  /** What has an operator marked, or given a weight? */
+  /** All downtimes and weights. */
   downtimes: null;
-  /** Read this record or weight again. */
+  /** Reads the file of this name again. */
   refresh: string;
-  /** How is your runtime? */
+  /** The state of the runtime. */
   runtime: null;
-  /** What have you counted, and what is there to measure? */
+  /** What `/metrics` exports. */
   metrics: null;
-  /** What is there to see on the page, of this many services at most? */
+  /** What the page shows, of at most so many services. */
   page: number;
 }
 
-/** What an event loop answers. */
+/** The result of each kind of query. */
 export interface WorkerResults {
-  /** To `status`. */
   status: WorkerStatus;
-  /** To `counts`: how often, by service and client. */
+  /** Requests, by service and client. */
   counts: Record<string, Record<string, number>>;
-  /** To `recent`. */
   recent: RecentService[];
-  /** To `spool`. */
   spool: Verdict;
-  /** To `weight`: from 0 to 100; null where the file does not tell. */
+  /** From 0 to 100; null for an invalid weight. */
   weight: number | null;
-  /** To `entry`. */
   entry: EntryReport;
-  /** To `checks`. */
   checks: readonly CheckRequest[];
-  /** To `downtimes`. */
   downtimes: ActiveEntries;
-  /** To `refresh`: whether what is known of the record is what its file says. */
+  /** Whether the worker now knows what the file contains. */
   refresh: boolean;
-  /** To `runtime`. */
   runtime: RuntimeReport;
-  /** To `metrics`. */
   metrics: WorkerMetrics;
-  /** To `page`. */
   page: WorkerOverview;
 }
 
@@ -78,69 +66,65 @@ export interface NamedRecord extends DowntimeRecord {
   readonly name: string;
 }
 
-/** What the spool says of one thing. */
+/** The records and the weight of a subject. */
 export interface EntryReport extends Subject {
-  /** Its own record; null if it has none that is in force. */
+  /** Its own record; null if it has none, or an expired one. */
   readonly record: DowntimeRecord | null;
-  /** The record that keeps it out of service, its own or a wider one; null if none does. */
+  /** The record that takes it down, its own or one of more services; null if it is up. */
   readonly kept_out_by: NamedRecord | null;
-  /** Its own weight; null if it has none that is in force. */
+  /** Its own weight; null if it has none, or an expired one. */
   readonly weight: WeightRecord | null;
-  /** When a balancer last asked for the service, in unix seconds; null if none has. */
+  /** When a balancer last requested a check of the service, in unix seconds; null if none has. */
   readonly last_asked: number | null;
 }
 
-/** How an event loop is. */
+/** The status of a worker. */
 export interface WorkerStatus {
-  /** What its cache has done. */
-  readonly cache: CacheCounters;
-  /** How many checks wait for a place. */
+  /** What it has counted, without responses and durations. */
+  readonly counters: Counters;
+  /** Number of queued checks. */
   readonly queued: number;
-  /** How well it knows the spool. */
+  /** Health of its view of the spool. */
   readonly spool: SpoolHealth;
-  /** What has become of its servers. */
-  readonly listeners: ListenerCounters;
-  /** How many requests it has refused. */
-  readonly refused: RefusalCounters;
-  /** How often it was at fault itself. */
-  readonly faults: InternalErrorCounters;
 }
 
-/** What the page shows of an event loop. */
+/** What the page shows of a worker. */
 export interface WorkerOverview {
-  /** How it is. */
+  /** Its status. */
   readonly status: WorkerStatus;
-  /** How many checks of services are under way. */
-  readonly underWay: number;
-  /** What it was asked for lately. */
+  /** Checks of services in flight. */
+  readonly inFlight: number;
+  /** The services requested lately. */
   readonly services: readonly ServiceReport[];
 }
 
-/** One event loop's answers. */
+/** Answers each kind of query for one worker. */
 export type QueryHandlers = {
   readonly [Kind in keyof WorkerQueries]: (detail: WorkerQueries[Kind]) => WorkerResults[Kind];
 };
 
-/** Asks all event loops, and gathers what they answer: at once, if there is only one. */
+/** Sends a query to all workers and returns their results: at once, if there is only one worker. */
 export type QueryWorkers = <Kind extends keyof WorkerQueries>(
   kind: Kind,
   detail: WorkerQueries[Kind],
 ) => WorkerResults[Kind][] | Promise<WorkerResults[Kind][]>;
 
 /**
- * For an event loop without peers.
+ * Queries the only worker of a daemon.
  *
- * @param respondent The event loop.
+ * @param handlers The worker's handlers.
+ * @returns A function that calls the handler at once.
  */
-export function querySingle(respondent: QueryHandlers): QueryWorkers {
-  return (kind, detail) => [respondent[kind](detail)];
+export function querySingle(handlers: QueryHandlers): QueryWorkers {
+  return (kind, detail) => [handlers[kind](detail)];
 }
 
 /**
- * Goes on with a value, at once if it is there already.
+ * Calls a function with a value, or with what a promise resolves to.
  *
- * @param value The value, or the promise of one.
- * @param next What to do with it.
+ * @param value The value, or a promise.
+ * @param next The function. It is called at once for a value.
+ * @returns What the function returns, or a promise of it.
  */
 export function mapAwaitable<T, U>(
   value: T | Promise<T>,

@@ -1,27 +1,25 @@
 /**
- * What several event loops say, as one.
+ * Combines the reports of several workers into one.
  *
  * @module
  */
 
-import type { SpoolHealth } from "../spool/watcher.ts";
-
 /**
- * Adds up counters that have the same names, those within others and lists of them included.
+ * Adds up counters with the same names, nested ones and lists included.
  *
- * @param counts Those of each event loop, of which there is one at least.
- * @returns Their sums. What only some of them have is taken of these.
+ * @param counts The counters of each worker; at least one.
+ * @returns The sums. A counter that only some workers have is summed over those.
  *
  * @example
  * ```ts
  * import { sumCounters } from "./aggregate.ts";
  * import { assertEquals } from "@std/assert";
  *
- * const answers: Record<string, Record<string, number>>[] = [
+ * const responses: Record<string, Record<string, number>>[] = [
  *   { http: { "200": 2 } },
  *   { http: { "200": 1, "503": 1 }, tcp: {} },
  * ];
- * assertEquals(sumCounters(answers), { http: { "200": 3, "503": 1 }, tcp: {} });
+ * assertEquals(sumCounters(responses), { http: { "200": 3, "503": 1 }, tcp: {} });
  * ```
  */
 export function sumCounters<Counts extends object>(counts: readonly Counts[]): Counts {
@@ -38,12 +36,20 @@ function added(a: unknown, b: unknown): unknown {
   return sum;
 }
 
+/** The part of a spool's health that decides which worker's is worst. */
+interface Health {
+  readonly healthy: boolean;
+  readonly faulty: number;
+  readonly watched: boolean;
+}
+
 /**
- * The health of the event loop that knows the spool least.
+ * Finds the worst health of the spool.
  *
- * @param healths Those of each event loop, of which there is one at least.
+ * @param healths The health that each worker reports; at least one.
+ * @returns One that is unhealthy, else one with invalid records, else one that is not watched, else the first.
  */
-export function worstHealth(healths: readonly SpoolHealth[]): SpoolHealth {
+export function worstHealth<H extends Health>(healths: readonly H[]): H {
   return healths.find(({ healthy }) => !healthy) ??
     healths.find(({ faulty }) => faulty > 0) ??
     healths.find(({ watched }) => !watched) ?? healths[0]!;

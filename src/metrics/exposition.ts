@@ -1,49 +1,36 @@
 import { VERSION } from "../version.ts";
+import type { Counters } from "./counters.ts";
 import { BOUNDS } from "./durations.ts";
-import type { Counters, WorkerMetrics, WorkerState } from "./worker_metrics.ts";
+import type { WorkerMetrics, WorkerState } from "./worker_metrics.ts";
 
-/** What Prometheus' text format is called over HTTP. */
+/** The media type of Prometheus' text format. */
 export const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
-/** How the figures of several event loops become one. */
+/** How the samples of several workers become one. */
 type Aggregator = "sum" | "first" | "min" | "max";
 
-/** A figure. */
-interface Value {
+/** A sample of a metric. */
+interface Sample {
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number;
-  /** The series, where that is not the metric itself: a histogram's. */
-  readonly metricName?: string;
+  /** What follows the metric's name: `_bucket`, `_sum` or `_count` of a histogram. */
+  readonly suffix?: string;
 }
 
-/** A metric, and what one event loop says of it. */
-interface Family {
-  readonly name: string;
-  readonly help: string;
-  readonly type: Metric["type"];
-  readonly aggregator: Aggregator;
-  readonly values: readonly Value[];
-}
-
-/** What is taken of prom-client, which has no types for this module of it alone. */
-interface PromClient {
-  aggregate(loops: readonly (readonly Family[])[]): { metrics(): Promise<string> };
-}
-
-/** A metric that the daemon tells. */
+/** A metric that the daemon exports. */
 export interface Metric {
   /** Its name. */
   readonly name: string;
-  /** What kind of figure it is. */
+  /** Its type. */
   readonly type: "counter" | "gauge" | "histogram";
   /** The names of its labels. */
   readonly labels: readonly string[];
-  /** What it means. */
+  /** Its description. */
   readonly help: string;
-  /** How the figures of several event loops become one. */
+  /** How the samples of several workers become one. */
   readonly aggregator: Aggregator;
-  /** What one event loop says of it. */
-  readonly of: (loop: WorkerMetrics) => readonly Value[];
+  /** Returns the samples of one worker. */
+  readonly of: (worker: WorkerMetrics) => readonly Sample[];
 }
 
 /** All metrics, in the order of the page. */
@@ -52,27 +39,27 @@ export const METRICS: readonly Metric[] = [
     name: "hacheck_requests_total",
     type: "counter",
     labels: ["protocol", "code"],
-    help: "Checks answered, by protocol and HTTP status.",
+    help: "Responses to checks, by protocol and HTTP status.",
     aggregator: "sum",
     of: ({ counts }) =>
-      Object.entries(counts.answers).flatMap(([protocol, answers]) =>
-        Object.entries(answers).map(([code, value]) => ({ labels: { protocol, code }, value }))
+      Object.entries(counts.responses).flatMap(([protocol, responses]) =>
+        Object.entries(responses).map(([code, value]) => ({ labels: { protocol, code }, value }))
       ),
   },
   {
     name: "hacheck_check_duration_seconds",
     type: "histogram",
     labels: ["protocol"],
-    help: "How long services were asked, without the wait for a place.",
+    help: "Duration of checks of services, without their time in the queue.",
     aggregator: "sum",
-    of: ({ counts }) => histogram("hacheck_check_duration_seconds", counts.durations),
+    of: ({ counts }) => histogram(counts.durations),
   },
-  gauge("hacheck_checks_in_flight", "Checks of services under way.", "sum", (now) => now.underWay),
-  gauge("hacheck_checks_queued", "Checks that wait for a place.", "sum", (now) => now.queued),
+  gauge("hacheck_checks_in_flight", "Checks of services in flight.", "sum", (now) => now.inFlight),
+  gauge("hacheck_checks_queued", "Queued checks.", "sum", (now) => now.queued),
   counter("hacheck_cache_hits_total", "Checks answered from the cache.", ({ cache }) => cache.hits),
   counter(
     "hacheck_cache_misses_total",
-    "Checks that found nothing to reuse in the cache.",
+    "Checks that found no result to reuse in the cache.",
     ({ cache }) => cache.misses,
   ),
   {
@@ -80,87 +67,87 @@ export const METRICS: readonly Metric[] = [
     type: "gauge",
     labels: ["state"],
     help:
-      "Records and weights in the spool; a record that is faulty is down, a file whose name is no record's counts as faulty and has no effect.",
+      "Records and weights in the spool. An invalid record (faulty) counts as down; a file whose name is not valid counts as faulty and has no effect.",
     aggregator: "first",
     of: ({ now }) => now === null ? [] : labelled("state", now.spool.records),
   },
   gauge(
     "hacheck_spool_healthy",
-    "1 if the spool can be read, 0 if what was known last stays in force.",
+    "1 if the spool can be read, 0 if its last known state is in use.",
     "min",
     (now) => Number(now.spool.isHealthy),
   ),
   counter(
     "hacheck_refused_targets_total",
-    "Checks refused for what they were to connect to.",
+    "Checks rejected because check_hosts or check_ports does not allow their target.",
     ({ refused }) => refused.targets,
   ),
   counter(
     "hacheck_refused_clients_total",
-    "Requests refused for who asked.",
+    "Requests rejected because allowed_clients does not list the client.",
     ({ refused }) => refused.clients,
   ),
   counter(
     "hacheck_refused_spool_changes_total",
-    "Changes of the spool refused for who asked.",
+    "Spool changes rejected because the client is not allowed to make them.",
     ({ refused }) => refused.spool_changes,
   ),
   {
     name: "hacheck_faults_total",
     type: "counter",
     labels: ["kind"],
-    help: "How often hacheck itself was at fault.",
+    help: "Internal errors of hacheck.",
     aggregator: "sum",
-    of: ({ counts }) => labelled("kind", counts.faults),
+    of: ({ counts }) => labelled("kind", counts.errors),
   },
   counter(
     "hacheck_listener_renewals_total",
-    "Servers replaced to cut connections that hung on them.",
+    "Rotations: servers replaced to cut hanging connections.",
     ({ listeners }) => listeners.renewals,
   ),
   counter(
     "hacheck_listener_falls_total",
-    "Servers that fell and were served anew.",
+    "Servers that crashed and were replaced.",
     ({ listeners }) => listeners.falls,
   ),
   counter(
     "hacheck_listener_cut_requests_total",
-    "Requests cut off while they were being answered.",
+    "Requests in progress that a rotation or a crash cut off.",
     ({ listeners }) => listeners.cut_requests,
   ),
-  gauge("hacheck_event_loops", "Event loops that answer.", "sum", () => 1),
+  gauge("hacheck_event_loops", "Workers that answer.", "sum", () => 1),
   counter(
     "hacheck_event_loop_deaths_total",
-    "Event loops that died and were replaced.",
+    "Workers that crashed and were replaced.",
     ({ deaths }) => deaths,
   ),
   gauge(
     "hacheck_uptime_seconds",
-    "How long the daemon has been running, by a clock that nobody sets.",
+    "Time since the daemon started, by a monotonic clock.",
     "max",
     (now) => now.uptime,
   ),
   gauge(
     "hacheck_heap_used_bytes",
-    "Memory in use by the heaps of the event loops.",
+    "Memory in use in the heaps of all workers.",
     "sum",
     ({ memory }) => memory.heapUsed,
   ),
   gauge(
     "hacheck_heap_size_bytes",
-    "Memory held by the heaps of the event loops.",
+    "Memory reserved for the heaps of all workers.",
     "sum",
     ({ memory }) => memory.heapTotal,
   ),
   gauge(
     "process_resident_memory_bytes",
-    "Memory that the process holds of the machine.",
+    "Resident memory of the process.",
     "first",
     ({ memory }) => memory.rss,
   ),
   gauge(
     "process_start_time_seconds",
-    "When the daemon was started, in unix seconds.",
+    "Start time of the daemon, in unix seconds.",
     "first",
     (now) => now.startedAt,
   ),
@@ -168,27 +155,53 @@ export const METRICS: readonly Metric[] = [
     name: "hacheck_build_info",
     type: "gauge",
     labels: ["version", "deno"],
-    help: "1, labelled with what runs.",
+    help: "Always 1; the labels are the versions in use.",
     aggregator: "first",
     of: () => [{ labels: { version: VERSION, deno: Deno.version.deno }, value: 1 }],
   },
 ];
 
 /**
- * Writes down what event loops tell, in Prometheus' text format.
+ * Formats the metrics of all workers in Prometheus' text format.
  *
- * @param loops What each of them tells.
+ * @param workers The metrics of each worker.
+ * @param metrics The metrics to export.
  * @returns The text.
  */
-export async function exposition(loops: readonly WorkerMetrics[]): Promise<string> {
-  const client: PromClient = (await import("prom-client")).default;
-  return await client.aggregate(loops.map(familiesOf)).metrics();
+export function exposition(
+  workers: readonly WorkerMetrics[],
+  metrics: readonly Metric[] = METRICS,
+): string {
+  return metrics.map((metric) => family(metric, workers)).join("");
 }
 
-function familiesOf(loop: WorkerMetrics): Family[] {
-  return METRICS.map(({ name, help, type, aggregator, of }) => {
-    return { name, help, type, aggregator, values: of(loop) };
-  });
+const COMBINE: Readonly<Record<Aggregator, (a: number, b: number) => number>> = {
+  sum: (a, b) => a + b,
+  first: (a) => a,
+  min: Math.min,
+  max: Math.max,
+};
+
+/** One metric: its help, its type and a line for each series. */
+function family({ name, help, type, aggregator, of }: Metric, workers: readonly WorkerMetrics[]) {
+  const series = new Map<string, number>();
+  for (const { suffix = "", labels, value } of workers.flatMap(of)) {
+    const key = `${name}${suffix}${labelSet(labels)}`;
+    const known = series.get(key);
+    series.set(key, known === undefined ? value : COMBINE[aggregator](known, value));
+  }
+  const lines = [...series].map(([key, value]) => `${key} ${value}\n`);
+  return `# HELP ${name} ${escape(help)}\n# TYPE ${name} ${type}\n${lines.join("")}`;
+}
+
+function labelSet(labels: Sample["labels"]): string {
+  const pairs = Object.entries(labels)
+    .map(([name, value]) => `${name}="${escape(value).replaceAll('"', '\\"')}"`);
+  return pairs.length === 0 ? "" : `{${pairs.join()}}`;
+}
+
+function escape(text: string): string {
+  return text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n");
 }
 
 function counter(name: string, help: string, of: (counts: Counters) => number): Metric {
@@ -198,7 +211,7 @@ function counter(name: string, help: string, of: (counts: Counters) => number): 
   };
 }
 
-/** One that who does not answer says nothing of. */
+/** A gauge. Workers that did not answer contribute no sample. */
 function gauge(
   name: string,
   help: string,
@@ -211,23 +224,23 @@ function gauge(
   };
 }
 
-function labelled(label: string, values: Readonly<Record<string, number>> | object): Value[] {
+function labelled(label: string, values: Readonly<Record<string, number>>): Sample[] {
   return Object.entries(values).map(([name, value]) => ({ labels: { [label]: name }, value }));
 }
 
-/** The series of a histogram: how many took at most so long, how long all took, and how many there were. */
-function histogram(name: string, durations: Counters["durations"]): Value[] {
+/** The series of a histogram. Each bucket includes the smaller ones. */
+function histogram(durations: Counters["durations"]): Sample[] {
   return Object.entries(durations).flatMap(([protocol, { buckets, sum }]) => {
     let count = 0;
-    const upTo = buckets.map((belonging, i) => {
+    const cumulative = buckets.map((checks, i) => {
       const le = String(BOUNDS[i] ?? "+Inf");
-      return { metricName: `${name}_bucket`, labels: { protocol, le }, value: count += belonging };
+      return { suffix: "_bucket", labels: { protocol, le }, value: count += checks };
     });
     const labels = { protocol };
     return [
-      ...upTo,
-      { metricName: `${name}_sum`, labels, value: sum },
-      { metricName: `${name}_count`, labels, value: count },
+      ...cumulative,
+      { suffix: "_sum", labels, value: sum },
+      { suffix: "_count", labels, value: count },
     ];
   });
 }

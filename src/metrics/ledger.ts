@@ -1,60 +1,60 @@
 import { sumCounters } from "./aggregate.ts";
-import { type Counters, newCounters, type WorkerMetrics } from "./worker_metrics.ts";
+import { type Counters, newCounters } from "./counters.ts";
+import type { WorkerMetrics } from "./worker_metrics.ts";
 
 /**
- * Remembers what event loops have told last, so that what they have counted together never goes back: not
- * when one of them dies, and not when one is too busy to answer. A count that goes back is taken for a
- * restart by who reads it, and all that was counted before for new.
+ * Keeps the last counters of each worker, so that their sum never decreases when a worker crashes or does
+ * not answer in time. Prometheus takes a decrease for a restart and would count everything again.
  *
  * @example
  * ```ts
+ * import { newCounters } from "./counters.ts";
  * import { Ledger } from "./ledger.ts";
- * import { newCounters } from "./worker_metrics.ts";
  * import { assertEquals } from "@std/assert";
  *
  * const ledger = new Ledger<string>();
- * ledger.told("a", { counts: { ...newCounters(), answers: { tcp: { "200": 7 } } }, now: null });
- * ledger.died("a");
- * const [gone] = ledger.complete([]);
- * assertEquals([gone?.counts.answers, gone?.counts.deaths], [{ tcp: { "200": 7 } }, 1]);
+ * ledger.record("a", { counts: { ...newCounters(), responses: { tcp: { "200": 7 } } }, now: null });
+ * ledger.retire("a");
+ * const [retired] = ledger.complete([]);
+ * assertEquals([retired?.counts.responses, retired?.counts.deaths], [{ tcp: { "200": 7 } }, 1]);
  * ```
  */
-export class Ledger<Loop> {
-  readonly #last = new Map<Loop, WorkerMetrics>();
-  #gone: Counters = newCounters();
+export class Ledger<Worker> {
+  readonly #last = new Map<Worker, WorkerMetrics>();
+  #retired: Counters = newCounters();
 
   /**
-   * Takes what an event loop tells.
+   * Stores what a worker has just reported.
    *
-   * @param loop The event loop.
-   * @param metrics What it tells.
+   * @param worker The worker.
+   * @param metrics Its report.
    */
-  told(loop: Loop, metrics: WorkerMetrics): void {
-    this.#last.set(loop, metrics);
+  record(worker: Worker, metrics: WorkerMetrics): void {
+    this.#last.set(worker, metrics);
   }
 
   /**
-   * Takes over what an event loop had counted.
+   * Adds the counters of a crashed worker to those of all crashed workers.
    *
-   * @param loop The event loop.
+   * @param worker The worker.
    */
-  died(loop: Loop): void {
-    const { counts } = this.#last.get(loop) ?? { counts: newCounters() };
-    this.#last.delete(loop);
-    this.#gone = sumCounters([this.#gone, { ...counts, deaths: 1 }]);
+  retire(worker: Worker): void {
+    const { counts } = this.#last.get(worker) ?? { counts: newCounters() };
+    this.#last.delete(worker);
+    this.#retired = sumCounters([this.#retired, { ...counts, deaths: 1 }]);
   }
 
   /**
-   * Tells what all have counted, and how those are that have just answered.
+   * Returns the counters of all workers, and the state of those that have just answered.
    *
-   * @param answered Who they are.
-   * @returns The metrics of each event loop that has ever told any, and of all that have died together.
+   * @param answered The workers that have just answered.
+   * @returns The metrics of each running worker, and last those of all crashed workers together.
    */
-  complete(answered: Iterable<Loop>): WorkerMetrics[] {
+  complete(answered: Iterable<Worker>): WorkerMetrics[] {
     const present = new Set(answered);
-    const living = [...this.#last].map(([loop, metrics]) =>
-      present.has(loop) ? metrics : { ...metrics, now: null }
+    const running = [...this.#last].map(([worker, metrics]) =>
+      present.has(worker) ? metrics : { ...metrics, now: null }
     );
-    return [...living, { counts: this.#gone, now: null }];
+    return [...running, { counts: this.#retired, now: null }];
   }
 }

@@ -220,7 +220,7 @@ export class Stats {
    *
    * @returns By the protocol's name and the code.
    */
-  answers(): Record<string, Record<string, number>> {
+  responses(): Record<string, Record<string, number>> {
     return Object.fromEntries([...this.#tallies].map(([name, tally]) => [name, tally.responses()]));
   }
 

@@ -56,11 +56,15 @@ export class LocalAddresses {
   readonly #known = createLRU<string, Finding>({ max: MAX_CACHED_ADDRESSES });
   readonly #sending = new Map<string, Promise<boolean>>();
   readonly #isForeignBound = new Map<Family, boolean>();
-  #listed: ReadonlySet<string> | null = null;
+  readonly #listed: ReadonlySet<string> | null;
 
-  /** @param log Where it is logged when the system's setting changes. */
-  constructor(log?: Log) {
+  /**
+   * @param log Logs changes of the system's settings.
+   * @param listed All addresses of this machine; null to find them out.
+   */
+  constructor(log?: Log, listed: readonly string[] | null = null) {
     this.#log = log;
+    this.#listed = listed === null ? null : new Set(listed.map((text) => canonicalAddress(text)!));
   }
 
   /** Of how many addresses it is remembered. */
@@ -71,15 +75,6 @@ export class LocalAddresses {
   /** How own addresses are found now. */
   get report(): LocalAddressesReport {
     return { configured: this.#listed !== null, nonlocal_bind: nonlocalBind() };
-  }
-
-  /**
-   * Takes another configuration.
-   *
-   * @param listed All addresses of this machine; null to find them.
-   */
-  configure(listed: readonly string[] | null): void {
-    this.#listed = listed === null ? null : new Set(listed.map((text) => canonicalAddress(text)!));
   }
 
   /**

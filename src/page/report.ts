@@ -5,6 +5,7 @@
  */
 
 import type { WorkerOverview, WorkerStatus } from "../daemon/worker_queries.ts";
+import type { Counters } from "../metrics/counters.ts";
 import type { PermissionsInForce } from "../daemon/permissions.ts";
 import type {
   ActiveDowntime,
@@ -61,12 +62,12 @@ export interface StatusReport {
   readonly event_loops: number;
   /** The services that were checked lately, failures first. */
   readonly services: readonly ShownService[];
-  readonly cache: WorkerStatus["cache"];
+  readonly cache: Counters["cache"];
   readonly checks: { readonly under_way: number; readonly queued: number };
   readonly spool: WorkerStatus["spool"];
-  readonly faults: WorkerStatus["faults"];
-  readonly refused: WorkerStatus["refused"];
-  readonly listeners: WorkerStatus["listeners"];
+  readonly faults: Counters["errors"];
+  readonly refused: Counters["refused"];
+  readonly listeners: Counters["listeners"];
   readonly permissions: PermissionsInForce;
   readonly changing: Changing;
 }
@@ -112,20 +113,23 @@ export function statusReport(
   rest: Pick<StatusReport, "now" | "uptime" | "permissions" | "changing">,
 ): StatusReport {
   const statuses = workers.map(({ status }) => status);
+  const { cache, errors, refused, listeners } = sumCounters(
+    statuses.map(({ counters }) => counters),
+  );
   return {
     ...rest,
     version: VERSION,
     event_loops: workers.length,
     services: failingFirst(merged(workers), MAX_SERVICES_SHOWN).map(shown),
-    cache: sumCounters(statuses.map(({ cache }) => cache)),
+    cache,
     checks: {
-      under_way: workers.reduce((sum, { underWay }) => sum + underWay, 0),
+      under_way: workers.reduce((sum, { inFlight }) => sum + inFlight, 0),
       queued: statuses.reduce((sum, { queued }) => sum + queued, 0),
     },
     spool: worstHealth(statuses.map(({ spool }) => spool)),
-    faults: sumCounters(statuses.map(({ faults }) => faults)),
-    refused: sumCounters(statuses.map(({ refused }) => refused)),
-    listeners: sumCounters(statuses.map(({ listeners }) => listeners)),
+    faults: errors,
+    refused,
+    listeners,
   };
 }
 

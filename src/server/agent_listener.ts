@@ -39,10 +39,10 @@ export interface AgentListenerOptions {
    * null for no answer.
    */
   readonly answer: (question: string | undefined, client: string) => string | null;
-  /** Where faults are told. */
+  /** Logs what fails. */
   readonly log: Log;
-  /** Where they are counted. */
-  readonly faults: InternalErrorCounters;
+  /** Counts internal errors. */
+  readonly errors: InternalErrorCounters;
 }
 
 /**
@@ -55,7 +55,7 @@ export class AgentListener {
   readonly #listener: Deno.Listener<Deno.TcpConn>;
   readonly #conversations = new Set<Promise<void>>();
   readonly #failures = new LogThrottle();
-  readonly #faults = new LogThrottle();
+  readonly #errors = new LogThrottle();
   readonly #unanswered = new LogThrottle();
   readonly #accepting: Promise<void>;
   #stopping = false;
@@ -110,7 +110,7 @@ export class AgentListener {
   }
 
   async #converse(connection: Deno.TcpConn): Promise<void> {
-    const { admits, answer, log, faults } = this.#options;
+    const { admits, answer, log, errors } = this.#options;
     using _ = connection;
     const client = clientAddress(connection);
     let line;
@@ -126,8 +126,8 @@ export class AgentListener {
       }
     } catch (error) {
       if (isOfThePeer(error)) return;
-      faults.unforeseen++;
-      this.#faults.once((others) =>
+      errors.unforeseen++;
+      this.#errors.once((others) =>
         log.error("cannot answer an agent check: {error}{others}", { error, others })
       );
       return;

@@ -1,3 +1,4 @@
+import type { ListenerCounters } from "../metrics/counters.ts";
 import type { Identity } from "../config.ts";
 import type { Log } from "../log.ts";
 import { LogThrottle } from "../log_throttle.ts";
@@ -23,25 +24,6 @@ export interface ListenerOptions {
   readonly log: Log;
   /** Bounds what waits for readers; one of its own, if not given. */
   readonly outflow?: Outflow;
-}
-
-/** What has become of listeners' servers since the start. */
-export interface ListenerCounters {
-  /** How often a server was replaced to cut the connections that hung on it. */
-  renewals: number;
-  /** How often one fell, and was served anew. */
-  falls: number;
-  /** How many requests that were being answered were cut off by that. */
-  cut_requests: number;
-}
-
-/**
- * Begins to count.
- *
- * @returns Counters, all of them zero.
- */
-export function newListenerCounters(): ListenerCounters {
-  return { renewals: 0, falls: 0, cut_requests: 0 };
 }
 
 /**

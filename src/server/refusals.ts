@@ -1,14 +1,5 @@
 import type { Log } from "../log.ts";
-
-/** How often requests were refused: for where a check was to go, for who asked, and for who was to change the spool. */
-export interface RefusalCounters {
-  /** Checks of what `check_hosts` and `check_ports` do not allow. */
-  targets: number;
-  /** Requests of clients that `allowed_clients` does not list. */
-  clients: number;
-  /** Changes of the spool by who may not make them. */
-  spool_changes: number;
-}
+import { newCounters, type RefusalCounters } from "../metrics/counters.ts";
 
 /** For how long, in milliseconds, no more is told of the same kind. */
 export const REPORT_INTERVAL_MS = 10_000;
@@ -20,13 +11,19 @@ export class Refusals {
   readonly #told = new Map<keyof RefusalCounters, { at: number; counted: number }>();
 
   /** How many there were. */
-  readonly counters: RefusalCounters = { targets: 0, clients: 0, spool_changes: 0 };
+  readonly counters: RefusalCounters;
 
   /**
    * @param log Where they are told.
+   * @param counters Counts them.
    * @param now Tells the time in milliseconds, by a clock that nobody sets.
    */
-  constructor(log: Log, now: () => number = () => performance.now()) {
+  constructor(
+    log: Log,
+    counters: RefusalCounters = newCounters().refused,
+    now: () => number = () => performance.now(),
+  ) {
+    this.counters = counters;
     this.#log = log;
     this.#now = now;
   }

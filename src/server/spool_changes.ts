@@ -29,10 +29,10 @@ export interface SpoolChanges {
   readonly timeout: number;
   /** Asks all event loops, which must know at once. */
   readonly queryWorkers: QueryWorkers;
-  /** Where faults are told. */
+  /** Logs what fails. */
   readonly log: Log;
-  /** Where they are counted. */
-  readonly faults: InternalErrorCounters;
+  /** Counts internal errors. */
+  readonly errors: InternalErrorCounters;
 }
 
 /** A change, as the form asks for it. */
@@ -66,7 +66,7 @@ export async function changeSpool(
   request: Request,
   { service, port, path }: CheckPath,
   client: string,
-  { access, store, timeout, queryWorkers, log, faults }: SpoolChanges,
+  { access, store, timeout, queryWorkers, log, errors }: SpoolChanges,
 ): Promise<Response> {
   const refused = await checkSpoolAccess(request, client, access);
   if (refused !== undefined) return refused;
@@ -87,7 +87,7 @@ export async function changeSpool(
   const file = change.status === "weight" ? weightName(subject) : name;
   const what = whatOf(change, name);
   const failed = (how: string, error: unknown) => {
-    faults.spool_changes++;
+    errors.spool_changes++;
     log.error("cannot {what}: {error}", { what, error });
     return text(500, `Cannot ${what}: the spool cannot be ${how}`);
   };

@@ -113,19 +113,23 @@ const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
   [
     "/status",
     ({ queryWorkers, own, permissions, startedAt }) =>
-      mapAwaitable(queryWorkers("status", null), (loops) =>
-        json({
-          cache: sumCounters(loops.map(({ cache }) => cache)),
+      mapAwaitable(queryWorkers("status", null), (workers) => {
+        const { cache, refused, errors, listeners } = sumCounters(
+          workers.map(({ counters }) => counters),
+        );
+        return json({
+          cache,
           uptime: (performance.now() - startedAt) / 1000,
-          outbound_request_queue_size: loops.reduce((sum, { queued }) => sum + queued, 0),
-          spool: worstHealth(loops.map(({ spool }) => spool)),
-          refused: sumCounters(loops.map(({ refused }) => refused)),
-          faults: sumCounters(loops.map(({ faults }) => faults)),
+          outbound_request_queue_size: workers.reduce((sum, { queued }) => sum + queued, 0),
+          spool: worstHealth(workers.map(({ spool }) => spool)),
+          refused,
+          faults: errors,
           permissions,
           own_addresses: own.report,
-          listeners: sumCounters(loops.map(({ listeners }) => listeners)),
+          listeners,
           version: VERSION,
-        })),
+        });
+      }),
   ],
   [
     "/status/count",
@@ -167,8 +171,8 @@ const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
   }],
 ]);
 
-async function metricsPage(loops: readonly WorkerResults["metrics"][]): Promise<Response> {
-  return sized(await exposition(loops), { headers: { "content-type": CONTENT_TYPE } });
+function metricsPage(loops: readonly WorkerResults["metrics"][]): Response {
+  return sized(exposition(loops), { headers: { "content-type": CONTENT_TYPE } });
 }
 
 /**

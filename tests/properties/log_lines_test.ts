@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { newInternalErrorCounters } from "../../src/metrics/counters.ts";
+import { newCounters } from "../../src/metrics/counters.ts";
 import { DaemonLog, formatJson, formatLine } from "../../src/log.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { TempFolder } from "../support/programs.ts";
@@ -62,7 +62,7 @@ Deno.test("No fault is lost for how it looks, in text or in JSON", async () => {
   using folder = new TempFolder();
   for (const format of ["text", "json"] as const) {
     const path = folder.file(format);
-    const faults = newInternalErrorCounters();
+    const faults = newCounters().errors;
     using log = new DaemonLog({ path, format, verbose: false }, faults);
     let logged = 0;
     await holds(

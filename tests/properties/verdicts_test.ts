@@ -1,8 +1,7 @@
 import { STATUS_TEXT } from "../../src/std/http_status.ts";
 import fc from "fast-check";
-import { newCacheCounters } from "../../src/checks/cache.ts";
+import { newCounters } from "../../src/metrics/counters.ts";
 import type { CheckRequest, Verdict } from "../../src/checks/check.ts";
-import { newInternalErrorCounters } from "../../src/metrics/counters.ts";
 import type { Log } from "../../src/log.ts";
 import { Durations } from "../../src/metrics/durations.ts";
 import { Pipeline } from "../../src/checks/pipeline.ts";
@@ -44,7 +43,7 @@ Deno.test("Whatever a checker comes to, it is up only by its own word, and by no
   const spool = new SpoolIndex();
   const mark = () =>
     spool.set("web", { mode: "down", reason: "maint", expiration: null, creation: null });
-  const faults = newInternalErrorCounters();
+  const counters = newCounters();
   let told = 0;
   let check: () => Promise<Verdict>;
   const pipeline = new Pipeline({
@@ -54,9 +53,8 @@ Deno.test("Whatever a checker comes to, it is up only by its own word, and by no
     timeout: 60,
     maxClients: 1,
     log: { error: () => told++ } as unknown as Log,
-    faults,
     durations: new Durations(),
-    cacheCounters: newCacheCounters(),
+    counters,
   });
   return holds(
     fc.asyncProperty(
@@ -66,7 +64,7 @@ Deno.test("Whatever a checker comes to, it is up only by its own word, and by no
       async (outcome, isMarked, isMarkedMeanwhile) => {
         spool.delete("web");
         if (isMarked) mark();
-        faults.checks = 0;
+        counters.errors.checks = 0;
         told = 0;
         let said: unknown;
         let isFault = !isMarked;
@@ -78,7 +76,10 @@ Deno.test("Whatever a checker comes to, it is up only by its own word, and by no
           return verdict;
         };
         const { code, message } = await pipeline.check(REQUEST, false, "127.0.0.1");
-        assertEquals([faults.checks, told, pipeline.inFlight], isFault ? [1, 1, 0] : [0, 0, 0]);
+        assertEquals(
+          [counters.errors.checks, told, pipeline.inFlight],
+          isFault ? [1, 1, 0] : [0, 0, 0],
+        );
         if (isMarked || isMarkedMeanwhile) {
           return assertEquals([code, message], [503, "Service web in down state: maint"]);
         }

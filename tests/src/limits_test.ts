@@ -9,7 +9,7 @@ import { MAX_PACKET_BYTES, MAX_PACKETS, mysqlChecker } from "../../src/checkers/
 import { MAX_MESSAGE_BYTES, MAX_MESSAGES, postgresChecker } from "../../src/checkers/postgres.ts";
 import { redisInfoChecker } from "../../src/checkers/redis_info.ts";
 import { checkSmtp, MAX_LINE_BYTES, MAX_LINES } from "../../src/checkers/smtp.ts";
-import { newInternalErrorCounters } from "../../src/metrics/counters.ts";
+import { newCounters } from "../../src/metrics/counters.ts";
 import { MAX_BODY_BYTES, MAX_HEAD_BYTES } from "../../src/net/http_client.ts";
 import { MAX_QUEUED_LOG_BYTES } from "../../src/log_sink.ts";
 import { MAX_CACHED_MATCHES } from "../../src/net/networks.ts";
@@ -270,7 +270,7 @@ Deno.test("POST adds records until there are as many as are allowed, and changes
     timeout: 10,
     queryWorkers: () => [],
     log,
-    faults: newInternalErrorCounters(),
+    errors: newCounters().errors,
   };
   const post = async (service: string, body: string) => {
     const request = new Request("http://x/", { method: "POST", body });

@@ -1,4 +1,4 @@
-import { newInternalErrorCounters } from "../../src/metrics/counters.ts";
+import { newCounters } from "../../src/metrics/counters.ts";
 import { LogSink, type LogTarget, MAX_QUEUED_LOG_BYTES } from "../../src/log_sink.ts";
 import { assertEquals } from "../support/assert.ts";
 
@@ -34,7 +34,7 @@ class SlowTarget implements LogTarget {
 
 const encoder = new TextEncoder();
 
-function sinkOf(target: LogTarget, faults = newInternalErrorCounters()) {
+function sinkOf(target: LogTarget, faults = newCounters().errors) {
   const sink = new LogSink(target, faults, (count) => encoder.encode(`lost ${count}\n`));
   return { sink, faults, log: (line: string) => sink.write(encoder.encode(`${line}\n`)) };
 }

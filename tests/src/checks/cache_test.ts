@@ -1,9 +1,9 @@
+import { newCounters } from "../../../src/metrics/counters.ts";
 import {
   type CacheFailures,
   MAX_CHARACTERS,
   MAX_ENTRIES,
   MAX_RECIPIENTS,
-  newCacheCounters,
   Recipients,
   ResultCache,
 } from "../../../src/checks/cache.ts";
@@ -19,7 +19,7 @@ class Bench {
   readonly cache: ResultCache;
 
   constructor(ttl: number, failures?: CacheFailures) {
-    this.cache = new ResultCache(ttl, newCacheCounters(), failures);
+    this.cache = new ResultCache(ttl, newCounters().cache, failures);
   }
 
   get(key: string, now: number, client = "10.0.0.1"): Verdict | undefined {

@@ -1,6 +1,6 @@
-import { type CacheFailures, MAX_RECIPIENTS, newCacheCounters } from "../../../src/checks/cache.ts";
+import { type CacheFailures, MAX_RECIPIENTS } from "../../../src/checks/cache.ts";
 import type { CacheKeyPart, CheckRequest, Protocol, Verdict } from "../../../src/checks/check.ts";
-import { newInternalErrorCounters } from "../../../src/metrics/counters.ts";
+import { newCounters } from "../../../src/metrics/counters.ts";
 import { Durations } from "../../../src/metrics/durations.ts";
 import { MAX_QUEUED, Pipeline } from "../../../src/checks/pipeline.ts";
 import { SpoolIndex } from "../../../src/spool/index.ts";
@@ -45,7 +45,7 @@ class Bench {
   readonly service = new Service("path");
   readonly spool = new SpoolIndex();
   readonly recorded = new RecordedLog();
-  readonly faults = newInternalErrorCounters();
+  readonly counters = newCounters();
   readonly durations = new Durations();
   readonly pipeline: Pipeline;
 
@@ -58,9 +58,8 @@ class Bench {
       timeout: options.timeout ?? 60,
       maxClients: options.maxClients ?? 10,
       log: this.recorded.log,
-      faults: this.faults,
       durations: this.durations,
-      cacheCounters: newCacheCounters(),
+      counters: this.counters,
     });
   }
 
@@ -680,7 +679,7 @@ Deno.test("a checker that fails by itself is down, and told of", async () => {
     assertEquals(bench.askAs("10.0.0.2"), failed);
     assertEquals(bench.recorded.lines.length, 1);
     assert(bench.recorded.lines[0]!.startsWith("ERROR test check of web failed by itself: "));
-    assertEquals(bench.faults.checks, 1);
+    assertEquals(bench.counters.errors.checks, 1);
     assertEquals(await bench.answered(GOOD, { path: "/next" }), GOOD);
   }
 });
@@ -707,7 +706,7 @@ Deno.test("a checker that does not heed its deadline is down, and gives its plac
   assertEquals(bench.recorded.lines, [
     "ERROR test check of web failed by itself: Error: it did not heed its deadline",
   ]);
-  assertEquals([bench.faults.checks, bench.pipeline.inFlight], [1, 0]);
+  assertEquals([bench.counters.errors.checks, bench.pipeline.inFlight], [1, 0]);
   // What it says in the end is heard by nobody.
   run.end(GOOD);
   assertEquals(bench.askAs("10.0.0.2"), failed);
@@ -722,7 +721,7 @@ Deno.test("a checker that ends soon after its deadline is heard", async () => {
   await until("its time is over", () => signal.aborted);
   end(BAD);
   assertEquals(await answer, BAD);
-  assertEquals([bench.recorded.lines, bench.faults.checks], [[], 0]);
+  assertEquals([bench.recorded.lines, bench.counters.errors.checks], [[], 0]);
 });
 
 Deno.test("a checker whose rejection comes after the deadline has failed by itself", async () => {
@@ -732,7 +731,7 @@ Deno.test("a checker whose rejection comes after the deadline has failed by itse
   await until("its time is over", () => signal.aborted);
   fail(new Error("a slip"));
   assertEquals(await answer, { code: 503, message: "The test check failed by itself" });
-  assertEquals(bench.faults.checks, 1);
+  assertEquals(bench.counters.errors.checks, 1);
 });
 
 Deno.test("a checker that answers nonsense is down, and told of", async () => {
@@ -741,7 +740,7 @@ Deno.test("a checker that answers nonsense is down, and told of", async () => {
     const answer = bench.ask();
     (await bench.run(0)).end(verdict as unknown as Verdict);
     assertEquals(await answer, { code: 503, message: "The test check failed by itself" });
-    assertEquals(bench.faults.checks, 1);
+    assertEquals(bench.counters.errors.checks, 1);
   }
 });
 

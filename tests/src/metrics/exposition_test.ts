@@ -1,6 +1,7 @@
+import { newCounters } from "../../../src/metrics/counters.ts";
 import { CONTENT_TYPE, exposition, METRICS } from "../../../src/metrics/exposition.ts";
 import { BOUNDS, Durations } from "../../../src/metrics/durations.ts";
-import { newCounters, type WorkerMetrics } from "../../../src/metrics/worker_metrics.ts";
+import type { WorkerMetrics } from "../../../src/metrics/worker_metrics.ts";
 import { VERSION } from "../../../src/version.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { samplesOf } from "../../support/metrics.ts";
@@ -11,12 +12,12 @@ function loop(factor: number): WorkerMetrics {
   return {
     counts: {
       ...newCounters(),
-      answers: { tcp: { "200": 10 * factor, "503": factor }, spool: { "200": factor } },
+      responses: { tcp: { "200": 10 * factor, "503": factor }, spool: { "200": factor } },
       durations: durations.report(),
       cache: { expirations: 0, sets: 0, gets: 9, hits: 4 * factor, misses: 5 * factor },
     },
     now: {
-      underWay: factor,
+      inFlight: factor,
       queued: 2 * factor,
       spool: {
         isHealthy: factor === 1,
@@ -29,8 +30,8 @@ function loop(factor: number): WorkerMetrics {
   };
 }
 
-Deno.test("event loops are added up where they count, and where each has a part", async () => {
-  const samples = samplesOf(await exposition([loop(1), loop(2)]));
+Deno.test("event loops are added up where they count, and where each has a part", () => {
+  const samples = samplesOf(exposition([loop(1), loop(2)]));
   for (
     const [series, value] of [
       ['hacheck_requests_total{protocol="tcp",code="200"}', 30],
@@ -64,8 +65,8 @@ Deno.test("event loops are added up where they count, and where each has a part"
   }
 });
 
-Deno.test("who does not say how it is adds to what was counted, and to nothing else", async () => {
-  const samples = samplesOf(await exposition([{ ...loop(2), now: null }, loop(1)]));
+Deno.test("who does not say how it is adds to what was counted, and to nothing else", () => {
+  const samples = samplesOf(exposition([{ ...loop(2), now: null }, loop(1)]));
   for (
     const [series, value] of [
       ['hacheck_requests_total{protocol="tcp",code="200"}', 30],
@@ -79,11 +80,11 @@ Deno.test("who does not say how it is adds to what was counted, and to nothing e
   }
 });
 
-Deno.test("the buckets of a histogram hold those of the buckets below them", async () => {
+Deno.test("the buckets of a histogram hold those of the buckets below them", () => {
   const durations = new Durations();
   for (const seconds of [...BOUNDS, 100]) durations.observe("http", seconds);
   const counts = { ...newCounters(), durations: durations.report() };
-  const samples = samplesOf(await exposition([{ counts, now: null }]));
+  const samples = samplesOf(exposition([{ counts, now: null }]));
   const buckets = [...samples].filter(([series]) => series.includes("_bucket"));
   assertEquals(buckets.map(([, value]) => value), BOUNDS.map((_, i) => i + 1).concat(14));
 });

@@ -1,10 +1,11 @@
+import { newCounters } from "../../../src/metrics/counters.ts";
 import {
   EventStreams,
   type EventTimes,
   MAX_STREAMS,
   type Update,
 } from "../../../src/page/event_streams.ts";
-import { Listener, newListenerCounters, SERVERS_PER_PORT } from "../../../src/server/listener.ts";
+import { Listener, SERVERS_PER_PORT } from "../../../src/server/listener.ts";
 import type { Router } from "../../../src/server/router.ts";
 import { SlowReaderError } from "../../../src/server/sized_response.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
@@ -222,7 +223,7 @@ function listening(router: Router): AsyncDisposable & { readonly listener: Liste
     shared: false,
     identity: null,
     router,
-    counters: newListenerCounters(),
+    counters: newCounters().listeners,
     log: new RecordedLog().log,
   });
   return { listener, [Symbol.asyncDispose]: () => listener.stop(20_000) };

@@ -1,3 +1,4 @@
+import { newCounters } from "../../../src/metrics/counters.ts";
 import type { WorkerOverview } from "../../../src/daemon/worker_queries.ts";
 import {
   downtimesReport,
@@ -19,7 +20,13 @@ function downtime(name: string, reason: string): ActiveDowntime {
 function worker(services: readonly ServiceReport[], healthy = true): WorkerOverview {
   return {
     status: {
-      cache: { expirations: 1, sets: 1, gets: 1, hits: 1, misses: 1 },
+      counters: {
+        ...newCounters(),
+        cache: { expirations: 1, sets: 1, gets: 1, hits: 1, misses: 1 },
+        listeners: { renewals: 1, falls: 1, cut_requests: 1 },
+        refused: { targets: 1, clients: 1, spool_changes: 1 },
+        errors: { checks: 1, spool_changes: 1, unforeseen: 1, lost_log_lines: 1 },
+      },
       queued: 1,
       spool: {
         healthy,
@@ -31,11 +38,8 @@ function worker(services: readonly ServiceReport[], healthy = true): WorkerOverv
         misnamed: 0,
         misnamed_names: [],
       },
-      listeners: { renewals: 1, falls: 1, cut_requests: 1 },
-      refused: { targets: 1, clients: 1, spool_changes: 1 },
-      faults: { checks: 1, spool_changes: 1, unforeseen: 1, lost_log_lines: 1 },
     },
-    underWay: 1,
+    inFlight: 1,
     services,
   };
 }

@@ -1,4 +1,4 @@
-import { newInternalErrorCounters } from "../../../src/metrics/counters.ts";
+import { newCounters } from "../../../src/metrics/counters.ts";
 import {
   AgentListener,
   type AgentListenerOptions,
@@ -14,7 +14,7 @@ import { until } from "../../servers/mod.ts";
 /** A listener that answers with the question, and what it came to. */
 class Agents implements AsyncDisposable {
   readonly recorded = new RecordedLog();
-  readonly faults = newInternalErrorCounters();
+  readonly errors = newCounters().errors;
   /** The questions that were answered. */
   readonly asked: (string | undefined)[] = [];
   readonly listener: AgentListener;
@@ -28,7 +28,7 @@ class Agents implements AsyncDisposable {
         return `heard ${question}`;
       },
       log: this.recorded.log,
-      faults: this.faults,
+      errors: this.errors,
       ...options,
     });
   }
@@ -93,8 +93,8 @@ Deno.test("AgentListener closes without an answer what is less than a whole line
     assertEquals(await ask(agents.port).catch(() => ""), "", why);
     assertEquals(agents.asked, [], why);
     assertEquals(
-      [agents.recorded.lines.length, agents.faults],
-      [1, newInternalErrorCounters()],
+      [agents.recorded.lines.length, agents.errors],
+      [1, newCounters().errors],
       why,
     );
     assertStringIncludes(
@@ -174,7 +174,7 @@ Deno.test("A fault of its own is no answer, is told once and counted, and the ne
     },
   });
   for (let times = 0; times < 3; times++) assertEquals(await askAgent(agents.port, "web\n"), "");
-  assertEquals(agents.faults.unforeseen, 3);
+  assertEquals(agents.errors.unforeseen, 3);
   assertEquals(agents.recorded.lines, ["ERROR cannot answer an agent check: Error: broken"]);
   isBroken = false;
   assertEquals(await askAgent(agents.port, "web\n"), "ready\n");
@@ -194,7 +194,7 @@ Deno.test("Clients that hang up, reset or say nothing leave no connection open, 
   }
   // Deno's own check for what a test leaves open tells of every connection that was not closed.
   await agents.listener.stop();
-  assertEquals([agents.faults, agents.recorded.lines], [newInternalErrorCounters(), []]);
+  assertEquals([agents.errors, agents.recorded.lines], [newCounters().errors, []]);
 });
 
 Deno.test("Beyond those that are answered at once, the others wait, and nobody is lost", async () => {

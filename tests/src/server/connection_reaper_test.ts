@@ -1,9 +1,10 @@
+import { newCounters } from "../../../src/metrics/counters.ts";
 import {
   ConnectionReaper,
   REAPER_TIMES,
   type ReaperTimes,
 } from "../../../src/server/connection_reaper.ts";
-import { Listener, newListenerCounters, SERVERS_PER_PORT } from "../../../src/server/listener.ts";
+import { Listener, SERVERS_PER_PORT } from "../../../src/server/listener.ts";
 import type { Router } from "../../../src/server/router.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { RecordedLog } from "../../support/log.ts";
@@ -33,7 +34,7 @@ class Guarded implements AsyncDisposable {
   readonly #listener: Listener;
   readonly #reaper: ConnectionReaper;
   readonly recorded = new RecordedLog();
-  readonly counters = newListenerCounters();
+  readonly counters = newCounters().listeners;
 
   /**
    * @param times When the guardian acts.

@@ -1,9 +1,5 @@
-import {
-  Listener,
-  type ListenerCounters,
-  newListenerCounters,
-  SERVERS_PER_PORT,
-} from "../../../src/server/listener.ts";
+import { type ListenerCounters, newCounters } from "../../../src/metrics/counters.ts";
+import { Listener, SERVERS_PER_PORT } from "../../../src/server/listener.ts";
 import type { Router } from "../../../src/server/router.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../../support/assert.ts";
 import { RecordedLog } from "../../support/log.ts";
@@ -17,7 +13,7 @@ function listening(
   router: Router,
   recorded = new RecordedLog(),
   port = 0,
-  counters: ListenerCounters = newListenerCounters(),
+  counters: ListenerCounters = newCounters().listeners,
 ): Listener {
   return new Listener({
     hostname: "127.0.0.1",
@@ -195,7 +191,7 @@ async function ended(connections: readonly RawConnection[], patience: number): P
 
 Deno.test("a listener whose servers were all renewed and cut has no connection that hung on them, and goes on", async () => {
   const recorded = new RecordedLog();
-  const counters = newListenerCounters();
+  const counters = newCounters().listeners;
   const listener = listening(() => new Response("fine"), recorded, 0, counters);
   const { port } = listener.addr;
   const hanging = await half(port);
@@ -232,7 +228,7 @@ async function answering(counters: ListenerCounters) {
 }
 
 Deno.test("a server that waits to be cut finishes what is under way", async () => {
-  const counters = newListenerCounters();
+  const counters = newCounters().listeners;
   const { listener, asked, answer } = await answering(counters);
   listener.rotate();
   const retiring = listener.retiring!;
@@ -246,7 +242,7 @@ Deno.test("a server that waits to be cut finishes what is under way", async () =
 });
 
 Deno.test("a server that is cut cuts off what is under way on it and nothing else, and counts it", async () => {
-  const counters = newListenerCounters();
+  const counters = newCounters().listeners;
   const { listener, asked, answer } = await answering(counters);
   listener.rotate();
   const { inFlight } = listener.retiring!;
@@ -260,7 +256,7 @@ Deno.test("a server that is cut cuts off what is under way on it and nothing els
 });
 
 Deno.test("a listener that stops while a server waits to be cut finishes what is under way on all of them", async () => {
-  const { listener, asked, answer } = await answering(newListenerCounters());
+  const { listener, asked, answer } = await answering(newCounters().listeners);
   listener.rotate();
   assert(listener.retiring!.inFlight > 0);
   const stopping = listener.stop(20_000);
@@ -272,12 +268,13 @@ Deno.test("a listener that stops while a server waits to be cut finishes what is
 
 /** A listener in a process of its own that may have 100 files open, and that nobody guards. */
 const UNGUARDED = `
-  import { Listener, newListenerCounters } from "${
-  new URL("../../../src/server/listener.ts", import.meta.url).href
+  import { newCounters } from "${
+  new URL("../../../src/metrics/counters.ts", import.meta.url).href
 }";
+  import { Listener } from "${new URL("../../../src/server/listener.ts", import.meta.url).href}";
   const lines = [];
   const error = (message, { why = "", error = "" }) => lines.push(message + why + error);
-  const counters = newListenerCounters();
+  const counters = newCounters().listeners;
   const router = () => Response.json({ ...counters, lines });
   const listener = new Listener({
     ...{ hostname: "127.0.0.1", port: 0, shared: false, router, counters, log: { error } },

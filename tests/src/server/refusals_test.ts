@@ -5,7 +5,7 @@ import { RecordedLog } from "../../support/log.ts";
 Deno.test("every refusal is counted, and of each kind one line is logged at a time", () => {
   const recorded = new RecordedLog();
   let now = 0;
-  const refusals = new Refusals(recorded.log, () => now);
+  const refusals = new Refusals(recorded.log, undefined, () => now);
   for (let i = 0; i < 1000; i++) refusals.report("targets", `10.0.0.${i}`, "no");
   refusals.report("clients", "10.0.0.1", "never");
   now = REPORT_INTERVAL_MS - 1;
