@@ -1,12 +1,12 @@
-/** How soon, in milliseconds. */
-const SOON_MS = 50;
+/** How long after the call, in milliseconds. */
+const DELAY_MS = 50;
 
 /**
- * Does something in a moment, when the first answers are out. For upkeep: the first timer of a program
- * takes Deno 8 ms, and it would take them of the start.
+ * Runs a task shortly after startup. The first timer of a program costs Deno 8 ms, which would delay the
+ * first responses.
  *
- * @param work What to do. It cannot be called off.
+ * @param task The task. It cannot be cancelled.
  */
-export function afterStartup(work: () => unknown): void {
-  AbortSignal.timeout(SOON_MS).addEventListener("abort", work, { once: true });
+export function afterStartup(task: () => unknown): void {
+  AbortSignal.timeout(DELAY_MS).addEventListener("abort", task, { once: true });
 }

@@ -1,7 +1,7 @@
 import type { ActiveDowntime, ActiveWeight } from "../../src/spool/active_entries.ts";
 import { byName, parseWeightName, recordName } from "../../src/spool/names.ts";
-import { isExpired } from "../../src/spool/entry.ts";
-import type { SpoolStore, StoredRecord } from "../../src/spool/store.ts";
+import { type DowntimeRecord, isExpired, type ParsedEntry } from "../../src/spool/entry.ts";
+import type { SpoolStore } from "../../src/spool/store.ts";
 import { downtimeOf } from "./service_status.ts";
 
 /**
@@ -21,7 +21,9 @@ export async function downtimesIn(store: SpoolStore): Promise<ActiveDowntime[]> 
   return downtimes;
 }
 
-function recordsIn(store: SpoolStore): (readonly [name: string, stored: StoredRecord])[] {
+function recordsIn(
+  store: SpoolStore,
+): (readonly [name: string, stored: ParsedEntry<DowntimeRecord>])[] {
   try {
     return [...store.readDowntimes()].sort(([one], [other]) => one < other ? -1 : 1);
   } catch (error) {

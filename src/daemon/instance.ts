@@ -378,9 +378,9 @@ export class Instance {
     const found = this.#watcher.find(service, port, host);
     return {
       ...{ service, port, host },
-      record: this.#index.recordOf(recordName(subject)) ?? null,
+      record: this.#index.activeRecord(recordName(subject)) ?? null,
       kept_out_by: found === undefined ? null : { name: found.name, ...found.record },
-      weight: this.#index.weightOf(weightName(subject)) ?? null,
+      weight: this.#index.activeWeight(weightName(subject)) ?? null,
       last_asked: this.#stats.lastAsked(service),
     };
   }

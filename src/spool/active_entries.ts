@@ -1,30 +1,30 @@
 import type { DowntimeRecord, WeightRecord } from "./entry.ts";
 import type { Subject } from "./names.ts";
 
-/** A downtime, as `/status/downtimes` tells it. */
+/** A record that has not expired, as `/status/downtimes` reports it. */
 export interface ActiveDowntime extends Subject, DowntimeRecord {
-  /** The name of its record. */
+  /** The name of its file. */
   readonly name: string;
 }
 
-/** A weight, as `/status/downtimes` tells it. */
+/** A weight that has not expired, as `/status/downtimes` reports it. */
 export interface ActiveWeight extends Subject, WeightRecord {
-  /** The name that the record of a downtime of the same would have. */
+  /** The name of its file without the prefix, which is the name of a record of the same subject. */
   readonly name: string;
 }
 
-/** How much is in force. */
+/** The number of records and weights that have not expired. */
 export interface ActiveEntryCounts {
-  /** How many downtimes. */
+  /** How many records. */
   readonly downtimes: number;
   /** How many weights. */
   readonly weights: number;
 }
 
-/** All that an operator has said and that is not over, sorted by name. */
+/** The records and weights that have not expired, sorted by name. */
 export interface ActiveEntries {
-  /** What is down or draining. */
+  /** The records: what is down or draining. */
   readonly downtimes: readonly ActiveDowntime[];
-  /** What has a weight. */
+  /** The weights. */
   readonly weights: readonly ActiveWeight[];
 }

@@ -1,91 +1,133 @@
 /**
- * What stands in a file of the spool.
+ * The content of the spool's files: records of downtimes, and weights.
  *
  * @module
  */
 
 import { oneLine } from "../control_characters.ts";
 
-/** What every file tells, whatever it is that it marks. */
-interface Marking {
-  /** Why, in an operator's words; may be empty. */
+/** What records and weights have in common. */
+interface EntryFields {
+  /** Why, in the operator's words; may be empty. */
   readonly reason: string;
-  /** When it ends, in unix seconds; null if it does not end by itself. */
+  /** When it expires, in unix seconds; null if never. */
   readonly expiration: number | null;
-  /** When it was made, in unix seconds; null if nobody knows. */
+  /** When it was created, in unix seconds; null if unknown. */
   readonly creation: number | null;
-  /** The login name of who wrote it; missing where the file does not say. */
+  /** The login name of its author; missing where the file has none. */
   readonly by?: string;
 }
 
-/** How something is marked: down, or draining, which finishes what it has and takes nothing new. */
+/** The mode of a record: down, or draining (finish open requests and accept no new ones). */
 export type Mode = "down" | "drain";
 
-/** A downtime, as its file tells it. */
-export interface DowntimeRecord extends Marking {
-  /** How it is marked; down where the file says something else. */
+/** A record: the content of a file that takes something out of service. */
+export interface DowntimeRecord extends EntryFields {
+  /** Its mode; down where the file has an unknown one. */
   readonly mode: Mode;
 }
 
-/** The weight that an operator gave something, as its file tells it. */
-export interface WeightRecord extends Marking {
-  /** From 0 to 100, per cent of the weight that the balancer knows; null where the file does not tell. */
+/** The content of a file that sets a weight. */
+export interface WeightRecord extends EntryFields {
+  /** From 0 to 100, per cent of the weight configured in the balancer; null where the file has no valid one. */
   readonly weight: number | null;
 }
 
-/** The weight of what was given none. */
+/** The content of a file in the spool: a record or a weight. */
+export type Entry = DowntimeRecord | WeightRecord;
+
+/** The content of a file, and whether it is valid. */
+export interface ParsedEntry<E extends Entry = Entry> {
+  /** The entry. An invalid one takes effect all the same: a record is down, a weight changes nothing. */
+  readonly record: E;
+  /** Why it may not be what its author meant; null where it is valid. */
+  readonly problem: string | null;
+}
+
+/** The weight of a service that has no weight file. */
 export const FULL_WEIGHT = 100;
 
-/** From here on numbers are not spelled in digits alone, and who parses the line expects digits. */
-const END_OF_TIME = 1e21;
+/** JavaScript writes larger numbers with an exponent, and parsers of the status line expect digits. */
+const MAX_TIME = 1e21;
+
+/** How much of an invalid value is shown. */
+const MAX_SHOWN = 100;
 
 /**
- * Tells whether a number can be a time in unix seconds.
+ * Tests whether a value is a valid time in unix seconds.
  *
- * @param value What should be one.
+ * @param value The value.
  */
 export function isTime(value: unknown): value is number {
-  return typeof value === "number" && value >= 0 && value < END_OF_TIME;
+  return typeof value === "number" && value >= 0 && value < MAX_TIME;
 }
 
 /**
- * Tells whether a number can be a weight: a whole one from 0 to 100.
+ * Tests whether a value is a valid weight: an integer from 0 to 100.
  *
- * @param value What should be one.
+ * @param value The value.
  */
 export function isWeight(value: unknown): value is number {
   return Number.isInteger(value) && value as number >= 0 && value as number <= FULL_WEIGHT;
 }
 
 /**
- * Reads the content of a record. A time that makes no sense is none, so that such a
- * record does not expire; what is not a JSON object is itself the reason.
- *
- * @param content The content of a file.
- * @returns The record.
- */
-export function parseRecord(content: string): DowntimeRecord {
-  const fields = parseObject(content);
-  return { mode: fields?.mode === "drain" ? "drain" : "down", ...markingOf(fields, content) };
-}
-
-/**
- * Reads the content of a weight's file.
+ * Parses the content of a record. Content that is not a JSON object is itself the reason, an invalid mode is
+ * down, and a record with an invalid expiration does not expire.
  *
  * @param content The content of the file.
- * @returns The record. Its times are those that {@linkcode parseRecord} reads.
+ * @returns The record, and what is wrong with it.
+ *
+ * @example
+ * ```ts
+ * import { parseDowntime } from "./entry.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { record, problem } = parseDowntime('{"reason": "maint", "expiration": "soon"}');
+ * assertEquals(record, { mode: "down", reason: "maint", expiration: null, creation: null });
+ * assertEquals(problem, 'its expiration makes no sense: "soon"');
+ * ```
  */
-export function parseWeight(content: string): WeightRecord {
+export function parseDowntime(content: string): ParsedEntry<DowntimeRecord> {
   const fields = parseObject(content);
+  if (fields === undefined) {
+    const problem = /^\s*\{/.test(content) ? "it is not the JSON it begins as" : null;
+    return { record: { mode: "down", ...textFields(content) }, problem };
+  }
+  const { mode = null } = fields;
+  const isKnown = mode === null || mode === "down" || mode === "drain";
   return {
-    weight: isWeight(fields?.weight) ? fields.weight : null,
-    ...markingOf(fields, content),
+    record: { mode: mode === "drain" ? "drain" : "down", ...entryFields(fields) },
+    problem: expirationProblem(fields) ?? (isKnown ? null : invalid("mode", mode)),
   };
 }
 
-function markingOf(fields: Record<string, unknown> | undefined, content: string): Marking {
-  if (fields === undefined) return { reason: content.trim(), expiration: null, creation: null };
-  const { reason = null, expiration, creation, by } = fields;
+/**
+ * Parses the content of a weight's file. An invalid weight is null and changes nothing.
+ *
+ * @param content The content of the file.
+ * @returns The weight, and what is wrong with it.
+ */
+export function parseWeight(content: string): ParsedEntry<WeightRecord> {
+  const fields = parseObject(content);
+  if (fields === undefined) {
+    return { record: { weight: null, ...textFields(content) }, problem: "it is not a JSON object" };
+  }
+  const { weight = null } = fields;
+  const isValid = isWeight(weight);
+  return {
+    record: { weight: isValid ? weight : null, ...entryFields(fields) },
+    problem: isValid ? expirationProblem(fields) : invalid("weight", weight),
+  };
+}
+
+function textFields(content: string): EntryFields {
+  return { reason: content.trim(), expiration: null, creation: null };
+}
+
+function entryFields(
+  { reason = null, expiration, creation, by }: Record<string, unknown>,
+): EntryFields {
   return {
     reason: typeof reason === "string" ? reason : reason === null ? "" : JSON.stringify(reason),
     expiration: isTime(expiration) ? expiration : null,
@@ -94,54 +136,14 @@ function markingOf(fields: Record<string, unknown> | undefined, content: string)
   };
 }
 
-/**
- * Tells why a record may not say what was meant, and is down, or does not end by itself.
- *
- * @param content The content of a file.
- * @returns What is wrong with it, or null.
- *
- * @example
- * ```ts
- * import { faultOf } from "./entry.ts";
- * import { assertEquals } from "@std/assert";
- *
- * assertEquals(faultOf('{"expiration": "soon"}'), 'its expiration makes no sense: "soon"');
- * assertEquals(faultOf('{"expiration": 4000000000}'), null);
- * assertEquals(faultOf("text"), null);
- * ```
- */
-export function faultOf(content: string): string | null {
-  const fields = parseObject(content);
-  if (fields === undefined) {
-    return /^\s*\{/.test(content) ? "it is not the JSON it begins as" : null;
-  }
-  const { expiration = null, mode = null } = fields;
-  if (expiration !== null && !isTime(expiration)) return senseless("expiration", expiration);
-  if (mode !== null && mode !== "down" && mode !== "drain") return senseless("mode", mode);
-  return null;
+function expirationProblem({ expiration = null }: Record<string, unknown>): string | null {
+  return expiration === null || isTime(expiration) ? null : invalid("expiration", expiration);
 }
 
-/**
- * Tells why a weight's file may not say what was meant, and changes no weight, or does not end by itself.
- *
- * @param content The content of the file.
- * @returns What is wrong with it, or null.
- */
-export function weightFaultOf(content: string): string | null {
-  const fields = parseObject(content);
-  if (fields === undefined) return "it is not a JSON object";
-  const { expiration = null, weight = null } = fields;
-  if (!isWeight(weight)) return senseless("weight", weight);
-  return expiration === null || isTime(expiration) ? null : senseless("expiration", expiration);
-}
-
-function senseless(key: string, value: unknown): string {
+function invalid(key: string, value: unknown): string {
   const shown = typeof value === "number" ? String(value) : JSON.stringify(value);
   return `its ${key} makes no sense: ${shown.slice(0, MAX_SHOWN)}`;
 }
-
-/** How much of what makes no sense is shown. */
-const MAX_SHOWN = 100;
 
 function parseObject(content: string): Record<string, unknown> | undefined {
   try {
@@ -154,44 +156,23 @@ function parseObject(content: string): Record<string, unknown> | undefined {
 }
 
 /**
- * Writes the content of a record: JSON with the spaces and the ASCII escapes of Python's `json.dump`.
+ * Formats an entry as the content of its file: JSON with the spaces and ASCII escapes of Python's `json.dump`.
  *
- * @param record The record.
- * @returns The content of its file.
+ * @param entry The entry.
+ * @returns The content.
  */
-export function formatRecord({ mode, reason, expiration, creation, by }: DowntimeRecord): string {
-  // The other hachecks ignore the keys that they do not know: to them, draining is down.
-  return spaced({
-    reason,
-    expiration,
-    creation,
-    ...mode === "down" ? {} : { mode },
-    ...writtenBy(by),
-  });
+export function formatEntry(entry: Entry): string {
+  const { reason, expiration, creation, by } = entry;
+  const fields: Record<string, unknown> = { reason, expiration, creation };
+  if ("weight" in entry) fields.weight = entry.weight;
+  // Other hachecks ignore unknown keys: a draining service is down for them.
+  else if (entry.mode !== "down") fields.mode = entry.mode;
+  if (by !== undefined) fields.by = by;
+  const pairs = Object.entries(fields).map(([key, value]) => `"${key}": ${asciiJson(value)}`);
+  return `{${pairs.join(", ")}}`;
 }
 
-/**
- * Writes the content of a weight's file.
- *
- * @param record The record.
- * @returns The content of its file.
- */
-export function formatWeight({ weight, reason, expiration, creation, by }: WeightRecord): string {
-  return spaced({ reason, expiration, creation, weight, ...writtenBy(by) });
-}
-
-function writtenBy(by: string | undefined): { by?: string } {
-  return by === undefined ? {} : { by };
-}
-
-function spaced(fields: Readonly<Record<string, unknown>>): string {
-  return `{${
-    Object.entries(fields).map(([key, value]) => `"${key}": ${ascii(value)}`).join(", ")
-  }}`;
-}
-
-/** JSON in ASCII alone: readers of the spool may expect what Python writes. */
-function ascii(value: unknown): string {
+function asciiJson(value: unknown): string {
   return JSON.stringify(value).replace(
     /[\u007f-\uffff]/g,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
@@ -199,24 +180,21 @@ function ascii(value: unknown): string {
 }
 
 /**
- * Tells whether a record's time is over, and it counts as up.
+ * Tests whether an entry has expired, and is without effect.
  *
- * @param record The record.
+ * @param entry The entry.
  * @param now The time in unix seconds.
  */
-export function isExpired(
-  { expiration }: Pick<DowntimeRecord, "expiration">,
-  now: number,
-): boolean {
+export function isExpired({ expiration }: Pick<Entry, "expiration">, now: number): boolean {
   return expiration !== null && expiration < now;
 }
 
 /**
- * The line that tells a balancer of a downtime.
+ * Formats the line that a balancer gets for a service out of service.
  *
- * @param name The name that is marked: the service's, or `all`.
- * @param record Its record.
- * @returns One line, without its end.
+ * @param name The name of the record: the service's, or `all`.
+ * @param record The record.
+ * @returns One line, without a line feed.
  *
  * @example
  * ```ts

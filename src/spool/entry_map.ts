@@ -1,113 +1,116 @@
 import { LOCAL_ADDRESS } from "../net/addresses.ts";
 import { ALL, type Subject } from "./names.ts";
 
-/** What stands in a file, with what it speaks of. */
-export interface Spoken extends Subject {
+/** The content of a file, with the subject that its name gives. */
+export interface NamedEntry extends Subject {
   /** The name of the file. */
   readonly name: string;
 }
 
-/** All that is said of one service. */
-export interface SaidOfService<T extends Spoken> {
-  /** What speaks of the service as a whole. */
-  whole: T | undefined;
-  /** What speaks of a port of it: first without a host, then with one. */
-  readonly byPort: Map<number, T[]>;
+/** The entries of one port of a service. */
+export interface PortEntries<T extends NamedEntry> {
+  /** Those without a host, which apply to every host. Several file names may spell the same subject. */
+  readonly anyHost: Set<T>;
+  /** Those with a host. */
+  readonly oneHost: Set<T>;
 }
 
-/** What files say, by what they speak of. */
-export class Subjects<T extends Spoken> {
-  readonly #services = new Map<string, SaidOfService<T>>();
+/** The entries of one service. */
+export interface ServiceEntries<T extends NamedEntry> {
+  /** The entry of the service as a whole, on all ports. */
+  serviceWide: T | undefined;
+  /** The entries of its ports. */
+  readonly byPort: Map<number, PortEntries<T>>;
+}
+
+/** Entries, by file name and by the service and port that they apply to. */
+export class EntryMap<T extends NamedEntry> {
+  readonly #services = new Map<string, ServiceEntries<T>>();
   readonly #byName = new Map<string, T>();
 
-  /** What speaks of everything on this host. */
+  /** The entry of all services of this host. */
   all: T | undefined;
 
-  /** How much is said. */
+  /** How many entries there are. */
   get size(): number {
     return this.#byName.size;
   }
 
-  /** The names of the files. */
-  get names(): Iterable<string> {
-    return this.#byName.keys();
-  }
-
-  /** All that is said. */
-  values(): IteratorObject<T> {
+  /** All entries. */
+  values(): MapIterator<T> {
     return this.#byName.values();
   }
 
   /**
-   * Tells whether a file says something.
+   * Returns an entry.
    *
-   * @param name Its name.
-   */
-  has(name: string): boolean {
-    return this.#byName.has(name);
-  }
-
-  /**
-   * Returns what a file says.
-   *
-   * @param name Its name.
+   * @param name The name of its file.
    */
   get(name: string): T | undefined {
     return this.#byName.get(name);
   }
 
   /**
-   * All that is said of a service.
+   * Returns the entries of a service.
    *
-   * @param service Its name.
+   * @param service The service's name.
    */
-  of(service: string): SaidOfService<T> | undefined {
+  of(service: string): ServiceEntries<T> | undefined {
     return this.#services.get(service);
   }
 
   /**
-   * Puts in what a file says, in the place of what it said before.
+   * Adds an entry, or replaces the one of the same file.
    *
-   * @param said What it says.
+   * @param entry The entry.
    */
-  set(said: T): void {
-    const { name, service, port, host, isPortZero = false } = said;
+  set(entry: T): void {
+    const { name, service, port, host } = entry;
     this.delete(name);
-    let records = this.#services.get(service);
-    if (records === undefined) {
-      records = { whole: undefined, byPort: new Map() };
-      this.#services.set(service, records);
+    let entries = this.#services.get(service);
+    if (entries === undefined) {
+      entries = { serviceWide: undefined, byPort: new Map() };
+      this.#services.set(service, entries);
     }
-    if (port === 0 && !isPortZero) {
-      records.whole = said;
-      if (service === ALL) this.all = said;
+    if (isServiceWide(entry)) {
+      entries.serviceWide = entry;
+      if (service === ALL) this.all = entry;
     } else {
-      const ofPort = records.byPort.get(port) ?? [];
-      ofPort[host === LOCAL_ADDRESS ? "unshift" : "push"](said);
-      records.byPort.set(port, ofPort);
+      let ofPort = entries.byPort.get(port);
+      if (ofPort === undefined) {
+        entries.byPort.set(port, ofPort = { anyHost: new Set(), oneHost: new Set() });
+      }
+      ofPort[host === LOCAL_ADDRESS ? "anyHost" : "oneHost"].add(entry);
     }
-    this.#byName.set(name, said);
+    this.#byName.set(name, entry);
   }
 
   /**
-   * Takes out what a file said.
+   * Removes an entry, if there is one.
    *
-   * @param name Its name.
+   * @param name The name of its file.
    */
   delete(name: string): void {
-    const said = this.#byName.get(name);
-    if (said === undefined) return;
+    const entry = this.#byName.get(name);
+    if (entry === undefined) return;
     this.#byName.delete(name);
-    const { service, port, isPortZero = false } = said;
-    const records = this.#services.get(service)!;
-    if (port === 0 && !isPortZero) {
-      records.whole = undefined;
+    const { service, port } = entry;
+    const entries = this.#services.get(service)!;
+    if (isServiceWide(entry)) {
+      entries.serviceWide = undefined;
       if (service === ALL) this.all = undefined;
     } else {
-      const ofPort = records.byPort.get(port)!.filter((other) => other !== said);
-      if (ofPort.length > 0) records.byPort.set(port, ofPort);
-      else records.byPort.delete(port);
+      const { anyHost, oneHost } = entries.byPort.get(port)!;
+      anyHost.delete(entry);
+      oneHost.delete(entry);
+      if (anyHost.size === 0 && oneHost.size === 0) entries.byPort.delete(port);
     }
-    if (records.whole === undefined && records.byPort.size === 0) this.#services.delete(service);
+    if (entries.serviceWide === undefined && entries.byPort.size === 0) {
+      this.#services.delete(service);
+    }
   }
+}
+
+function isServiceWide({ port, isPortZero = false }: Subject): boolean {
+  return port === 0 && !isPortZero;
 }

@@ -1,70 +1,42 @@
 /**
- * The spool's files: reading and writing records.
+ * The spool's files: reading and writing records and weights.
  *
  * @module
  */
 
-import { isSpoolName, parseRecordName, parseWeightName } from "./names.ts";
 import {
   type DowntimeRecord,
-  faultOf,
-  formatRecord,
-  formatWeight,
+  type Entry,
+  formatEntry,
   isExpired,
   type Mode,
-  parseRecord,
+  type ParsedEntry,
+  parseDowntime,
   parseWeight,
-  weightFaultOf,
   type WeightRecord,
 } from "./entry.ts";
+import { isSpoolName, parseRecordName, parseWeightName } from "./names.ts";
 
-/** Where the spool is unless told otherwise. */
+/** The default folder. */
 export const DEFAULT_SPOOL_ROOT = "/var/spool/hacheck";
 
-/** How long a record may be, in bytes; what is longer is down and not read. */
+/** Size limit of a record, in bytes. A longer one is down and is not parsed. */
 export const MAX_RECORD_BYTES = 64 * 1024;
 
-/** How long a writer waits for the others, in milliseconds. */
-const LOCK_PATIENCE_MS = 2000;
+/** How long a writer waits for the lock, in milliseconds. */
+const LOCK_TIMEOUT_MS = 2000;
 
-/** What stands in a record's file, and whether it makes sense. */
-export interface StoredRecord {
-  /** The record; where the file could not be read, one that is down and says why. */
-  readonly record: DowntimeRecord;
-  /** Why that is not what was meant; null where nothing is wrong. */
-  readonly fault: string | null;
-}
-
-/** What stands in a weight's file, and whether it makes sense. */
-export interface StoredWeight {
-  /** The record; where the file could not be read, one that changes no weight and says why. */
-  readonly record: WeightRecord;
-  /** Why that is not what was meant; null where nothing is wrong. */
-  readonly fault: string | null;
-}
-
-/** A file that is there and cannot be read. */
-class Unreadable {
-  readonly fault: string;
-
-  constructor(why: string) {
-    this.fault = `the record cannot be read: ${why}`;
-  }
-
-  /** What is told of it in the place of what it says. */
-  get marking(): { reason: string; expiration: null; creation: null } {
-    return { reason: this.fault, expiration: null, creation: null };
-  }
-}
+/** How often it tries, in milliseconds. */
+const LOCK_RETRY_MS = 5;
 
 /** A lock on the folder, held or not. */
 type Lock = Disposable & { readonly held: boolean; readonly folder: Deno.FsFile };
 
 /**
- * Reads and writes the records of one spool.
+ * Reads and writes the records and weights of one spool.
  *
- * Writers lock the folder itself (`flock`), so that nobody removes as expired what another has just
- * renewed. The lock is never worth a downtime: who does not get it in two seconds writes without it.
+ * Writers lock the folder itself (`flock`), so that none removes as expired what another has just renewed. The
+ * lock is advisory: a writer that does not get it within two seconds writes without it, so that no downtime is lost.
  *
  * @example
  * ```ts
@@ -88,15 +60,19 @@ export class SpoolStore {
     this.root = root;
   }
 
-  /** The path of a record's file, or of another in the spool. */
+  /**
+   * Returns the path of a file in the spool.
+   *
+   * @param name The file's name.
+   */
   path(name: string): string {
     return `${this.root}/${name}`;
   }
 
   /**
-   * Creates the spool, if it is missing, as a folder that only its owner and group look into.
+   * Creates the folder, if it is missing, readable for its owner and group.
    *
-   * @throws {Error} What the system says.
+   * @throws {Error} The system's error.
    */
   create(): void {
     try {
@@ -105,75 +81,72 @@ export class SpoolStore {
       if (error instanceof Deno.errors.AlreadyExists) return;
       throw error;
     }
-    // The daemon's user is let in by the group, even if the operator's umask would not let it.
+    // The daemon's user reads it by its group, whatever the operator's umask is.
     Deno.chmodSync(this.root, 0o750);
   }
 
   /**
-   * Lists the files that are records of downtimes by their names.
+   * Lists the records.
    *
-   * @returns Their names, in no order.
-   * @throws {Error} What the system says, such as that there is no such folder.
+   * @returns The names of their files, in no order.
+   * @throws {Error} The system's error, such as NotFound for the folder.
    */
   listDowntimes(): string[] {
-    return this.#names((name) => parseRecordName(name) !== undefined);
+    return this.listFiles().filter((name) => parseRecordName(name) !== undefined);
   }
 
   /**
-   * Lists all files that say something of a service, those of weights included.
+   * Lists the records and weights.
    *
-   * @returns Their names, in no order.
-   * @throws {Error} What the system says, such as that there is no such folder.
+   * @returns The names of their files, in no order.
+   * @throws {Error} The system's error, such as NotFound for the folder.
    */
   listEntries(): string[] {
-    return this.#names(isSpoolName);
+    return this.listFiles().filter(isSpoolName);
   }
 
   /**
    * Lists all files of the folder.
    *
-   * @returns Their names, in no order, whatever they are.
-   * @throws {Error} What the system says, such as that there is no such folder.
+   * @returns Their names, in no order.
+   * @throws {Error} The system's error, such as NotFound for the folder.
    */
   listFiles(): string[] {
-    return this.#names(() => true);
+    return Array.from(Deno.readDirSync(this.root), ({ name }) => name);
   }
 
   /**
-   * Lists all files of the folder without keeping others waiting: a folder of 100,000 takes 200 ms to list.
+   * Lists all files of the folder without blocking the event loop: listing 100,000 takes 200 ms.
    *
-   * @returns Their names, in no order, whatever they are.
-   * @throws {Error} What the system says, such as that there is no such folder.
+   * @returns Their names, in no order.
+   * @throws {Error} The system's error, such as NotFound for the folder.
    */
   async listFilesInBackground(): Promise<string[]> {
-    const names = [];
-    for await (const { name } of Deno.readDir(this.root)) names.push(name);
-    return names;
+    return await Array.fromAsync(Deno.readDir(this.root), ({ name }) => name);
   }
 
   /**
-   * Reads a record. It is read at once, not awaited: two readings never overtake each other.
+   * Reads a record. Reading is synchronous, so that two readings never overtake each other.
    *
    * @param name The name of its file.
-   * @returns What it says, or undefined where there is none. A file that is there and cannot be read is down.
-   * @throws {Error} If the system does not tell whether there is such a file.
+   * @returns The record; undefined if there is no such file. A file that cannot be read is down.
+   * @throws {Error} If the system cannot tell whether the file exists.
    */
-  readDowntime(name: string): StoredRecord | undefined {
-    const content = this.#content(name);
-    return content === undefined ? undefined : recordOf(content);
+  readDowntime(name: string): ParsedEntry<DowntimeRecord> | undefined {
+    return this.#read(name, this.stat(name)?.isFile, parseDowntimeFile);
   }
 
   /**
-   * Reads all records. To read 10,000 of them takes two thirds of the time of asking for each by its name.
+   * Reads all records. For 10,000 this takes two thirds of the time of reading each by its name.
    *
    * @returns Each with the name of its file, in no order.
-   * @throws {Error} What the system says, such as that there is no such folder.
+   * @throws {Error} The system's error, such as NotFound for the folder.
    */
-  *readDowntimes(): Generator<readonly [name: string, stored: StoredRecord]> {
+  *readDowntimes(): Generator<readonly [name: string, stored: ParsedEntry<DowntimeRecord>]> {
     for (const { name, isFile } of Deno.readDirSync(this.root)) {
       if (parseRecordName(name) === undefined) continue;
-      const content = this.#contentOf(this.path(name), isFile);
-      if (content !== undefined) yield [name, recordOf(content)];
+      const stored = this.#read(name, isFile, parseDowntimeFile);
+      if (stored !== undefined) yield [name, stored];
     }
   }
 
@@ -181,93 +154,99 @@ export class SpoolStore {
    * Reads a weight, as {@linkcode readDowntime} reads a record.
    *
    * @param name The name of its file.
-   * @returns What it says, or undefined where there is none. A file that cannot be read changes no weight.
-   * @throws {Error} If the system does not tell whether there is such a file.
+   * @returns The weight; undefined if there is no such file. A file that cannot be read changes no weight.
+   * @throws {Error} If the system cannot tell whether the file exists.
    */
-  readWeight(name: string): StoredWeight | undefined {
-    const content = this.#content(name);
-    if (content === undefined) return undefined;
-    if (content instanceof Unreadable) {
-      return { record: { weight: null, ...content.marking }, fault: content.fault };
+  readWeight(name: string): ParsedEntry<WeightRecord> | undefined {
+    return this.#read(name, this.stat(name)?.isFile, parseWeightFile);
+  }
+
+  /**
+   * Reads a record or a weight, depending on the file's name.
+   *
+   * @param name The file's name.
+   * @param info What {@linkcode stat} has just returned for it.
+   * @throws {Error} If the system cannot tell whether the file exists.
+   */
+  readEntry(
+    name: string,
+    info: Deno.FileInfo | undefined = this.stat(name),
+  ): ParsedEntry | undefined {
+    const isWeight = parseWeightName(name) !== undefined;
+    return this.#read<Entry>(name, info?.isFile, isWeight ? parseWeightFile : parseDowntimeFile);
+  }
+
+  /**
+   * Returns the attributes of a file, not following links.
+   *
+   * @param name The file's name.
+   * @returns The attributes; undefined if there is no such file.
+   * @throws {Error} If the system cannot tell whether the file exists.
+   */
+  stat(name: string): Deno.FileInfo | undefined {
+    try {
+      return Deno.lstatSync(this.path(name));
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return undefined;
+      throw error;
     }
-    return { record: parseWeight(content), fault: weightFaultOf(content) };
   }
 
   /**
-   * Reads a file of either kind, whichever its name tells.
-   *
-   * @param name The name of the file.
-   * @throws {Error} If the system does not tell whether there is such a file.
-   */
-  readEntry(name: string): StoredRecord | StoredWeight | undefined {
-    return parseWeightName(name) === undefined ? this.readDowntime(name) : this.readWeight(name);
-  }
-
-  /**
-   * Marks something down. If it is down already for the same reason, it stays down since when it was.
+   * Writes a record that takes something down. A record that is down for the same reason keeps its creation time.
    *
    * @param name The name of the record's file.
    * @param reason Why.
-   * @param expiration When that ends, in unix seconds; null if not by itself.
-   * @param creation When it began, in unix seconds; now, if not given.
-   * @param by The login name of who writes it; not recorded, if not given.
-   * @returns The record that is in force.
-   * @throws {Error} What the system says. The spool is then as it was.
+   * @param expiration When it expires, in unix seconds; null if never.
+   * @param creation When it was created, in unix seconds; now, if not given.
+   * @param by The login name of its author; not recorded, if not given.
+   * @returns The record as written.
+   * @throws {Error} The system's error. The spool is then unchanged.
    */
-  async setDown(
+  setDown(
     name: string,
     reason: string,
     expiration: number | null,
     creation?: number,
     by?: string,
   ): Promise<DowntimeRecord> {
-    return await this.#mark(name, "down", reason, expiration, creation, by);
+    return this.#set(name, { mode: "down", ...entryFields(reason, expiration, creation, by) });
   }
 
   /**
-   * Marks something as draining, as {@linkcode setDown} marks it down. If it was down, it is not any more.
+   * Writes a record that drains something, in the same way as {@linkcode setDown}.
    *
    * @param name The name of the record's file.
    * @param reason Why.
-   * @param expiration When that ends, in unix seconds; null if not by itself.
-   * @param creation When it began, in unix seconds; now, if not given.
-   * @param by The login name of who writes it; not recorded, if not given.
-   * @returns The record that is in force.
-   * @throws {Error} What the system says. The spool is then as it was.
+   * @param expiration When it expires, in unix seconds; null if never.
+   * @param creation When it was created, in unix seconds; now, if not given.
+   * @param by The login name of its author; not recorded, if not given.
+   * @returns The record as written.
+   * @throws {Error} The system's error. The spool is then unchanged.
    */
-  async setDraining(
+  setDraining(
     name: string,
     reason: string,
     expiration: number | null,
     creation?: number,
     by?: string,
   ): Promise<DowntimeRecord> {
-    return await this.#mark(name, "drain", reason, expiration, creation, by);
+    return this.#set(name, { mode: "drain", ...entryFields(reason, expiration, creation, by) });
   }
 
   /**
-   * Marks something up. What is up already stays so.
-   *
-   * @param name The name of the record's file.
-   * @throws {Error} What the system says.
-   */
-  async remove(name: string): Promise<void> {
-    await this.#remove(name);
-  }
-
-  /**
-   * Gives something a weight. If it has that weight already, and for the same reason, it has it since then.
+   * Writes a weight. The same weight for the same reason keeps its creation time.
    *
    * @param name The name of the weight's file.
    * @param weight The weight, from 0 to 100.
    * @param reason Why.
-   * @param expiration When that ends, in unix seconds; null if not by itself.
-   * @param creation When it began, in unix seconds; now, if not given.
-   * @param by The login name of who writes it; not recorded, if not given.
-   * @returns The record that is in force.
-   * @throws {Error} What the system says. The spool is then as it was.
+   * @param expiration When it expires, in unix seconds; null if never.
+   * @param creation When it was created, in unix seconds; now, if not given.
+   * @param by The login name of its author; not recorded, if not given.
+   * @returns The weight as written.
+   * @throws {Error} The system's error. The spool is then unchanged.
    */
-  async setWeight(
+  setWeight(
     name: string,
     weight: number,
     reason: string,
@@ -275,28 +254,26 @@ export class SpoolStore {
     creation?: number,
     by?: string,
   ): Promise<WeightRecord> {
-    using lock = await this.#lock();
-    const now = Date.now() / 1000;
-    const present = this.readWeight(name)?.record;
-    const isSame = present?.weight === weight && present.reason === reason &&
-      !isExpired(present, now);
-    const since = isSame ? present.creation : null;
-    const record = {
-      weight,
-      reason,
-      expiration,
-      creation: creation ?? since ?? now,
-      ...author(by),
-    };
-    await this.#write(lock, name, formatWeight(record));
-    return record;
+    return this.#set(name, { weight, ...entryFields(reason, expiration, creation, by) });
   }
 
   /**
-   * Removes a record or a weight if its time is over, and nobody has renewed it meanwhile.
+   * Removes a record or a weight, if it is there.
    *
    * @param name The name of its file.
-   * @throws {Error} What the system says.
+   * @throws {Error} The system's error.
+   */
+  async remove(name: string): Promise<void> {
+    if (!await remove(this.path(name))) return;
+    using folder = await Deno.open(this.root);
+    await folder.sync();
+  }
+
+  /**
+   * Removes a record or a weight if it has expired, and has not been renewed meanwhile.
+   *
+   * @param name The name of its file.
+   * @throws {Error} The system's error.
    */
   async removeExpired(name: string): Promise<void> {
     using lock = await this.#lock();
@@ -307,57 +284,58 @@ export class SpoolStore {
     }
   }
 
-  #names(isMeant: (name: string) => boolean): string[] {
-    const names = [];
-    for (const { name } of Deno.readDirSync(this.root)) {
-      if (isMeant(name)) names.push(name);
-    }
-    return names;
-  }
-
-  /** What a file says, if it is there. */
-  #content(name: string): string | Unreadable | undefined {
-    const path = this.path(name);
-    const info = lstat(path);
-    return info === undefined ? undefined : this.#contentOf(path, info.isFile);
-  }
-
-  #contentOf(path: string, isFile: boolean): string | Unreadable | undefined {
-    // Opening a pipe would wait for ever, and a link may lead anywhere.
-    if (!isFile) return new Unreadable("it is not a regular file");
+  /** Reads a file and parses what it contains, or why that cannot be read. */
+  #read<E extends Entry>(
+    name: string,
+    isFile: boolean | undefined,
+    parse: (content: string | Unreadable) => ParsedEntry<E>,
+  ): ParsedEntry<E> | undefined {
+    if (isFile === undefined) return undefined;
+    // Opening a pipe would block for ever, and a link may lead anywhere.
+    if (!isFile) return parse(new Unreadable("it is not a regular file"));
     try {
-      const bytes = this.#readStart(path);
+      const bytes = this.#readStart(this.path(name));
       if (bytes.length > MAX_RECORD_BYTES) {
-        return new Unreadable(`it is longer than ${MAX_RECORD_BYTES} bytes`);
+        return parse(new Unreadable(`it is longer than ${MAX_RECORD_BYTES} bytes`));
       }
-      return decoder.decode(bytes);
+      return parse(decoder.decode(bytes));
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return undefined;
-      return new Unreadable(error instanceof Error ? error.message : String(error));
+      return parse(new Unreadable(error instanceof Error ? error.message : String(error)));
     }
   }
 
-  async #mark(
-    name: string,
-    mode: Mode,
-    reason: string,
-    expiration: number | null,
-    creation: number | undefined,
-    by: string | undefined,
-  ): Promise<DowntimeRecord> {
+  /** Reads a file up to one byte more than a record may have. */
+  #readStart(path: string): Uint8Array<ArrayBuffer> {
+    using file = Deno.openSync(path);
+    // Reading is synchronous, so one buffer serves all. Allocating one takes as long as reading.
+    const buffer = this.#buffer ??= new Uint8Array(MAX_RECORD_BYTES + 1);
+    let length = 0;
+    while (length < buffer.length) {
+      const read = file.readSync(buffer.subarray(length)) ?? 0;
+      length += read;
+      // A short read of a regular file is its end.
+      if (read === 0 || length < buffer.length) break;
+    }
+    return buffer.subarray(0, length);
+  }
+
+  /** Writes an entry. One without a creation time keeps that of the present one with the same effect and reason. */
+  async #set<E extends Entry>(name: string, entry: E): Promise<E> {
     using lock = await this.#lock();
     const now = Date.now() / 1000;
-    const present = this.readDowntime(name)?.record;
-    const isSame = present?.mode === mode && present.reason === reason && !isExpired(present, now);
-    const since = isSame ? present.creation : null;
-    const record = { mode, reason, expiration, creation: creation ?? since ?? now, ...author(by) };
-    await this.#write(lock, name, formatRecord(record));
-    return record;
+    const present = this.readEntry(name)?.record;
+    const isSame = present !== undefined && effectOf(present) === effectOf(entry) &&
+      present.reason === entry.reason && !isExpired(present, now);
+    const creation = entry.creation ?? (isSame ? present.creation : null) ?? now;
+    const written = { ...entry, creation };
+    await this.#write(lock, name, formatEntry(written));
+    return written;
   }
 
   /** Writes a file whole or not at all. */
   async #write(lock: Lock, name: string, content: string): Promise<void> {
-    // One name for all serves who holds the lock, and bounds what a killed writer leaves behind.
+    // One name serves every holder of the lock, so that a killed writer leaves at most one file behind.
     const temporary = this.path(lock.held ? ".hacheck.tmp" : `.hacheck.${crypto.randomUUID()}.tmp`);
     try {
       await remove(temporary);
@@ -370,34 +348,13 @@ export class SpoolStore {
     await lock.folder.sync();
   }
 
-  async #remove(name: string): Promise<void> {
-    if (!await remove(this.path(name))) return;
-    using folder = await Deno.open(this.root);
-    await folder.sync();
-  }
-
-  /** What a file begins with: one byte more than a record may have, if there is so much. */
-  #readStart(path: string): Uint8Array<ArrayBuffer> {
-    using file = Deno.openSync(path);
-    // Read at once, so that one buffer serves all: to make one takes as long as to read.
-    const buffer = this.#buffer ??= new Uint8Array(MAX_RECORD_BYTES + 1);
-    let length = 0;
-    while (length < buffer.length) {
-      const read = file.readSync(buffer.subarray(length)) ?? 0;
-      length += read;
-      // A record ends with the first reading that is not full, all but always: a second tells nothing new.
-      if (read === 0 || length < buffer.length) break;
-    }
-    return buffer.subarray(0, length);
-  }
-
   async #lock(): Promise<Lock> {
     const folder = await Deno.open(this.root);
     try {
       const start = performance.now();
       let held = await folder.tryLock(true);
-      while (!held && performance.now() - start < LOCK_PATIENCE_MS) {
-        await new Promise((resolve) => setTimeout(resolve, 5));
+      while (!held && performance.now() - start < LOCK_TIMEOUT_MS) {
+        await new Promise((resolve) => setTimeout(resolve, LOCK_RETRY_MS));
         held = await folder.tryLock(true);
       }
       return { held, folder, [Symbol.dispose]: () => folder.close() };
@@ -408,29 +365,46 @@ export class SpoolStore {
   }
 }
 
-function author(by: string | undefined): { by?: string } {
-  return by === undefined || by === "" ? {} : { by };
-}
-
 const decoder = new TextDecoder();
 
-function recordOf(content: string | Unreadable): StoredRecord {
-  if (content instanceof Unreadable) {
-    return { record: { mode: "down", ...content.marking }, fault: content.fault };
-  }
-  return { record: parseRecord(content), fault: faultOf(content) };
-}
+/** Stands for the content of a file that exists and cannot be read. */
+class Unreadable {
+  readonly problem: string;
 
-function lstat(path: string): Deno.FileInfo | undefined {
-  try {
-    return Deno.lstatSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
+  constructor(why: string) {
+    this.problem = `the record cannot be read: ${why}`;
+  }
+
+  get fields(): { reason: string; expiration: null; creation: null } {
+    return { reason: this.problem, expiration: null, creation: null };
   }
 }
 
-/** Removes a file, and tells whether it was there. */
+function parseDowntimeFile(content: string | Unreadable): ParsedEntry<DowntimeRecord> {
+  if (!(content instanceof Unreadable)) return parseDowntime(content);
+  return { record: { mode: "down", ...content.fields }, problem: content.problem };
+}
+
+function parseWeightFile(content: string | Unreadable): ParsedEntry<WeightRecord> {
+  if (!(content instanceof Unreadable)) return parseWeight(content);
+  return { record: { weight: null, ...content.fields }, problem: content.problem };
+}
+
+/** What an entry does, besides its reason and times. */
+function effectOf(entry: Entry): Mode | number | null {
+  return "weight" in entry ? entry.weight : entry.mode;
+}
+
+function entryFields(
+  reason: string,
+  expiration: number | null,
+  creation: number | null = null,
+  by = "",
+): Omit<DowntimeRecord, "mode"> {
+  return { reason, expiration, creation, ...by === "" ? {} : { by } };
+}
+
+/** Removes a file and returns whether it existed. */
 async function remove(path: string): Promise<boolean> {
   try {
     await Deno.remove(path);
@@ -441,14 +415,14 @@ async function remove(path: string): Promise<boolean> {
   }
 }
 
-/** Writes a new file: one that is there may be another user's, or a link to elsewhere. */
+/** Writes a new file. An existing one might be another user's, or a link to elsewhere. */
 async function writeDurably(path: string, content: string): Promise<void> {
   using file = await Deno.open(path, { write: true, createNew: true });
   const bytes = new TextEncoder().encode(content);
   for (let written = 0; written < bytes.length;) {
     written += await file.write(bytes.subarray(written));
   }
-  // The daemon may be another user than the operator, whose umask may be strict.
+  // The daemon may run as another user than the operator, whose umask may be strict.
   await Deno.chmod(path, 0o644);
   await file.sync();
 }

@@ -294,14 +294,14 @@ export class SpoolWatcher implements Disposable {
     this.#index.set(name, stored.record);
     this.#records.set(name, stored.record);
     this.#gone.delete(name);
-    if (stored.fault === null) {
+    if (stored.problem === null) {
       this.#faulty.delete(name);
     } else if (!this.#faulty.has(name)) {
       this.#faulty.add(name);
       const message = "weight" in stored.record
         ? "{name} may not be what was meant: {fault}"
         : "{name} counts as down: {fault}";
-      this.#log.warning(message, { name, fault: stored.fault });
+      this.#log.warning(message, { name, fault: stored.problem });
     }
     return "known";
   }

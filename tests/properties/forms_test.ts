@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { isExpired, parseRecord, parseWeight, stateLine } from "../../src/spool/entry.ts";
+import { isExpired, parseDowntime, parseWeight, stateLine } from "../../src/spool/entry.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { AskedLoop } from "./asked.ts";
 import { holds, oddText, port, service, time } from "./property.ts";
@@ -34,7 +34,7 @@ Deno.test("What a form marks is marked so for the very next who asks, and unmark
         });
         const name = port === 0 ? service : `${service}:${port}`;
         assertEquals(Object.keys(loop.files), [name]);
-        const record = parseRecord(loop.files[name]!);
+        const record = parseDowntime(loop.files[name]!).record;
         assertEquals(record.mode, status);
         assertEquals([record.reason, record.expiration], [reason, expiration ?? null]);
         if (creation !== undefined) assertEquals(record.creation, creation);
@@ -75,7 +75,7 @@ Deno.test("A weight that a form gives is known to the very next who asks, and ma
         });
         const name = port === 0 ? `.weight:${service}` : `.weight:${service}:${port}`;
         assertEquals(Object.keys(loop.files), [name]);
-        const record = parseWeight(loop.files[name]!);
+        const record = parseWeight(loop.files[name]!).record;
         assertEquals([record.weight, record.reason, record.expiration], [
           weight,
           fields.reason ?? "",

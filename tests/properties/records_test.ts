@@ -1,14 +1,11 @@
 import fc from "fast-check";
 import {
-  faultOf,
-  formatRecord,
-  formatWeight,
+  formatEntry,
   isExpired,
   type Mode,
-  parseRecord,
+  parseDowntime,
   parseWeight,
   stateLine,
-  weightFaultOf,
 } from "../../src/spool/entry.ts";
 import { SpoolStore } from "../../src/spool/store.ts";
 import { assert, assertEquals } from "../support/assert.ts";
@@ -36,10 +33,10 @@ Deno.test("A record that was written is read as it was", () =>
   holds(
     fc.property(record, (record) => {
       // JSON cannot hold half a surrogate pair but as an escape, and reads that back.
-      assertEquals(parseRecord(formatRecord(record)), record);
-      assertEquals(faultOf(formatRecord(record)), null);
+      assertEquals(parseDowntime(formatEntry(record)).record, record);
+      assertEquals(parseDowntime(formatEntry(record)).problem, null);
       // Who knows of no draining finds the downtime that it is to them, and no word more of any other.
-      const { mode, ...rest } = JSON.parse(formatRecord(record));
+      const { mode, ...rest } = JSON.parse(formatEntry(record));
       assertEquals([mode, rest], [record.mode === "drain" ? "drain" : undefined, {
         reason: record.reason,
         expiration: record.expiration,
@@ -52,8 +49,8 @@ Deno.test("A record that was written is read as it was", () =>
 Deno.test("A weight that was written is read as it was", () =>
   holds(
     fc.property(weight, (weight) => {
-      assertEquals(parseWeight(formatWeight(weight)), weight);
-      assertEquals(weightFaultOf(formatWeight(weight)), null);
+      assertEquals(parseWeight(formatEntry(weight)).record, weight);
+      assertEquals(parseWeight(formatEntry(weight)).problem, null);
     }),
     4000,
   ));
@@ -65,12 +62,12 @@ Deno.test("Whatever a weight's file holds, it is a whole number from 0 to 100 or
     fc.record({ weight: value, reason: value, expiration: value }, { requiredKeys: [] })
       .map((fields) => JSON.stringify(fields)),
     fc.double().map((number) => `{"weight": ${number}}`),
-    fc.tuple(weight, fc.nat(80)).map(([weight, length]) => formatWeight(weight).slice(0, length)),
+    fc.tuple(weight, fc.nat(80)).map(([weight, length]) => formatEntry(weight).slice(0, length)),
   );
   return holds(
     fc.property(content, (content) => {
-      const { weight } = parseWeight(content);
-      if (weight === null) return assert(weightFaultOf(content) !== null, content);
+      const { weight } = parseWeight(content).record;
+      if (weight === null) return assert(parseWeight(content).problem !== null, content);
       assert(Number.isInteger(weight) && weight >= 0 && weight <= 100);
       assertEquals(weight, JSON.parse(content).weight);
     }),
@@ -112,13 +109,13 @@ Deno.test("What a file says ends by itself only if it says when, in so many word
     fc.record({ reason: value, expiration: value, creation: value, mode }, { requiredKeys: [] })
       .map((fields) => JSON.stringify(fields)),
     fc.double().map((number) => `{"expiration": ${number}}`),
-    fc.tuple(record, fc.nat(80)).map(([record, length]) => formatRecord(record).slice(0, length)),
+    fc.tuple(record, fc.nat(80)).map(([record, length]) => formatEntry(record).slice(0, length)),
   );
   return holds(
     fc.property(content, (content) => {
-      const record = parseRecord(content);
+      const record = parseDowntime(content).record;
       assert(typeof record.reason === "string");
-      const fault = faultOf(content);
+      const fault = parseDowntime(content).problem;
       if (record.mode === "drain") assertEquals(JSON.parse(content).mode, "drain");
       if (!isExpired(record, FOREVER)) return;
       if (fault !== null) {
@@ -139,7 +136,7 @@ Deno.test("Whatever bytes a file holds, it is down until the time it gives", () 
   const store = new SpoolStore(folder.path);
   const bytes = fc.oneof(
     fc.uint8Array({ maxLength: 200 }),
-    record.map((record) => new TextEncoder().encode(formatRecord(record))),
+    record.map((record) => new TextEncoder().encode(formatEntry(record))),
   );
   return holds(
     fc.property(bytes, (bytes) => {

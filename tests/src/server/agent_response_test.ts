@@ -1,13 +1,16 @@
 import { type AgentDown, agentResponse } from "../../../src/server/agent_response.ts";
 import { SpoolIndex } from "../../../src/spool/index.ts";
-import { parseRecord, parseWeight } from "../../../src/spool/entry.ts";
+import { parseDowntime, parseWeight } from "../../../src/spool/entry.ts";
 import { assertEquals } from "../../support/assert.ts";
 
 /** A spool of files, each with its content. */
 function spoolOf(files: Record<string, string>): SpoolIndex {
   const index = new SpoolIndex(undefined, () => 100);
   for (const [name, content] of Object.entries(files)) {
-    index.set(name, name.startsWith(".") ? parseWeight(content) : parseRecord(content));
+    index.set(
+      name,
+      name.startsWith(".") ? parseWeight(content).record : parseDowntime(content).record,
+    );
   }
   return index;
 }

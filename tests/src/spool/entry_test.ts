@@ -1,15 +1,12 @@
 import { oneLine } from "../../../src/control_characters.ts";
 import {
   type DowntimeRecord,
-  faultOf,
-  formatRecord,
-  formatWeight,
+  formatEntry,
   isExpired,
   isTime,
-  parseRecord,
+  parseDowntime,
   parseWeight,
   stateLine,
-  weightFaultOf,
 } from "../../../src/spool/entry.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 
@@ -52,9 +49,9 @@ const FAULTS: readonly [content: string, fault: string | null][] = [
 ];
 
 for (const [content, fault] of FAULTS) {
-  Deno.test(`faultOf() says of ${JSON.stringify(content.slice(0, 40))}: ${fault?.slice(0, 50)}`, () => {
-    assertEquals(faultOf(content), fault);
-    if (fault !== null) assert(!isExpired(parseRecord(content), Number.MAX_VALUE));
+  Deno.test(`parseDowntime() finds the problem of ${JSON.stringify(content.slice(0, 40))}: ${fault?.slice(0, 50)}`, () => {
+    assertEquals(parseDowntime(content).problem, fault);
+    if (fault !== null) assert(!isExpired(parseDowntime(content).record, Number.MAX_VALUE));
   });
 }
 
@@ -129,8 +126,8 @@ const CONTENTS: readonly [content: string, record: DowntimeRecord][] = [
 ];
 
 for (const [content, expected] of CONTENTS) {
-  Deno.test(`parseRecord() reads ${JSON.stringify(content)}`, () => {
-    assertEquals(parseRecord(content), expected);
+  Deno.test(`parseDowntime() reads ${JSON.stringify(content)}`, () => {
+    assertEquals(parseDowntime(content).record, expected);
   });
 }
 
@@ -178,13 +175,13 @@ for (const [fields, line] of LINES) {
 
 Deno.test("What a record's file may say is one line that PaaSTA's drainer reads", () => {
   for (const [content] of CONTENTS) {
-    const record = parseRecord(content);
+    const record = parseDowntime(content).record;
     const { service, state } = PAASTA.exec(stateLine("all", record))?.groups ?? {};
     assertEquals([service, state], ["all", record.mode], content);
   }
 });
 
-Deno.test("formatRecord() writes the bytes that the other hachecks write and read", () => {
+Deno.test("formatEntry() writes the bytes that the other hachecks write and read", () => {
   const cases: readonly [record: DowntimeRecord, content: string][] = [
     [
       record("maint", 4000000000.125, 1435694078.778886),
@@ -212,8 +209,8 @@ Deno.test("formatRecord() writes the bytes that the other hachecks write and rea
     ],
   ];
   for (const [fields, content] of cases) {
-    assertEquals(formatRecord(fields), content);
-    assertEquals(parseRecord(content), fields);
+    assertEquals(formatEntry(fields), content);
+    assertEquals(parseDowntime(content).record, fields);
   }
 });
 
@@ -235,23 +232,26 @@ const WEIGHTS: readonly [content: string, weight: number | null, fault: string |
 
 for (const [content, weight, fault] of WEIGHTS) {
   Deno.test(`parseWeight() reads ${JSON.stringify(content)}`, () => {
-    assertEquals([parseWeight(content).weight, weightFaultOf(content)], [weight, fault]);
+    assertEquals([parseWeight(content).record.weight, parseWeight(content).problem], [
+      weight,
+      fault,
+    ]);
   });
 }
 
-Deno.test("formatWeight() writes what a record has, and the weight", () => {
+Deno.test("formatEntry() writes what a record has, and the weight", () => {
   const weight = { weight: 50, reason: "canary", expiration: 4e9, creation: 5.25 };
   const content = '{"reason": "canary", "expiration": 4000000000, "creation": 5.25, "weight": 50}';
-  assertEquals(formatWeight(weight), content);
-  assertEquals(parseWeight(content), weight);
+  assertEquals(formatEntry(weight), content);
+  assertEquals(parseWeight(content).record, weight);
   const signed = { ...weight, by: "alice" };
-  assertEquals(formatWeight(signed), content.replace("}", ', "by": "alice"}'));
-  assertEquals(parseWeight(formatWeight(signed)), signed);
+  assertEquals(formatEntry(signed), content.replace("}", ', "by": "alice"}'));
+  assertEquals(parseWeight(formatEntry(signed)).record, signed);
 });
 
-Deno.test("parseRecord() ignores a `by` that is no name", () => {
+Deno.test("parseDowntime() ignores a `by` that is no name", () => {
   for (const by of ["5", "null", '""', "[]"]) {
-    assertEquals("by" in parseRecord(`{"by": ${by}}`), false, by);
+    assertEquals("by" in parseDowntime(`{"by": ${by}}`).record, false, by);
   }
 });
 

@@ -1,4 +1,4 @@
-import { type DowntimeRecord, formatRecord } from "../../../src/spool/entry.ts";
+import { type DowntimeRecord, formatEntry } from "../../../src/spool/entry.ts";
 import { MAX_RECORD_BYTES, SpoolStore } from "../../../src/spool/store.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { commandOf } from "../../support/forms.ts";
@@ -100,7 +100,7 @@ for (const [what, content, record] of CONTENTS) {
       spool.file("web"),
       typeof content === "string" ? new TextEncoder().encode(content) : content,
     );
-    assertEquals(spool.store.readDowntime("web"), { record, fault: null });
+    assertEquals(spool.store.readDowntime("web"), { record, problem: null });
   });
 }
 
@@ -131,7 +131,7 @@ for (const [what, why, make] of UNREADABLE) {
     const fault = `the record cannot be read: ${why}`;
     assertEquals(spool.store.readDowntime("web"), {
       record: { mode: "down", reason: fault, expiration: null, creation: null },
-      fault,
+      problem: fault,
     });
     assertEquals(spool.store.listDowntimes(), ["web"]);
   });
@@ -233,12 +233,12 @@ const REMARKED: readonly {
 for (const { when, present, reason, expiration, creation, since } of REMARKED) {
   Deno.test(`Marking down again ${when}`, async () => {
     using spool = new TestSpool();
-    spool.write("web", formatRecord(present));
+    spool.write("web", formatEntry(present));
     const before = nowInSeconds();
     const record = await spool.store.setDown("web", reason, expiration, creation);
     assertEquals(record, { mode: "down", reason, expiration, creation: since ?? record.creation });
     if (since === undefined) assert(record.creation !== null && record.creation >= before);
-    assertEquals(spool.store.readDowntime("web"), { record, fault: null });
+    assertEquals(spool.store.readDowntime("web"), { record, problem: null });
   });
 }
 
@@ -250,7 +250,7 @@ Deno.test("SpoolStore.setDraining() writes a downtime to who knows of no drainin
     Deno.readTextFileSync(spool.file("web")),
     `{"reason": "maint", "expiration": ${FAR}, "creation": 5, "mode": "drain"}`,
   );
-  assertEquals(spool.store.readDowntime("web"), { record, fault: null });
+  assertEquals(spool.store.readDowntime("web"), { record, problem: null });
 });
 
 Deno.test("Who goes from draining to down and back begins anew, whatever the reason", async () => {
@@ -274,8 +274,8 @@ Deno.test("A weight is a file of its own, which no downtime touches and which li
     Deno.readTextFileSync(spool.file(".weight:web")),
     `{"reason": "canary", "expiration": ${FAR}, "creation": 5, "weight": 50}`,
   );
-  assertEquals(store.readWeight(".weight:web"), { record, fault: null });
-  assertEquals(store.readEntry(".weight:web"), { record, fault: null });
+  assertEquals(store.readWeight(".weight:web"), { record, problem: null });
+  assertEquals(store.readEntry(".weight:web"), { record, problem: null });
   await store.setDown("web", "maint", null);
   await store.remove("web");
   assertEquals([store.listDowntimes(), store.listEntries(), store.readDowntime("web")], [
@@ -308,11 +308,11 @@ Deno.test("A weight that cannot be read or makes no sense says so, and is none",
   const fault = "the record cannot be read: it is not a regular file";
   assertEquals(spool.store.readWeight(".weight:web"), {
     record: { weight: null, reason: fault, expiration: null, creation: null },
-    fault,
+    problem: fault,
   });
   assertEquals(spool.store.readWeight(".weight:api"), {
     record: { weight: null, reason: "50", expiration: null, creation: null },
-    fault: "it is not a JSON object",
+    problem: "it is not a JSON object",
   });
 });
 
@@ -350,14 +350,14 @@ Deno.test("SpoolStore.remove() removes the record, and what is up already stays 
 Deno.test("SpoolStore.removeExpired() removes what has expired and nothing else", async () => {
   using spool = new TestSpool();
   const contents = {
-    expired: formatRecord({
+    expired: formatEntry({
       mode: "down",
       reason: "",
       expiration: nowInSeconds() - 1,
       creation: null,
     }),
-    lasting: formatRecord({ mode: "down", reason: "", expiration: FAR, creation: null }),
-    endless: formatRecord({ mode: "down", reason: "", expiration: null, creation: null }),
+    lasting: formatEntry({ mode: "down", reason: "", expiration: FAR, creation: null }),
+    endless: formatEntry({ mode: "down", reason: "", expiration: null, creation: null }),
     text: "maint",
   };
   for (const [name, content] of Object.entries(contents)) spool.write(name, content);
@@ -450,7 +450,7 @@ serverTest("Without the lock nothing is removed as expired", ["flock"], async ()
   using spool = new TestSpool();
   spool.write(
     "web",
-    formatRecord({ mode: "down", reason: "maint", expiration: 5, creation: null }),
+    formatEntry({ mode: "down", reason: "maint", expiration: 5, creation: null }),
   );
   {
     await using _lock = await locked(spool.path);
@@ -465,9 +465,9 @@ serverTest("A record renewed while its removal waits for the lock stays", ["floc
   using spool = new TestSpool();
   spool.write(
     "web",
-    formatRecord({ mode: "down", reason: "maint", expiration: 5, creation: null }),
+    formatEntry({ mode: "down", reason: "maint", expiration: 5, creation: null }),
   );
-  const renewed = formatRecord({ mode: "down", reason: "maint", expiration: FAR, creation: null });
+  const renewed = formatEntry({ mode: "down", reason: "maint", expiration: FAR, creation: null });
   let removal: Promise<void>;
   {
     await using _lock = await locked(spool.path);
@@ -483,6 +483,6 @@ Deno.test("A reason too long to be read back is still down", async () => {
   using spool = new TestSpool();
   await spool.store.setDown("web", "x".repeat(MAX_RECORD_BYTES), null);
   const stored = spool.store.readDowntime("web");
-  assertEquals(stored?.fault, stored?.record.reason);
+  assertEquals(stored?.problem, stored?.record.reason);
   assertStringIncludes(stored!.record.reason, "longer than");
 });
