@@ -11,7 +11,7 @@
  * @module
  */
 
-import { deno, PROGRAMS, PROJECT } from "./_programs.ts";
+import { deno, PROGRAMS } from "./_programs.ts";
 
 /** The folders that permissions name. */
 const PLACES = /\/(?:var\/spool|var\/log|etc)\/hacheck[\w.]*/g;
@@ -27,24 +27,10 @@ for (const { name, entry, workers, flags } of PROGRAMS) {
   await deno(
     // Without --exclude-unused-npm, hactl would carry the daemon's MySQL client.
     [
-      ...["compile", "--exclude-unused-npm", ...included, ...await testData(entry)],
+      ...["compile", "--exclude-unused-npm", ...included],
       ...flags(null).map((flag) => flag.replaceAll(PLACES, (place) => places ?? place)),
       ...["--output", output, entry],
     ],
     `Cannot build ${output}: if Deno's base program cannot be fetched, set DENORT_BIN to the denort of this release`,
   );
-}
-
-/**
- * What is left out: a library behind prom-client brings numbers to test itself with, in files without an
- * ending. `deno compile` takes each for one expression, and overflows its stack.
- */
-async function testData(entry: string): Promise<string[]> {
-  const args = ["info", "--json", entry];
-  const { stdout } = await new Deno.Command(Deno.execPath(), { args, cwd: PROJECT }).output();
-  const { npmPackages } = JSON.parse(new TextDecoder().decode(stdout)) as {
-    npmPackages: Readonly<Record<string, { readonly name: string; readonly localPath: string }>>;
-  };
-  return Object.values(npmPackages).filter(({ name }) => name === "bintrees")
-    .flatMap(({ localPath }) => ["--exclude", `${localPath}/test`]);
 }

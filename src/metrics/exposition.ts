@@ -190,8 +190,13 @@ function family({ name, help, type, aggregator, of }: Metric, workers: readonly 
     const known = series.get(key);
     series.set(key, known === undefined ? value : COMBINE[aggregator](known, value));
   }
-  const lines = [...series].map(([key, value]) => `${key} ${value}\n`);
+  const lines = [...series].map(([key, value]) => `${key} ${shown(value)}\n`);
   return `# HELP ${name} ${escape(help)}\n# TYPE ${name} ${type}\n${lines.join("")}`;
+}
+
+/** Infinity is `+Inf` in this format, and `-Inf` below zero. */
+function shown(value: number): string {
+  return Math.abs(value) === Infinity ? (value > 0 ? "+Inf" : "-Inf") : String(value);
 }
 
 function labelSet(labels: Sample["labels"]): string {

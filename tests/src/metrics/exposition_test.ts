@@ -1,12 +1,12 @@
 import { newCounters } from "../../../src/metrics/counters.ts";
-import { CONTENT_TYPE, exposition, METRICS } from "../../../src/metrics/exposition.ts";
+import { CONTENT_TYPE, exposition, type Metric, METRICS } from "../../../src/metrics/exposition.ts";
 import { BOUNDS, Durations } from "../../../src/metrics/durations.ts";
 import type { WorkerMetrics } from "../../../src/metrics/worker_metrics.ts";
 import { VERSION } from "../../../src/version.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { samplesOf } from "../../support/metrics.ts";
 
-function loop(factor: number): WorkerMetrics {
+function worker(factor: number): WorkerMetrics {
   const durations = new Durations();
   for (let i = 0; i < factor; i++) durations.observe("tcp", 0.25);
   return {
@@ -30,8 +30,8 @@ function loop(factor: number): WorkerMetrics {
   };
 }
 
-Deno.test("event loops are added up where they count, and where each has a part", () => {
-  const samples = samplesOf(exposition([loop(1), loop(2)]));
+Deno.test("exposition() combines the samples of workers as each metric declares", () => {
+  const samples = samplesOf(exposition([worker(1), worker(2)]));
   for (
     const [series, value] of [
       ['hacheck_requests_total{protocol="tcp",code="200"}', 30],
@@ -47,7 +47,7 @@ Deno.test("event loops are added up where they count, and where each has a part"
       ["hacheck_cache_misses_total", 15],
       ["hacheck_checks_in_flight", 3],
       ["hacheck_checks_queued", 6],
-      // All look at the same spool.
+      // All workers read the same spool.
       ['hacheck_spool_records{state="down"}', 3],
       ['hacheck_spool_records{state="drain"}', 1],
       ['hacheck_spool_records{state="weight"}', 4],
@@ -65,8 +65,8 @@ Deno.test("event loops are added up where they count, and where each has a part"
   }
 });
 
-Deno.test("who does not say how it is adds to what was counted, and to nothing else", () => {
-  const samples = samplesOf(exposition([{ ...loop(2), now: null }, loop(1)]));
+Deno.test("exposition() exports only the counters of a worker that did not answer", () => {
+  const samples = samplesOf(exposition([{ ...worker(2), now: null }, worker(1)]));
   for (
     const [series, value] of [
       ['hacheck_requests_total{protocol="tcp",code="200"}', 30],
@@ -80,7 +80,7 @@ Deno.test("who does not say how it is adds to what was counted, and to nothing e
   }
 });
 
-Deno.test("the buckets of a histogram hold those of the buckets below them", () => {
+Deno.test("each bucket of a histogram includes the smaller ones", () => {
   const durations = new Durations();
   for (const seconds of [...BOUNDS, 100]) durations.observe("http", seconds);
   const counts = { ...newCounters(), durations: durations.report() };
@@ -89,8 +89,29 @@ Deno.test("the buckets of a histogram hold those of the buckets below them", () 
   assertEquals(buckets.map(([, value]) => value), BOUNDS.map((_, i) => i + 1).concat(14));
 });
 
-Deno.test("the metrics have names that are each used once, and the content type that they are known by", () => {
+Deno.test("METRICS has unique names, and CONTENT_TYPE is that of the text format", () => {
   const names = METRICS.map(({ name }) => name);
   assertEquals(names.length, new Set(names).size);
   assertEquals(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
+});
+
+Deno.test("exposition() escapes help and label values", () => {
+  const metric = (aggregator: Metric["aggregator"]): Metric => ({
+    ...{ name: "m", type: "gauge", labels: ["path"], aggregator },
+    help: 'a \\ "quoted"\nhelp',
+    of: ({ counts: { deaths } }) => [{ labels: { path: 'C:\\ "x"\ny' }, value: deaths }],
+  });
+  const workers = [2, Infinity, 1].map((deaths) => ({
+    counts: { ...newCounters(), deaths },
+    now: null,
+  }));
+  const head = '# HELP m a \\\\ "quoted"\\nhelp\n# TYPE m gauge\n';
+  const series = 'm{path="C:\\\\ \\"x\\"\\ny"}';
+  assertEquals(exposition([], [metric("sum")]), head);
+  for (
+    const [aggregator, value] of [["first", "2"], ["min", "1"], ["max", "+Inf"], ["sum", "+Inf"]]
+  ) {
+    const text = exposition(workers, [metric(aggregator as Metric["aggregator"])]);
+    assertEquals(text, `${head}${series} ${value}\n`);
+  }
 });
