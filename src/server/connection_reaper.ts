@@ -5,102 +5,100 @@ import { afterStartup } from "../after_startup.ts";
 import type { Listener } from "./listener.ts";
 import type { Outflow } from "./outflow.ts";
 
-/** When a {@linkcode ConnectionReaper} acts. Times are in milliseconds. */
+/** The times of a {@linkcode ConnectionReaper}, in milliseconds. */
 export interface ReaperTimes {
-  /** How often it looks. */
-  readonly look: number;
-  /** How often it looks while a server waits to be cut, or descriptors are scarce. */
-  readonly closeLook: number;
-  /** How long a server serves at least, however scarce descriptors are. */
-  readonly leastAge: number;
-  /** How long a server serves at most. */
-  readonly mostAge: number;
-  /** How long a replaced server may wait for a moment in which nobody is being answered. */
-  readonly patience: number;
-  /** How long it may wait for that moment to be a quiet one, too, if descriptors are scarce. */
-  readonly scarcePatience: number;
+  /** The time between two checks. */
+  readonly interval: number;
+  /** The same while a server is retiring or descriptors are scarce. */
+  readonly busyInterval: number;
+  /** The age below which no server is rotated, even if descriptors are scarce. */
+  readonly minAge: number;
+  /** The age at which a server is rotated in any case. */
+  readonly maxAge: number;
+  /** How long a retiring server may wait for a moment without requests in flight. */
+  readonly retireTimeout: number;
+  /** How long it may wait for that moment to be quiet, too, if descriptors are scarce. */
+  readonly scarceRetireTimeout: number;
 }
 
 /**
- * The times that are in force where nobody says otherwise. No connection lives longer than `mostAge` and
- * `patience` together. Each change of servers may cost a check its answer, so that they are rare where
- * descriptors are plenty.
+ * The default times. No connection lives longer than `maxAge + retireTimeout`. A rotation can lose a check, so
+ * rotations are rare while there are descriptors enough.
  */
 export const REAPER_TIMES: ReaperTimes = {
-  look: 100,
-  closeLook: 2,
-  leastAge: 500,
-  mostAge: 3_600_000,
-  patience: 60_000,
-  scarcePatience: 50,
+  interval: 100,
+  busyInterval: 2,
+  minAge: 500,
+  maxAge: 3_600_000,
+  retireTimeout: 60_000,
+  scarceRetireTimeout: 50,
 };
 
 /** What a {@linkcode ConnectionReaper} works with. */
 export interface ReaperOptions {
-  /** Whom it guards: all that this event loop listens with. */
+  /** All listeners of this worker. */
   readonly listeners: readonly Listener[];
-  /** How many descriptors there are. */
+  /** Counts file descriptors. */
   readonly descriptors: Pick<DescriptorCounter, "supply">;
-  /** Reports when too many bytes wait for readers; nothing is cut for that, if not given. */
+  /** Reports when too many bytes wait for clients; optional. */
   readonly outflow?: Pick<Outflow, "isExcessive" | "onExcess">;
-  /** A file or folder that may be opened. */
+  /** A readable file or folder, opened to find the lowest free descriptor. */
   readonly path: string;
-  /** Where its acts are told. */
+  /** Where rotations are logged. */
   readonly log: Log;
-  /** When it acts. */
+  /** The times; {@linkcode REAPER_TIMES} by default. */
   readonly times?: ReaperTimes;
-  /** Makes what tells how many descriptors are in use. */
+  /** Makes the probe; opens `path` by default. */
   readonly probe?: () => Promise<Probe>;
 }
 
-/** The share of the descriptors that may be in use before what hangs is cut. */
+/** The share of descriptors in use above which hanging connections are closed. */
 const SCARCE = 3 / 4;
 
-/** The share that may be in use before it is cut even though others are being answered by the same server. */
+/** The share in use above which a server is terminated even with requests in flight. */
 const CRITICAL = 7 / 8;
 
-/** How old a server must be to be cut for responses that wait, in milliseconds. */
-const LEAST_AGE_MS = 20;
+/** The age above which a server is terminated for unread responses, in milliseconds. */
+const MIN_UNREAD_AGE_MS = 20;
 
-/** How long a server must have been answering nobody: an answer is under way to the client for a while. */
-const REST_MS = 5;
+/** How long no request must be in flight before a termination: the last response is still being sent. */
+const MIN_IDLE_MS = 5;
 
 /**
- * For how many close looks no descriptor may have come or gone for it to be a quiet moment. Who is still
- * about to send a request has just connected.
+ * A moment is quiet after this many checks without a new or closed descriptor: a client that is about to send a
+ * request has just connected.
  */
-const QUIET_LOOKS = 2;
+const QUIET_CHECKS = 2;
 
 /**
- * How late a look may be, in milliseconds. A later one shows that the program was stopped or kept from its
- * processor: requests have come meanwhile that nothing here knows of yet.
+ * How late a timer may be, in milliseconds. A later one shows that the program stalled: requests may have arrived
+ * meanwhile that nobody has read yet.
  */
 const LATE_MS = 5;
 
-/** How many looks in a row must have been in time before a server is cut. */
-const TIMELY_LOOKS = 2;
+/** How many timers in a row must be in time before a server is terminated. */
+const TIMELY_CHECKS = 2;
 
-/** How long that may keep a server while descriptors are scarce, in milliseconds: some hosts are always busy. */
-const BUSY_PATIENCE_MS = 1000;
+/** How long stalls may delay a termination while descriptors are scarce, in milliseconds: some hosts always stall. */
+const STALL_TIMEOUT_MS = 1000;
 
-/** Tells the lowest descriptor that is free: all below it are in use. */
+/** Returns the lowest free file descriptor: all below are in use. */
 export type Probe = () => number;
 
 /**
- * Sees to it that connections which hang neither use up the file descriptors nor live for ever.
+ * Closes hanging connections, which could otherwise use up the file descriptors or stay forever.
  *
- * It looks ten times a second how many descriptors are in use. When they become scarce, and every few
- * minutes, it has the listeners renewed. What a replaced server still has is cut in a moment in which it
- * is answering nobody, and in which nobody has just come.
+ * It counts the descriptors in use ten times a second. When they are scarce, or a server is old, it rotates the
+ * listeners. A retiring server is terminated in a quiet moment without requests in flight.
  */
 export class ConnectionReaper implements Disposable {
   readonly #options: ReaperOptions;
   readonly #times: ReaperTimes;
-  readonly #acts = new LogThrottle();
-  readonly #readers = new LogThrottle();
+  readonly #scarceLog = new LogThrottle();
+  readonly #unreadLog = new LogThrottle();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #probe: Probe = () => 0;
-  #isOver = false;
+  #isDisposed = false;
   #lowest = 0;
   #unchanged = 0;
   #dueAt = 0;
@@ -108,107 +106,107 @@ export class ConnectionReaper implements Disposable {
   #lateAt = 0;
 
   /**
-   * Begins to look. It does not keep a program from ending.
+   * Starts. Its timer does not keep the program alive.
    *
-   * @param options What to work with.
+   * @param options The parts to use.
    */
   constructor(options: ReaperOptions) {
     this.#options = options;
     this.#times = options.times ?? REAPER_TIMES;
     const { outflow } = options;
-    if (outflow !== undefined) outflow.onExcess = () => this.#cutAll();
-    afterStartup(() => void this.#begin());
+    if (outflow !== undefined) outflow.onExcess = () => this.#terminateAll();
+    afterStartup(() => void this.#start());
   }
 
-  /** Looks no more. */
+  /** Stops. */
   [Symbol.dispose](): void {
-    this.#isOver = true;
+    this.#isDisposed = true;
     clearTimeout(this.#timer);
   }
 
-  async #begin(): Promise<void> {
+  async #start(): Promise<void> {
     const { path, probe = () => openProbe(path) } = this.#options;
     this.#probe = await probe();
-    if (!this.#isOver) this.#look();
+    if (!this.#isDisposed) this.#check();
   }
 
   #schedule(delay: number): void {
-    if (this.#isOver) return;
+    if (this.#isDisposed) return;
     this.#dueAt = performance.now() + delay;
-    this.#timer = setTimeout(() => this.#look(), delay);
+    this.#timer = setTimeout(() => this.#check(), delay);
     Deno.unrefTimer(this.#timer);
   }
 
-  #look(): void {
+  #check(): void {
     const { listeners, descriptors, outflow } = this.#options;
     const now = performance.now();
     this.#timely = now - this.#dueAt <= LATE_MS ? this.#timely + 1 : 0;
     if (this.#timely === 0) this.#lateAt = now;
-    const isTimely = this.#timely >= TIMELY_LOOKS;
+    const isTimely = this.#timely >= TIMELY_CHECKS;
     const lowest = this.#probe();
     const { count, isAll } = descriptors.supply(lowest);
     this.#unchanged = lowest === this.#lowest ? this.#unchanged + 1 : 0;
     this.#lowest = lowest;
-    // A request that is being answered has a connection, and mostly a check has another. Where there
-    // are descriptors enough, these are no reason to cut anything.
+    // A request in flight has a connection, and most checks have another. They count as scarce only if the
+    // process cannot get more descriptors.
     const inFlight = listeners.reduce((sum, listener) => sum + listener.inFlight, 0);
     const inUse = isAll ? lowest : lowest - 2 * inFlight;
     const isScarce = inUse >= SCARCE * count;
     const isCritical = inUse >= CRITICAL * count;
-    const isQuiet = this.#unchanged >= QUIET_LOOKS;
-    if (outflow?.isExcessive ?? false) this.#cutAll();
-    const { patience, scarcePatience } = this.#times;
+    const isQuiet = this.#unchanged >= QUIET_CHECKS;
+    if (outflow?.isExcessive ?? false) this.#terminateAll();
+    const { minAge, maxAge, retireTimeout, scarceRetireTimeout } = this.#times;
     for (const listener of listeners) {
       const { retiring } = listener;
       if (retiring !== undefined) {
-        const { rested, waited } = retiring;
-        // What a stall took is no time in which requests could be read.
-        const waitedCalmly = isTimely ? Math.min(waited, now - this.#lateAt) : 0;
-        const canBeCut = rested >= REST_MS && (isTimely && isQuiet ||
-          isScarce && (waitedCalmly >= scarcePatience || waited >= BUSY_PATIENCE_MS));
-        if (canBeCut || isCritical || waited >= patience) listener.terminate();
-      } else if (isScarce && listener.age >= this.#times.leastAge) {
-        if (listener.rotate()) this.#tell(listener, lowest);
-      } else if (listener.age >= this.#times.mostAge) {
+        const { idleMs, retiringMs } = retiring;
+        // Requests cannot be read during a stall, so that time does not count.
+        const calmMs = isTimely ? Math.min(retiringMs, now - this.#lateAt) : 0;
+        const canTerminate = idleMs >= MIN_IDLE_MS && (isTimely && isQuiet ||
+          isScarce && (calmMs >= scarceRetireTimeout || retiringMs >= STALL_TIMEOUT_MS));
+        if (canTerminate || isCritical || retiringMs >= retireTimeout) listener.terminate();
+      } else if (isScarce && listener.age >= minAge) {
+        if (listener.rotate()) this.#logScarce(listener, lowest);
+      } else if (listener.age >= maxAge) {
         listener.rotate();
       }
     }
-    const isClose = listeners.some(({ retiring }) => retiring !== undefined);
-    this.#schedule(isClose || isScarce ? this.#times.closeLook : this.#times.look);
+    const isRetiring = listeners.some(({ retiring }) => retiring !== undefined);
+    this.#schedule(isRetiring || isScarce ? this.#times.busyInterval : this.#times.interval);
   }
 
   /**
-   * Cuts all connections at once: too many responses wait for clients that do not read.
-   * A timer would come too late, since a client can ask for 100,000 responses in a second.
+   * Closes all connections at once, since too many unread responses wait. A timer would fire too late: a client
+   * can request 100,000 responses a second.
    */
-  #cutAll(): void {
+  #terminateAll(): void {
     for (const listener of this.#options.listeners) {
       if (listener.retiring !== undefined) listener.terminate();
       let count = 0;
-      // Those that were renewed just now have nothing that waits.
-      for (; listener.age >= LEAST_AGE_MS && listener.rotate(); count++) listener.terminate();
+      // New servers have no unread responses.
+      for (; listener.age >= MIN_UNREAD_AGE_MS && listener.rotate(); count++) listener.terminate();
       if (count === 0) continue;
       const { port } = listener.addr;
-      this.#readers.once((others) =>
+      this.#unreadLog.once((others) =>
         this.#options.log.warning(
-          "too many responses wait for clients that do not read: cutting connections to port {port}{others}",
+          "too many unread responses: closing all connections to port {port}{others}",
           { port, others },
         )
       );
     }
   }
 
-  #tell({ addr: { port } }: Listener, inUse: number): void {
-    this.#acts.once((others) =>
+  #logScarce({ addr: { port } }: Listener, inUse: number): void {
+    this.#scarceLog.once((others) =>
       this.#options.log.warning(
-        "{inUse} file descriptors are in use: cutting the connections to port {port} that hang{others}",
+        "{inUse} file descriptors are in use: closing hanging connections to port {port}{others}",
         { inUse, port, others },
       )
     );
   }
 }
 
-/** Deno's own files do not tell their descriptors' numbers. */
+/** Deno's own files do not expose their descriptor. */
 async function openProbe(path: string): Promise<Probe> {
   const { closeSync, openSync } = await import("node:fs");
   return () => {
@@ -217,7 +215,7 @@ async function openProbe(path: string): Promise<Probe> {
       closeSync(descriptor);
       return descriptor;
     } catch (error) {
-      // While the path cannot be opened, nothing is known. A server that falls is then served anew.
+      // Without an open nothing is known; a server that crashes for lack of descriptors is restarted.
       return (error as { code?: string }).code === "EMFILE" ? Infinity : 0;
     }
   };

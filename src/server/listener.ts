@@ -12,64 +12,63 @@ export interface ListenerOptions {
   readonly hostname: string;
   /** The TCP port to listen on; 0 for any that is free. */
   readonly port: number;
-  /** Whether others listen on the same port, and the system shares connections out among them. */
+  /** Whether other workers listen on the same port. */
   readonly shared: boolean;
-  /** What TLS is spoken with; null for none. */
+  /** The TLS identity; null for plain HTTP. */
   readonly identity: Identity | null;
-  /** Answers requests. */
+  /** Responds to requests. */
   readonly router: Router;
-  /** Where it counts what becomes of its servers. */
+  /** Counts rotations and crashes. */
   readonly counters: ListenerCounters;
-  /** Where faults are told. */
+  /** Where errors are logged. */
   readonly log: Log;
-  /** Bounds what waits for readers; one of its own, if not given. */
+  /** Bounds the bytes that wait for clients; a new one by default. */
   readonly outflow?: Outflow;
 }
 
 /**
- * How many servers serve a port side by side. To cut one takes some milliseconds, in which the system still
- * gives it its share of the new connections, which are lost: the more there are, the less that is.
+ * How many servers share a port. A server that is terminated still gets its share of new connections for some
+ * milliseconds, and loses them: more servers make that share smaller.
  */
 export const SERVERS_PER_PORT = 8;
 
-/** How long to wait before serving again if that has just failed, in milliseconds. */
+/** How long to wait after a failed restart, in milliseconds. */
 const RETRY_MS = 10;
 
 /**
- * Serves one port until it is told to stop.
+ * Serves one port.
  *
- * `Deno.serve` never ends a connection by itself, and shows none to who would. So connections that
- * hang are cut by a change of servers: {@linkcode rotate} lets another one listen in the place of the
- * oldest, and {@linkcode terminate} ends that one with all connections that it still has.
+ * `Deno.serve` never times out a connection and gives no access to connections. So hanging connections are closed
+ * by rotation: {@linkcode rotate} starts a server in place of the oldest, {@linkcode terminate} aborts the oldest.
  *
- * A server accepts nothing more once the program has run out of file descriptors, although it keeps
- * its connections. It is then cut at once, which frees them, and another one serves.
+ * A server that runs out of file descriptors accepts nothing more but keeps its connections. It is aborted at
+ * once, which frees the descriptors, and replaced.
  */
 export class Listener {
   readonly #options: ListenerOptions;
   readonly #outflow: Outflow;
   readonly #falls = new LogThrottle();
   readonly #failures = new LogThrottle();
-  /** The oldest first. */
+  /** Oldest first. */
   readonly #servers: Server[] = [];
   #retiring: Server | undefined;
   #stopping = false;
   #retry: ReturnType<typeof setTimeout> | undefined;
 
-  /** The address and port that are served. */
+  /** The listening address. */
   readonly addr: Deno.NetAddr;
 
   /**
-   * Begins to serve.
+   * Starts to listen.
    *
-   * @param options What to work with.
-   * @throws {Error} If the port cannot be had.
+   * @param options The parts to use.
+   * @throws {Error} If the port is not available.
    */
   constructor(options: ListenerOptions) {
     const { hostname, port, shared } = options;
     this.#options = options;
     this.#outflow = options.outflow ?? new Outflow();
-    // Servers that share a port would share it with another program of the same user's, too.
+    // With `reusePort`, another program of the same user could hold the port unnoticed.
     if (!shared && port !== 0) Deno.listen({ hostname, port }).close();
     const first = this.#serve(port);
     this.#servers.push(first);
@@ -77,28 +76,28 @@ export class Listener {
     this.#fill();
   }
 
-  /** For how long the oldest server has been listening, in milliseconds. */
+  /** The age of the oldest server, in milliseconds. */
   get age(): number {
     const [oldest] = this.#servers;
     return oldest === undefined ? 0 : performance.now() - oldest.startedAt;
   }
 
-  /** How many requests are being answered. */
+  /** How many requests are in flight. */
   get inFlight(): number {
     const serving = this.#servers.reduce((sum, { inFlight }) => sum + inFlight, 0);
     return serving + (this.#retiring?.inFlight ?? 0);
   }
 
-  /** The server that waits to be cut, if one does. */
+  /** The server that waits for its termination, if there is one. */
   get retiring(): RetiringServer | undefined {
     return this.#retiring;
   }
 
   /**
-   * Lets another server listen in the place of the oldest. That goes on until it is cut, and takes its
-   * share of the new connections, since it can only stop listening together with all else.
+   * Starts a server in place of the oldest, which retires. A retiring server still accepts connections: Deno can
+   * only close the listening socket together with all connections.
    *
-   * @returns False if there is one already that waits to be cut, or none could be had.
+   * @returns False if another server is retiring already, or no server could be started.
    */
   rotate(): boolean {
     if (this.#stopping || this.#retiring !== undefined || this.#retry !== undefined) return false;
@@ -108,21 +107,21 @@ export class Listener {
       this.#servers.push(this.#serve(port));
     } catch (error) {
       this.#failures.once((others) =>
-        log.error("cannot renew a server of port {port}: {why}{others}", {
+        log.error("cannot rotate a server of port {port}: {why}{others}", {
           port,
-          why: told(error),
+          why: String(error),
           others,
         })
       );
       return false;
     }
     this.#retiring = this.#servers.shift()!;
-    this.#retiring.leave();
+    this.#retiring.retire();
     counters.renewals++;
     return true;
   }
 
-  /** Cuts the server that was replaced, and all its connections. */
+  /** Aborts the retiring server and all its connections. */
   terminate(): void {
     const retiring = this.#retiring;
     if (retiring === undefined) return;
@@ -131,26 +130,26 @@ export class Listener {
   }
 
   /**
-   * Accepts nothing more, and finishes what is under way. A client that takes longer is cut off by the
-   * end of the program: after `shutdown`, Deno has no other way to do it.
+   * Accepts nothing more and waits for the requests in flight. After `shutdown` Deno cannot abort a connection:
+   * the rest ends with the program.
    *
-   * @param patience For how many milliseconds at most.
+   * @param timeoutMs How long to wait at most, in milliseconds.
    */
-  async stop(patience: number): Promise<void> {
+  async stop(timeoutMs: number): Promise<void> {
     this.#stopping = true;
     clearTimeout(this.#retry);
     let timer: ReturnType<typeof setTimeout> | undefined;
     await Promise.race([
       Promise.all([...this.#servers, this.#retiring].map((server) => server?.shutdown())),
-      new Promise<void>((resolve) => timer = setTimeout(resolve, patience)),
+      new Promise<void>((resolve) => timer = setTimeout(resolve, timeoutMs)),
     ]);
     clearTimeout(timer);
   }
 
   #serve(port: number): Server {
     const server = new Server(port, this.#options, this.#outflow);
-    const ended = (why: string) => this.#ended(server, why);
-    server.finished.then(() => ended("it ended"), (error) => ended(told(error)));
+    const onEnd = (why: string) => this.#onEnd(server, why);
+    server.finished.then(() => onEnd("the server ended"), (error) => onEnd(String(error)));
     return server;
   }
 
@@ -158,7 +157,7 @@ export class Listener {
     while (this.#servers.length < SERVERS_PER_PORT) this.#servers.push(this.#serve(this.addr.port));
   }
 
-  #ended(server: Server, why: string): void {
+  #onEnd(server: Server, why: string): void {
     if (this.#stopping || server.isAborted) return;
     this.#options.counters.falls++;
     this.#abort(server);
@@ -167,10 +166,10 @@ export class Listener {
       return;
     }
     this.#servers.splice(this.#servers.indexOf(server), 1);
-    if (this.#retry === undefined) this.#again(why);
+    if (this.#retry === undefined) this.#restart(why);
   }
 
-  #again(why: string): void {
+  #restart(why: string): void {
     const { log } = this.#options;
     const { port } = this.addr;
     try {
@@ -183,11 +182,11 @@ export class Listener {
       this.#failures.once((others) =>
         log.error("cannot serve port {port} again: {why}{others}", {
           port,
-          why: told(error),
+          why: String(error),
           others,
         })
       );
-      this.#retry = setTimeout(() => this.#again(why), RETRY_MS);
+      this.#retry = setTimeout(() => this.#restart(why), RETRY_MS);
     }
   }
 
@@ -197,39 +196,31 @@ export class Listener {
   }
 }
 
-/**
- * What went wrong, without its stack: to tell where that leads in the sources, Deno opens files, and ends
- * the whole program if it can have no descriptor.
- */
-function told(error: unknown): string {
-  return String(error);
-}
-
-/** A server that waits to be cut. */
+/** A server that waits for its termination. */
 export interface RetiringServer {
-  /** How many requests it is answering. Those that are answered at once are none. */
+  /** How many requests are in flight, without those answered at once. */
   readonly inFlight: number;
-  /** For how long it has been answering nobody, in milliseconds; 0 while it does. */
-  readonly rested: number;
-  /** For how long it has been waiting, in milliseconds. */
-  readonly waited: number;
+  /** How long no request has been in flight, in milliseconds. */
+  readonly idleMs: number;
+  /** How long the server has been retiring, in milliseconds. */
+  readonly retiringMs: number;
 }
 
-/** One of the servers that serve a port side by side and one after another. */
+/** One of the servers of a port. */
 class Server implements RetiringServer {
   readonly #controller = new AbortController();
   readonly #http: Deno.HttpServer<Deno.NetAddr>;
 
-  /** When it began to listen. */
+  /** When it started to listen, by `performance.now()`. */
   readonly startedAt: number = performance.now();
   inFlight = 0;
-  #restingSince = this.startedAt;
-  #leftAt = 0;
+  #idleSince = this.startedAt;
+  #retiredAt = 0;
 
   constructor(port: number, options: ListenerOptions, outflow: Outflow) {
     const { hostname, identity, router, log } = options;
-    const answered = () => {
-      if (--this.inFlight === 0) this.#restingSince = performance.now();
+    const settle = () => {
+      if (--this.inFlight === 0) this.#idleSince = performance.now();
     };
     this.#http = Deno.serve({
       hostname,
@@ -239,16 +230,16 @@ class Server implements RetiringServer {
       signal: this.#controller.signal,
       onListen: () => {},
       onError: (error) => {
-        // It comes from the body of a response that has begun: no other can be sent.
+        // Thrown by the body of a response that has started: Deno sends nothing else.
         if (error instanceof SlowReaderError) return new Response(null, { status: 503 });
-        log.error("cannot answer a request: {error}", { error });
+        log.error("internal error in a response: {error}", { error });
         return new Response("Internal error", { status: 503 });
       },
     }, (request, info) => {
       const response = router(request, info);
       if (!(response instanceof Promise)) return outflow.pass(response, request, info);
       this.inFlight++;
-      response.then(answered, answered);
+      response.then(settle, settle);
       return response.then((response) => outflow.pass(response, request, info));
     });
   }
@@ -257,7 +248,7 @@ class Server implements RetiringServer {
     return this.#http.addr;
   }
 
-  /** Resolves when it was aborted or shut down, rejects when it has fallen. */
+  /** Resolves after an abort or a shutdown, rejects after a crash. */
   get finished(): Promise<void> {
     return this.#http.finished;
   }
@@ -266,25 +257,25 @@ class Server implements RetiringServer {
     return this.#controller.signal.aborted;
   }
 
-  get rested(): number {
-    return this.inFlight > 0 ? 0 : performance.now() - this.#restingSince;
+  get idleMs(): number {
+    return this.inFlight > 0 ? 0 : performance.now() - this.#idleSince;
   }
 
-  get waited(): number {
-    return performance.now() - this.#leftAt;
+  get retiringMs(): number {
+    return performance.now() - this.#retiredAt;
   }
 
-  /** Begins to wait. */
-  leave(): void {
-    this.#leftAt = performance.now();
+  /** Starts to retire. */
+  retire(): void {
+    this.#retiredAt = performance.now();
   }
 
-  /** Ends it with all its connections. */
+  /** Ends the server and all its connections. */
   abort(): void {
     this.#controller.abort();
   }
 
-  /** Accepts nothing more, and resolves when what is under way is answered. It cannot be aborted then. */
+  /** Accepts nothing more, and resolves without requests in flight. An abort is impossible then. */
   async shutdown(): Promise<void> {
     if (!this.isAborted) await this.#http.shutdown().catch(() => {});
   }

@@ -140,7 +140,7 @@ for (const loops of [1, 2]) {
     assert((await listenersOf(daemon)).renewals > 0);
     assertMatch(
       daemon.log,
-      / WARNING \d+ file descriptors are in use: cutting the connections to port \d+ that hang\n/,
+      / WARNING \d+ file descriptors are in use: closing hanging connections to port \d+\n/,
     );
   });
 }

@@ -1,5 +1,5 @@
 /** What a daemon logs when clients that do not read make it cut connections, those of others among them. */
-export const CUTTING = /^\S+ WARNING too many responses wait for clients that do not read: /m;
+export const CUTTING = /^\S+ WARNING too many unread responses: /m;
 
 /**
  * What a daemon has logged that is more than news: it had no reason to.

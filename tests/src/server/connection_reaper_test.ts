@@ -14,22 +14,22 @@ import { closeSync, openSync } from "node:fs";
 
 const REQUEST = "GET /x HTTP/1.0\r\n\r\n";
 
-/** A time that no test waits for, in milliseconds. */
+/** Longer than any test, in milliseconds. */
 const NEVER = 1e9;
 
-/** How many connections a test opens, so that each server gets some of them. */
+/** Enough connections that each server gets some. */
 const MANY = 4 * SERVERS_PER_PORT;
 
-/** How many descriptors this process uses: the system gives out the lowest that is free. */
+/** Returns how many descriptors this process uses: the system assigns the lowest free one. */
 function inUse(): number {
   const lowest = openSync("/", "r");
   closeSync(lowest);
   return lowest;
 }
 
-/** A listener that is guarded, and whoever asks it. */
-class Guarded implements AsyncDisposable {
-  readonly #answers: ((response: Response) => void)[] = [];
+/** A listener with a reaper, and its clients. */
+class ReapedListener implements AsyncDisposable {
+  readonly #responses: ((response: Response) => void)[] = [];
   readonly #hanging: RawConnection[] = [];
   readonly #listener: Listener;
   readonly #reaper: ConnectionReaper;
@@ -37,12 +37,11 @@ class Guarded implements AsyncDisposable {
   readonly counters = newCounters().listeners;
 
   /**
-   * @param times When the guardian acts.
+   * @param times When the reaper acts.
    * @param count How many descriptors there are.
-   * @param isAll Whether there are no more.
-   * @param path What is opened to see how many are in use.
-   * @param inUse How many are while so many requests are under way; as many as there really are, if not
-   * given. Other tests use some, too.
+   * @param isAll Whether the process cannot get more.
+   * @param path The path of the probe.
+   * @param inUse Returns how many descriptors are in use, by the requests in flight; the real number by default.
    */
   constructor(
     times: Partial<ReaperTimes>,
@@ -54,7 +53,7 @@ class Guarded implements AsyncDisposable {
     const { log } = this.recorded;
     const router: Router = ({ url }) =>
       url.endsWith("/slow")
-        ? new Promise((resolve) => this.#answers.push(resolve))
+        ? new Promise((resolve) => this.#responses.push(resolve))
         : new Response("fine");
     const { counters } = this;
     const place = { hostname: "127.0.0.1", port: 0, shared: false };
@@ -67,16 +66,15 @@ class Guarded implements AsyncDisposable {
         ? {}
         : { probe: () => Promise.resolve(() => inUse(this.#listener.inFlight)) },
       log,
-      times: { ...REAPER_TIMES, look: 5, leastAge: 0, mostAge: NEVER, ...times },
+      times: { ...REAPER_TIMES, interval: 5, minAge: 0, maxAge: NEVER, ...times },
     });
   }
 
-  /** Its port. */
   get port(): number {
     return this.#listener.addr.port;
   }
 
-  /** Opens connections that hang at half a request line, and tells how many of them have ended. */
+  /** Opens connections that hang at half a request line, and counts those that have ended. */
   async hang(): Promise<{ ended: number }> {
     const state = { ended: 0 };
     for (let i = 0; i < MANY; i++) {
@@ -84,10 +82,10 @@ class Guarded implements AsyncDisposable {
         const connection = await RawConnection.open(this.port);
         this.#hanging.push(connection);
         await connection.send("GET /x");
-        // Also those that are closed by the test itself end.
+        // Those that the test itself closes count, too.
         connection.rest().then(() => state.ended++, () => state.ended++);
       } catch {
-        // It came just as its server was cut.
+        // Its server has just been terminated.
         state.ended++;
       }
     }
@@ -95,98 +93,98 @@ class Guarded implements AsyncDisposable {
   }
 
   /**
-   * Asks for what takes its time, one after another, until enough are being answered. A request that has only
-   * just been sent may be lost with its server, and is sent again.
+   * Sends slow requests, one after another, until enough are in flight. A request that was lost with its server
+   * is sent again.
    */
-  async ask(): Promise<Promise<string>[]> {
+  async request(): Promise<Promise<string>[]> {
     const asked: Promise<string>[] = [];
     while (asked.length < MANY) {
-      const before = this.#answers.length;
-      let isCut = false;
+      const before = this.#responses.length;
+      let isLost = false;
       const answer = speak(this.port, "GET /slow HTTP/1.0\r\n\r\n");
       const end = answer.then(({ body }) => body, () => {
-        isCut = true;
+        isLost = true;
         return "cut";
       });
-      await until("it is being answered", () => isCut || this.#answers.length > before);
-      if (this.#answers.length > before) asked.push(end);
+      await until("it is in flight", () => isLost || this.#responses.length > before);
+      if (this.#responses.length > before) asked.push(end);
     }
     return asked;
   }
 
-  /** Answers what takes its time. */
-  answer(): void {
-    for (const answer of this.#answers.splice(0)) answer(new Response("slow"));
+  /** Responds to the slow requests. */
+  respond(): void {
+    for (const respond of this.#responses.splice(0)) respond(new Response("slow"));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#reaper[Symbol.dispose]();
-    this.answer();
+    this.respond();
     for (const connection of this.#hanging) connection[Symbol.dispose]();
     await this.#listener.stop(20_000);
   }
 }
 
-Deno.test("a connection that hangs is cut when its server is old enough, and others are answered", async () => {
-  await using guarded = new Guarded({ mostAge: 300 });
-  const hanging = await guarded.hang();
-  await until("they are cut", () => hanging.ended === MANY);
-  assert(guarded.counters.renewals >= SERVERS_PER_PORT);
-  await until("it is answered", async () => (await speak(guarded.port, REQUEST)).body === "fine");
-  assertEquals([guarded.counters.falls, guarded.counters.cut_requests], [0, 0]);
-  assertEquals(guarded.recorded.lines, []);
+Deno.test("ConnectionReaper closes hanging connections of a server above maxAge", async () => {
+  await using reaped = new ReapedListener({ maxAge: 300 });
+  const hanging = await reaped.hang();
+  await until("they are closed", () => hanging.ended === MANY);
+  assert(reaped.counters.renewals >= SERVERS_PER_PORT);
+  await until("it is answered", async () => (await speak(reaped.port, REQUEST)).body === "fine");
+  assertEquals([reaped.counters.falls, reaped.counters.cut_requests], [0, 0]);
+  assertEquals(reaped.recorded.lines, []);
 });
 
-Deno.test("a connection that hangs is cut for its age even where descriptors cannot be counted", async () => {
-  await using guarded = new Guarded({ mostAge: 300 }, 1, true, "/nowhere");
-  const hanging = await guarded.hang();
-  await until("they are cut", () => hanging.ended === MANY);
+Deno.test("ConnectionReaper closes hanging connections if descriptors cannot be counted", async () => {
+  await using reaped = new ReapedListener({ maxAge: 300 }, 1, true, "/nowhere");
+  const hanging = await reaped.hang();
+  await until("they are closed", () => hanging.ended === MANY);
 });
 
-Deno.test("nothing is cut before a server is old enough", async () => {
-  await using guarded = new Guarded({ mostAge: NEVER });
-  const hanging = await guarded.hang();
+Deno.test("ConnectionReaper closes nothing below maxAge", async () => {
+  await using reaped = new ReapedListener({ maxAge: NEVER });
+  const hanging = await reaped.hang();
   await new Promise((resolve) => setTimeout(resolve, 500));
-  assertEquals([guarded.counters.renewals, hanging.ended], [0, 0]);
+  assertEquals([reaped.counters.renewals, hanging.ended], [0, 0]);
 });
 
-Deno.test("what is being answered is waited for before its server is cut", async () => {
-  await using guarded = new Guarded({ mostAge: 2000, patience: NEVER });
-  const asked = await guarded.ask();
-  await until("a server waits to be cut", () => guarded.counters.renewals > 0);
+Deno.test("ConnectionReaper waits for requests in flight before it terminates a server", async () => {
+  await using reaped = new ReapedListener({ maxAge: 2000, retireTimeout: NEVER });
+  const asked = await reaped.request();
+  await until("a server retires", () => reaped.counters.renewals > 0);
   await new Promise((resolve) => setTimeout(resolve, 300));
-  guarded.answer();
+  reaped.respond();
   assertEquals(new Set(await Promise.all(asked)), new Set(["slow"]));
-  assertEquals(guarded.counters.cut_requests, 0);
-  const { renewals } = guarded.counters;
-  await until("the others follow", () => guarded.counters.renewals > renewals + SERVERS_PER_PORT);
+  assertEquals(reaped.counters.cut_requests, 0);
+  const { renewals } = reaped.counters;
+  await until("the others follow", () => reaped.counters.renewals > renewals + SERVERS_PER_PORT);
 });
 
-Deno.test("what is being answered is waited for no longer than patience lasts", async () => {
-  await using guarded = new Guarded({ mostAge: 2000, patience: 100 });
-  const asked = await guarded.ask();
-  await until("they are cut", () => guarded.counters.cut_requests === MANY);
-  guarded.answer();
+Deno.test("ConnectionReaper terminates a server after retireTimeout", async () => {
+  await using reaped = new ReapedListener({ maxAge: 2000, retireTimeout: 100 });
+  const asked = await reaped.request();
+  await until("they are closed", () => reaped.counters.cut_requests === MANY);
+  reaped.respond();
   assertEquals(new Set(await Promise.all(asked)), new Set(["cut"]));
 });
 
-Deno.test("connections that hang are cut when descriptors are scarce, and the log tells of it once", async () => {
-  await using guarded = new Guarded({}, Math.ceil(inUse() * 1.25));
-  const hanging = await guarded.hang();
-  await until("they are cut", () => hanging.ended === MANY);
-  assert(guarded.counters.renewals >= SERVERS_PER_PORT);
-  assertEquals(guarded.recorded.lines.length, 1);
+Deno.test("ConnectionReaper closes hanging connections when descriptors are scarce, and logs it once", async () => {
+  await using reaped = new ReapedListener({}, Math.ceil(inUse() * 1.25));
+  const hanging = await reaped.hang();
+  await until("they are closed", () => hanging.ended === MANY);
+  assert(reaped.counters.renewals >= SERVERS_PER_PORT);
+  assertEquals(reaped.recorded.lines.length, 1);
   assertMatch(
-    guarded.recorded.lines[0]!,
-    /^WARNING \d+ file descriptors are in use: cutting the connections to port \d+ that hang$/,
+    reaped.recorded.lines[0]!,
+    /^WARNING \d+ file descriptors are in use: closing hanging connections to port \d+$/,
   );
 });
 
-Deno.test("however scarce descriptors are, a server that is too young is not replaced", async () => {
-  await using guarded = new Guarded({ leastAge: NEVER }, 1);
-  const hanging = await guarded.hang();
+Deno.test("ConnectionReaper does not rotate a server below minAge", async () => {
+  await using reaped = new ReapedListener({ minAge: NEVER }, 1);
+  const hanging = await reaped.hang();
   await new Promise((resolve) => setTimeout(resolve, 300));
-  assertEquals([guarded.counters.renewals, hanging.ended], [0, 0]);
+  assertEquals([reaped.counters.renewals, hanging.ended], [0, 0]);
 });
 
 /** A worker that sends many requests at once, each on a connection of its own, while this thread stalls. */
@@ -208,57 +206,57 @@ const CLIENT = `
   };
 `;
 
-Deno.test("ConnectionReaper cuts no server right after a stall, in which requests have come", async () => {
-  // Descriptors are scarce all the time, and their number changes as it really does.
+Deno.test("ConnectionReaper terminates no server right after a stall", async () => {
+  // Descriptors are always scarce, and their number changes.
   const scarce = () => 76 + inUse() % 8;
-  await using guarded = new Guarded({ patience: NEVER }, 100, true, "/", scarce);
+  await using reaped = new ReapedListener({ retireTimeout: NEVER }, 100, true, "/", scarce);
   const url = URL.createObjectURL(new Blob([CLIENT], { type: "text/javascript" }));
   let lost = 0;
   for (let stall = 0; stall < 10; stall++) {
-    const { renewals } = guarded.counters;
-    await until("a server leaves", () => guarded.counters.renewals > renewals);
+    const { renewals } = reaped.counters;
+    await until("a server retires", () => reaped.counters.renewals > renewals);
     const client = new Worker(url, { type: "module" });
-    const told = () => new Promise((resolve) => client.onmessage = ({ data }) => resolve(data));
-    let next = told();
-    client.postMessage({ port: guarded.port, count: MANY });
+    const message = () => new Promise((resolve) => client.onmessage = ({ data }) => resolve(data));
+    let next = message();
+    client.postMessage({ port: reaped.port, count: MANY });
     await next;
-    next = told();
+    next = message();
     const end = performance.now() + 300;
     while (performance.now() < end);
     lost += Number(await next);
     client.terminate();
   }
   URL.revokeObjectURL(url);
-  // Without the rule it is about one in ten. A busy machine stalls the test where it does not mean to.
+  // Without the rule about one in ten is lost. A busy machine adds stalls of its own.
   assert(lost <= 10 * MANY / 20, `${lost} of ${10 * MANY} requests were lost`);
 });
 
-Deno.test("scarce descriptors are no reason to cut what is being answered, all but used up ones are", async () => {
+Deno.test("ConnectionReaper cuts requests in flight only when descriptors are critical", async () => {
   {
-    await using scarce = new Guarded({ patience: NEVER }, 100, true, "/", () => 80);
-    const asked = await scarce.ask();
+    await using scarce = new ReapedListener({ retireTimeout: NEVER }, 100, true, "/", () => 80);
+    const asked = await scarce.request();
     await new Promise((resolve) => setTimeout(resolve, 300));
-    scarce.answer();
+    scarce.respond();
     assertEquals(new Set(await Promise.all(asked)), new Set(["slow"]));
     assertEquals(scarce.counters.cut_requests, 0);
   }
-  await using critical = new Guarded({ patience: NEVER }, 100, true, "/", () => 90);
-  const asked = await critical.ask();
+  await using critical = new ReapedListener({ retireTimeout: NEVER }, 100, true, "/", () => 90);
+  const asked = await critical.request();
   await until("some are cut", () => critical.counters.cut_requests > 0);
-  critical.answer();
+  critical.respond();
   assert((await Promise.all(asked)).includes("cut"));
 });
 
-Deno.test("descriptors that requests explain count as in use only where there are no more of them", async () => {
+Deno.test("ConnectionReaper counts the descriptors of requests only if there are no more", async () => {
   for (const isAll of [false, true]) {
     const explained = (inFlight: number) => 20 + 2 * inFlight;
-    await using guarded = new Guarded({ patience: NEVER }, 100, isAll, "/", explained);
-    await guarded.ask();
+    await using reaped = new ReapedListener({ retireTimeout: NEVER }, 100, isAll, "/", explained);
+    await reaped.request();
     if (isAll) {
-      await until("servers are renewed", () => guarded.counters.renewals > 0);
+      await until("servers are rotated", () => reaped.counters.renewals > 0);
     } else {
       await new Promise((resolve) => setTimeout(resolve, 300));
-      assertEquals(guarded.counters.renewals, 0);
+      assertEquals(reaped.counters.renewals, 0);
     }
   }
 });

@@ -8,7 +8,7 @@ import { until } from "../../servers/mod.ts";
 
 const REQUEST = "GET /x HTTP/1.0\r\n\r\n";
 
-/** Listens on any port that is free. */
+/** Listens on a free port. */
 function listening(
   router: Router,
   recorded = new RecordedLog(),
@@ -26,7 +26,7 @@ function listening(
   });
 }
 
-Deno.test("a listener tells the router what is asked, and who asks", async () => {
+Deno.test("Listener passes the request and the client's address to the router", async () => {
   const listener = listening((request, { remoteAddr }) =>
     new Response(`${request.method} ${request.url} ${remoteAddr.hostname}`)
   );
@@ -37,31 +37,31 @@ Deno.test("a listener tells the router what is asked, and who asks", async () =>
   await listener.stop(20_000);
 });
 
-Deno.test("a listener answers a fault of the router with 503, tells of it, and goes on", async () => {
+Deno.test("Listener responds 503 to an error of the router and logs it", async () => {
   const recorded = new RecordedLog();
-  const faults: Router[] = [
+  const errors: Router[] = [
     () => {
-      throw new Error("a slip");
+      throw new Error("a bug");
     },
-    () => Promise.reject(new Error("a slip")),
+    () => Promise.reject(new Error("a bug")),
   ];
-  let router = faults[0]!;
+  let router = errors[0]!;
   const listener = listening((request, info) => router(request, info), recorded);
   const { port } = listener.addr;
-  for (router of faults) {
+  for (router of errors) {
     const { status, body } = await speak(port, REQUEST);
     assertEquals([status, body], [503, "Internal error"]);
   }
   assertEquals(recorded.lines, [
-    "ERROR cannot answer a request: Error: a slip",
-    "ERROR cannot answer a request: Error: a slip",
+    "ERROR internal error in a response: Error: a bug",
+    "ERROR internal error in a response: Error: a bug",
   ]);
   router = () => new Response("fine");
   assertEquals((await speak(port, REQUEST)).body, "fine");
   await listener.stop(20_000);
 });
 
-Deno.test("a listener that cannot have its port says so at once", async () => {
+Deno.test("new Listener() throws if the port is in use", async () => {
   const recorded = new RecordedLog();
   const listener = listening(() => new Response("first"));
   const { port } = listener.addr;
@@ -71,17 +71,17 @@ Deno.test("a listener that cannot have its port says so at once", async () => {
   );
   assertEquals((await speak(port, REQUEST)).body, "first");
   await listener.stop(20_000);
-  // It is free again, and nobody else wants it.
+  // The port is free again.
   const second = listening(() => new Response("second"), recorded, port);
   assertEquals((await speak(port, REQUEST)).body, "second");
   await second.stop(20_000);
   assertEquals(recorded.lines, []);
 });
 
-/** What a client may send before its request is answered, and how long that may be. */
+/** The limits on requests. */
 const LIMITS: readonly [what: string, most: number, request: (length: number) => string][] = [
   ["headers", 128, (count) => `GET /x HTTP/1.0\r\n${"a: b\r\n".repeat(count)}\r\n`],
-  // Without the empty line that ends them.
+  // Without the empty line at the end.
   [
     "bytes of request line",
     65_536 + 2,
@@ -98,7 +98,7 @@ const LIMITS: readonly [what: string, most: number, request: (length: number) =>
 ];
 
 for (const [what, most, request] of LIMITS) {
-  Deno.test(`a listener takes ${most} ${what}, and answers more with 400`, async () => {
+  Deno.test(`Listener accepts ${most} ${what} and responds 400 to more`, async () => {
     let asked = 0;
     const listener = listening(() => {
       asked++;
@@ -112,7 +112,7 @@ for (const [what, most, request] of LIMITS) {
   });
 }
 
-Deno.test("a listener that is to stop accepts nothing more and finishes what is under way", async () => {
+Deno.test("Listener.stop() accepts nothing more and finishes requests in flight", async () => {
   const { promise, resolve } = Promise.withResolvers<Response>();
   let begun = 0;
   const listener = listening(() => {
@@ -122,7 +122,7 @@ Deno.test("a listener that is to stop accepts nothing more and finishes what is 
   const { port } = listener.addr;
   using idle = await RawConnection.open(port);
   const inFlight = speak(port, REQUEST);
-  await until("the request is under way", () => begun === 1);
+  await until("the request is in flight", () => begun === 1);
   let stopped = false;
   const stopping = listener.stop(20_000).then(() => stopped = true);
   assertEquals(await idle.rest(), "");
@@ -141,7 +141,7 @@ Deno.test("a listener that is to stop accepts nothing more and finishes what is 
   assertEquals(begun, 1);
 });
 
-Deno.test("a listener that is to stop waits no longer than it is told", async () => {
+Deno.test("Listener.stop() waits no longer than its timeout", async () => {
   const recorded = new RecordedLog();
   const { promise, resolve } = Promise.withResolvers<Response>();
   let begun = 0;
@@ -153,7 +153,7 @@ Deno.test("a listener that is to stop waits no longer than it is told", async ()
   using half = await RawConnection.open(port);
   await half.send("GET /x HTTP/1.1\r\nHost:");
   const hanging = speak(port, REQUEST);
-  await until("the request is under way", () => begun === 1);
+  await until("the request is in flight", () => begun === 1);
   await listener.stop(50);
   resolve(new Response("late"));
   assertEquals((await hanging).body, "late");
@@ -161,7 +161,7 @@ Deno.test("a listener that is to stop waits no longer than it is told", async ()
   assertEquals(recorded.lines, []);
 });
 
-/** Sends half a request line on some connections, enough that every server gets some of them. */
+/** Sends half a request line on enough connections that every server gets some. */
 async function half(port: number): Promise<RawConnection[]> {
   const connections: RawConnection[] = [];
   for (let i = 0; i < 8 * SERVERS_PER_PORT; i++) {
@@ -169,35 +169,35 @@ async function half(port: number): Promise<RawConnection[]> {
     connections.push(connection);
     await connection.send("GET /spool/we");
   }
-  // Answered on another connection: these have been accepted.
+  // A response on another connection: these have been accepted.
   assertEquals((await speak(port, REQUEST)).status, 200);
   return connections;
 }
 
-/** How many of some connections end, and lets go of them all. */
-async function ended(connections: readonly RawConnection[], patience: number): Promise<number> {
+/** Counts the connections that end, and closes them all. */
+async function ended(connections: readonly RawConnection[], timeout: number): Promise<number> {
   let count = 0;
   const ends = connections.map((connection) =>
     connection.rest().then(() => count++, (error) => {
       if (error instanceof Deno.errors.ConnectionReset) count++;
     })
   );
-  await until("they have ended", () => count === connections.length, patience).catch(() => {});
+  await until("they have ended", () => count === connections.length, timeout).catch(() => {});
   const before = count;
   for (const connection of connections) connection[Symbol.dispose]();
   await Promise.all(ends);
   return before;
 }
 
-Deno.test("a listener whose servers were all renewed and cut has no connection that hung on them, and goes on", async () => {
+Deno.test("Listener.terminate() closes the hanging connections of rotated servers", async () => {
   const recorded = new RecordedLog();
   const counters = newCounters().listeners;
   const listener = listening(() => new Response("fine"), recorded, 0, counters);
   const { port } = listener.addr;
   const hanging = await half(port);
-  for (let renewed = 0; renewed < SERVERS_PER_PORT; renewed++) {
+  for (let i = 0; i < SERVERS_PER_PORT; i++) {
     assert(listener.rotate());
-    assert(!listener.rotate(), "another one waits to be cut");
+    assert(!listener.rotate(), "another server is retiring");
     listener.terminate();
     assertEquals(listener.retiring, undefined);
   }
@@ -208,7 +208,7 @@ Deno.test("a listener whose servers were all renewed and cut has no connection t
   assertEquals(recorded.lines, []);
 });
 
-/** Has a listener answer many requests when it is told to. */
+/** A listener with many requests in flight. */
 async function answering(counters: ListenerCounters) {
   const answers: ((response: Response) => void)[] = [];
   const router: Router = () => new Promise((resolve) => answers.push(resolve));
@@ -218,7 +218,7 @@ async function answering(counters: ListenerCounters) {
     { length: count },
     () => speak(listener.addr.port, REQUEST).then(({ body }) => body, () => "cut"),
   );
-  await until("all are under way", () => answers.length === count);
+  await until("all are in flight", () => answers.length === count);
   assertEquals(listener.inFlight, count);
   return {
     listener,
@@ -227,7 +227,7 @@ async function answering(counters: ListenerCounters) {
   };
 }
 
-Deno.test("a server that waits to be cut finishes what is under way", async () => {
+Deno.test("a retiring server finishes its requests in flight", async () => {
   const counters = newCounters().listeners;
   const { listener, asked, answer } = await answering(counters);
   listener.rotate();
@@ -241,7 +241,7 @@ Deno.test("a server that waits to be cut finishes what is under way", async () =
   await listener.stop(20_000);
 });
 
-Deno.test("a server that is cut cuts off what is under way on it and nothing else, and counts it", async () => {
+Deno.test("Listener.terminate() cuts the requests of that server only, and counts them", async () => {
   const counters = newCounters().listeners;
   const { listener, asked, answer } = await answering(counters);
   listener.rotate();
@@ -255,7 +255,7 @@ Deno.test("a server that is cut cuts off what is under way on it and nothing els
   await listener.stop(20_000);
 });
 
-Deno.test("a listener that stops while a server waits to be cut finishes what is under way on all of them", async () => {
+Deno.test("Listener.stop() finishes the requests of a retiring server, too", async () => {
   const { listener, asked, answer } = await answering(newCounters().listeners);
   listener.rotate();
   assert(listener.retiring!.inFlight > 0);
@@ -266,8 +266,8 @@ Deno.test("a listener that stops while a server waits to be cut finishes what is
   assert(!listener.rotate());
 });
 
-/** A listener in a process of its own that may have 100 files open, and that nobody guards. */
-const UNGUARDED = `
+/** A listener without a reaper, in a process with at most 100 file descriptors. */
+const WITHOUT_REAPER = `
   import { newCounters } from "${
   new URL("../../../src/metrics/counters.ts", import.meta.url).href
 }";
@@ -282,11 +282,11 @@ const UNGUARDED = `
   console.log(listener.addr.port);
 `;
 
-Deno.test("a listener that falls for want of file descriptors frees them, and serves again", async () => {
+Deno.test("Listener restarts servers that crash without file descriptors", async () => {
   await using process = new Deno.Command("sh", {
     args: [
       ...["-c", 'ulimit -n 100 && exec "$@"', "sh"],
-      ...[Deno.execPath(), "eval", "--unstable-net", UNGUARDED],
+      ...[Deno.execPath(), "eval", "--unstable-net", WITHOUT_REAPER],
     ],
     stdin: "null",
     stdout: "piped",
@@ -294,27 +294,27 @@ Deno.test("a listener that falls for want of file descriptors frees them, and se
   const reader = process.stdout.getReader();
   const port = Number(new TextDecoder().decode((await reader.read()).value));
   const hanging: RawConnection[] = [];
-  const told = async () => JSON.parse((await speak(port, REQUEST)).body);
+  const report = async () => JSON.parse((await speak(port, REQUEST)).body);
   let falls = 0;
-  await until("each server has fallen", async () => {
+  await until("each server has crashed", async () => {
     try {
       const connection = await RawConnection.open(port);
       hanging.push(connection);
       await connection.send("GET /spool/we");
-      if (hanging.length % 50 === 0) ({ falls } = await told());
+      if (hanging.length % 50 === 0) ({ falls } = await report());
     } catch {
-      // Refused, or reset with those that wait to be accepted.
+      // Refused, or reset before it was accepted.
     }
     return falls > SERVERS_PER_PORT;
   });
-  // All of them hang on, and so would have what a server that fell still had.
+  // The connections still hang, as would those of a crashed server.
   for (let answered = 0; answered < 50; answered++) {
-    await until("it answers", async () => (await told()).falls > 0, 2000);
+    await until("it responds", async () => (await report()).falls > 0, 2000);
   }
   for (const connection of hanging) connection[Symbol.dispose]();
-  const { lines } = await told();
+  const { lines } = await report();
   assertMatch(lines[0], /again: .*Too many open files/);
-  assert(lines.length < 5, `it tells too much: ${lines}`);
+  assert(lines.length < 5, `too many lines: ${lines}`);
   process.kill("SIGKILL");
   await reader.cancel();
 });
