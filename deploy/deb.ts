@@ -33,6 +33,7 @@ const FILES: Readonly<Record<string, string>> = {
   "usr/share/doc/hacheck/changelog.Debian.gz": "deploy/deb/changelog",
   "usr/share/doc/hacheck/examples/grafana-dashboard.json": "deploy/grafana-dashboard.json",
   "usr/share/doc/hacheck/examples/hacheck.sysctl.conf": "deploy/hacheck.sysctl.conf",
+  "usr/share/doc/hacheck/examples/prometheus-alerts.yml": "deploy/prometheus-alerts.yml",
   ...filesIn("deploy/haproxy", "usr/share/doc/hacheck/examples/haproxy"),
   "usr/share/man/man1/hactl.1.gz": "deploy/man/hactl.1",
   "usr/share/man/man8/hacheck.8.gz": "deploy/man/hacheck.8",

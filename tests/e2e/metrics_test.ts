@@ -46,9 +46,9 @@ function scrapeConfigs(daemon: Daemon): string {
   return own;
 }
 
-/** The documented alerts. */
+/** The packaged alerts. */
 function alerts(): string {
-  return codeAfter("metrics.md", "Alerts worth having:");
+  return Deno.readTextFileSync(new URL("../../deploy/prometheus-alerts.yml", import.meta.url));
 }
 
 /** A service that answers every request alike. */
@@ -140,7 +140,7 @@ for (const loops of [1, 3]) {
 }
 
 serverTest(
-  "promtool finds no fault in the metrics and the documented alerts",
+  "promtool finds no fault in the metrics and the packaged alerts",
   PROMETHEUS_PROGRAMS,
   async () => {
     await using service = await answering("fine");
