@@ -53,8 +53,8 @@ export interface ResponseInfo extends RequestInfo {
  * closed window keeps 200 of them on one connection. Deno reports the end of a response only for bodies that
  * are streams, which cost more. So large pages are streamed from one buffer and admitted within a budget;
  * of all other responses one in some hundred is streamed, as a sample of how much waits. When too much
- * does, the guardian cuts connections. (`Connection: close` in a response would not help: Deno 2.9.6 sends it,
- * and goes on reading requests from the connection.)
+ * does, the guardian cuts connections.
+ * `Connection: close` in a response bounds nothing: Deno 2.9.6 sends it, and goes on reading requests.
  */
 export class Outflow {
   readonly #now: () => number;
@@ -241,6 +241,8 @@ function streamed(
   completed.then(settle, settle);
   const headers = new Headers(given);
   headers.set("content-length", String(content.length));
+  // Deno 2.9.6 closes an HTTP/1.0 connection after a stream although it answers `keep-alive`; it cannot be told apart here.
+  headers.set("connection", "close");
   return new Response(body, { status, headers });
 }
 

@@ -56,6 +56,7 @@ Deno.test("Outflow sends a large page as it is", async () => {
     reader.info,
   );
   assertEquals([...response.headers], [
+    ["connection", "close"],
     ["content-length", String(2 * LARGE_BYTES)],
     ["content-type", "text/x"],
   ]);
@@ -96,7 +97,7 @@ Deno.test("Outflow changes nothing of most small responses, and finds out when t
     const response = new Response("fine");
     const passed = await outflow.pass(response, REQUEST, reader.info);
     if (passed === response) unchanged++;
-    else assertEquals(await passed.text(), "fine");
+    else assertEquals([await passed.text(), passed.headers.get("connection")], ["fine", "close"]);
   }
   assert(unchanged > 0.9 * readers.length, `${unchanged} of ${readers.length}`);
   for (const reader of readers) await reader.read();
