@@ -318,61 +318,61 @@ function count(number: number): string {
 
 /** Every limit's row in docs/limits.md: what it limits, and the number. */
 const ROWS: readonly [what: string, number: string][] = [
-  ["a form sent by POST", bytes(MAX_FORM_BYTES)],
+  ["form of a POST", bytes(MAX_FORM_BYTES)],
   ["records in the spool that POST adds to", count(MAX_RECORDS)],
-  ["time for the line of an agent check", `${QUESTION_TIMEOUT_MS} ms`],
-  ["that line", bytes(MAX_QUESTION_BYTES)],
-  ["agent checks at once", `${MAX_AGENTS} for each event loop`],
+  ["time to send the line of an agent check", `${QUESTION_TIMEOUT_MS} ms`],
+  ["line of an agent check", bytes(MAX_QUESTION_BYTES)],
+  ["agent checks at once", `${MAX_AGENTS} for each worker`],
   [
-    "responses that wait for clients that do not read",
-    `${bytes(MAX_SMALL_BYTES)} for each event loop`,
+    "responses that clients have not read",
+    `${bytes(MAX_SMALL_BYTES)} for each worker`,
   ],
   [
-    "time without reading of a large response, or of the page's events",
+    "time to read a large response, or an event",
     `${READER_TIMEOUT_MS / 1000} s`,
   ],
   [
-    `large pages (above ${bytes(LARGE_BYTES)}) that wait to be read: in all, and of one client`,
+    `unread large pages (above ${bytes(LARGE_BYTES)}): all, of one client`,
     `${bytes(MAX_LARGE_BYTES)}, ${bytes(MAX_LARGE_BYTES_PER_CLIENT)}`,
   ],
-  ["a record", bytes(MAX_RECORD_BYTES)],
-  ["a service's name", `${MAX_SERVICE_LENGTH} characters`],
-  ["what is passed on of a service's answer", bytes(MAX_BODY_BYTES)],
+  ["record", bytes(MAX_RECORD_BYTES)],
+  ["name of a service", `${MAX_SERVICE_LENGTH} characters`],
+  ["body forwarded to HAProxy", bytes(MAX_BODY_BYTES)],
   ["status line and headers of an http or https service", bytes(MAX_HEAD_BYTES)],
-  ["a line, and the lines of a reply, of SMTP", `${bytes(MAX_LINE_BYTES)}, ${count(MAX_LINES)}`],
-  ["a reply of Redis or Sentinel", bytes(MAX_REPLY_BYTES)],
+  ["SMTP: a line, lines of a reply", `${bytes(MAX_LINE_BYTES)}, ${count(MAX_LINES)}`],
+  ["reply of Redis or Sentinel", bytes(MAX_REPLY_BYTES)],
   [
-    "a packet, and the packets before a login, of MySQL",
+    "MySQL: a packet, packets before the login ends",
     `${bytes(MAX_PACKET_BYTES)}, ${count(MAX_PACKETS)}`,
   ],
   [
-    "a message, and the messages before a login, of PostgreSQL",
+    "PostgreSQL: a message, messages before the login ends",
     `${bytes(MAX_MESSAGE_BYTES)}, ${count(MAX_MESSAGES)}`,
   ],
   ["HAProxy's statistics", bytes(MAX_STATISTICS_BYTES)],
   [
-    "an answer, and its headers, of gRPC",
+    "gRPC: a response, its headers",
     `${bytes(MAX_RESPONSE_BYTES)}, ${bytes(MAX_HEADERS_LENGTH)}`,
   ],
   [
-    "URLs that are remembered, and their length",
+    "URLs, and their length",
     `${count(MAX_ROUTES)}, ${count(MAX_ROUTE_LENGTH)} characters`,
   ],
   [
-    "checks that wait for a place; those of one client",
+    "queued checks: all, of one client",
     `${count(MAX_QUEUED)}, ${count(MAX_QUEUED / 2)}`,
   ],
-  ["lines of the log that wait to be written, for each event loop", bytes(MAX_QUEUED_LOG_BYTES)],
+  ["unwritten lines of the log", bytes(MAX_QUEUED_LOG_BYTES)],
   [
-    "results in the cache, and their size together",
+    "results in the cache, and their size",
     `${count(MAX_ENTRIES)}, ${bytes(MAX_CHARACTERS)}`,
   ],
   [
-    "services, and pairs of service and client, that are counted",
+    "counted services, and pairs of service and client",
     `${count(MAX_SERVICES)}, ${count(MAX_PAIRS)}`,
   ],
   [
-    "addresses of which it is remembered whether they are own, listed or allowed",
+    "addresses known to be local, listed or allowed",
     count(MAX_CACHED_ADDRESSES),
   ],
 ];

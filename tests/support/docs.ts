@@ -43,3 +43,18 @@ export function tableAfter(name: string, line: string): string[][] {
   if (rows.length === 0) throw new Error(`docs/${name} has no table after ${line}`);
   return rows.map((row) => row.split("|").slice(1, -1).map((cell) => cell.trim()));
 }
+
+/**
+ * Finds the items of the lists on a page.
+ *
+ * @param name The page's file in `docs/`.
+ * @param line The line that the list follows; the start of the page, if not given.
+ * @returns The text of each item, on one line. With a line, only those of the list that follows it.
+ */
+export function itemsOf(name: string, line?: string): string[] {
+  const text = page(name);
+  const after = line === undefined ? text : text.split(`\n${line}\n\n`)[1]?.split("\n\n")[0] ?? "";
+  return [...after.matchAll(/^- (.*(?:\n {2}\S.*)*)/gm)].map(([, item]) =>
+    item!.replaceAll(/\s+/g, " ").trim()
+  );
+}
