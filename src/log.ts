@@ -1,67 +1,72 @@
 import { type InternalErrorCounters, newCounters } from "./metrics/counters.ts";
-import type { Settings } from "./config.ts";
 import { escapeControls } from "./control_characters.ts";
 import { LogFile, LogSink, openForAppending } from "./log_sink.ts";
 
-/** How grave a record is. */
+/** The severity of a record. */
 export type Level = "debug" | "info" | "warning" | "error";
 
-/** Logs a record. Braces in the message name the properties that stand there. */
-type Tell = (message: string, properties?: Readonly<Record<string, unknown>>) => void;
+/** Logs a message. `{name}` in it stands for the property of that name. */
+type LogFunction = (message: string, properties?: Readonly<Record<string, unknown>>) => void;
 
-/** What the rooms of the program log with. */
-export type Log = Readonly<Record<Level, Tell>>;
+/** The log, by severity. */
+export type Log = Readonly<Record<Level, LogFunction>>;
 
-/** What is logged at once. */
+/** One record of the log. */
 export interface LogRecord {
-  /** How grave it is. */
+  /** Its severity. */
   readonly level: Level;
-  /** What happened. Braces name the properties that stand there. */
+  /** The message. `{name}` stands for the property of that name. */
   readonly message: string;
-  /** What it happened to. */
+  /** The properties. */
   readonly properties: Readonly<Record<string, unknown>>;
-  /** When, in milliseconds since 1970. */
+  /** When it was logged, in milliseconds since 1970. */
   readonly timestamp: number;
 }
 
-/** Where the log goes. */
+/** Where and how to log. */
 export interface LogOptions {
   /** `stdout`, `stderr`, or the path of a file to append to. */
   readonly path: string;
-  /** How a record looks: a line to read, or a line of JSON. */
+  /** The format of a line. */
   readonly format: "text" | "json";
-  /** Tell everything. */
+  /** Whether to log debug records. */
   readonly verbose: boolean;
 }
 
-/** How long to wait for a log that takes no lines, at the end of the program, in milliseconds. */
+/** How long {@linkcode DaemonLog.flush} waits for a reader, in milliseconds. */
 const FLUSH_TIMEOUT_MS = 1000;
 
-/** Thrown when a log cannot be written to. Its message says what would help. */
+/** Thrown when the log file cannot be opened. Its message is for the operator. */
 export class LogError extends Error {
   override name = "LogError";
 }
 
+/** The keys of the configuration that decide on the log. */
+interface LogConfig {
+  readonly log_path: string;
+  readonly log_format: LogOptions["format"];
+}
+
 /**
- * Opens the log that the settings ask for.
+ * Opens the log, or reopens it with another configuration.
  *
- * @param settings The settings.
- * @param verbose Whether to tell everything.
- * @param faults Where lines are counted that cannot be written.
- * @param log The log that is open already, if there is one: it then goes on there.
+ * @param settings The configuration.
+ * @param verbose Whether to log debug records.
+ * @param errors Counts lines that cannot be written.
+ * @param log The open log, if any.
  * @returns The log.
  * @throws {LogError} If its file cannot be opened.
  */
 export function openLog(
-  { config }: Settings,
+  { config }: { readonly config: LogConfig },
   verbose: boolean,
-  faults: InternalErrorCounters,
+  errors: InternalErrorCounters,
   log?: DaemonLog,
 ): DaemonLog {
   const { log_path: path, log_format: format } = config;
   const options = { path, format, verbose };
   try {
-    if (log === undefined) return new DaemonLog(options, faults);
+    if (log === undefined) return new DaemonLog(options, errors);
     log.reopen(options);
     return log;
   } catch (error) {
@@ -69,33 +74,28 @@ export function openLog(
   }
 }
 
-/**
- * The log of this run.
- *
- * It is written by hand: the library that did it before starts Deno's Node layer, which took a third of the
- * start and a tenth of the memory.
- */
+/** The log of the daemon. Own code: a library that starts Deno's Node layer took a third of the startup. */
 export class DaemonLog implements Log, Disposable {
-  readonly #faults: InternalErrorCounters;
+  readonly #errors: InternalErrorCounters;
   #options: LogOptions;
   #sink: LogSink;
 
   /**
-   * @param options Where it goes.
-   * @param faults Where lines are counted that cannot be written.
+   * @param options Where and how to log.
+   * @param errors Counts lines that cannot be written.
    * @throws {Error} If the file cannot be opened.
    */
-  constructor(options: LogOptions, faults: InternalErrorCounters = newCounters().errors) {
-    this.#faults = faults;
+  constructor(options: LogOptions, errors: InternalErrorCounters = newCounters().errors) {
+    this.#errors = errors;
     this.#options = options;
     this.#sink = this.#open(options.path);
   }
 
   /**
-   * Goes on elsewhere, or otherwise.
+   * Changes where and how to log.
    *
-   * @param options Where it goes from now on.
-   * @throws {Error} If the file cannot be opened. The log then goes on as before.
+   * @param options The new options.
+   * @throws {Error} If the file cannot be opened. The old options then stay.
    */
   reopen(options: LogOptions): void {
     const { path } = options;
@@ -104,16 +104,16 @@ export class DaemonLog implements Log, Disposable {
       this.#sink.close();
       this.#sink = sink;
     } else if (!isStream(path)) {
-      // The sink finds out by itself that the file was moved away.
+      // Only tests whether it can be opened: the sink notices by itself that the file was moved.
       openForAppending(path).close();
     }
     this.#options = options;
   }
 
   /**
-   * Waits until all lines are written.
+   * Waits until all lines are written, or the timeout expires because nothing reads them.
    *
-   * @param timeout How long to wait, in milliseconds: nobody may be reading.
+   * @param timeout The timeout in milliseconds.
    */
   async flush(timeout = FLUSH_TIMEOUT_MS): Promise<void> {
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -124,26 +124,27 @@ export class DaemonLog implements Log, Disposable {
     clearTimeout(timer);
   }
 
-  /** Logs what is of interest to who looks for a fault. */
-  readonly debug: Tell = (message, properties) => {
-    if (this.#options.verbose) this.#tell("debug", message, properties);
+  /** Logs details for debugging. */
+  readonly debug: LogFunction = (message, properties) => {
+    if (this.#options.verbose) this.#write("debug", message, properties);
   };
 
-  /** Logs what happens rarely and as it should. */
-  readonly info: Tell = (message, properties) => this.#tell("info", message, properties);
+  /** Logs a rare, normal event. */
+  readonly info: LogFunction = (message, properties) => this.#write("info", message, properties);
 
-  /** Logs what an operator may want to change. */
-  readonly warning: Tell = (message, properties) => this.#tell("warning", message, properties);
+  /** Logs something that the operator may want to change. */
+  readonly warning: LogFunction = (message, properties) =>
+    this.#write("warning", message, properties);
 
-  /** Logs what went wrong. */
-  readonly error: Tell = (message, properties) => this.#tell("error", message, properties);
+  /** Logs an error. */
+  readonly error: LogFunction = (message, properties) => this.#write("error", message, properties);
 
-  /** Closes its file, once what was logged is written. */
+  /** Closes the file once all lines are written. */
   [Symbol.dispose](): void {
     this.#sink.close();
   }
 
-  #tell(level: Level, message: string, properties: LogRecord["properties"] = {}): void {
+  #write(level: Level, message: string, properties: LogRecord["properties"] = {}): void {
     this.#sink.write(this.#line(level, message, properties));
   }
 
@@ -156,8 +157,8 @@ export class DaemonLog implements Log, Disposable {
     const target = isStream(path) ? Deno[path] : new LogFile(path);
     return new LogSink(
       target,
-      this.#faults,
-      (count) => this.#line("warning", "{count} lines of the log were lost", { count }),
+      this.#errors,
+      (count) => this.#line("warning", "{count} log lines were lost", { count }),
     );
   }
 }
@@ -167,11 +168,12 @@ function isStream(path: string): path is "stdout" | "stderr" {
 }
 
 const encoder = new TextEncoder();
+
 /**
- * Puts a log record on one line, whatever it tells of.
+ * Formats a record as one line of text. Control characters are escaped.
  *
  * @param record The record.
- * @returns The line, with its end.
+ * @returns The line, with its line feed.
  */
 export function formatLine(record: LogRecord): string {
   const { timestamp, level } = record;
@@ -181,10 +183,10 @@ export function formatLine(record: LogRecord): string {
 }
 
 /**
- * Makes a line of JSON of a log record.
+ * Formats a record as one line of JSON.
  *
  * @param record The record.
- * @returns The line, with its end.
+ * @returns The line, with its line feed.
  */
 export function formatJson(record: LogRecord): string {
   const { timestamp, level, properties } = record;
@@ -198,7 +200,7 @@ export function formatJson(record: LogRecord): string {
   try {
     return jsonLine(line);
   } catch {
-    // Something in them has no form as JSON.
+    // A property cannot be represented in JSON.
     const described = Object.entries(properties).map(([key, value]) => [key, describe(value)]);
     return jsonLine({ ...line, properties: Object.fromEntries(described) });
   }
@@ -211,31 +213,31 @@ function jsonLine(line: unknown): string {
 
 function partsOf(error: Error): Record<string, unknown> {
   const { name, message } = error;
-  return canLookInto() ? { name, message, stack: error.stack } : { name, message };
+  return canReadStack() ? { name, message, stack: error.stack } : { name, message };
 }
 
 function textOf({ message, properties }: LogRecord): string {
   return message.replace(/\{(\w+)\}/g, (_, name) => describe(properties[name]));
 }
 
-/** Whatever was thrown is told, even what has no form as text or as JSON. */
+/** Formats any value, even one that has no text or JSON form. */
 function describe(value: unknown): string {
   try {
-    if (value instanceof Error) return String(canLookInto() ? value.stack ?? value : value);
+    if (value instanceof Error) return String(canReadStack() ? value.stack ?? value : value);
     return String(typeof value === "object" ? JSON.stringify(value) : value);
   } catch {
-    return canLookInto() ? Deno.inspect(value) : Object.prototype.toString.call(value);
+    return canReadStack() ? Deno.inspect(value) : Object.prototype.toString.call(value);
   }
 }
 
 /**
- * Whether it may be asked where an error comes from. Of sources as they are Deno finds that out with the
- * help of files, and ends the whole program if it can have no descriptor; of what is bundled it does not.
+ * Whether an error's stack can be read. For modules that are not bundled Deno opens source files to do so, and
+ * ends the program if no file descriptor is free.
  */
-function canLookInto(): boolean {
+function canReadStack(): boolean {
   if (!import.meta.url.endsWith(".ts")) return true;
   try {
-    // What every daemon may do, whatever it may read.
+    // Needs a descriptor, and a permission that every daemon has.
     Deno.listen({ hostname: "127.0.0.1", port: 0 }).close();
     return true;
   } catch {
@@ -244,17 +246,16 @@ function canLookInto(): boolean {
 }
 
 /**
- * Goes on after a fault that nobody caught, and logs it: a fault in a library must neither end the daemon
- * nor go unseen.
+ * Keeps the daemon running after an uncaught error, such as one in a library, and logs and counts the error.
  *
- * @param log Where faults are told.
- * @param faults Where they are counted.
+ * @param log Logs the errors.
+ * @param errors Counts them.
  */
-export function surviveUncaughtErrors(log: Log, faults: InternalErrorCounters): void {
+export function surviveUncaughtErrors(log: Log, errors: InternalErrorCounters): void {
   const survive = (event: Event, error: unknown) => {
     event.preventDefault();
-    faults.unforeseen++;
-    log.error("a fault of hacheck's own: {error}", { error });
+    errors.unforeseen++;
+    log.error("internal error: {error}", { error });
   };
   globalThis.addEventListener("unhandledrejection", (event) => survive(event, event.reason));
   globalThis.addEventListener("error", (event) => survive(event, event.error));

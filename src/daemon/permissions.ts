@@ -181,7 +181,9 @@ function logFiles(config: ConfigUse | undefined): string[] {
 }
 
 function ownCode(): string[] {
-  const project = import.meta.dirname!.slice(0, -"src".length);
+  // This module is in `src/daemon`; bundled, it is part of a module in `src`.
+  const folder = import.meta.dirname!;
+  const project = folder.slice(0, folder.lastIndexOf("/src") + 1);
   return INSTALLED.code.map((path) => project + path);
 }
 

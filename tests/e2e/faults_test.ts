@@ -213,7 +213,7 @@ serverTest(
     await until("lines are written again", async () => (await log()).includes("/spool/found/0 "));
     assertMatch(
       await log(),
-      /^\S+Z WARNING \d+ lines of the log were lost\n(?:\S+Z DEBUG .*\n)+$/m,
+      /^\S+Z WARNING \d+ log lines were lost\n(?:\S+Z DEBUG .*\n)+$/m,
     );
   },
 );
@@ -680,7 +680,7 @@ for (const { what, code, unforeseen } of SLIPS) {
     const { faults } = await statusOf(daemon);
     if (unforeseen > 0) {
       assert(faults.unforeseen >= unforeseen, JSON.stringify(faults));
-      await daemon.logged(/ERROR a fault of hacheck's own: Error: struck/);
+      await daemon.logged(/ERROR internal error: Error: struck/);
     }
 
     await debug.run("Deno.connect = globalThis.connect;");

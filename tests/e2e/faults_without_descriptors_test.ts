@@ -71,7 +71,7 @@ const FAULTS: readonly {
         return new Promise(() => {});
       };`,
     ask: (daemon) => daemon.get("/tcp/web/1"),
-    told: /ERROR a fault of hacheck's own: Error: struck.*/,
+    told: /ERROR internal error: Error: struck.*/,
   },
 ];
 

@@ -78,7 +78,7 @@ for (const workers of [1, 2]) {
         Number(number)
       );
     const reported = () =>
-      [...pipe.text.matchAll(/WARNING (\d+) lines of the log were lost$/gm)]
+      [...pipe.text.matchAll(/WARNING (\d+) log lines were lost$/gm)]
         .reduce((sum, [, count]) => sum + Number(count), 0);
     await until("all lines are read or reported as lost", async () => {
       // There is always something to read.

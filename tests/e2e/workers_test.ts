@@ -340,7 +340,7 @@ Deno.test("an event loop survives a fault that nobody caught, and tells of it", 
   ) {
     const isTold = async () => {
       await loopsOf(daemon);
-      return daemon.log.includes(`ERROR a fault of hacheck's own: ${told}`);
+      return daemon.log.includes(`ERROR internal error: ${told}`);
     };
     await debug.runUntil("it is told of", isTold, code, loops[0]!);
   }
