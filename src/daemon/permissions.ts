@@ -81,14 +81,14 @@ export const DAEMON_NEEDS: readonly Need[] = [
     feature: null,
     kind: "read",
     place: "spool",
-    why: "read and watch what is marked down",
+    why: "read and watch the spool",
     of: ({ spoolRoot }) => [spoolRoot],
   },
   {
     feature: null,
     kind: "net",
     place: "network",
-    why: "listen for checks, and connect to the services they name",
+    why: "listen for checks, and connect to services",
     of: ({ address, ports }) => ports.map((port) => scopeOf(address, port)),
   },
   {
@@ -105,21 +105,21 @@ export const DAEMON_NEEDS: readonly Need[] = [
     feature: "-c",
     kind: "read",
     place: "-c",
-    why: "read the configuration, and read it again on SIGHUP",
+    why: "read the configuration, at the start and at SIGHUP",
     of: ({ configPath }) => configPath === null ? [] : [configPath],
   },
   {
     feature: "https_ca",
     kind: "read",
     place: "configuration",
-    why: "read who is trusted",
+    why: "read the trusted certificate authorities",
     of: (_, config) => config?.https_verify && config.https_ca !== null ? [config.https_ca] : [],
   },
   {
     feature: "log_path",
     kind: "read",
     place: "logs",
-    why: "see whether the log was moved away",
+    why: "notice that the log was rotated",
     of: (_, config) => logFiles(config),
   },
   {
@@ -133,35 +133,35 @@ export const DAEMON_NEEDS: readonly Need[] = [
     feature: "allow_remote_spool_changes",
     kind: "write",
     place: "spool",
-    why: "mark up and down for who asks by POST",
+    why: "write records and weights for clients that POST them",
     of: ({ spoolRoot }, config) => config?.allow_remote_spool_changes ? [spoolRoot] : [],
   },
   {
     feature: "remote_spool_token_file",
     kind: "read",
     place: "configuration",
-    why: "read who may mark up and down by POST",
+    why: "read the token of such clients",
     of: (_, config) => listed(config?.remote_spool_token_file),
   },
   {
     feature: "tls_cert",
     kind: "read",
     place: "configuration",
-    why: "read what shows who the daemon is",
+    why: "read the daemon's certificate",
     of: (_, config) => listed(config?.tls_cert),
   },
   {
     feature: "tls_key",
     kind: "read",
     place: "configuration",
-    why: "read what proves it",
+    why: "read the key of that certificate",
     of: (_, config) => listed(config?.tls_key),
   },
   {
     feature: "-n above 1",
     kind: "read",
     place: "code",
-    why: "each event loop reads hacheck's own code; what is compiled carries it inside",
+    why: "load hacheck's own code in each worker; compiled programs contain it",
     of: ({ processes }) => processes > 1 && !Deno.build.standalone ? ownCode() : [],
   },
 ];
@@ -242,7 +242,7 @@ export interface Grant {
 
 const NO_PROMPT: Grant = {
   flag: "--no-prompt",
-  why: "what is not granted is refused, nobody is asked",
+  why: "deny what is not granted, without asking",
 };
 
 /**
@@ -271,14 +271,17 @@ export function hactlGrants(spoolRoot: string = DEFAULT_SPOOL_ROOT): Grant[] {
     NO_PROMPT,
     {
       flag: `--allow-read=${spoolRoot},/etc/nonhumans,${ETC}`,
-      why: "read the spool, which login names are no reason, and the files kept in /etc/hacheck",
+      why: "read the spool, /etc/nonhumans and the files in /etc/hacheck",
     },
-    { flag: `--allow-write=${spoolRoot}`, why: "mark up and down" },
+    { flag: `--allow-write=${spoolRoot}`, why: "write the spool" },
     {
       flag: "--allow-net",
-      why: "ask this host's daemon what it says, and those that `--daemon` names",
+      why: "ask this host's daemon, and those that `--daemon` names",
     },
-    { flag: "--allow-env=SUDO_USER,SSH_USER", why: "who gives no reason is the reason" },
+    {
+      flag: "--allow-env=SUDO_USER,SSH_USER",
+      why: "read the user's login name, the default reason",
+    },
     { flag: "--allow-sys=uid,gid,userInfo", why: "the same, where neither variable is set" },
   ];
 }
@@ -474,9 +477,9 @@ function parentOf(path: string): string {
 /** The flags of hactl that name a file for it to read, each with the reason. */
 export const HACTL_FILE_FLAGS: Readonly<Record<"token-file" | "daemon-file" | "ca-file", string>> =
   {
-    "token-file": "read what to show a daemon that asks for a token",
-    "daemon-file": "read which daemons to speak to",
-    "ca-file": "read who is trusted to say which daemon is which",
+    "token-file": "read the token for daemons that require one",
+    "daemon-file": "read the URLs of daemons",
+    "ca-file": "read the certificate authorities to trust",
   };
 
 /** What hactl needs beyond that, by the flag of its own that needs it. Capitals stand for a path. */

@@ -10,7 +10,7 @@ import {
   LOCKED_ADDRESSES,
 } from "../../../src/daemon/permissions.ts";
 import { assertEquals } from "../../support/assert.ts";
-import { tableAfter } from "../../support/docs.ts";
+import { itemsOf } from "../../support/docs.ts";
 
 /** The flags that a task gives to `deno run`. */
 function taskFlags(task: { command: string }): string[] {
@@ -32,18 +32,18 @@ Deno.test("the tasks run the programs with the permissions that are written down
 
 Deno.test("docs/security.md names exactly the permissions that exist, with their reasons", () => {
   assertEquals(
-    tableAfter("security.md", "The daemon needs:"),
+    itemsOf("security.md", "The daemon needs:"),
     DAEMON_NEEDS.map((need) => {
       const feature = need.feature === null ? "always" : `\`${need.feature}\``;
-      return [feature, `\`${installedFlag(need)}\``, need.why];
+      return `${feature}: \`${installedFlag(need)}\`: ${need.why}`;
     }),
   );
   assertEquals(
-    tableAfter("security.md", "hactl needs:"),
-    hactlGrants().map(({ flag, why }) => [`\`${flag}\``, why]),
+    itemsOf("security.md", "hactl needs:"),
+    hactlGrants().map(({ flag, why }) => `\`${flag}\`: ${why}`),
   );
   assertEquals(
-    tableAfter("security.md", "and only where it is used:"),
-    HACTL_FEATURE_GRANTS.map(({ feature, flag, why }) => [feature, `\`${flag}\``, why]),
+    itemsOf("security.md", "and only where it is used:"),
+    HACTL_FEATURE_GRANTS.map(({ feature, flag, why }) => `${feature}: \`${flag}\`: ${why}`),
   );
 });
