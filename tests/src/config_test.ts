@@ -7,7 +7,7 @@ import {
   parseConfig,
   Restrictions,
 } from "../../src/config.ts";
-import { assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
+import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
 import { page } from "../support/docs.ts";
 import { TempFolder } from "../support/programs.ts";
 
@@ -614,10 +614,21 @@ Deno.test("adviceOn() tells what an operator may not have meant", () => {
   }
 });
 
-Deno.test("docs/configuration.md names every key", () => {
-  const named = page("configuration.md").split("\n").filter((line) => line.startsWith("| `"))
-    .flatMap((line) => [...line.split("|")[1]!.matchAll(/`([a-z_]+)`/g)].map(([, key]) => key!));
-  assertEquals(named.sort(), Object.keys(DEFAULTS).sort());
+Deno.test("docs/configuration.md has every key, its default and a valid example", () => {
+  const sections = page("configuration.md").split("\n### `").slice(1);
+  const keys = sections.map((section) => section.split("`")[0]!);
+  assertEquals(keys.toSorted(), Object.keys(DEFAULTS).sort());
+  for (const [i, section] of sections.entries()) {
+    const key = keys[i] as keyof Config;
+    const [, value = "", code = ""] = /\n- default: (.*)\n\n((?: {4}.*\n)+)/.exec(section) ?? [];
+    const isNone = value === "none";
+    const { config } = parseConfig(isNone ? "" : `${key}: ${value.replaceAll("`", "")}\n`, key);
+    assertEquals([key, config[key]], [key, DEFAULTS[key]]);
+    assertEquals([key, config[key] === null], [key, isNone]);
+    const example = parseConfig(code.replaceAll(/^ {4}/gm, ""), key);
+    assertEquals([key, example.unknownKeys], [key, []]);
+    assert(JSON.stringify(example.config[key]) !== JSON.stringify(DEFAULTS[key]), key);
+  }
 });
 
 Deno.test("docs/configuration.md names every key that closes something", () => {
