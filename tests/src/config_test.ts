@@ -620,12 +620,13 @@ Deno.test("docs/configuration.md has every key, its default and a valid example"
   assertEquals(keys.toSorted(), Object.keys(DEFAULTS).sort());
   for (const [i, section] of sections.entries()) {
     const key = keys[i] as keyof Config;
-    const [, value = "", code = ""] = /\n- default: (.*)\n\n((?: {4}.*\n)+)/.exec(section) ?? [];
+    const [, value = ""] = /\n- default: (.*)\n/.exec(section) ?? [];
+    const [, code = ""] = /\n- example: `(.*)`\n/.exec(section) ?? [];
     const isNone = value === "none";
     const { config } = parseConfig(isNone ? "" : `${key}: ${value.replaceAll("`", "")}\n`, key);
     assertEquals([key, config[key]], [key, DEFAULTS[key]]);
     assertEquals([key, config[key] === null], [key, isNone]);
-    const example = parseConfig(code.replaceAll(/^ {4}/gm, ""), key);
+    const example = parseConfig(code, key);
     assertEquals([key, example.unknownKeys], [key, []]);
     assert(JSON.stringify(example.config[key]) !== JSON.stringify(DEFAULTS[key]), key);
   }
