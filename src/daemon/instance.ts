@@ -114,7 +114,7 @@ export class Instance {
   readonly #stats = new Stats();
   readonly #durations = new Durations();
   readonly #delay = new EventLoopDelay();
-  readonly #outflow = new Outflow();
+  readonly #outflow: Outflow;
   readonly #headers = new HeaderReader();
   readonly #refusals: Refusals;
   /** Finds out which addresses are local, for configurations that do not list them. */
@@ -152,6 +152,7 @@ export class Instance {
     this.#options = options;
     this.#log = log;
     this.#counters = counters;
+    this.#outflow = new Outflow(counters.refused);
     this.#refusals = new Refusals(log, counters.refused);
     this.#foundAddresses = new LocalAddresses(log);
     this.#identity = settings.identity;

@@ -42,6 +42,8 @@ export function newCounters() {
       clients: 0,
       /** Spool changes that the client was not allowed to make. */
       spool_changes: 0,
+      /** Large pages, since too many bytes waited for clients. */
+      large_pages: 0,
     },
     /** Internal errors of hacheck. */
     errors: {

@@ -92,6 +92,11 @@ export const METRICS: readonly Metric[] = [
     "Spool changes rejected because the client is not allowed to make them.",
     ({ refused }) => refused.spool_changes,
   ),
+  counter(
+    "hacheck_refused_large_pages_total",
+    "Large pages rejected because too many bytes wait for clients.",
+    ({ refused }) => refused.large_pages,
+  ),
   {
     name: "hacheck_faults_total",
     type: "counter",

@@ -345,7 +345,7 @@ function showFigures() {
       "Rejected",
       `${many(refused.targets, "target")}, ${many(refused.clients, "client")}, ${
         many(refused.spool_changes, "change")
-      }`,
+      }, ${many(refused.large_pages, "large page")}`,
     ],
     [
       "Listeners",

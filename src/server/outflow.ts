@@ -1,99 +1,104 @@
+import { newCounters, type RefusalCounters } from "../metrics/counters.ts";
 import { text } from "./responses.ts";
 import { clientAddress, type RequestInfo } from "./router.ts";
 import { LARGE_BYTES, SizedResponse, SlowReaderError } from "./sized_response.ts";
 
-/** How many bytes of large pages may wait for their readers at once, as far as can be known. */
+/** The most bytes of large pages that may wait for clients. */
 export const MAX_LARGE_BYTES = 24 * 1024 * 1024;
 
-/** How many of them one client address may hold. */
+/** The share of one client address. */
 export const MAX_LARGE_BYTES_PER_CLIENT = MAX_LARGE_BYTES / 2;
 
-/** How many bytes of small responses may wait for their readers before connections are cut. */
+/** The most bytes of small responses that may wait for clients before connections are closed. */
 export const MAX_SMALL_BYTES = 12 * 1024 * 1024;
 
-/** How long a reader may take no byte of a large page before its connection is closed, in milliseconds. */
+/** How long a client may read no byte of a response before its connection is closed, in milliseconds. */
 export const READER_TIMEOUT_MS = 30_000;
 
-/** What a response without a body of note costs while it waits: measured for an HTTP/2 stream. */
+/** The memory of a waiting response without a body: measured for an HTTP/2 stream. */
 const SMALL_RESPONSE_BYTES = 4608;
 
 /**
- * After so much weight on average, one response is watched until it has been sent. Which one is random: no
- * client can choose its requests so that none of them is.
+ * The average weight between two sampled responses. The distance is random, so that no client can evade the
+ * sampling.
  */
-const WATCH_INTERVAL = 1 * 1024 * 1024;
+const SAMPLE_INTERVAL = 1 * 1024 * 1024;
 
-/** How much more a byte of a body weighs: the kernel keeps them of HTTP/1.1 readers, too. */
+/** The weight of a byte of a body: the kernel buffers bodies of HTTP/1.1 clients, too. */
 const BODY_WEIGHT = 32;
 
 const NO_BYTES = new Uint8Array();
 
 const NULL_BODY_STATUSES: ReadonlySet<number> = new Set([204, 205, 304]);
 
-/** Large bodies are handed out in pieces of this size. */
-const PIECE_BYTES = 64 * 1024;
+/** The size of the chunks of streamed bodies. */
+const CHUNK_BYTES = 64 * 1024;
 
-/** How much of a page that was handed over the kernel may still hold: for this host, and for others. */
+/** How much of a sent page the kernel may still hold, for clients on this host and for others. */
 const KERNEL_BYTES_LOOPBACK = 2.5 * 1024 * 1024;
 const KERNEL_BYTES = 256 * 1024;
 
-/** How fast what the kernel may still hold is written off, in bytes per millisecond. */
+/** How fast the assumed bytes in the kernel decay, in bytes per millisecond. */
 const DECAY_BYTES_PER_MS = 768 * 1.024;
 
-/** What an {@linkcode Outflow} must know of a request. */
+/** The connection of a request, and the end of its response. */
 export interface ResponseInfo extends RequestInfo {
-  /** Settles when the response has been sent, or cannot be sent. */
+  /** Settles when the response was sent or has failed. */
   readonly completed: Promise<void>;
 }
 
 /**
- * Bounds the bytes of the responses that wait for their readers.
+ * Bounds the bytes of responses that clients have not read (back-pressure).
  *
- * `Deno.serve` copies the body of each response, and keeps it until the client reads: an HTTP/2 client with a
- * closed window keeps 200 of them on one connection. Deno reports the end of a response only for bodies that
- * are streams, which cost more. So large pages are streamed from one buffer and admitted within a budget;
- * of all other responses one in some hundred is streamed, as a sample of how much waits. When too much
- * does, the guardian cuts connections.
- * `Connection: close` in a response bounds nothing: Deno 2.9.6 sends it, and goes on reading requests.
+ * `Deno.serve` copies each body and keeps it until the client reads; an HTTP/2 client with a closed window can hold
+ * 200 responses on one connection. Deno reports the end of a response only for streams, which cost more. So large
+ * pages are streamed from one buffer within a budget. Of the other responses, about one in a hundred is streamed as
+ * a sample; when the samples show that too many bytes wait, the reaper closes connections.
+ * `Connection: close` in a response bounds nothing: Deno 2.9.6 sends it and reads on.
  */
 export class Outflow {
+  readonly #counters: Pick<RefusalCounters, "large_pages">;
   readonly #now: () => number;
   #weight = 0;
   #unsampled = 0;
   #interval = nextInterval();
   #pending = 0;
-  readonly #large = new Holding();
-  readonly #clients = new Map<string, Holding>();
+  readonly #large = new Backlog();
+  readonly #clients = new Map<string, Backlog>();
 
   /** Called for each sample while too many bytes wait. */
   onExcess: () => void = () => {};
 
-  /** How many large pages were refused. */
-  refused = 0;
-
-  /** @param now Tells the time in milliseconds, by a clock that nobody sets. */
-  constructor(now: () => number = () => performance.now()) {
+  /**
+   * @param counters Counts refused large pages.
+   * @param now Returns the time in milliseconds, by a monotonic clock.
+   */
+  constructor(
+    counters: Pick<RefusalCounters, "large_pages"> = newCounters().refused,
+    now: () => number = () => performance.now(),
+  ) {
+    this.#counters = counters;
     this.#now = now;
   }
 
-  /** Whether so many bytes wait that connections should be cut. */
+  /** Whether so many bytes wait that connections should be closed. */
   get isExcessive(): boolean {
     return this.#pending > MAX_SMALL_BYTES;
   }
 
   /**
-   * Passes a response on to the client.
+   * Decides how a response is sent.
    *
-   * @param response What the router has answered.
+   * @param response The router's response.
    * @param request The request.
-   * @param info What is known of it.
-   * @returns The response to send: that one, a stream of the same bytes, or a refusal.
+   * @param info The connection and the end of the response.
+   * @returns The same response, a stream of the same bytes, or 503 for a large page above the budget.
    */
   pass(response: Response, request: Request, info: ResponseInfo): Response | Promise<Response> {
-    // A response without a body needs no window, so that nothing more can pile up meanwhile.
+    // A response without a body does not wait for a client's window.
     if (this.#pending > MAX_SMALL_BYTES) return bodiless(response);
     const isSized = response instanceof SizedResponse;
-    // The body of an event stream bounds itself.
+    // An event stream has its own bound.
     if (isSized && response.content === null) return response;
     const content = isSized ? response.content! : NO_BYTES;
     const isHead = request.method === "HEAD";
@@ -103,26 +108,23 @@ export class Outflow {
     const length = isHead ? 0 : content.length;
     this.#unsampled += SMALL_RESPONSE_BYTES + length;
     this.#weight += SMALL_RESPONSE_BYTES + BODY_WEIGHT * length;
-    // Deno can send no stream with these: a later response is the sample.
+    // Deno cannot send a stream with these statuses: a later response is the sample.
     const isSample = this.#weight >= this.#interval && !NULL_BODY_STATUSES.has(response.status);
     if (!isSample) return isHead && isSized ? headOf(response, content) : response;
-    if (isSized) return this.#watched(response, content, info);
-    if (response.body === null) return this.#watched(response, NO_BYTES, info);
+    if (isSized || response.body === null) {
+      this.#watch(info);
+      return streamed(response, content, info);
+    }
     return this.#sampled(response, info);
   }
 
   async #sampled(response: Response, info: ResponseInfo): Promise<Response> {
-    // Before anything is waited for: thousands of responses may be made meanwhile.
+    // Before the await, during which thousands of responses may be sent.
     this.#watch(info);
     return streamed(response, await response.bytes(), info);
   }
 
-  #watched(response: Response, content: Uint8Array, info: ResponseInfo): Response {
-    this.#watch(info);
-    return streamed(response, content, info);
-  }
-
-  /** Counts the responses since the last that was watched for as long as this one waits. */
+  /** Counts all responses since the last sample as waiting, until this one was sent. */
   #watch({ completed }: ResponseInfo): void {
     const bytes = this.#unsampled;
     this.#weight = this.#unsampled = 0;
@@ -137,35 +139,35 @@ export class Outflow {
     const { length } = content;
     const client = clientAddress(info);
     const now = this.#now();
-    for (const [name, holding] of this.#clients) {
-      if (holding.bytes(now) === 0) this.#clients.delete(name);
+    for (const [name, backlog] of this.#clients) {
+      if (backlog.bytes(now) === 0) this.#clients.delete(name);
     }
-    const holding = this.#clients.get(client) ?? new Holding();
-    const isAdmitted = this.#large.takes(length, MAX_LARGE_BYTES, now) &&
-      holding.takes(length, MAX_LARGE_BYTES_PER_CLIENT, now);
+    const backlog = this.#clients.get(client) ?? new Backlog();
+    const isAdmitted = this.#large.admits(length, MAX_LARGE_BYTES, now) &&
+      backlog.admits(length, MAX_LARGE_BYTES_PER_CLIENT, now);
     if (!isAdmitted) {
-      this.refused++;
+      this.#counters.large_pages++;
       return text(
         503,
-        "Too many bytes of large pages wait to be read: ask again in some seconds",
+        "Too many bytes of large pages wait for clients: try again in some seconds",
       );
     }
-    this.#clients.set(client, holding);
-    this.#large.hold(length);
-    holding.hold(length);
+    this.#clients.set(client, backlog);
+    this.#large.add(length);
+    backlog.add(length);
     const settle = () => {
       const rest = Math.min(length, isLoopback(client) ? KERNEL_BYTES_LOOPBACK : KERNEL_BYTES);
       const now = this.#now();
       this.#large.release(length, rest, now);
-      holding.release(length, rest, now);
+      backlog.release(length, rest, now);
     };
     info.completed.then(settle, settle);
     return streamed(response, content, info);
   }
 }
 
-/** How many bytes wait: those that are being sent, and those that the kernel may still hold. */
-class Holding {
+/** Bytes that wait for clients: those being sent, and those that the kernel may still hold. */
+class Backlog {
   #sending = 0;
   #inKernel = 0;
   #at = 0;
@@ -176,13 +178,13 @@ class Holding {
     return this.#sending + this.#inKernel;
   }
 
-  /** Whether so many more may wait. A page larger than all that may wait is sent alone. */
-  takes(length: number, most: number, now: number): boolean {
+  /** Returns whether more bytes may wait. A page above the limit is admitted alone. */
+  admits(length: number, most: number, now: number): boolean {
     const bytes = this.bytes(now);
     return bytes === 0 || bytes + length <= most;
   }
 
-  hold(length: number): void {
+  add(length: number): void {
     this.#sending += length;
   }
 
@@ -194,15 +196,15 @@ class Holding {
 }
 
 function nextInterval(): number {
-  return WATCH_INTERVAL * (0.5 + Math.random());
+  return SAMPLE_INTERVAL * (0.5 + Math.random());
 }
 
-/** The same response without its body. */
+/** Returns the response without its body. */
 function bodiless({ status, headers }: Response): Response {
   return new Response(null, { status, headers });
 }
 
-/** The same response may be sent to others, too: it is not handed to Deno, which takes its body. */
+/** Returns the response to a HEAD request. The original may be shared, so Deno must not consume its body. */
 function headOf({ status, headers: given }: Response, { length }: Uint8Array): Response {
   const headers = new Headers(given);
   headers.set("content-length", String(length));
@@ -213,7 +215,7 @@ function isLoopback(client: string): boolean {
   return client.startsWith("127.") || client === "::1";
 }
 
-/** Makes a response of the same bytes whose end Deno reports. */
+/** Returns a stream of the same bytes, whose end Deno reports. */
 function streamed(
   { status, headers: given }: Response,
   content: Uint8Array,
@@ -223,14 +225,14 @@ function streamed(
   let timer: ReturnType<typeof setTimeout> | undefined;
   const body = new ReadableStream<Uint8Array>({
     start(controller) {
-      timer = setTimeout(giveUp, READER_TIMEOUT_MS, controller);
+      timer = setTimeout(timeOut, READER_TIMEOUT_MS, controller);
       Deno.unrefTimer(timer);
     },
     pull(controller) {
       clearTimeout(timer);
       if (sent >= content.length) return controller.close();
-      controller.enqueue(content.subarray(sent, sent += PIECE_BYTES));
-      timer = setTimeout(giveUp, READER_TIMEOUT_MS, controller);
+      controller.enqueue(content.subarray(sent, sent += CHUNK_BYTES));
+      timer = setTimeout(timeOut, READER_TIMEOUT_MS, controller);
       Deno.unrefTimer(timer);
     },
     cancel() {
@@ -241,11 +243,12 @@ function streamed(
   completed.then(settle, settle);
   const headers = new Headers(given);
   headers.set("content-length", String(content.length));
-  // Deno 2.9.6 closes an HTTP/1.0 connection after a stream although it answers `keep-alive`; it cannot be told apart here.
+  // Deno 2.9.6 sends `keep-alive` to an HTTP/1.0 client and closes the connection after a stream. The version of a
+  // request is not visible here.
   headers.set("connection", "close");
   return new Response(body, { status, headers });
 }
 
-function giveUp(controller: ReadableStreamDefaultController<Uint8Array>): void {
+function timeOut(controller: ReadableStreamDefaultController<Uint8Array>): void {
   controller.error(new SlowReaderError("the client does not read the response"));
 }

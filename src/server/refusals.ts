@@ -1,22 +1,21 @@
 import type { Log } from "../log.ts";
+import { LogThrottle } from "../log_throttle.ts";
 import { newCounters, type RefusalCounters } from "../metrics/counters.ts";
 
-/** For how long, in milliseconds, no more is told of the same kind. */
-export const REPORT_INTERVAL_MS = 10_000;
+/** The kinds of refusals that are logged. */
+export type RefusalKind = "targets" | "clients" | "spool_changes";
 
-/** Counts who is refused, and tells it: of each kind one line at a time, however many there are. */
+/** Counts refused requests and logs them, at a limited rate for each kind. */
 export class Refusals {
   readonly #log: Log;
-  readonly #now: () => number;
-  readonly #told = new Map<keyof RefusalCounters, { at: number; counted: number }>();
+  readonly #throttles: Readonly<Record<RefusalKind, LogThrottle>>;
 
-  /** How many there were. */
   readonly counters: RefusalCounters;
 
   /**
-   * @param log Where they are told.
+   * @param log Where refusals are logged.
    * @param counters Counts them.
-   * @param now Tells the time in milliseconds, by a clock that nobody sets.
+   * @param now Returns the time in milliseconds, by a monotonic clock.
    */
   constructor(
     log: Log,
@@ -25,27 +24,24 @@ export class Refusals {
   ) {
     this.counters = counters;
     this.#log = log;
-    this.#now = now;
+    this.#throttles = {
+      targets: new LogThrottle(now),
+      clients: new LogThrottle(now),
+      spool_changes: new LogThrottle(now),
+    };
   }
 
   /**
-   * Counts one more.
+   * Counts and logs a refusal.
    *
-   * @param kind What was refused.
-   * @param client The address of who asked.
-   * @param why Why.
+   * @param kind The kind.
+   * @param client The client's address.
+   * @param why The reason.
    */
-  report(kind: keyof RefusalCounters, client: string, why: string): void {
-    const counted = ++this.counters[kind];
-    const told = this.#told.get(kind);
-    const at = this.#now();
-    if (told !== undefined && at - told.at < REPORT_INTERVAL_MS) return;
-    const others = counted - (told?.counted ?? 0) - 1;
-    this.#told.set(kind, { at, counted });
-    this.#log.warning("refused {client}: {why}{others}", {
-      client,
-      why,
-      others: others === 0 ? "" : ` (and ${others} others since the last such line)`,
-    });
+  report(kind: RefusalKind, client: string, why: string): void {
+    this.counters[kind]++;
+    this.#throttles[kind].once((others) =>
+      this.#log.warning("refused {client}: {why}{others}", { client, why, others })
+    );
   }
 }

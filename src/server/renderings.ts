@@ -1,9 +1,9 @@
 import { LARGE_BYTES, SizedResponse } from "./sized_response.ts";
 
-/** How long a large page is used again, in milliseconds. */
+/** How long a large page is reused, in milliseconds. */
 export const RENDERING_TTL_MS = 1000;
 
-/** How many large pages may be rendered within that time. */
+/** The most large pages that are rendered within that time. */
 export const MAX_RENDERINGS = 16;
 
 interface Rendering {
@@ -12,39 +12,39 @@ interface Rendering {
 }
 
 /**
- * Keeps large pages that were rendered just now: to render one takes milliseconds, in which no check is
- * answered. Other pages cost little to render, and are never stale.
+ * Reuses large pages for a short time (rate limit): rendering one blocks the event loop for milliseconds. Other
+ * pages are cheap and never stale.
  */
 export class Renderings {
   readonly #now: () => number;
   readonly #kept = new Map<string, Rendering>();
   readonly #pending = new Map<string, Promise<Response>>();
 
-  /** @param now Tells the time in milliseconds, by a clock that nobody sets. */
+  /** @param now Returns the time in milliseconds, by a monotonic clock. */
   constructor(now: () => number = () => performance.now()) {
     this.#now = now;
   }
 
   /**
-   * Renders a page, unless it was large and rendered just now.
+   * Returns a page, rendered anew unless it is large and was rendered within {@linkcode RENDERING_TTL_MS}.
    *
-   * @param name Its name.
-   * @param render Renders it.
-   * @returns The page; a refusal where too many large pages were rendered just now.
+   * @param name The page's name.
+   * @param render Renders the page.
+   * @returns The page; 503 above {@linkcode MAX_RENDERINGS}.
    */
   of(name: string, render: () => Response | Promise<Response>): Response | Promise<Response> {
     const now = this.#now();
-    // The oldest come first.
+    // Oldest first.
     for (const [other, { at }] of this.#kept) {
       if (now - at < RENDERING_TTL_MS) break;
       this.#kept.delete(other);
     }
     const kept = this.#kept.get(name);
-    if (kept !== undefined) return again(kept.response);
+    if (kept !== undefined) return copyOf(kept.response);
     const pending = this.#pending.get(name);
-    if (pending !== undefined) return pending.then(again);
+    if (pending !== undefined) return pending.then(copyOf);
     if (this.#kept.size + this.#pending.size >= MAX_RENDERINGS) {
-      return new Response("Too many large pages were asked for: ask again in a second", {
+      return new Response("Too many large pages were requested: try again in a second", {
         status: 503,
       });
     }
@@ -54,20 +54,20 @@ export class Renderings {
     this.#pending.set(name, keeping);
     const settle = () => this.#pending.delete(name);
     keeping.then(settle, settle);
-    return keeping.then(again);
+    return keeping.then(copyOf);
   }
 
   #keep(name: string, response: Response): Response {
     if (response instanceof SizedResponse && response.content!.length > LARGE_BYTES) {
       this.#kept.set(name, { at: this.#now(), response });
-      return again(response);
+      return copyOf(response);
     }
     return response;
   }
 }
 
-/** A response can be sent once; the bytes of a large one are shared. */
-function again(response: Response): Response {
+/** A response can be sent once, so it is copied; the bytes of a large one are shared. */
+function copyOf(response: Response): Response {
   if (!(response instanceof SizedResponse)) return response.clone();
   const { content, status, headers } = response;
   return new SizedResponse(content!, { status, headers });

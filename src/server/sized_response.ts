@@ -1,26 +1,26 @@
-/** Bodies above this size are large: they are only sent as long as not too many bytes wait for readers. */
+/** Bodies above this size are large: they count against the budget of the outflow. */
 export const LARGE_BYTES = 16 * 1024;
 
-/** Thrown into the body of a response whose reader does not read. */
+/** Ends the body of a response that the client does not read. */
 export class SlowReaderError extends Error {
   override name = "SlowReaderError";
 }
 
 /** How a {@linkcode SizedResponse} is sent. */
 export interface SizedResponseInit {
-  /** Its HTTP status code; 200, if not given. */
+  /** The HTTP status code; 200 by default. */
   readonly status?: number;
-  /** Its headers. */
+  /** The headers. */
   readonly headers?: HeadersInit;
-  /** Whether it answers a check, which is never refused for its size. */
+  /** Whether this is the response to a check, which is never refused for its size. */
   readonly isCheck?: boolean;
 }
 
-/** A response whose body is large enough to be counted in bytes. */
+/** A response whose size is known and counted. */
 export class SizedResponse extends Response {
   /** The body; null for a stream that bounds itself. */
   readonly content: Uint8Array<ArrayBuffer> | null;
-  /** Whether it answers a check. */
+  /** Whether this is the response to a check. */
   readonly isCheck: boolean;
 
   /**
@@ -38,7 +38,7 @@ export class SizedResponse extends Response {
   }
 }
 
-/** A body of bytes that are not copied before it is read: mostly nobody does. */
+/** Makes a body whose bytes are only copied when it is read, which is rare. */
 function streamOf(content: Uint8Array<ArrayBuffer>): ReadableStream<Uint8Array<ArrayBuffer>> {
   return new ReadableStream({
     pull(controller) {
@@ -48,18 +48,18 @@ function streamOf(content: Uint8Array<ArrayBuffer>): ReadableStream<Uint8Array<A
   }, { highWaterMark: 0 });
 }
 
-/** Bodies of more characters than this are counted in bytes. */
-const SIZED_LENGTH = 1024;
+/** Bodies with more characters are counted. */
+const MIN_SIZED_LENGTH = 1024;
 
 const encoder = new TextEncoder();
 
 /**
- * Makes a response that is counted by its size if it is not small.
+ * Makes a response whose size is counted unless it is small.
  *
  * @param body Its body.
  * @param init How it is sent.
  */
 export function sized(body: string, init: SizedResponseInit = {}): Response {
-  if (body.length > SIZED_LENGTH) return new SizedResponse(encoder.encode(body), init);
+  if (body.length > MIN_SIZED_LENGTH) return new SizedResponse(encoder.encode(body), init);
   return new Response(body, { status: init.status ?? 200, headers: init.headers ?? {} });
 }

@@ -132,7 +132,7 @@ Deno.test("what is no address is refused, with what was said and the key to set"
     }
   }
   const { refused } = JSON.parse((await daemon.get("/status")).body);
-  assertEquals(refused, { targets: count, clients: 0, spool_changes: 0 });
+  assertEquals(refused, { targets: count, clients: 0, spool_changes: 0, large_pages: 0 });
 });
 
 /** A text as who reads a byte for each character sees it. */
@@ -178,7 +178,7 @@ Deno.test("an address that is not listed is refused by checks that connect, and 
     });
   }
   const { refused } = JSON.parse((await daemon.get("/status")).body);
-  assertEquals(refused, { targets: times, clients: 0, spool_changes: 0 });
+  assertEquals(refused, { targets: times, clients: 0, spool_changes: 0, large_pages: 0 });
 });
 
 Deno.test("check_ports narrows the ports, on this machine too", async () => {

@@ -58,7 +58,7 @@ interface Draft {
 const BAD_HOST: readonly Answer[] = [[400, /^Bad Host: /]];
 
 /** The answer where large pages wait for clients that do not read. */
-const TOO_LARGE: Answer = [503, /^Too many bytes of large pages wait to be read: /];
+const TOO_LARGE: Answer = [503, /^Too many bytes of large pages wait for clients: /];
 
 /** Pages that tell of thousands of services. */
 const LONG_PAGES: readonly Pick<Draft, "method" | "target" | "headers" | "answers">[] = [

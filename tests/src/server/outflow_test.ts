@@ -1,10 +1,11 @@
+import { newCounters } from "../../../src/metrics/counters.ts";
 import { Outflow, type ResponseInfo } from "../../../src/server/outflow.ts";
 import { LARGE_BYTES, sized, SizedResponse } from "../../../src/server/sized_response.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 
 const REQUEST = new Request("http://127.0.0.1/x");
 
-/** A client, and what is sent to it: nothing of it arrives until `read` is called. */
+/** A client that reads its response when `read` is called. */
 class Reader {
   readonly #completed = Promise.withResolvers<void>();
   readonly info: ResponseInfo;
@@ -24,9 +25,10 @@ function page(bytes: number): Response {
   return new SizedResponse(new Uint8Array(bytes));
 }
 
-Deno.test("Outflow refuses large pages while too much of others waits, for each client and for all", async () => {
+Deno.test("Outflow.pass() refuses large pages above the budget of all clients and of each", async () => {
   let now = 0;
-  const outflow = new Outflow(() => now);
+  const counters = newCounters().refused;
+  const outflow = new Outflow(counters, () => now);
   const half = 10 * 1024 * 1024;
   const readers = ["10.0.0.1", "10.0.0.1", "10.0.0.2", "10.0.0.3"].map((name) => new Reader(name));
   const statuses = [];
@@ -35,18 +37,18 @@ Deno.test("Outflow refuses large pages while too much of others waits, for each 
     statuses.push(response.status);
     await response.body?.cancel();
   }
-  // The client of the first has its share, and the third takes what is left.
+  // The first client has used its share, the second takes the rest.
   assertEquals(statuses, [200, 503, 200, 503]);
-  assertEquals(outflow.refused, 2);
+  assertEquals(counters.large_pages, 2);
   await readers[0]!.read();
-  // What the kernel may still hold of it is written off after some seconds.
+  // The assumed bytes in the kernel decay in some seconds.
   now += 10_000;
   const again = await outflow.pass(page(half), REQUEST, new Reader("10.0.0.1").info);
   assertEquals(again.status, 200);
   await again.body?.cancel();
 });
 
-Deno.test("Outflow sends a large page as it is", async () => {
+Deno.test("Outflow.pass() does not change the content of a large page", async () => {
   const outflow = new Outflow();
   const reader = new Reader("10.0.0.1");
   const text = "ä".repeat(LARGE_BYTES);
@@ -64,7 +66,7 @@ Deno.test("Outflow sends a large page as it is", async () => {
   await reader.read();
 });
 
-Deno.test("Outflow answers checks whatever waits", async () => {
+Deno.test("Outflow.pass() sends responses to checks whatever waits", async () => {
   const outflow = new Outflow();
   const readers = [];
   const verdict = () =>
@@ -79,14 +81,14 @@ Deno.test("Outflow answers checks whatever waits", async () => {
     await response.body?.cancel();
   }
   assert(outflow.isExcessive && excesses > 0);
-  // With no body, there is nothing more that could wait.
+  // A response without a body cannot wait.
   const response = await outflow.pass(verdict(), REQUEST, readers[0]!.info);
   assertEquals([response.status, response.body], [503, null]);
   for (const reader of readers) await reader.read();
   assert(!outflow.isExcessive);
 });
 
-Deno.test("Outflow changes nothing of most small responses, and finds out when they are not read", async () => {
+Deno.test("Outflow.pass() samples small responses, and detects clients that do not read", async () => {
   const outflow = new Outflow();
   const readers: Reader[] = [];
   let unchanged = 0;

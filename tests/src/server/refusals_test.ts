@@ -1,24 +1,25 @@
-import { Refusals, REPORT_INTERVAL_MS } from "../../../src/server/refusals.ts";
+import { THROTTLE_MS } from "../../../src/log_throttle.ts";
+import { Refusals } from "../../../src/server/refusals.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { RecordedLog } from "../../support/log.ts";
 
-Deno.test("every refusal is counted, and of each kind one line is logged at a time", () => {
+Deno.test("Refusals.report() counts each refusal, and logs each kind at a limited rate", () => {
   const recorded = new RecordedLog();
   let now = 0;
   const refusals = new Refusals(recorded.log, undefined, () => now);
   for (let i = 0; i < 1000; i++) refusals.report("targets", `10.0.0.${i}`, "no");
   refusals.report("clients", "10.0.0.1", "never");
-  now = REPORT_INTERVAL_MS - 1;
+  now = THROTTLE_MS - 1;
   refusals.report("targets", "10.0.0.1", "no");
   assertEquals(recorded.lines, ["WARNING refused 10.0.0.0: no", "WARNING refused 10.0.0.1: never"]);
-  now = REPORT_INTERVAL_MS;
+  now = THROTTLE_MS;
   refusals.report("targets", "10.0.0.2", "still not");
   refusals.report("targets", "10.0.0.3", "still not");
-  now = 2 * REPORT_INTERVAL_MS;
+  now = 2 * THROTTLE_MS;
   refusals.report("clients", "10.0.0.4", "never");
   assertEquals(recorded.lines.slice(2), [
-    "WARNING refused 10.0.0.2: still not (and 1000 others since the last such line)",
+    "WARNING refused 10.0.0.2: still not (and 1000 more since the last such line)",
     "WARNING refused 10.0.0.4: never",
   ]);
-  assertEquals(refusals.counters, { targets: 1003, clients: 2, spool_changes: 0 });
+  assertEquals(refusals.counters, { targets: 1003, clients: 2, spool_changes: 0, large_pages: 0 });
 });

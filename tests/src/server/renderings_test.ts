@@ -2,7 +2,7 @@ import { MAX_RENDERINGS, RENDERING_TTL_MS, Renderings } from "../../../src/serve
 import { LARGE_BYTES, sized } from "../../../src/server/sized_response.ts";
 import { assertEquals } from "../../support/assert.ts";
 
-Deno.test("Renderings renders a large page once a second, and a small one each time", async () => {
+Deno.test("Renderings.of() reuses a large page for a second, and renders a small one each time", async () => {
   let now = 0;
   let rendered = 0;
   const renderings = new Renderings(() => now);
@@ -21,7 +21,7 @@ Deno.test("Renderings renders a large page once a second, and a small one each t
   assertEquals([await ask("a", large), await ask("a", large)], [6, 6]);
 });
 
-Deno.test("Renderings renders a page once for all who ask before it is there", async () => {
+Deno.test("Renderings.of() shares a rendering in progress", async () => {
   for (const length of [5, 5000, LARGE_BYTES + 1]) {
     const renderings = new Renderings();
     const { promise, resolve } = Promise.withResolvers<Response>();
@@ -37,7 +37,7 @@ Deno.test("Renderings renders a page once for all who ask before it is there", a
   }
 });
 
-Deno.test("Renderings refuses when too many large pages were rendered within a second", async () => {
+Deno.test("Renderings.of() returns 503 above MAX_RENDERINGS", async () => {
   let now = 0;
   const renderings = new Renderings(() => now);
   const ask = async (name: string) => {

@@ -580,7 +580,7 @@ Deno.test("/status tells of cache, uptime, queue, spool and permissions", async 
       misnamed: 0,
       misnamed_names: [],
     },
-    refused: { targets: 0, clients: 0, spool_changes: 0 },
+    refused: { targets: 0, clients: 0, spool_changes: 0, large_pages: 0 },
     permissions: PERMISSIONS,
     own_addresses: { configured: false, nonlocal_bind: nonlocalBind() },
     listeners: { renewals: 0, falls: 0, cut_requests: 0 },
@@ -799,6 +799,7 @@ Deno.test("POST changes nothing for who may not, and reads nothing of what they 
     targets: 0,
     clients: 0,
     spool_changes: 20,
+    large_pages: 0,
   });
   assertEquals(bench.recorded.lines, [
     "WARNING refused 192.0.2.3: remote_spool_clients does not list it",
@@ -837,6 +838,7 @@ Deno.test("only allowed_clients are answered, whatever they ask for", async () =
     targets: 0,
     clients: 5 * 8 * 5,
     spool_changes: 0,
+    large_pages: 0,
   });
   assertEquals(bench.recorded.lines, [
     "WARNING refused 192.0.2.2: allowed_clients does not list it",

@@ -27,6 +27,7 @@ async function answered(
     targets: 0,
     clients: 0,
     spool_changes: response === undefined ? 0 : 1,
+    large_pages: 0,
   });
   return {
     answer: response && [
