@@ -13,8 +13,8 @@ import {
   parseRecordName,
   type Subject,
 } from "../src/spool/names.ts";
-import { FULL_WEIGHT, isTime } from "../src/spool/entry.ts";
-import { DEFAULT_SPOOL_ROOT, SpoolStore } from "../src/spool/store.ts";
+import { encodedLength, FULL_WEIGHT, isTime } from "../src/spool/entry.ts";
+import { DEFAULT_SPOOL_ROOT, MAX_RECORD_BYTES, SpoolStore } from "../src/spool/store.ts";
 import { VERSION } from "../src/version.ts";
 import { type CommandContext, explained, tell } from "./command.ts";
 import { LocalDaemon } from "./daemons/local.ts";
@@ -181,6 +181,19 @@ function portHint(service: string): string {
   return `; did you mean ${meant.service} -P ${meant.port}${host}?`;
 }
 
+/** How much of a record is left for all but its reason, in bytes. */
+const OTHER_FIELDS_BYTES = 4096;
+
+/** The reason that is given; undefined if none is. Rejects one with which a record is too long to be read. */
+function reasonIn({ command }: Chosen, line: CommandLine): string | undefined {
+  const reason = line.one("reason") || undefined;
+  if (reason === undefined || !command.flags.includes("reason")) return reason;
+  const max = MAX_RECORD_BYTES - OTHER_FIELDS_BYTES;
+  const length = encodedLength(reason);
+  if (length <= max) return reason;
+  throw new UsageError(`Reason too long: expected at most ${max} bytes as JSON: found ${length}`);
+}
+
 function expirationOf(line: CommandLine): number | null {
   const [at, after, until] = [line.one("expiration"), line.one("for"), line.one("until")];
   if ([at, after, until].filter((text) => text !== undefined).length > 1) {
@@ -304,7 +317,7 @@ async function contextOf(asked: Chosen, line: CommandLine): Promise<CommandConte
       wholeNumber("-p", line.one("port") ?? String(DEFAULT_PORT), 1, 65535),
       token,
     ),
-    reason: line.one("reason") || undefined,
+    reason: reasonIn(asked, line),
     expiration: expirationOf(line),
     weight,
     wanted: wantedOf(asked, line),

@@ -5,7 +5,7 @@ import type { Log } from "../log.ts";
 import type { QueryWorkers } from "../daemon/worker_queries.ts";
 import { canHaveRecord, recordName, weightName } from "../spool/names.ts";
 import { FULL_WEIGHT, isTime, isWeight } from "../spool/entry.ts";
-import type { SpoolStore } from "../spool/store.ts";
+import { EntryTooLongError, type SpoolStore } from "../spool/store.ts";
 import type { CheckPath } from "./path.ts";
 import { lastText, text } from "./responses.ts";
 import { checkSpoolAccess, type SpoolAccessOptions } from "./spool_access.ts";
@@ -59,7 +59,7 @@ interface Marking {
  * @param changes What to work with.
  * @returns 200 with an empty body once the spool says so and every later answer does;
  * 401 or 403 for who may not change it, 507 where there are too many records, 400 for a form that makes
- * no sense, 408 for one that does not arrive, 413 for one too long, 500 if the spool
+ * no sense, 408 for one that does not arrive, 413 for a form or a record too long, 500 if the spool
  * cannot be written or read.
  */
 export async function changeSpool(
@@ -97,6 +97,7 @@ export async function changeSpool(
     }
     await make(change, file, store);
   } catch (error) {
+    if (error instanceof EntryTooLongError) return text(413, error.message);
     // Even a failed change may have changed the file.
     await queryWorkers("refresh", file);
     return failed("written", error);

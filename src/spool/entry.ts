@@ -172,6 +172,15 @@ export function formatEntry(entry: Entry): string {
   return `{${pairs.join(", ")}}`;
 }
 
+/**
+ * Returns how many bytes a reason takes in the file of an entry.
+ *
+ * @param reason The reason.
+ */
+export function encodedLength(reason: string): number {
+  return asciiJson(reason).length;
+}
+
 function asciiJson(value: unknown): string {
   return JSON.stringify(value).replace(
     /[\u007f-\uffff]/g,

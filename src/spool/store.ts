@@ -23,6 +23,16 @@ export const DEFAULT_SPOOL_ROOT = "/var/spool/hacheck";
 /** Size limit of a record, in bytes. A longer one is down and is not parsed. */
 export const MAX_RECORD_BYTES = 64 * 1024;
 
+/** Reports an entry that would be too long to be read back. */
+export class EntryTooLongError extends Error {
+  override readonly name = "EntryTooLongError";
+
+  /** @param length The length of its file, in bytes. */
+  constructor(length: number) {
+    super(`Record too long: expected at most ${MAX_RECORD_BYTES} bytes as JSON: found ${length}`);
+  }
+}
+
 /** How long a writer waits for the lock, in milliseconds. */
 const LOCK_TIMEOUT_MS = 2000;
 
@@ -201,6 +211,7 @@ export class SpoolStore {
    * @param creation When it was created, in unix seconds; now, if not given.
    * @param by The login name of its author; not recorded, if not given.
    * @returns The record as written.
+   * @throws {EntryTooLongError} If it is longer than MAX_RECORD_BYTES. The spool is then unchanged.
    * @throws {Error} The system's error. The spool is then unchanged.
    */
   setDown(
@@ -222,6 +233,7 @@ export class SpoolStore {
    * @param creation When it was created, in unix seconds; now, if not given.
    * @param by The login name of its author; not recorded, if not given.
    * @returns The record as written.
+   * @throws {EntryTooLongError} If it is longer than MAX_RECORD_BYTES. The spool is then unchanged.
    * @throws {Error} The system's error. The spool is then unchanged.
    */
   setDraining(
@@ -244,6 +256,7 @@ export class SpoolStore {
    * @param creation When it was created, in unix seconds; now, if not given.
    * @param by The login name of its author; not recorded, if not given.
    * @returns The weight as written.
+   * @throws {EntryTooLongError} If it is longer than MAX_RECORD_BYTES. The spool is then unchanged.
    * @throws {Error} The system's error. The spool is then unchanged.
    */
   setWeight(
@@ -329,7 +342,10 @@ export class SpoolStore {
       present.reason === entry.reason && !isExpired(present, now);
     const creation = entry.creation ?? (isSame ? present.creation : null) ?? now;
     const written = { ...entry, creation };
-    await this.#write(lock, name, formatEntry(written));
+    const content = formatEntry(written);
+    // It is ASCII, so that its length is its size.
+    if (content.length > MAX_RECORD_BYTES) throw new EntryTooLongError(content.length);
+    await this.#write(lock, name, content);
     return written;
   }
 

@@ -117,6 +117,35 @@ class Host implements Disposable {
 
 const SILENT: Result = { code: 0, stdout: "", stderr: "" };
 
+Deno.test("hactl refuses a reason with which a record is too long to be read", async () => {
+  using host = await Host.make();
+  host.write("web", '{"reason": "maint"}');
+  const remote = ["--daemon", `http://127.0.0.1:${host.port}`];
+  for (
+    const [reason, length] of [
+      ["a".repeat(70_000), 70_002],
+      ["ü".repeat(15_000), 90_002],
+      ["\x01".repeat(20_000), 120_002],
+    ] as const
+  ) {
+    for (const args of [["down", "web", "--for", "2s"], ["drain", "web"], ["weight", "web", "5"]]) {
+      for (const where of [["-p", host.port, "--spool-root", host.spool], remote]) {
+        const { code, stdout, stderr } = await inProcess([...args, "-r", reason, ...where]);
+        assertEquals([code, stdout], [2, ""]);
+        assertStringIncludes(
+          stderr,
+          `Reason too long: expected at most 61440 bytes as JSON: found ${length}`,
+        );
+      }
+    }
+  }
+  assertEquals(host.names, ["web"]);
+  assertEquals(host.read("web"), '{"reason": "maint"}');
+  const long = "a".repeat(61_438);
+  assertEquals((await host.called("hactl", "down", "web", "-r", long)).code, 0);
+  assertEquals((await host.called("hactl", "status", "web")).stdout, `DOWN\tinf\tweb\t${long}\n`);
+});
+
 Deno.test("hactl status tells of each service on a line, to the byte", async () => {
   using host = await Host.make();
   host.write("all-but", "by hand\n");

@@ -34,7 +34,7 @@ import { changeSpool, MAX_FORM_BYTES, MAX_RECORDS } from "../../src/server/spool
 import { MAX_SERVICE_LENGTH } from "../../src/spool/names.ts";
 import { MAX_RECORD_BYTES, SpoolStore } from "../../src/spool/store.ts";
 import { MAX_PAIRS, MAX_SERVICES } from "../../src/metrics/stats.ts";
-import { assertEquals } from "../support/assert.ts";
+import { assertEquals, assertMatch } from "../support/assert.ts";
 import { page } from "../support/docs.ts";
 import { RecordedLog } from "../support/log.ts";
 import { TempFolder } from "../support/programs.ts";
@@ -295,6 +295,30 @@ Deno.test("POST adds records until there are as many as are allowed, and changes
   assertEquals(await post("more", "status=up"), "200 ");
   assertEquals(await post("last", "status=up"), "200 ");
   assertEquals(await post("more", down), "200 ");
+});
+
+Deno.test("POST writes no record that is too long to be read back", async () => {
+  using folder = new TempFolder();
+  const store = new SpoolStore(folder.path);
+  const { log } = new RecordedLog();
+  const errors = newCounters().errors;
+  const changes = {
+    access: { clients: null, token: null, refusals: new Refusals(log) },
+    ...{ store, timeout: 10, queryWorkers: () => [], log, errors },
+  };
+  const path = { protocol: "spool", service: "web", port: 0, path: "/" };
+  const reason = "ü".repeat(20_000);
+  for (const form of [`status=down&reason=${reason}`, `weight=5&reason=${reason}`]) {
+    const request = new Request("http://x/", { method: "POST", body: form });
+    const response = await changeSpool(request, path, "127.0.0.1", changes);
+    assertEquals(response.status, 413);
+    assertMatch(
+      await response.text(),
+      /^Record too long: expected at most 65536 bytes as JSON: found 120\d\d\d$/,
+    );
+  }
+  assertEquals(store.listFiles(), []);
+  assertEquals(errors.spool_changes, 0);
 });
 
 Deno.test("it is remembered of a limited number of addresses whether they are this machine's", () => {

@@ -1,6 +1,6 @@
 import { type DowntimeRecord, formatEntry } from "../../../src/spool/entry.ts";
-import { MAX_RECORD_BYTES, SpoolStore } from "../../../src/spool/store.ts";
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
+import { EntryTooLongError, MAX_RECORD_BYTES, SpoolStore } from "../../../src/spool/store.ts";
+import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { commandOf } from "../../support/forms.ts";
 import { BOUND_BY_MODES, type Result, run, TempFolder } from "../../support/programs.ts";
 import { serverTest } from "../../servers/mod.ts";
@@ -479,10 +479,30 @@ serverTest("A record renewed while its removal waits for the lock stays", ["floc
   assertEquals(Deno.readTextFileSync(spool.file("web")), renewed);
 });
 
-Deno.test("A reason too long to be read back is still down", async () => {
+Deno.test("SpoolStore.setDown() writes no record that is too long to be read back", async () => {
   using spool = new TestSpool();
-  await spool.store.setDown("web", "x".repeat(MAX_RECORD_BYTES), null);
-  const stored = spool.store.readDowntime("web");
-  assertEquals(stored?.problem, stored?.record.reason);
-  assertStringIncludes(stored!.record.reason, "longer than");
+  const { store } = spool;
+  const rest = formatEntry({ mode: "down", reason: "", expiration: FAR, creation: 1 }).length;
+  // Control characters and all beyond ASCII are written as six bytes.
+  for (const [unit, bytes] of [["x", 1], ["\u0001", 6], ["ü", 6], ["😀", 12]] as const) {
+    const count = Math.floor((MAX_RECORD_BYTES - rest) / bytes);
+    await store.setDown("web", unit.repeat(count), FAR, 1);
+    const stored = store.readDowntime("web");
+    assertEquals([stored?.problem, stored?.record.expiration], [null, FAR], unit);
+    await assertRejects(
+      () => store.setDown("web", unit.repeat(count + 1), FAR, 1),
+      EntryTooLongError,
+      `expected at most 65536 bytes as JSON: found ${rest + bytes * (count + 1)}`,
+    );
+    assertEquals(store.readDowntime("web"), stored, unit);
+    await assertRejects(
+      () => store.setDraining("web", unit.repeat(70_000), null),
+      EntryTooLongError,
+    );
+    await assertRejects(
+      () => store.setWeight(".weight:web", 5, unit.repeat(70_000), null),
+      EntryTooLongError,
+    );
+  }
+  assertEquals(store.listFiles(), ["web"]);
 });
