@@ -211,6 +211,7 @@ export class Instance {
       refusals,
       queryWorkers: this.#queryWorkers,
       startedAt: this.#startedAt,
+      index: this.#index,
       permissions,
       look: (request, path) => this.#look(request, path),
       spoolRoot,
@@ -337,7 +338,6 @@ export class Instance {
       checks: (service) =>
         this.#setup.routes.recentChecks(service, now() - RECENT_SECONDS)
           .filter(({ protocol }) => protocol !== SPOOL_PROTOCOL),
-      downtimes: () => this.#watcher.activeEntries,
       refresh: (name) => this.#watcher.refresh(name),
       runtime: () => ({
         memory: Deno.memoryUsage(),

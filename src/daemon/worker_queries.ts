@@ -9,7 +9,6 @@ import type { Counters } from "../metrics/counters.ts";
 import type { RuntimeReport } from "../metrics/runtime.ts";
 import type { RecentService, ServiceReport } from "../metrics/stats.ts";
 import type { WorkerMetrics } from "../metrics/worker_metrics.ts";
-import type { ActiveEntries } from "../spool/active_entries.ts";
 import type { DowntimeRecord, WeightRecord } from "../spool/entry.ts";
 import type { Subject } from "../spool/names.ts";
 import type { SpoolHealth } from "../spool/watcher.ts";
@@ -30,8 +29,6 @@ export interface WorkerQueries {
   entry: Subject;
   /** The checks of this service that balancers requested lately. */
   checks: string;
-  /** All downtimes and weights. */
-  downtimes: null;
   /** Reads the file of this name again. */
   refresh: string;
   /** The state of the runtime. */
@@ -53,7 +50,6 @@ export interface WorkerResults {
   weight: number | null;
   entry: EntryReport;
   checks: readonly CheckRequest[];
-  downtimes: ActiveEntries;
   /** Whether the worker now knows what the file contains. */
   refresh: boolean;
   runtime: RuntimeReport;

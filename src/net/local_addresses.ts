@@ -5,8 +5,8 @@ import type { Log } from "../log.ts";
 /** Of how many addresses it is remembered whether they are this machine's. */
 export const MAX_CACHED_ADDRESSES = 1000;
 
-/** How long a result is reused, in milliseconds. */
-const TTL_MS = 30_000;
+/** How long a result is reused, in milliseconds: an address may move to this machine, and from it. */
+const TTL_MS = 2000;
 
 /** How many addresses are tried by sending at once. Others count as not this machine's, until they are asked again. */
 const MAX_SENDING = 100;

@@ -9,6 +9,7 @@ import {
 } from "../daemon/worker_queries.ts";
 import type { PermissionsInForce } from "../daemon/permissions.ts";
 import { platform } from "../metrics/runtime.ts";
+import type { SpoolIndex } from "../spool/index.ts";
 import type { Subject } from "../spool/names.ts";
 import type { LastResponse, RecentService } from "../metrics/stats.ts";
 import { sumCounters, worstHealth } from "../metrics/aggregate.ts";
@@ -34,6 +35,8 @@ export interface StatusSources extends ServiceSources {
   readonly own: LocalAddresses;
   /** For `/debug/runtime`: the spool. */
   readonly spoolRoot: string;
+  /** The records and weights. */
+  readonly index: Pick<SpoolIndex, "activeEntries" | "version">;
   /** When the daemon was started, by `performance.now()`. */
   readonly startedAt: number;
   /** What the daemon may do. */
@@ -154,10 +157,11 @@ const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
         (loops) => json({ seen_services: mergedRecent(loops), threshold_seconds: threshold }),
       ));
   }],
-  // Any event loop knows them all.
+  // Each worker knows all entries.
   [
     "/status/downtimes",
-    ({ queryWorkers }) => mapAwaitable(queryWorkers("downtimes", null), ([first]) => json(first)),
+    ({ index, renderings }) =>
+      renderings.of("/status/downtimes", () => json(index.activeEntries), index.version),
   ],
   ["/metrics", async ({ queryWorkers }) => metricsPage(await queryWorkers("metrics", null))],
   ["/debug/runtime", ({ queryWorkers, spoolRoot }, _path, _headers, client) => {

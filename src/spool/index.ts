@@ -60,6 +60,8 @@ export class SpoolIndex {
   readonly #isActive = ({ record }: Downtime | Weight): boolean =>
     record.expiration === null || !isExpired(record, this.#now());
 
+  #version = 0;
+
   /** Called after an entry was added, changed or removed. */
   onChange: () => void = () => {};
 
@@ -76,6 +78,11 @@ export class SpoolIndex {
   ) {
     this.#isOwn = isOwn;
     this.#now = now;
+  }
+
+  /** Another number after each change of an entry. */
+  get version(): number {
+    return this.#version;
   }
 
   /** How many records there are, expired ones included. Weights do not count. */
@@ -183,7 +190,7 @@ export class SpoolIndex {
       const verdict = { code: CODES[record.mode], message: stateLine(subject.service, record) };
       this.#downtimes.set({ name, ...subject, record, verdict });
     }
-    this.onChange();
+    this.#changed();
   }
 
   /**
@@ -194,6 +201,11 @@ export class SpoolIndex {
   delete(name: string): void {
     this.#downtimes.delete(name);
     this.#weights.delete(name);
+    this.#changed();
+  }
+
+  #changed(): void {
+    this.#version++;
     this.onChange();
   }
 

@@ -116,3 +116,27 @@ Deno.test("large pages are refused while others wait to be read, and small ones 
   // The connection is closed: what waited on it is given back.
   await until("they are sent again", async () => (await daemon.get("/recent")).status === 200);
 });
+
+Deno.test("one client that asks for all of many records again and again delays no check", async () => {
+  await using daemon = await Daemon.start();
+  for (let i = 0; i < 10_000; i++) {
+    Deno.writeTextFileSync(`${daemon.spool}/service-${i}`, '{"reason": "maint", "creation": 1}');
+  }
+  await until("all records are known", async () => {
+    const { spool } = JSON.parse((await daemon.get("/status")).body);
+    return spool.records === 10_000;
+  });
+  using _clients = await StalledClients.open(
+    daemon.port,
+    4,
+    withClosedWindow("/status/downtimes", 2000),
+  );
+  // A balancer gives up after some seconds.
+  const balancer = AbortSignal.timeout(5000);
+  for (let i = 0; i < 20; i++) {
+    const url = `http://127.0.0.1:${daemon.port}/spool/service-${i}/0`;
+    const { status, body } = await fetch(url, { signal: balancer });
+    await body?.cancel();
+    assertEquals(status, 503);
+  }
+});

@@ -50,3 +50,25 @@ Deno.test("Renderings.of() returns 503 above MAX_RENDERINGS", async () => {
   now += RENDERING_TTL_MS;
   assertEquals(await ask("one more"), 200);
 });
+
+Deno.test("Renderings never uses a page of another version again, and rests after a slow rendering", async () => {
+  let now = 0;
+  let duration = 0;
+  const renderings = new Renderings(() => now);
+  const ask = async (version: number) => {
+    const render = () => {
+      now += duration;
+      return sized(`${version}`.padEnd(LARGE_BYTES + 1));
+    };
+    const response = await renderings.of("a", render, version);
+    const text = await response.text();
+    return response.status === 200 ? Number(text) : response.status;
+  };
+  assertEquals([await ask(1), await ask(2), await ask(2)], [1, 2, 2]);
+  duration = 200;
+  assertEquals([await ask(3), await ask(3), await ask(4)], [3, 3, 503]);
+  now += 20 * duration - 1;
+  assertEquals([await ask(3), await ask(4)], [3, 503]);
+  now += 1;
+  assertEquals(await ask(4), 4);
+});
