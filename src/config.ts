@@ -1,5 +1,5 @@
 /**
- * What an operator sets in the configuration file.
+ * The configuration file.
  *
  * @module
  */
@@ -12,35 +12,35 @@ import { Network, Networks } from "./net/networks.ts";
 import { parseAgentName } from "./spool/names.ts";
 import { parseYaml } from "./std/yaml.ts";
 
-/** Thrown when a configuration cannot be used. Its message names the file, the key and what would be right. */
+/** Thrown for an invalid configuration. Its message names the file, the key and what was expected. */
 export class ConfigError extends Error {
   override name = "ConfigError";
 }
 
 /** A key of the configuration. */
 interface Key {
-  /** What it takes, in words. */
+  /** The expected values, for messages. */
   readonly expected: string;
-  /** What it takes, as a schema. */
+  /** The expected values, as a schema. */
   readonly schema: v.GenericSchema;
-  /** Its value where the file does not set it. */
+  /** The default. */
   readonly fallback: unknown;
-  /** Whether messages must not show its value. */
+  /** Whether messages must not show the value. */
   readonly secret?: true;
   /**
-   * What a value closes: the names of the parts that are closed to some; none where everything is open. Null
-   * for a key that closes nothing. A reload must not open what was closed, see {@linkcode Restrictions}.
+   * Returns the parts that a value restricts, such as an IP version. A reload must not lift a restriction, see
+   * {@linkcode Restrictions}.
    */
-  readonly closes: null | ((value: never) => readonly string[]);
+  readonly restricts?: (value: never) => readonly string[];
 }
 
-/** The longest time that a key may give, in seconds: a day. */
+/** The longest duration in seconds: a day. */
 const MAX_SECONDS = 86_400;
 
-/** A header's name, as RFC 9110 has it (section 5.1). */
+/** A header name (RFC 9110, section 5.1). */
 const HEADER_NAME = /^[!#$%&'*+.^_`|~\w-]+$/;
 
-/** Headers that hacheck says itself, and a client must not say for it. */
+/** Headers that hacheck sets itself and clients must not override. */
 const OWN_HEADERS = new Set([
   "connection",
   "content-length",
@@ -61,7 +61,7 @@ const headerName = v.pipe(
   v.check((name) => HEADER_NAME.test(name) && !OWN_HEADERS.has(name.toLowerCase())),
 );
 
-/** The words that YAML 1.1, and so the Python hachecks, read as booleans. */
+/** The booleans of YAML 1.1, which the Python hachecks accept. */
 const YAML_1_1_BOOLEANS: ReadonlyMap<unknown, boolean> = new Map([
   ...["yes", "Yes", "YES", "on", "On", "ON"].map((word) => [word, true] as const),
   ...["no", "No", "NO", "off", "Off", "OFF"].map((word) => [word, false] as const),
@@ -84,22 +84,22 @@ const networks = {
   ),
 };
 
-/** Of an absent list everybody is a member. Nobody would mean an empty one. */
+/** An absent list allows every client. An empty one is rejected: it can only be a mistake. */
 const clients = {
   expected: networks.expected.replace("a list", "a list, not empty,"),
   schema: v.nullable(v.pipe(networks.schema, v.minLength(1))),
   fallback: null,
-  closes: (value: readonly string[] | null) => value === null ? [] : versionsClosedBy(value),
+  restricts: (value: readonly string[] | null) => value === null ? [] : restrictedVersions(value),
 };
 
-/** The IP versions of which a list does not name every address. */
-function versionsClosedBy(texts: readonly string[]): string[] {
+/** The IP versions of which a list does not contain every address. */
+function restrictedVersions(texts: readonly string[]): string[] {
   return [["IPv4", "0.0.0.0/0"], ["IPv6", "::/0"]].filter(([, everything]) =>
     !coversAll(everything!, texts)
   ).map(([version]) => version!);
 }
 
-/** Whether ranges cover another one, together: two halves are as good as the whole. */
+/** Whether ranges together cover another one. */
 function coversAll(whole: string, parts: readonly string[]): boolean {
   const all = parseCidr(whole);
   let next = all.start;
@@ -115,7 +115,7 @@ function coversAll(whole: string, parts: readonly string[]): boolean {
 
 const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
 
-/** `8000-8999` */
+/** A range such as `8000-8999`. */
 const portRange = v.pipe(
   v.string(),
   v.check((text) => {
@@ -124,8 +124,8 @@ const portRange = v.pipe(
   }),
 );
 
-/** Whether a list of ports leaves one out. */
-function leavesPortsOut(ports: readonly (number | string)[]): boolean {
+/** Whether a list of ports omits one. */
+function omitsPorts(ports: readonly (number | string)[]): boolean {
   const ranges = ports.map((one) => String(one).split("-").map(Number))
     .map(([first, last = first]) => ({ first: first!, last: last! }))
     .sort((one, other) => one.first - other.first);
@@ -137,7 +137,7 @@ function leavesPortsOut(ports: readonly (number | string)[]): boolean {
   return next <= 65_535;
 }
 
-/** A bearer token, as RFC 6750 has it (section 2.1), and long enough that nobody guesses it. */
+/** A bearer token (RFC 6750, section 2.1) that is too long to guess. */
 const TOKEN = /^[\w.~+/-]{16,1024}=*$/;
 
 const token = {
@@ -147,126 +147,99 @@ const token = {
 
 const text = { expected: "a string", schema: v.pipe(v.string(), v.minLength(1)) };
 
-/** What a path or a token closes by being there. */
-function closesIfSet(value: unknown): readonly string[] {
+const optionalText = { ...text, schema: v.nullable(text.schema), fallback: null };
+
+const password = { ...text, schema: v.nullable(v.string()), fallback: null, secret: true as const };
+
+const filePath = { ...optionalText, expected: "the path of a file" };
+
+const pemPath = { ...optionalText, expected: "the path of a PEM file" };
+
+/** For a path or a token, which restricts by being set. */
+function restrictsIfSet(value: unknown): readonly string[] {
   return value === null ? [] : ["set"];
 }
 
-/** Every key. */
+/** All keys. */
 const KEYS = {
-  cache_time: { ...seconds(0), fallback: 10, closes: null },
+  cache_time: { ...seconds(0), fallback: 10 },
   cache_failures: {
     expected: "once or always",
     schema: v.picklist(["once", "always"]),
     fallback: "once",
-    closes: null,
   },
-  healthcheck_timeout: { ...seconds(0.001), fallback: 10, closes: null },
+  healthcheck_timeout: { ...seconds(0.001), fallback: 10 },
   max_clients: {
     expected: "a whole number from 1 to 10000",
     schema: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(10_000)),
     fallback: 256,
-    closes: null,
   },
   http_headers_to_copy: {
     expected: "a list of header names, none of them hacheck's own (Connection, User-Agent, …)",
     schema: v.array(headerName),
     fallback: ["Host"],
-    closes: null,
   },
   service_name_header: {
     expected: "a header name, and none of hacheck's own (Connection, User-Agent, …)",
     schema: v.nullable(headerName),
     fallback: null,
-    closes: null,
   },
   log_format: {
     expected: "text or json",
     schema: v.picklist(["text", "json"]),
     fallback: "text",
-    closes: null,
   },
   log_path: {
     expected: "stdout, stderr or the path of a file",
     schema: text.schema,
     fallback: "stderr",
-    closes: null,
   },
-  mysql_username: { ...text, schema: v.nullable(text.schema), fallback: null, closes: null },
-  mysql_password: {
-    ...text,
-    schema: v.nullable(v.string()),
-    fallback: null,
-    secret: true,
-    closes: null,
+  mysql_username: optionalText,
+  mysql_password: password,
+  postgres_username: optionalText,
+  postgres_password: password,
+  postgres_database: optionalText,
+  redis_username: optionalText,
+  redis_password: password,
+  sentinel_username: optionalText,
+  sentinel_password: password,
+  https_verify: {
+    ...boolean,
+    fallback: false,
+    restricts: (value: boolean) => value ? ["true"] : [],
   },
-  postgres_username: { ...text, schema: v.nullable(text.schema), fallback: null, closes: null },
-  postgres_password: {
-    ...text,
-    schema: v.nullable(v.string()),
-    fallback: null,
-    secret: true,
-    closes: null,
-  },
-  postgres_database: { ...text, schema: v.nullable(text.schema), fallback: null, closes: null },
-  redis_username: { ...text, schema: v.nullable(text.schema), fallback: null, closes: null },
-  redis_password: {
-    ...text,
-    schema: v.nullable(v.string()),
-    fallback: null,
-    secret: true,
-    closes: null,
-  },
-  sentinel_username: { ...text, schema: v.nullable(text.schema), fallback: null, closes: null },
-  sentinel_password: {
-    ...text,
-    schema: v.nullable(v.string()),
-    fallback: null,
-    secret: true,
-    closes: null,
-  },
-  https_verify: { ...boolean, fallback: false, closes: (value: boolean) => value ? ["true"] : [] },
-  https_ca: {
-    expected: "the path of a PEM file",
-    schema: v.nullable(text.schema),
-    fallback: null,
-    closes: null,
-  },
+  https_ca: pemPath,
   rlimit_nofile: {
     expected: "max or a whole number from 64 on",
     schema: v.nullable(
       v.union([v.literal("max"), v.pipe(v.number(), v.integer(), v.minValue(64))]),
     ),
     fallback: null,
-    closes: null,
   },
   agent_port: {
     expected: "a port, from 1 to 65535",
     schema: v.nullable(port),
     fallback: null,
-    closes: null,
   },
   agent_down: {
     expected: "maint or down",
     schema: v.picklist(["maint", "down"]),
     fallback: "maint",
-    closes: null,
   },
   agent_silence: {
     expected: "a service as agent checks name it (web or web/8080), or all",
     schema: v.nullable(v.pipe(v.string(), v.check((name) => parseAgentName(name) !== undefined))),
     fallback: null,
-    closes: null,
   },
-  spool_in_checks: { ...boolean, fallback: true, closes: null },
-  allow_remote_spool_changes: { ...boolean, fallback: false, closes: null },
-  check_hosts: { ...networks, fallback: [], closes: versionsClosedBy },
+  spool_in_checks: { ...boolean, fallback: true },
+  allow_remote_spool_changes: { ...boolean, fallback: false },
+  check_hosts: { ...networks, fallback: [], restricts: restrictedVersions },
   check_ports: {
     expected: "a list, not empty, of ports and ranges of them (8000-8999)",
     schema: v.nullable(v.pipe(v.array(v.union([port, portRange])), v.minLength(1))),
     fallback: null,
-    closes: (value: readonly (number | string)[] | null) =>
-      value !== null && leavesPortsOut(value) ? ["ports"] : [],
+    restricts: (value: readonly (number | string)[] | null) =>
+      value !== null && omitsPorts(value) ? ["ports"] : [],
   },
   own_addresses: {
     expected: "a list of IP addresses",
@@ -274,53 +247,37 @@ const KEYS = {
       v.array(v.pipe(v.string(), v.check((text) => canonicalAddress(text) !== undefined))),
     ),
     fallback: null,
-    closes: null,
   },
   allowed_clients: clients,
   remote_spool_clients: clients,
-  remote_spool_token: { ...token, fallback: null, secret: true, closes: closesIfSet },
-  remote_spool_token_file: {
-    expected: "the path of a file",
-    schema: v.nullable(text.schema),
-    fallback: null,
-    closes: closesIfSet,
-  },
-  tls_cert: {
-    expected: "the path of a PEM file",
-    schema: v.nullable(text.schema),
-    fallback: null,
-    closes: null,
-  },
-  tls_key: {
-    expected: "the path of a PEM file",
-    schema: v.nullable(text.schema),
-    fallback: null,
-    closes: null,
-  },
+  remote_spool_token: { ...token, fallback: null, secret: true, restricts: restrictsIfSet },
+  remote_spool_token_file: { ...filePath, restricts: restrictsIfSet },
+  tls_cert: pemPath,
+  tls_key: pemPath,
 } as const satisfies Readonly<Record<string, Key>>;
 
 type Keys = typeof KEYS;
 
 const ENTRIES = Object.entries(KEYS) as readonly (readonly [name: keyof Keys, key: Key])[];
 
-/** The configuration in force, by the names of the file's keys. Times are in seconds; null is "not set". */
+/** The configuration, by key. Durations are in seconds; null stands for a key that is not set. */
 export type Config = { readonly [Key in keyof Keys]: v.InferOutput<Keys[Key]["schema"]> };
 
-/** A configuration, and what is odd about its file. */
+/** A configuration, and the unknown keys of its file. */
 export interface LoadedConfig {
   /** The configuration. */
   readonly config: Config;
-  /** Keys that mean nothing. */
+  /** Keys that hacheck does not know. */
   readonly unknownKeys: readonly string[];
 }
 
 /**
- * Reads a configuration.
+ * Parses a configuration.
  *
- * @param content The content of its file; empty for the defaults.
+ * @param content The content of the file; empty for the defaults.
  * @param path The path of the file, for messages.
- * @returns The configuration, with defaults where the file says nothing.
- * @throws {ConfigError} If it is not YAML, or has a key with a wrong type or value.
+ * @returns The configuration, with the defaults of absent keys.
+ * @throws {ConfigError} If it is not YAML, or a key has a wrong type or value.
  *
  * @example
  * ```ts
@@ -336,21 +293,21 @@ export interface LoadedConfig {
 export function parseConfig(content: string, path: string): LoadedConfig {
   const given = mappingOf(content, path);
   const config: Record<string, unknown> = {};
-  const faults: string[] = [];
-  for (const [key, { expected, schema, fallback, secret, closes }] of ENTRIES) {
-    // A template without a value, or a file cut off behind the colon, must not open what the key closes.
-    const isEmpty = closes !== null && Object.hasOwn(given, key) && given[key] === null;
+  const errors: string[] = [];
+  for (const [key, { expected, schema, fallback, secret, restricts }] of ENTRIES) {
+    // A template without a value, or a truncated file, must not lift the key's restriction.
+    const isEmpty = restricts !== undefined && Object.hasOwn(given, key) && given[key] === null;
     const value = given[key] ?? fallback;
     const read = v.safeParse(schema, value);
     if (read.success && !isEmpty) {
       config[key] = read.output;
     } else {
       const found = isEmpty ? "no value" : secret ? kindOf(value) : shown(value);
-      faults.push(`${key}: expected ${expected}: found ${found}`);
+      errors.push(`${key}: expected ${expected}: found ${found}`);
     }
   }
-  if (faults.length > 0) {
-    throw new ConfigError(`Cannot use configuration ${path}: ${faults.join("; ")}`);
+  if (errors.length > 0) {
+    throw new ConfigError(`Cannot use configuration ${path}: ${errors.join("; ")}`);
   }
   return {
     config: config as Config,
@@ -358,10 +315,7 @@ export function parseConfig(content: string, path: string): LoadedConfig {
   };
 }
 
-/**
- * The configuration where there is no file. It is what {@linkcode parseConfig} makes of an empty one,
- * without the 2 ms that it takes.
- */
+/** Returns the default configuration, without the 2 ms that {@linkcode parseConfig} takes for an empty file. */
 export function defaults(): Config {
   const config: Record<string, unknown> = {};
   for (const [key, { fallback }] of Object.entries(KEYS)) config[key] = fallback;
@@ -371,10 +325,10 @@ export function defaults(): Config {
 function mappingOf(content: string, path: string): Record<string, unknown> {
   let value: unknown;
   try {
-    refuseTabs(content);
+    rejectTabs(content);
     value = parseYaml(content);
   } catch (error) {
-    // Nothing that is quoted from the file: it may be the password.
+    // The library quotes the file, which may contain a password.
     const why = (error as Error).message.split("\n")[0]!
       .replace(/"[^"]*"|!<.*>/g, "…").replace(/:$/, "");
     throw new ConfigError(`Cannot use configuration ${path}: it is not YAML: ${why}`);
@@ -388,13 +342,13 @@ function mappingOf(content: string, path: string): Record<string, unknown> {
   return value as Record<string, unknown>;
 }
 
-/** The library would take a line for one that is not indented, and a key in it for one of the file's own. */
-function refuseTabs(content: string): void {
+/** Rejects tabs as indentation: the library would read such a line as not indented. */
+function rejectTabs(content: string): void {
   const index = content.split("\n").findIndex((line) => /^\t+[^\s#]/.test(line));
   if (index >= 0) throw new Error(`a tab cannot indent at line ${index + 1}`);
 }
 
-/** A value as a message may show it: of what is nested, a part may be the password. */
+/** Formats a value for a message, without nested values: one may be a password. */
 function shown(value: unknown): string {
   const isPlain = (item: unknown) => typeof item !== "object" || item === null;
   if (typeof value === "number") return String(value);
@@ -409,37 +363,37 @@ function kindOf(value: unknown): string {
   return typeof value === "object" ? "keys and values" : `a ${typeof value}`;
 }
 
-/** All that a configuration file decides. */
+/** The configuration and the files that it names. */
 export interface Settings {
-  /** What it says. */
+  /** The configuration. */
   readonly config: Config;
-  /** The certificates of the authorities that are trusted, in PEM; null where none are verified. */
+  /** The trusted certificate authorities, in PEM; null if certificates are not verified. */
   readonly trusted: string | null;
-  /** The token of who may change the spool by POST; null where none is asked for. */
+  /** The token that spool changes by POST require; null for none. */
   readonly token: string | null;
-  /** What the daemon proves by who it is; null where it does not speak TLS. */
+  /** The daemon's own certificate and key; null without TLS. */
   readonly identity: Identity | null;
 }
 
 /** A certificate and its key, in PEM. */
 export interface Identity {
-  /** The certificate and, behind it, those that its issuer needs to be known by. */
+  /** The certificate, followed by intermediate certificates. */
   readonly cert: string;
   /** The key. */
   readonly key: string;
 }
 
-/** Settings, and what is odd about their file. */
+/** Settings, and the unknown keys of their file. */
 export interface LoadedSettings extends Settings {
-  /** Keys that mean nothing. */
+  /** Keys that hacheck does not know. */
   readonly unknownKeys: readonly string[];
 }
 
 /**
- * Loads a configuration from its file, and what it names.
+ * Loads a configuration file and the files that it names.
  *
- * @param path The path of the file; null for the defaults.
- * @param accept Is shown what the file says before what it names is read, and may throw.
+ * @param path The path of the configuration file; null for the defaults.
+ * @param accept Called with the configuration before the files that it names are read. It may throw.
  * @returns The settings.
  * @throws {ConfigError} If a file cannot be read or used.
  */
@@ -460,7 +414,7 @@ export function loadSettings(
   };
 }
 
-/** Reads a configuration that is all there: one that was cut off may open what it is to close. */
+/** Reads a configuration file and rejects a truncated one, which may lack a restriction. */
 function readWhole(path: string): string {
   const content = readText(path, "configuration");
   if (content.trim() === "") {
@@ -478,7 +432,7 @@ function readWhole(path: string): string {
 function readTrusted({ https_verify, https_ca }: Config): string | null {
   if (!https_verify) return null;
   if (https_ca === null) {
-    throw new ConfigError("https_verify needs https_ca: the PEM file of who is trusted");
+    throw new ConfigError("https_verify needs https_ca: a PEM file with the trusted authorities");
   }
   const pem = readText(https_ca, "https_ca");
   if (pem.includes("-----BEGIN CERTIFICATE-----")) return pem;
@@ -507,7 +461,7 @@ function readIdentity({ tls_cert, tls_key }: Config): Identity | null {
   try {
     Deno.listenTls({ hostname: LOCAL_ADDRESS, port: 0, ...identity }).close();
   } catch (error) {
-    // Where nothing may listen there, nobody can tell; whoever then listens elsewhere will.
+    // Without the permission to listen on this address, the real listener reports the error.
     if (error instanceof Deno.errors.NotCapable) return identity;
     throw new ConfigError(
       `Cannot use tls_cert ${tls_cert} with tls_key ${tls_key}: ${(error as Error).message}`,
@@ -531,8 +485,8 @@ function whyUnreadable(error: unknown): string {
 }
 
 /**
- * What the configurations since the start have closed. A reload must not open it: the file may have been cut
- * off between two lines.
+ * The restrictions of all configurations since the start. A reload must not lift them, since the file may have
+ * been truncated between two lines.
  *
  * @example
  * ```ts
@@ -545,7 +499,7 @@ function whyUnreadable(error: unknown): string {
  * ```
  */
 export class Restrictions {
-  readonly #closed = new Map<keyof Config, Set<string>>();
+  readonly #restricted = new Map<keyof Config, Set<string>>();
 
   /** @param config The configuration that the daemon starts with. */
   constructor(config: Config) {
@@ -553,41 +507,41 @@ export class Restrictions {
   }
 
   /**
-   * Refuses a configuration that opens what an earlier one closed.
+   * Rejects a configuration that lifts a restriction of an earlier one.
    *
    * @param config The new configuration.
-   * @throws {ConfigError} If it opens something. The message names the keys.
+   * @throws {ConfigError} If it does. The message names the keys.
    */
   demand(config: Config): void {
-    const opened = ENTRIES.map(([name]) => name).filter((name) => this.#opens(name, config));
-    if (opened.length > 0) {
-      const verb = opened.length === 1 ? "is" : "are";
+    const lifted = ENTRIES.map(([name]) => name).filter((name) => this.#lifts(name, config));
+    if (lifted.length > 0) {
+      const verb = lifted.length === 1 ? "is" : "are";
       throw new ConfigError(
-        `${opened.join(", ")} ${verb} missing or no longer restricts anything: ` +
+        `${lifted.join(", ")} ${verb} missing or no longer restricts anything: ` +
           "a reload does not lift restrictions, a restart does",
       );
     }
   }
 
   /**
-   * Remembers what a configuration closes, once it is in force.
+   * Adds the restrictions of a configuration that is now in use.
    *
    * @param config The configuration.
    */
   add(config: Config): void {
     for (const [name] of ENTRIES) {
-      const closed = closedBy(name, config);
-      if (closed.length === 0) continue;
-      this.#closed.set(name, new Set([...this.#closed.get(name) ?? [], ...closed]));
+      const parts = restrictedBy(name, config);
+      if (parts.length === 0) continue;
+      this.#restricted.set(name, new Set([...this.#restricted.get(name) ?? [], ...parts]));
     }
   }
 
-  #opens(name: keyof Config, config: Config): boolean {
+  #lifts(name: keyof Config, config: Config): boolean {
     if (REMOTE_SPOOL_KEYS.has(name) && !config.allow_remote_spool_changes) return false;
-    // The token may move from one key to the other.
+    // The token may move from one of its keys to the other.
     const names = TOKEN_KEYS.has(name) ? [...TOKEN_KEYS] : [name];
-    const closed = new Set(names.flatMap((name) => closedBy(name, config)));
-    return this.#closed.get(name)?.isSubsetOf(closed) === false;
+    const parts = new Set(names.flatMap((name) => restrictedBy(name, config)));
+    return this.#restricted.get(name)?.isSubsetOf(parts) === false;
   }
 }
 
@@ -596,48 +550,49 @@ const TOKEN_KEYS: ReadonlySet<keyof Config> = new Set([
   "remote_spool_token_file",
 ]);
 
-/** The keys that restrict changes by POST, and matter only while those are allowed. */
+/** The keys that restrict spool changes by POST, and matter only while those are allowed. */
 const REMOTE_SPOOL_KEYS: ReadonlySet<keyof Config> = new Set([
   ...TOKEN_KEYS,
   "remote_spool_clients",
 ]);
 
-function closedBy(name: keyof Config, config: Config): readonly string[] {
-  const closes = KEYS[name].closes as Key["closes"];
-  return closes?.(config[name] as never) ?? [];
+function restrictedBy(name: keyof Config, config: Config): readonly string[] {
+  return (KEYS[name] as Key).restricts?.(config[name] as never) ?? [];
 }
 
 /**
- * Tells what an operator may not have meant.
+ * Finds likely mistakes in a configuration.
  *
- * @param settings What the configuration decides.
+ * @param settings The configuration.
  * @param now The time in milliseconds since 1970.
- * @returns A line for each, with what would help.
+ * @returns A warning for each, with a remedy.
  */
 export function adviceOn({ config, token, identity }: Settings, now = Date.now()): string[] {
   const advice = expiryAdvice(identity, now);
   if (config.allow_remote_spool_changes && token === null && config.remote_spool_clients === null) {
     advice.push(
-      "allow_remote_spool_changes lets whoever reaches the port mark services: " +
+      "allow_remote_spool_changes lets every client change the state of services: " +
         "set remote_spool_token_file or remote_spool_clients",
     );
   }
   const { allowed_clients: clients } = config;
   if (clients !== null && !new Networks(clients).has(LOCAL_ADDRESS)) {
-    advice.push(`hactl cannot ask the daemon: allowed_clients does not list ${LOCAL_ADDRESS}`);
+    advice.push(
+      `hactl cannot connect to the daemon: allowed_clients does not list ${LOCAL_ADDRESS}`,
+    );
   }
   return advice;
 }
 
-/** How long before it expires a certificate is warned of: later than tools such as certbot renew it. */
+/** How long before its expiry a certificate is reported: certbot and the like renew it earlier. */
 const EXPIRES_SOON_MS = 14 * 86_400_000;
 
 /**
- * Warns of a certificate that has expired or soon will.
+ * Warns of a certificate that has expired or expires soon.
  *
- * @param identity What the daemon shows its clients; null for nothing.
+ * @param identity The daemon's certificate; null for none.
  * @param now The time in milliseconds since 1970.
- * @returns A line, or none.
+ * @returns A warning, or none.
  */
 export function expiryAdvice(identity: Identity | null, now: number): string[] {
   const expiry = identity === null ? null : certificateExpiry(identity.cert);

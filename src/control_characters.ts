@@ -1,20 +1,20 @@
 /**
- * Characters that do not stand for themselves: they steer a terminal, end a line, turn the direction of what
- * follows, or are not seen at all.
+ * Characters that could deceive a reader: they control a terminal, end a line, change the text direction or
+ * are invisible.
  *
  * @module
  */
 
 /**
- * Control characters (Cc), format characters (Cf: bidirectional controls, zero-width ones, tags), line and
- * paragraph separators, and the letters that are not seen.
+ * Control characters (Cc), format characters (Cf: bidirectional, zero-width, tags), line and paragraph
+ * separators, and invisible letters.
  */
 const CONTROLS = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0]+/gu;
 
 /**
- * Writes control characters as JSON does, so that they are seen and do nothing.
+ * Escapes control characters as in JSON, so that they are visible and have no effect.
  *
- * @param text The text. JSON stays JSON, with the same meaning.
+ * @param text The text. JSON stays JSON with the same meaning.
  * @returns The text on one line.
  *
  * @example
@@ -38,7 +38,7 @@ export function escapeControls(text: string): string {
 }
 
 /**
- * Puts a space in the place of control characters, for lines whose form others parse.
+ * Replaces control characters by a space, for lines that other programs parse.
  *
  * @param text The text.
  * @returns The text on one line.
@@ -48,7 +48,7 @@ export function oneLine(text: string): string {
 }
 
 /**
- * Writes a value as JSON that may go to a terminal: JSON itself escapes few of the control characters.
+ * Formats a value as JSON that is safe for a terminal: JSON itself escapes few control characters.
  *
  * @param value The value.
  */

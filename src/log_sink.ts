@@ -1,73 +1,70 @@
 import type { InternalErrorCounters } from "./metrics/counters.ts";
 
-/** How many bytes of lines wait for a log that takes none, before lines are lost. */
+/** How many bytes of lines are queued at most. Further lines are lost. */
 export const MAX_QUEUED_LOG_BYTES = 1024 * 1024;
 
-/**
- * How many bytes are written at once. A pipe takes so many as a whole: the lines of several workers that share
- * one are not torn.
- */
+/** How many bytes are written at once: PIPE_BUF, so that workers that share a pipe do not tear lines. */
 const WRITE_BYTES = 4096;
 
 const LINE_FEED = 0x0a;
 
-/** How long to wait before a log is tried again that would block, in milliseconds. */
+/** How long to wait before retrying a write that would block, in milliseconds. */
 const RETRY_MS = 50;
 
 /** What log lines are written to. */
 export interface LogTarget {
-  /** Writes some bytes, and returns how many. */
+  /** Writes bytes and returns how many were written. */
   write(bytes: Uint8Array): Promise<number>;
-  /** Ends it, if it is not one of the program's own streams. */
+  /** Closes it; absent for the program's own streams. */
   close?(): void;
 }
 
-/** Lines that are written together. */
+/** Lines that are written at once. */
 interface Batch {
   readonly lines: Uint8Array[];
   bytes: number;
-  /** For a line that says how many others were lost, which is alone: how many. */
+  /** The number of lost lines, for a batch that is the notice of them; else 0. */
   readonly lost: number;
 }
 
 /**
- * Writes lines in the background, in their order.
+ * Writes lines in the background, in order.
  *
- * A write to a pipe that nobody reads, or to a file server that is gone, never returns: it must not stop the
- * daemon. So lines are queued, and lost once too many bytes wait; a line says how many were.
+ * A write to a pipe that nothing reads, or to a lost file server, never returns and must not block the daemon.
+ * So lines are queued; when the queue is full, they are lost, and a notice says how many.
  */
 export class LogSink {
   readonly #target: LogTarget;
-  readonly #faults: InternalErrorCounters;
+  readonly #errors: InternalErrorCounters;
   readonly #notice: (lost: number) => Uint8Array;
   #batches: Batch[] = [];
   #bytes = 0;
-  /** How many lines were lost that no line reports yet. */
+  /** How many lines were lost since the last notice. */
   #lost = 0;
-  /** Whether the last write failed within a line. */
+  /** Whether the last write failed in the middle of a line. */
   #isTorn = false;
   #isClosed = false;
   #draining: Promise<void> | undefined;
 
   /**
    * @param target What to write to.
-   * @param faults Where lines are counted that are lost.
-   * @param notice Makes the line that says how many were.
+   * @param errors Counts lost lines.
+   * @param notice Creates the notice of lost lines.
    */
   constructor(
     target: LogTarget,
-    faults: InternalErrorCounters,
+    errors: InternalErrorCounters,
     notice: (lost: number) => Uint8Array,
   ) {
     this.#target = target;
-    this.#faults = faults;
+    this.#errors = errors;
     this.#notice = notice;
   }
 
   /**
    * Queues a line.
    *
-   * @param line The line, with its end.
+   * @param line The line, with its line feed.
    */
   write(line: Uint8Array): void {
     if (this.#bytes + line.length > MAX_QUEUED_LOG_BYTES) {
@@ -79,12 +76,12 @@ export class LogSink {
     this.#draining ??= this.#drain();
   }
 
-  /** Resolves when nothing is queued. */
+  /** Resolves when the queue is empty. */
   async drained(): Promise<void> {
     await this.#draining;
   }
 
-  /** Closes the target, once what is queued is written. */
+  /** Closes the target once the queue is empty. */
   close(): void {
     this.#isClosed = true;
     if (this.#draining === undefined) this.#target.close?.();
@@ -92,7 +89,7 @@ export class LogSink {
 
   #lose(count: number): void {
     this.#lost += count;
-    this.#faults.lost_log_lines += count;
+    this.#errors.lost_log_lines += count;
   }
 
   #queue(line: Uint8Array): void {
@@ -111,7 +108,7 @@ export class LogSink {
     this.#batches.push({ lines: [line], bytes: line.length, lost });
   }
 
-  /** Queues a line about those that were lost: it stands where they would. */
+  /** Queues the notice of lost lines, in their place. */
   #report(): void {
     if (this.#lost === 0) return;
     this.#begin(this.#notice(this.#lost), this.#lost);
@@ -135,7 +132,7 @@ export class LogSink {
   }
 
   async #writeBatch({ lines, bytes, lost }: Batch): Promise<boolean> {
-    // A line that was torn is ended, so that the next one begins a line.
+    // Ends a torn line first.
     const start = this.#isTorn ? 1 : 0;
     const all = new Uint8Array(start + bytes);
     if (this.#isTorn) all[0] = LINE_FEED;
@@ -150,7 +147,7 @@ export class LogSink {
       this.#isTorn = false;
       return true;
     } catch {
-      // Nobody reads any more, or the disk is full. That is no reason to stop answering.
+      // The reader is gone or the disk is full. The daemon goes on without its log.
       if (written > 0) this.#isTorn = all[written - 1] !== LINE_FEED;
       const whole = all.subarray(start, written).filter((byte) => byte === LINE_FEED).length;
       if (lost > 0) this.#lost += lost;
@@ -171,7 +168,7 @@ export class LogSink {
   }
 }
 
-/** A file that is appended to; one that was moved away by logrotate is left to whoever has it now. */
+/** A file to append to. When logrotate has moved it away, a new one is opened in its place. */
 export class LogFile implements LogTarget {
   readonly #path: string;
   #file: Deno.FsFile;
@@ -185,7 +182,7 @@ export class LogFile implements LogTarget {
     this.#file = openForAppending(path);
   }
 
-  /** Writes some bytes, and returns how many. */
+  /** Writes bytes and returns how many were written. */
   async write(bytes: Uint8Array): Promise<number> {
     if (!await this.#isInPlace()) {
       try {
@@ -193,7 +190,7 @@ export class LogFile implements LogTarget {
         this.#file.close();
         this.#file = reopened;
       } catch {
-        // The old file is still better than none.
+        // Continues with the old file.
       }
     }
     return await this.#file.write(bytes);
@@ -221,7 +218,7 @@ export class LogFile implements LogTarget {
  * @throws {Error} If it cannot be opened.
  */
 export function openForAppending(path: string): Deno.FsFile {
-  // To open one that nobody reads would never return.
+  // Opening a FIFO that nothing reads would block.
   if (isFifo(path)) throw new Error("it is a FIFO: expected a file");
   return Deno.openSync(path, { append: true, create: true, mode: 0o640 });
 }

@@ -1,18 +1,18 @@
-/** Up to how many seconds a check takes to belong to which bucket. The last one has no bound. */
+/** The upper bounds of the buckets, in seconds. A last bucket has none. */
 export const BOUNDS: readonly number[] = [
   ...[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
 ];
 
-/** How long the checks of one protocol took. */
+/** The durations of the checks of one protocol. */
 export interface DurationCounts {
-  /** How many belong to each of {@linkcode BOUNDS}, and how many took longer. */
+  /** The number of checks in each bucket of {@linkcode BOUNDS}, and above the last bound. */
   readonly buckets: number[];
-  /** How many seconds they took together. */
+  /** Their sum in seconds. */
   sum: number;
 }
 
 /**
- * Counts how long services were asked.
+ * Counts the durations of checks, by protocol.
  *
  * @example
  * ```ts
@@ -30,8 +30,8 @@ export class Durations {
   /**
    * Counts a check.
    *
-   * @param protocol The protocol's name, one of those there are.
-   * @param seconds How long it took.
+   * @param protocol The protocol's name, which is bounded by the list of protocols.
+   * @param seconds Its duration.
    */
   observe(protocol: string, seconds: number): void {
     let counts = this.#protocols.get(protocol);
@@ -45,9 +45,7 @@ export class Durations {
   }
 
   /**
-   * Tells what was counted.
-   *
-   * @returns By the protocol's name.
+   * Returns a copy of the counts, by protocol.
    */
   report(): Record<string, DurationCounts> {
     return structuredClone(Object.fromEntries(this.#protocols));

@@ -1,7 +1,7 @@
 import { afterStartup } from "../after_startup.ts";
 import { VERSION } from "../version.ts";
 
-/** How often the event loop is asked how late it is, in milliseconds. */
+/** How often the delay is measured, in milliseconds. */
 const SAMPLE_MS = 500;
 
 /** How the daemon looks up the headers of requests. */
@@ -14,22 +14,22 @@ export interface HeaderAccessReport {
   readonly reason: string | null;
 }
 
-/** How an event loop's runtime is. Delays are in milliseconds, memory in bytes. */
+/** The state of a worker's runtime. Delays are in milliseconds, memory in bytes. */
 export interface RuntimeReport {
-  /** What it uses; `rss` is that of the whole process. */
+  /** Memory in use; `rss` is that of the whole process. */
   readonly memory: Deno.MemoryUsage;
-  /** By how much timers were late. */
+  /** How late timers fired. */
   readonly event_loop_delay: { readonly last: number; readonly mean: number; readonly max: number };
-  /** Checks of services under way. */
+  /** Checks of services in flight. */
   readonly checks_under_way: number;
-  /** Checks that wait for a place. */
+  /** Queued checks. */
   readonly checks_queued: number;
-  /** Checks asked for since the start, by protocol. */
+  /** Requested checks since the start, by protocol. */
   readonly checks: Record<string, number>;
   readonly request_headers: HeaderAccessReport;
 }
 
-/** Measures how late an event loop's timers are. */
+/** Measures how late the timers of a worker's event loop fire. */
 export class EventLoopDelay implements Disposable {
   #timer: ReturnType<typeof setInterval> | undefined;
   #isOver = false;
@@ -39,18 +39,18 @@ export class EventLoopDelay implements Disposable {
   #sum = 0;
   #max = 0;
 
-  /** Begins to measure. It does not keep a program from ending. */
+  /** Starts measuring. This does not keep a program from ending. */
   constructor() {
     afterStartup(() => this.#begin());
   }
 
-  /** What has been measured, in milliseconds. */
+  /** The delays so far, in milliseconds. */
   get report(): RuntimeReport["event_loop_delay"] {
     const mean = this.#samples === 0 ? 0 : this.#sum / this.#samples;
     return { last: this.#last, mean, max: this.#max };
   }
 
-  /** Ends measuring. */
+  /** Stops measuring. */
   [Symbol.dispose](): void {
     this.#isOver = true;
     clearInterval(this.#timer);
@@ -77,11 +77,10 @@ export class EventLoopDelay implements Disposable {
 const PERMISSIONS = ["read", "write", "net", "env", "sys", "run", "ffi", "import"] as const;
 
 /**
- * Tells what runs, and what it may do.
+ * Reports versions and permissions.
  *
- * @param spoolRoot The spool.
- * @returns Versions, and for each kind of permission whether it is granted for everything; and
- * for the spool.
+ * @param spoolRoot The spool folder.
+ * @returns The versions, and the state of each kind of permission: without a scope, and for the spool.
  */
 export function platform(spoolRoot: string): Record<string, unknown> {
   const state = (descriptor: Deno.PermissionDescriptor) =>

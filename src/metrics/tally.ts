@@ -2,7 +2,7 @@
 const CODES = 600;
 
 /**
- * Counts the checks of one protocol.
+ * Counts the requests and responses of one protocol.
  *
  * @example
  * ```ts
@@ -17,31 +17,29 @@ const CODES = 600;
  * ```
  */
 export class Tally {
-  /** Numbers beyond 32 bits, which a busy balancer reaches within a day. */
-  readonly #answers = new Float64Array(CODES);
+  /** By status code. Floats, since 32 bits would overflow within a day. */
+  readonly #responses = new Float64Array(CODES);
 
-  /** How many were asked for and not refused. */
+  /** Number of accepted requests. */
   requests = 0;
 
   /**
-   * Counts an answer.
+   * Counts a response.
    *
-   * @param code Its status code.
+   * @param code Its status code. Others than 0 to 599 are ignored.
    */
   countResponse(code: number): void {
-    this.#answers[code]!++;
+    this.#responses[code]!++;
   }
 
   /**
-   * Tells how often which status was answered.
-   *
-   * @returns By the code; those that were never answered are left out.
+   * Returns the number of responses, by status code.
    */
   responses(): Record<string, number> {
-    const answers: Record<string, number> = {};
-    for (const [code, count] of this.#answers.entries()) {
-      if (count > 0) answers[code] = count;
+    const responses: Record<string, number> = {};
+    for (const [code, count] of this.#responses.entries()) {
+      if (count > 0) responses[code] = count;
     }
-    return answers;
+    return responses;
   }
 }

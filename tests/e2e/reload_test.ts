@@ -281,7 +281,7 @@ const CHANGES: readonly Change[] = [
     after: "allowed_clients: [192.0.2.1]\n",
     probe: (reloaded) => reloaded.askAll("/spool/web/0"),
     found: ["200 ", "403 Forbidden"],
-    warning: "WARNING hactl cannot ask the daemon: allowed_clients does not list 127.0.0.1",
+    warning: "WARNING hactl cannot connect to the daemon: allowed_clients does not list 127.0.0.1",
   },
   {
     what: "check_hosts",
@@ -351,7 +351,7 @@ for (const loops of [1, 3]) {
       ],
       [
         "https_verify: true\nservice_name_header: X-New\n",
-        "https_verify needs https_ca: the PEM file of who is trusted",
+        "https_verify needs https_ca: a PEM file with the trusted authorities",
       ],
       [
         `https_verify: true\nhttps_ca: ${foreign}\nservice_name_header: X-New\n`,

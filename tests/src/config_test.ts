@@ -447,7 +447,10 @@ Deno.test("loadSettings() reads whom https trusts, and only if that is verified"
   assertEquals(load(`https_ca: ${folder.file("none.pem")}\n`), null);
   for (
     const [config, message] of [
-      ["https_verify: true\n", "https_verify needs https_ca: the PEM file of who is trusted"],
+      [
+        "https_verify: true\n",
+        "https_verify needs https_ca: a PEM file with the trusted authorities",
+      ],
       [
         `https_verify: true\nhttps_ca: ${folder.file("none.pem")}\n`,
         `Cannot read https_ca ${folder.file("none.pem")}: there is no such file`,
@@ -597,9 +600,9 @@ Deno.test("Restrictions refuse a reload that opens what an earlier configuration
 });
 
 Deno.test("adviceOn() tells what an operator may not have meant", () => {
-  const open = "allow_remote_spool_changes lets whoever reaches the port mark services: " +
+  const open = "allow_remote_spool_changes lets every client change the state of services: " +
     "set remote_spool_token_file or remote_spool_clients";
-  const alone = "hactl cannot ask the daemon: allowed_clients does not list 127.0.0.1";
+  const alone = "hactl cannot connect to the daemon: allowed_clients does not list 127.0.0.1";
   const cases: [config: string, token: string | null, advice: string[]][] = [
     ["", null, []],
     ["allow_remote_spool_changes: true", null, [open]],
