@@ -82,5 +82,5 @@ Deno.test("hacheck(8) names exactly the flags, keys and protocols that exist", a
 Deno.test("hacheck(8) and docs/http-api.md name the same endpoints", () => {
   const rows = [...page("http-api.md").replaceAll(/[<>]/g, "").matchAll(/^\| `(\/[^`?]*)/gm)]
     .map(([, path]) => path!).filter((path) => !path.startsWith("/page"));
-  assertEquals(tags("hacheck.8", "Endpoints").sort(), rows.sort());
+  assertEquals(tags("hacheck.8", "Endpoints").sort(), [...new Set(rows)].sort());
 });
