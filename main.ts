@@ -28,6 +28,7 @@ import {
   type Listening,
   StartError,
 } from "./src/daemon/instance.ts";
+import { requireTestedDeno } from "./src/deno_release.ts";
 import { type CommandLine, parseFlags, UsageError, wholeNumber } from "./src/flags.ts";
 import { type DaemonLog, type Log, LogError, openLog, surviveUncaughtErrors } from "./src/log.ts";
 import { nonlocalBind, nonlocalBindWarning } from "./src/net/local_addresses.ts";
@@ -303,4 +304,7 @@ function say(text: string): number {
   return 0;
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) {
+  requireTestedDeno("hacheck");
+  Deno.exit(await main(Deno.args));
+}

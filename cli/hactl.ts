@@ -4,6 +4,7 @@
  * @module
  */
 
+import { requireTestedDeno } from "../src/deno_release.ts";
 import { canonicalAddress, LOCAL_ADDRESS } from "../src/net/addresses.ts";
 import { type CommandLine, parseFlags, UsageError, wholeNumber } from "../src/flags.ts";
 import {
@@ -381,4 +382,7 @@ async function calledAs(): Promise<string> {
   return argv0.slice(argv0.lastIndexOf("/") + 1);
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args, await calledAs()));
+if (import.meta.main) {
+  requireTestedDeno("hactl");
+  Deno.exit(await main(Deno.args, await calledAs()));
+}

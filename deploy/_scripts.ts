@@ -1,5 +1,6 @@
 import { bundle, bundled } from "./_bundle.ts";
 import { FLAGS } from "../cli/command_spec.ts";
+import { TESTED_DENO } from "../src/deno_release.ts";
 import { parseFlags, UsageError } from "../src/flags.ts";
 import { type Program, PROGRAMS } from "./_programs.ts";
 
@@ -48,7 +49,6 @@ function scriptOf({ name, entry, flags, fileFlags, aliases }: Program, home: str
   const older = Object.entries(aliases)
     .map(([alias, args]) => `  ${alias}) set -- ${args.map(quoted).join(" ")} "$@" ;;\n`)
     .join("");
-  const release = Deno.version.deno;
   const options = [
     ...flags(`${home}/`),
     ...["--quiet", "--config", `${home}/deno.json`, "--no-lock", ...NOTHING_NEW],
@@ -62,8 +62,8 @@ function scriptOf({ name, entry, flags, fileFlags, aliases }: Program, home: str
 # ${name}, run by the deno of this host. What it may do stands in the last line.
 PATH=\${PATH:-/usr/bin:/bin}:${ELSEWHERE}
 if ! command -v deno >/dev/null; then
-  echo "\${0##*/}: needs deno ${release}: found no deno in any of $PATH:" \\
-    "install it in one of them (npm install --global deno@${release}, or see https://deno.com)" >&2
+  echo "\${0##*/}: needs deno ${TESTED_DENO}: found no deno in any of $PATH:" \\
+    "install it in one of them (npm install --global deno@${TESTED_DENO}, or see https://deno.com)" >&2
   exit 1
 fi
 ${older === "" ? "" : `case \${0##*/} in\n${older}esac\n`}\

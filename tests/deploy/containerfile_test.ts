@@ -16,10 +16,12 @@ Deno.test("the container is built from what is there, by the release of Deno tha
     it.split(" ").slice(0, -1)
   );
   for (const path of copied) Deno.statSync(`${PROJECT}${path}`);
-  const [, release] = /deno@([\d.]+)/.exec(Deno.readTextFileSync(`${PROJECT}README.md`))!;
   for (const image of given("FROM")) {
-    assertEquals(image.split(" ")[0], `docker.io/denoland/deno:${release}`);
+    assertEquals(image.split(" ")[0], "docker.io/denoland/deno:${DENO_VERSION}");
   }
+  const build = 'podman build --tag hacheck --build-arg DENO_VERSION="$(cat .deno-version)"';
+  assert(CONTAINERFILE.includes(build));
+  assert(Deno.readTextFileSync(`${PROJECT}docs/install.md`).includes(build));
 });
 
 Deno.test("the container holds each program, and runs hacheck as a user without any right", () => {

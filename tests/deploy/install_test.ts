@@ -1,5 +1,6 @@
 import { PROGRAMS } from "../../deploy/_programs.ts";
 import { NOTHING_NEW } from "../../deploy/_scripts.ts";
+import { TESTED_DENO } from "../../src/deno_release.ts";
 import { daemonFlags } from "../../src/daemon/permissions.ts";
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
@@ -62,8 +63,8 @@ Deno.test("what is installed without compiling", async (t) => {
       PATH: folder.path,
     });
     assertEquals({ code, stdout }, { code: 1, stdout: "" });
-    const release = Deno.version.deno;
-    const looked = `needs deno ${release}: found no deno in any of ${folder.path}:${elsewhere}:`;
+    const looked =
+      `needs deno ${TESTED_DENO}: found no deno in any of ${folder.path}:${elsewhere}:`;
     assertEquals(stderr.slice(0, `haup: ${looked}`.length), `haup: ${looked}`);
   });
 });

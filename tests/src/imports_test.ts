@@ -5,8 +5,14 @@ const PROJECT = new URL("../../", import.meta.url);
 
 /** The floors, from the ground up. A module imports from its own room and from lower floors only. */
 const FLOORS: readonly (readonly string[])[] = [
-  ["deno.json"],
-  ["src/std", "src/version.ts", "src/control_characters.ts", "src/after_startup.ts"],
+  ["deno.json", ".deno-version"],
+  [
+    "src/std",
+    "src/version.ts",
+    "src/deno_release.ts",
+    "src/control_characters.ts",
+    "src/after_startup.ts",
+  ],
   ["src/flags.ts", "src/metrics"],
   ["src/log.ts", "src/log_sink.ts", "src/log_throttle.ts"],
   ["src/net"],

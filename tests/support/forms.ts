@@ -168,7 +168,7 @@ async function mustRun(program: string, ...args: readonly string[]): Promise<voi
 
 /** Tells one state of what is built from another. */
 async function fingerprint(): Promise<string> {
-  const paths = ["deno.json", "deno.lock", "main.ts", "README.md", "LICENSE"];
+  const paths = [".deno-version", "deno.json", "deno.lock", "main.ts", "README.md", "LICENSE"];
   for (const folder of ["src", "cli", "deploy", "docs"]) paths.push(...filesBelow(folder));
   const contents = [FORM, Deno.execPath(), Deno.version.deno];
   for (const path of paths.sort()) contents.push(path, await Deno.readTextFile(PROJECT + path));
