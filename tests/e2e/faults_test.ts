@@ -5,7 +5,7 @@ import { Debugger } from "../support/debugger.ts";
 import { MOUNT_PROGRAMS, onSmallDisk, runAmong, WITH_OWN_MOUNTS } from "../support/mounts.ts";
 import { Daemon, hactlCommand, type Result, run, TempFolder } from "../support/programs.ts";
 import { FaultyServer, silent } from "../servers/faulty.ts";
-import { freePort, serverTest, until } from "../servers/mod.ts";
+import { filesLike, freePort, serverTest, until } from "../servers/mod.ts";
 
 /** What `/status` tells. */
 interface Status {
@@ -522,7 +522,8 @@ Deno.test("Changes of records are known of which nobody tells, not even that the
 });
 
 /** The library that tells a program another time. */
-const FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+const FAKETIME_PATTERN = "/usr/lib/*/faketime/libfaketimeMT.so.1";
+const [FAKETIME = FAKETIME_PATTERN] = filesLike(FAKETIME_PATTERN);
 
 serverTest(
   "A clock set forward and back moves expirations and nothing else",

@@ -9,7 +9,7 @@ const FOLDERS = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin", "
 
 function isInstalled(program: string): boolean {
   const paths = program.startsWith("/")
-    ? [program]
+    ? filesLike(program)
     : FOLDERS.map((folder) => `${folder}/${program}`);
   return paths.some((path) => {
     try {
@@ -18,6 +18,42 @@ function isInstalled(program: string): boolean {
       return false;
     }
   });
+}
+
+/**
+ * Finds files whose paths differ between systems and processors.
+ *
+ * @param pattern An absolute path. `*` stands for any characters within a name.
+ * @returns The paths that match, sorted. A pattern without `*` is returned as it is.
+ */
+export function filesLike(pattern: string): string[] {
+  let paths = [""];
+  for (const part of pattern.split("/").slice(1)) {
+    const name = new RegExp(`^${part.split("*").map(RegExp.escape).join(".*")}$`);
+    paths = paths.flatMap((path) =>
+      part.includes("*")
+        ? namesIn(path).filter((found) => name.test(found)).map((found) => `${path}/${found}`)
+        : [`${path}/${part}`]
+    );
+  }
+  return paths.filter((path) => !pattern.includes("*") || exists(path)).sort();
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return [...Deno.readDirSync(folder)].map(({ name }) => name);
+  } catch {
+    return [];
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /**

@@ -11,7 +11,7 @@ import { run } from "./programs.ts";
 export const CONFINEMENT_PROGRAMS: readonly string[] = [
   ...["unshare", "setpriv", "mount", "chroot", "/usr/bin/python3"],
   // A seccomp filter takes libseccomp.
-  "/usr/lib/python3/dist-packages/seccomp.cpython-311-x86_64-linux-gnu.so",
+  "/usr/lib/python3/dist-packages/seccomp.*.so",
   "systemd-analyze",
 ];
 
