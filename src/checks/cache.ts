@@ -2,39 +2,39 @@ import { type CacheCounters, newCounters } from "../metrics/counters.ts";
 import { createLRU } from "lru.min";
 import { isFailure, type Verdict } from "./check.ts";
 
-/** How many results are kept at most. */
+/** How many verdicts are cached at most. */
 export const MAX_ENTRIES = 4096;
 
-/** How many characters keys and results may take together. */
+/** How many characters keys and verdicts may take together. */
 export const MAX_CHARACTERS = 8 * 1024 * 1024;
 
-/** How many clients are remembered as recipients of one failure. */
+/** How many clients are remembered as recipients of one failure at most. */
 export const MAX_RECIPIENTS = 4096;
 
-/** What the cache counts for a recipient, in characters: its address and a place in a set take about 100 bytes. */
+/** The size of one recipient, in characters: an address and its entry in a set take about 100 bytes. */
 const RECIPIENT_CHARACTERS = 100;
 
-/** How often a client is given a cached failure; the Python hachecks gave it always. */
+/** How often a client is given a cached failure. The Python hachecks did so always. */
 export type CacheFailures = "once" | "always";
 
-/** The clients that have been given a verdict. Bounded: at most {@linkcode MAX_RECIPIENTS} are remembered. */
+/** The clients that have been given a verdict: at most {@linkcode MAX_RECIPIENTS} of them. */
 export class Recipients {
-  /** The first one; most checks are shared with nobody. */
+  /** Kept without a set, since most checks are not shared. */
   readonly #first: string | undefined;
   #others: Set<string> | undefined;
   #isComplete = true;
 
-  /** @param first The address of the first client, if there is one already. */
+  /** @param first The address of the first client, if there is one. */
   constructor(first?: string) {
     this.#first = first;
   }
 
-  /** How many are remembered. */
+  /** How many clients are remembered. */
   get size(): number {
     return (this.#first === undefined ? 0 : 1) + (this.#others?.size ?? 0);
   }
 
-  /** False once a client could not be remembered. */
+  /** Whether all clients are remembered: false once there were too many. */
   get isComplete(): boolean {
     return this.#isComplete;
   }
@@ -42,8 +42,8 @@ export class Recipients {
   /**
    * Remembers a client.
    *
-   * @param client Its address.
-   * @returns Whether it is a new one, and there was room for it.
+   * @param client The address of the client.
+   * @returns Whether the client is new, and could be remembered.
    */
   add(client: string): boolean {
     if (client === this.#first || this.#others?.has(client)) return false;
@@ -58,25 +58,25 @@ export class Recipients {
 
 interface Entry {
   readonly verdict: Verdict;
-  /** When the check that gave the verdict was started. */
+  /** When the check began. */
   readonly startedAt: number;
   readonly expiresAt: number;
-  /** The clients that have been given the verdict; null if all who ask may be given it. */
+  /** The clients that have been given the verdict; null if each client may be given it again. */
   readonly recipients: Recipients | null;
 }
 
 /**
- * The results of checks, for as long as they may be reused: a good one by all who ask, a failure once by each
- * client address. HAProxy counts failures (`fall`): it must not count one failure of a service twice.
+ * The verdicts of checks, for as long as they may be reused: a good one for all clients, a failure once for each
+ * client address. HAProxy counts failures (`fall`), and must not count one failure of a service twice.
  *
- * Times are milliseconds of a clock that nobody sets, such as `performance.now()`.
+ * Times are milliseconds of a monotonic clock, such as `performance.now()`.
  *
  * @example
  * ```ts
- * import { Recipients, ResultCache } from "./cache.ts";
+ * import { Recipients, VerdictCache } from "./cache.ts";
  * import { assertEquals } from "@std/assert";
  *
- * const cache = new ResultCache(10_000);
+ * const cache = new VerdictCache(10_000);
  * cache.set("tcp", { code: 200, message: "Connected in 0.00s" }, new Recipients(), 0, 50);
  * assertEquals(cache.get("tcp", "10.0.0.1", 10_049)?.code, 200);
  * assertEquals(cache.get("tcp", "10.0.0.1", 10_050), undefined);
@@ -87,7 +87,7 @@ interface Entry {
  * assertEquals(cache.get("tcp", "10.0.0.2", 11_002)?.code, 503);
  * ```
  */
-export class ResultCache {
+export class VerdictCache {
   readonly #ttl: number;
   readonly #failures: CacheFailures;
   #characters = 0;
@@ -96,13 +96,13 @@ export class ResultCache {
     onEviction: (key, entry) => this.#characters -= charactersOf(key, entry),
   });
 
-  /** What has been asked of the cache. */
+  /** What the cache has done. */
   readonly counters: CacheCounters;
 
   /**
-   * @param ttl For how many milliseconds a result may be reused; 0 for not at all.
-   * @param counters Where it counts.
-   * @param failures How often a client is given a failure.
+   * @param ttl For how many milliseconds a verdict may be reused; 0 for not at all.
+   * @param counters The counters to increase.
+   * @param failures How often a client is given a cached failure.
    */
   constructor(
     ttl: number,
@@ -115,12 +115,12 @@ export class ResultCache {
   }
 
   /**
-   * Looks a result up, and remembers a client that is given a failure.
+   * Looks a verdict up, and remembers the client if it is given a failure.
    *
-   * @param key What tells this check from others.
+   * @param key The key of the check.
    * @param client The address of the client that asks.
    * @param now The time.
-   * @returns The result, or undefined where there is none that this client may be given.
+   * @returns The verdict; undefined if there is none that this client may be given.
    */
   get(key: string, client: string, now: number): Verdict | undefined {
     this.counters.gets++;
@@ -131,14 +131,14 @@ export class ResultCache {
   }
 
   /**
-   * Looks up the result of a check that began after a moment, for a client that waits since then. It is not
-   * counted: the client was when it came.
+   * Looks up the verdict of a check that began after a given time, for a client that was queued then. This
+   * look-up is not counted: the client's first one was.
    *
-   * @param key What tells this check from others.
+   * @param key The key of the check.
    * @param client The address of the client that asks.
-   * @param since The moment.
+   * @param since The time at which the client was queued.
    * @param now The time.
-   * @returns The result, as from {@linkcode get}.
+   * @returns The verdict, as from {@linkcode get}.
    */
   getSince(key: string, client: string, since: number, now: number): Verdict | undefined {
     const entry = this.#entries.get(key);
@@ -153,12 +153,12 @@ export class ResultCache {
   }
 
   /**
-   * Keeps a result, unless the one that is kept comes from a check that began later.
+   * Caches a verdict, unless the cached one comes from a check that began later.
    *
-   * @param key What tells this check from others.
-   * @param verdict The result.
-   * @param recipients The clients that are given it without a look-up. Nobody may add to them from now on.
-   * @param startedAt When its check began.
+   * @param key The key of the check.
+   * @param verdict The verdict.
+   * @param recipients The clients that are given it without a look-up. The cache owns the object from now on.
+   * @param startedAt When the check began.
    * @param now The time.
    */
   set(
@@ -170,7 +170,7 @@ export class ResultCache {
   ): void {
     if (this.#ttl === 0) return;
     const isLimited = this.#failures === "once" && isFailure(verdict);
-    // Without a complete list somebody might be given the same failure twice.
+    // Without a complete list, a client might be given the same failure twice.
     if (isLimited && !recipients.isComplete) return;
     const entry: Entry = {
       verdict,
@@ -187,7 +187,7 @@ export class ResultCache {
     this.#grow(characters);
   }
 
-  /** Remembers that a client is given a failure. False if it was given it before, or cannot be remembered. */
+  /** Remembers that a client is given a failure. False if it has been before, or cannot be remembered. */
   #give(recipients: Recipients, client: string): boolean {
     if (!recipients.add(client)) return false;
     this.#grow(RECIPIENT_CHARACTERS);

@@ -1,60 +1,60 @@
 /**
- * The words everybody shares: what is asked, what is answered, and who answers.
+ * The words that the rooms share: a check, its verdict, and the protocol that it is made by.
  *
  * @module
  */
 
 import type { Header } from "../net/http_client.ts";
 
-/** One question of a balancer: which service to check, where, and by what. */
+/** A check that a balancer asks for: which service, where, and by which protocol. */
 export interface CheckRequest {
   /** The protocol as the URL names it: `http`, `tcp`, … */
   readonly protocol: string;
-  /** The name operators mark down. */
+  /** The service's name, as operators write it in records. */
   readonly service: string;
   /** The IP address to connect to, in canonical spelling. */
   readonly host: string;
   /** The TCP port to connect to, from 1 to 65535; 0 where none was given. */
   readonly port: number;
-  /** The path and query string to ask a service for: a `/` and the rest, untouched. */
+  /** The path and query string to request: a `/` and the rest, unchanged. */
   readonly path: string;
-  /** The balancer's headers that the configuration passes on to services. */
+  /** The balancer's headers that the configuration forwards to services. */
   readonly headers: readonly Header[];
 }
 
-/** The answer to a {@linkcode CheckRequest}. */
+/** The result of a {@linkcode CheckRequest}. */
 export interface Verdict {
-  /** An HTTP status code: 200 and below means up. */
+  /** An HTTP status code; {@linkcode isFailure} judges it. */
   readonly code: number;
-  /** What the balancer gets as body. */
+  /** The body of the response to the balancer. */
   readonly message: string;
 }
 
 /**
- * Tells whether HAProxy counts a verdict as a failed check, by its default: every status but 2xx and 3xx.
+ * Reports whether HAProxy, by its default, counts a verdict as a failed check: every status but 2xx and 3xx.
  *
  * @param verdict The verdict, with a code that an HTTP response can carry.
+ * @returns Whether the check failed.
  */
 export function isFailure({ code }: Verdict): boolean {
   return code >= 400;
 }
 
 /**
- * Asks one service whether it is up.
+ * Checks one service.
  *
- * A checker settles soon after `signal` aborts and leaves nothing open whatever
- * happens. What the service does wrong is a {@linkcode Verdict}; a rejection is
- * a fault of the checker itself, and counts as down.
+ * A checker settles soon after `signal` aborts, and then has closed all connections. It resolves with a
+ * {@linkcode Verdict} whatever the service does wrong. A rejection is an internal error, and counts as down.
  */
 export type Checker = (request: CheckRequest, signal: AbortSignal) => Promise<Verdict>;
 
-/** Which parts of a {@linkcode CheckRequest}, beside host and port, shape a checker's answer. */
+/** A part of a {@linkcode CheckRequest} that can change the verdict, beside protocol, host and port. */
 export type CacheKeyPart = "path" | "headers" | "service";
 
-/** A protocol: how to check, and what tells one check from another. */
+/** A protocol: how services are checked by it, and which checks may share a verdict. */
 export interface Protocol {
-  /** Asks the service. */
+  /** Checks the service. */
   readonly check: Checker;
-  /** Two requests that agree in these, in host and in port may share one answer. */
+  /** Requests that agree in these parts, in host and in port may share a verdict. */
   readonly varyOn: readonly CacheKeyPart[];
 }

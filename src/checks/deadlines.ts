@@ -1,22 +1,19 @@
-/** Something that is to be over in time. */
+/** An operation in flight. */
 interface Pending {
-  /** By when, by `performance.now()`. */
+  /** Its deadline, by `performance.now()`. */
   readonly due: number;
-  /** What is done otherwise. */
+  /** Is called when the deadline passes. */
   readonly expire: () => void;
 }
 
-/** From how many milliseconds on a timer is so late that the program must have been stalled. */
+/** A timer that is this late, in milliseconds, shows that the event loop was stalled. */
 const STALL_MS = 20;
 
-/** How long what came during a stall has to be read before a deadline is enforced, in milliseconds. */
+/** How long after a stall the program has to read what was received meanwhile, in milliseconds. */
 const REPRIEVE_MS = 20;
 
 /**
- * Sees to it that whatever begins is over after the same time, or is told.
- *
- * One timer serves all that are under way at once, the one for the oldest: to set one for each and to clear it
- * again takes 8 µs of the 80 of a tcp check.
+ * Deadlines of operations with one timeout in common. One timer, that of the oldest operation, serves all.
  *
  * @example
  * ```ts
@@ -27,46 +24,46 @@ const REPRIEVE_MS = 20;
  * ```
  */
 export class Deadlines {
-  readonly #patience: number;
-  /** The oldest first, since all have the same time. */
+  readonly #timeoutMs: number;
+  /** The oldest first, since all have the same timeout. */
   readonly #pending = new Set<Pending>();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** @param patience After how many milliseconds. */
-  constructor(patience: number) {
-    this.#patience = patience;
+  /** @param timeoutMs The time that each operation has, in milliseconds. */
+  constructor(timeoutMs: number) {
+    this.#timeoutMs = timeoutMs;
   }
 
   /**
-   * Begins.
+   * Starts the timeout of an operation.
    *
-   * @param expire Is called if it is not over in time.
-   * @returns What to dispose of when it is over.
+   * @param expire Is called when the timeout passes.
+   * @returns The deadline, to be disposed of when the operation ends.
    */
   begin(expire: () => void): Disposable {
-    const pending: Pending = { due: performance.now() + this.#patience, expire };
+    const pending: Pending = { due: performance.now() + this.#timeoutMs, expire };
     this.#pending.add(pending);
-    if (this.#pending.size === 1) this.#wait();
+    if (this.#pending.size === 1) this.#schedule();
     return { [Symbol.dispose]: () => this.#end(pending) };
   }
 
   #end(pending: Pending): void {
     this.#pending.delete(pending);
-    if (this.#pending.size === 0) this.#wait();
+    if (this.#pending.size === 0) this.#schedule();
   }
 
-  /** Waits for the oldest, if there is one. It may be over by then, and another the oldest. */
-  #wait(): void {
+  /** Sets the timer for the oldest operation, if there is one. When it fires, another may be the oldest. */
+  #schedule(): void {
     clearTimeout(this.#timer);
     const [oldest] = this.#pending;
     if (oldest === undefined) return;
-    this.#timer = setTimeout(() => this.#look(), Math.max(0, oldest.due - performance.now()));
+    this.#timer = setTimeout(() => this.#onTimer(), Math.max(0, oldest.due - performance.now()));
   }
 
-  #look(): void {
+  #onTimer(): void {
     const now = performance.now();
     const [oldest] = this.#pending;
-    // After a stall timers come first, and what was received in time is still to be read.
+    // After a stall timers fire before sockets are read, and a response may have come in time.
     if (oldest !== undefined && now - oldest.due > STALL_MS) {
       this.#timer = setTimeout(() => this.#expire(now), REPRIEVE_MS);
     } else {
@@ -80,6 +77,6 @@ export class Deadlines {
       this.#pending.delete(pending);
       pending.expire();
     }
-    this.#wait();
+    this.#schedule();
   }
 }

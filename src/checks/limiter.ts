@@ -1,299 +1,297 @@
-/** Thrown at a check that would have to wait behind too many others. */
+/** Thrown instead of queuing a check when too many are queued already. */
 export class QueueFullError extends Error {
   override name = "QueueFullError";
 }
 
-/** What may hold only a share of the places: a service, or a client. */
-interface Holder {
+/** A service or a client: each can have only a share of the checks in flight. */
+interface Party {
   readonly name: string;
-  /** How many places it holds. */
-  held: number;
-  /** How many checks of it wait. */
-  waiting: number;
-  /** Its lines that were found to wait until this holder holds fewer places. */
-  parked: Set<Line> | undefined;
+  inFlight: number;
+  queued: number;
+  /** Its queues that were found blocked until it has fewer checks in flight. */
+  parked: Set<Queue> | undefined;
 }
 
-/** The checks of one service that wait for one client, the first one first. */
-interface Line {
+/** The queued checks of one service for one client, the oldest first. */
+interface Queue {
   readonly name: string;
-  readonly service: Holder;
-  readonly client: Holder;
-  readonly waiting: Set<(place: Place) => void>;
+  readonly service: Party;
+  readonly client: Party;
+  readonly waiting: Set<(slot: Slot) => void>;
 }
 
-/** A place that is held. */
-export class Place implements Disposable {
-  readonly #leave: (service: Holder, client: Holder) => void;
-  readonly #service: Holder;
-  readonly #client: Holder;
+/** The right to have one check in flight. */
+export class Slot implements Disposable {
+  readonly #release: (service: Party, client: Party) => void;
+  readonly #service: Party;
+  readonly #client: Party;
   #isHeld = true;
 
-  /** Places come from {@linkcode Limiter.tryAcquire} and {@linkcode Limiter.acquire}. */
+  /** Slots come from {@linkcode Limiter.tryAcquire} and {@linkcode Limiter.acquire}. */
   constructor(
-    service: Holder,
-    client: Holder,
-    leave: (service: Holder, client: Holder) => void,
+    service: Party,
+    client: Party,
+    release: (service: Party, client: Party) => void,
   ) {
     this.#service = service;
     this.#client = client;
-    this.#leave = leave;
+    this.#release = release;
   }
 
-  /** Gives the place up. */
+  /** Releases the slot, however often it is called. */
   [Symbol.dispose](): void {
     if (!this.#isHeld) return;
     this.#isHeld = false;
-    this.#leave(this.#service, this.#client);
+    this.#release(this.#service, this.#client);
   }
 }
 
 /**
- * Gives a limited number of places to checks; the others wait.
+ * Limits how many checks are in flight, and queues the others.
  *
- * One service, and one client, can hold at most half of the places (rounded up), so that services that hang, or
- * a client that asks too much, leave the other half to everybody else. A check that waits for its service or
- * its client blocks nobody: the queue has a line for each pair of service and client, and a place that becomes
- * free goes to the lines in turn, past those that may not have it.
+ * One service, and one client, can have at most half of the slots (rounded up), so that services that hang, or
+ * a client that asks too much, leave the other half to all others. Each pair of service and client has a
+ * queue. A free slot goes to the queues in turn, past those whose service or client has its half.
  *
- * At most two services and two clients can hold half of the places at once. Their lines are parked when they
- * are found not to be eligible, so that to find the next check takes the same time however many wait.
+ * At most two services and two clients can have half of the slots at once. Their queues are parked when they
+ * are found blocked, so that finding the next check takes the same time however many are queued.
  *
  * @example
  * ```ts
  * import { Limiter } from "./limiter.ts";
  *
  * const limiter = new Limiter(10, 1000);
- * using _place = limiter.tryAcquire("127.0.0.1:8080", "10.0.0.1") ??
+ * using _slot = limiter.tryAcquire("127.0.0.1:8080", "10.0.0.1") ??
  *   await limiter.acquire("127.0.0.1:8080", "10.0.0.1", AbortSignal.timeout(1000));
  * // At most ten are here at the same time, and at most five for this service or this client.
  * ```
  */
 export class Limiter {
-  readonly #places: number;
+  readonly #maxInFlight: number;
   readonly #share: number;
-  readonly #maxWaiting: number;
-  readonly #services = new Map<string, Holder>();
-  readonly #clients = new Map<string, Holder>();
-  readonly #lines = new Map<string, Line>();
-  /** The lines that are not parked, in the order in which they have their turn. */
-  readonly #ready = new Set<Line>();
-  readonly #leave = (service: Holder, client: Holder) => this.#left(service, client);
-  #taken = 0;
-  #waiting = 0;
+  readonly #maxQueued: number;
+  readonly #services = new Map<string, Party>();
+  readonly #clients = new Map<string, Party>();
+  readonly #queues = new Map<string, Queue>();
+  /** The queues that are not parked, the one whose turn is next first. */
+  readonly #ready = new Set<Queue>();
+  readonly #release = (service: Party, client: Party) => this.#released(service, client);
+  #inFlight = 0;
+  #queued = 0;
 
   /**
-   * @param places How many may be held at once.
-   * @param maxWaiting How many may wait; those of one client at most half of them.
+   * @param maxInFlight How many checks may be in flight at once.
+   * @param maxQueued How many checks may be queued; those of one client at most half of them.
    */
-  constructor(places: number, maxWaiting: number) {
-    this.#places = places;
-    this.#share = Math.ceil(places / 2);
-    this.#maxWaiting = maxWaiting;
+  constructor(maxInFlight: number, maxQueued: number) {
+    this.#maxInFlight = maxInFlight;
+    this.#share = Math.ceil(maxInFlight / 2);
+    this.#maxQueued = maxQueued;
   }
 
-  /** How many places are held. */
+  /** How many checks are in flight. */
   get inFlight(): number {
-    return this.#taken;
+    return this.#inFlight;
   }
 
-  /** How many checks wait. */
+  /** How many checks are queued. */
   get queued(): number {
-    return this.#waiting;
+    return this.#queued;
   }
 
   /**
-   * Takes a place at once, without a promise.
+   * Takes a free slot, without a promise.
    *
    * @param service The service to be checked.
    * @param client The client that asks.
-   * @returns The place, to be disposed of; undefined if the check would have to wait.
+   * @returns The slot, to be disposed of; undefined if the check has to be queued.
    */
-  tryAcquire(service: string, client: string): Place | undefined {
-    if (this.#taken >= this.#places) return undefined;
+  tryAcquire(service: string, client: string): Slot | undefined {
+    if (this.#inFlight >= this.#maxInFlight) return undefined;
     const services = this.#services.get(service);
-    if (services !== undefined && services.held >= this.#share) return undefined;
+    if (services !== undefined && services.inFlight >= this.#share) return undefined;
     const clients = this.#clients.get(client);
-    if (clients !== undefined && clients.held >= this.#share) return undefined;
+    if (clients !== undefined && clients.inFlight >= this.#share) return undefined;
     return this.#take(
-      services ?? holderOf(this.#services, service),
-      clients ?? holderOf(this.#clients, client),
+      services ?? partyOf(this.#services, service),
+      clients ?? partyOf(this.#clients, client),
     );
   }
 
   /**
-   * Waits for a place.
+   * Takes a slot as soon as there is one.
    *
    * @param service The service to be checked.
    * @param client The client that asks.
-   * @param signal Ends the waiting.
-   * @returns The place, to be disposed of.
-   * @throws {QueueFullError} If too many are waiting already.
-   * @throws {Error} The signal's reason, if it aborts before there is a place.
+   * @param signal Takes the check out of its queue.
+   * @returns The slot, to be disposed of.
+   * @throws {QueueFullError} If too many checks are queued already.
+   * @throws {Error} The signal's reason, if it aborts before there is a slot.
    */
-  async acquire(service: string, client: string, signal: AbortSignal): Promise<Place> {
+  async acquire(service: string, client: string, signal: AbortSignal): Promise<Slot> {
     signal.throwIfAborted();
-    const place = this.tryAcquire(service, client);
-    if (place !== undefined) return place;
-    const most = Math.ceil(this.#maxWaiting / 2);
-    if (this.#waiting >= this.#maxWaiting) {
-      throw new QueueFullError(`${this.#waiting} checks wait already`);
+    const slot = this.tryAcquire(service, client);
+    if (slot !== undefined) return slot;
+    const share = Math.ceil(this.#maxQueued / 2);
+    if (this.#queued >= this.#maxQueued) {
+      throw new QueueFullError(`${this.#queued} checks are already queued`);
     }
-    if ((this.#clients.get(client)?.waiting ?? 0) >= most) {
-      throw new QueueFullError(`${most} checks of client ${client} wait already`);
+    if ((this.#clients.get(client)?.queued ?? 0) >= share) {
+      throw new QueueFullError(`${share} checks of client ${client} are already queued`);
     }
-    return await this.#called(this.#lineOf(service, client), signal);
+    return await this.#wait(this.#queueOf(service, client), signal);
   }
 
   /**
-   * Explains why a check has to wait.
+   * Explains why a check is queued.
    *
    * @param service The service to be checked.
    * @param client The client that asks.
+   * @returns The limit that has been reached, and its value.
    */
   reason(service: string, client: string): string {
     for (
-      const [holder, what] of [
+      const [party, what] of [
         [this.#services.get(service), `service ${service}`],
         [this.#clients.get(client), `client ${client}`],
       ] as const
     ) {
-      if (holder !== undefined && holder.held >= this.#share) {
-        return `${holder.held} checks of ${what} are in flight, ` +
+      if (party !== undefined && party.inFlight >= this.#share) {
+        return `${party.inFlight} checks of ${what} are in flight, ` +
           `of at most ${this.#share} (half of max_clients)`;
       }
     }
-    return `${this.#taken} checks are in flight, of at most ${this.#places} (max_clients)`;
+    return `${this.#inFlight} checks are in flight, of at most ${this.#maxInFlight} (max_clients)`;
   }
 
-  #take(service: Holder, client: Holder): Place {
-    this.#taken++;
-    service.held++;
-    client.held++;
-    return new Place(service, client, this.#leave);
+  #take(service: Party, client: Party): Slot {
+    this.#inFlight++;
+    service.inFlight++;
+    client.inFlight++;
+    return new Slot(service, client, this.#release);
   }
 
-  #left(service: Holder, client: Holder): void {
-    this.#taken--;
-    service.held--;
-    client.held--;
-    if (this.#waiting > 0) {
+  #released(service: Party, client: Party): void {
+    this.#inFlight--;
+    service.inFlight--;
+    client.inFlight--;
+    if (this.#queued > 0) {
       this.#unpark(service);
       this.#unpark(client);
-      this.#fill();
+      this.#dispatch();
     }
     this.#forget(service, client);
   }
 
-  #forget(service: Holder, client: Holder): void {
-    if (service.held === 0 && service.waiting === 0) this.#services.delete(service.name);
-    if (client.held === 0 && client.waiting === 0) this.#clients.delete(client.name);
+  #forget(service: Party, client: Party): void {
+    if (service.inFlight === 0 && service.queued === 0) this.#services.delete(service.name);
+    if (client.inFlight === 0 && client.queued === 0) this.#clients.delete(client.name);
   }
 
-  #called(line: Line, signal: AbortSignal): Promise<Place> {
+  #wait(queue: Queue, signal: AbortSignal): Promise<Slot> {
     return new Promise((resolve, reject) => {
-      const call = (place: Place) => {
+      const start = (slot: Slot) => {
         signal.removeEventListener("abort", giveUp);
-        resolve(place);
+        resolve(slot);
       };
       const giveUp = () => {
-        this.#remove(line, call);
-        this.#forget(line.service, line.client);
+        this.#remove(queue, start);
+        this.#forget(queue.service, queue.client);
         reject(signal.reason);
       };
-      line.waiting.add(call);
-      line.service.waiting++;
-      line.client.waiting++;
-      this.#waiting++;
+      queue.waiting.add(start);
+      queue.service.queued++;
+      queue.client.queued++;
+      this.#queued++;
       signal.addEventListener("abort", giveUp, { once: true });
     });
   }
 
-  #lineOf(service: string, client: string): Line {
+  #queueOf(service: string, client: string): Queue {
     const name = `${client} ${service}`;
-    let line = this.#lines.get(name);
-    if (line === undefined) {
-      line = {
+    let queue = this.#queues.get(name);
+    if (queue === undefined) {
+      queue = {
         name,
-        service: holderOf(this.#services, service),
-        client: holderOf(this.#clients, client),
+        service: partyOf(this.#services, service),
+        client: partyOf(this.#clients, client),
         waiting: new Set(),
       };
-      this.#lines.set(name, line);
-      this.#ready.add(line);
+      this.#queues.set(name, queue);
+      this.#ready.add(queue);
     }
-    return line;
+    return queue;
   }
 
-  /** Takes one out of its line, and takes away a line that is empty then. */
-  #remove(line: Line, call: (place: Place) => void): void {
-    line.waiting.delete(call);
-    line.service.waiting--;
-    line.client.waiting--;
-    this.#waiting--;
-    if (line.waiting.size > 0) return;
-    this.#lines.delete(line.name);
-    line.service.parked?.delete(line);
-    line.client.parked?.delete(line);
-    if (!this.#ready.delete(line)) return;
-    this.#unpark(line.service);
-    this.#unpark(line.client);
+  /** Takes one check out of its queue, and removes a queue that is empty then. */
+  #remove(queue: Queue, start: (slot: Slot) => void): void {
+    queue.waiting.delete(start);
+    queue.service.queued--;
+    queue.client.queued--;
+    this.#queued--;
+    if (queue.waiting.size > 0) return;
+    this.#queues.delete(queue.name);
+    queue.service.parked?.delete(queue);
+    queue.client.parked?.delete(queue);
+    if (!this.#ready.delete(queue)) return;
+    this.#unpark(queue.service);
+    this.#unpark(queue.client);
   }
 
-  /** Gives the free places to the lines in turn. */
-  #fill(): void {
-    for (const line of this.#ready) {
-      if (this.#taken >= this.#places) return;
-      const blocker = this.#blockerOf(line);
+  /** Gives the free slots to the queues in turn. */
+  #dispatch(): void {
+    for (const queue of this.#ready) {
+      if (this.#inFlight >= this.#maxInFlight) return;
+      const blocker = this.#blockerOf(queue);
       if (blocker !== undefined) {
-        this.#ready.delete(line);
-        (blocker.parked ??= new Set()).add(line);
-        this.#unpark(otherHolder(line, blocker));
+        this.#ready.delete(queue);
+        (blocker.parked ??= new Set()).add(queue);
+        this.#unpark(otherParty(queue, blocker));
         continue;
       }
-      const [call] = line.waiting;
-      const place = this.#take(line.service, line.client);
-      this.#remove(line, call!);
-      // The next turn is that of the other lines; the loop comes back to this one after them.
-      if (this.#ready.delete(line)) this.#ready.add(line);
-      call!(place);
+      const [start] = queue.waiting;
+      const slot = this.#take(queue.service, queue.client);
+      this.#remove(queue, start!);
+      // The next turn is that of the other queues; the loop comes back to this one after them.
+      if (this.#ready.delete(queue)) this.#ready.add(queue);
+      start!(slot);
     }
   }
 
   /**
-   * Lets a line of a holder have its turn again, if the holder may hold another place.
+   * Makes one parked queue of a party ready again, if the party is below its share.
    *
-   * So, as long as a holder may hold another place, either one of its lines is ready or none of its lines is
-   * parked with it: no check waits for a turn that never comes.
+   * So a party below its share always has a ready queue or no parked one: no check waits for a turn that never
+   * comes.
    */
-  #unpark(holder: Holder): void {
-    if (holder.parked === undefined || holder.held >= this.#share) return;
-    for (const line of holder.parked) {
-      holder.parked.delete(line);
-      const other = otherHolder(line, holder);
-      if (other.held < this.#share) {
-        this.#ready.add(line);
+  #unpark(party: Party): void {
+    if (party.parked === undefined || party.inFlight >= this.#share) return;
+    for (const queue of party.parked) {
+      party.parked.delete(queue);
+      const other = otherParty(queue, party);
+      if (other.inFlight < this.#share) {
+        this.#ready.add(queue);
         return;
       }
-      (other.parked ??= new Set()).add(line);
+      (other.parked ??= new Set()).add(queue);
     }
   }
 
-  /** The one of a line's two holders that may hold no other place, if there is one. */
-  #blockerOf({ service, client }: Line): Holder | undefined {
-    if (client.held >= this.#share) return client;
-    return service.held >= this.#share ? service : undefined;
+  /** The one of a queue's two parties that has reached its share, if there is one. */
+  #blockerOf({ service, client }: Queue): Party | undefined {
+    if (client.inFlight >= this.#share) return client;
+    return service.inFlight >= this.#share ? service : undefined;
   }
 }
 
-function holderOf(holders: Map<string, Holder>, name: string): Holder {
-  let holder = holders.get(name);
-  if (holder === undefined) {
-    holders.set(name, holder = { name, held: 0, waiting: 0, parked: undefined });
+function partyOf(parties: Map<string, Party>, name: string): Party {
+  let party = parties.get(name);
+  if (party === undefined) {
+    parties.set(name, party = { name, inFlight: 0, queued: 0, parked: undefined });
   }
-  return holder;
+  return party;
 }
 
-function otherHolder({ service, client }: Line, holder: Holder): Holder {
-  return holder === client ? service : client;
+function otherParty({ service, client }: Queue, party: Party): Party {
+  return party === client ? service : client;
 }

@@ -48,7 +48,7 @@ const FAULTS: readonly {
         throw new Error("struck");
       };`,
     ask: (daemon) => daemon.get("/tcp/web/1"),
-    told: /ERROR tcp check of web failed by itself: Error: struck.*/,
+    told: /ERROR Internal error in the tcp check of web: Error: struck.*/,
   },
   {
     who: "a change of the spool",

@@ -85,7 +85,7 @@ Deno.test("Whatever a checker comes to, it is up only by its own word, and by no
         }
         assert(REGISTERED.has(code) && code >= 200);
         if (code < 400) assertEquals(code, said);
-        if (isFault) assertEquals([code, message], [503, "The test check failed by itself"]);
+        if (isFault) assertEquals([code, message], [503, "Internal error in the test check"]);
       },
     ),
     3000,

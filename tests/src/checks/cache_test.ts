@@ -5,7 +5,7 @@ import {
   MAX_ENTRIES,
   MAX_RECIPIENTS,
   Recipients,
-  ResultCache,
+  VerdictCache,
 } from "../../../src/checks/cache.ts";
 import type { Verdict } from "../../../src/checks/check.ts";
 import { assertEquals } from "../../support/assert.ts";
@@ -14,12 +14,12 @@ const GOOD: Verdict = { code: 200, message: "fine" };
 const OTHER: Verdict = { code: 302, message: "over there" };
 const BAD: Verdict = { code: 503, message: "ill" };
 
-/** A cache of the default kind, with one client that asks it. */
+/** A cache, and the client that asks it by default. */
 class Bench {
-  readonly cache: ResultCache;
+  readonly cache: VerdictCache;
 
   constructor(ttl: number, failures?: CacheFailures) {
-    this.cache = new ResultCache(ttl, newCounters().cache, failures);
+    this.cache = new VerdictCache(ttl, newCounters().cache, failures);
   }
 
   get(key: string, now: number, client = "10.0.0.1"): Verdict | undefined {
@@ -33,7 +33,7 @@ class Bench {
   }
 }
 
-Deno.test("a cache gives results back, good and bad, for as long as they may be reused", () => {
+Deno.test("VerdictCache.get() returns verdicts, good and bad, until they expire", () => {
   const bench = new Bench(1000);
   bench.set("a", GOOD, 0, 500);
   bench.set("b", BAD, 0, 600);
@@ -42,14 +42,14 @@ Deno.test("a cache gives results back, good and bad, for as long as they may be 
   assertEquals([bench.get("b", 1600), bench.get("c", 0)], [undefined, undefined]);
 });
 
-Deno.test("a cache with no time to keep anything keeps nothing", () => {
+Deno.test("VerdictCache.set() caches nothing with a ttl of 0", () => {
   const bench = new Bench(0);
   bench.set("a", GOOD, 0, 0);
   assertEquals(bench.get("a", 0), undefined);
   assertEquals(bench.cache.counters, { expirations: 0, sets: 0, gets: 1, hits: 0, misses: 1 });
 });
 
-Deno.test("a cache counts what it is asked for", () => {
+Deno.test("VerdictCache counts look-ups, hits, misses and expirations", () => {
   const bench = new Bench(1000);
   bench.get("a", 0);
   bench.set("a", GOOD, 0, 0);
@@ -60,7 +60,7 @@ Deno.test("a cache counts what it is asked for", () => {
   assertEquals(bench.cache.counters, { expirations: 1, sets: 1, gets: 5, hits: 2, misses: 3 });
 });
 
-Deno.test("a result gives way to one whose check began at the same time or later, and to no other", () => {
+Deno.test("VerdictCache.set() replaces a verdict by that of a check that began at the same time or later", () => {
   const bench = new Bench(1000);
   bench.set("a", GOOD, 10, 20);
   bench.set("a", OTHER, 9, 30);
@@ -72,7 +72,7 @@ Deno.test("a result gives way to one whose check began at the same time or later
   assertEquals(bench.get("a", 1040), GOOD);
 });
 
-Deno.test("a cache holds so many results, and forgets first what was not asked for longest", () => {
+Deno.test("VerdictCache holds MAX_ENTRIES verdicts, and evicts the least recently used one", () => {
   const bench = new Bench(1000);
   for (let i = 0; i < MAX_ENTRIES; i++) bench.set(String(i), GOOD, 0, 0);
   bench.get("0", 0);
@@ -83,7 +83,7 @@ Deno.test("a cache holds so many results, and forgets first what was not asked f
   );
 });
 
-Deno.test("a cache holds so many characters, those of keys included", () => {
+Deno.test("VerdictCache holds MAX_CHARACTERS characters, those of keys included", () => {
   const bench = new Bench(1000);
   const half = "x".repeat(MAX_CHARACTERS / 2);
   bench.set("message", { code: 200, message: half }, 0, 0);
@@ -95,7 +95,7 @@ Deno.test("a cache holds so many characters, those of keys included", () => {
 
 const CLIENTS = ["10.0.0.1", "10.0.0.2", "2001:db8::1"];
 
-Deno.test("ResultCache.get() gives a failure once to each client that was not given it before", () => {
+Deno.test("VerdictCache.get() returns a failure once to each client that was not given it before", () => {
   for (const code of [400, 404, 500, 503, 511]) {
     const bench = new Bench(1000);
     const failure = { code, message: "ill" };
@@ -110,7 +110,7 @@ Deno.test("ResultCache.get() gives a failure once to each client that was not gi
   }
 });
 
-Deno.test("ResultCache.get() gives what HAProxy takes for up to all who ask, as often as they do", () => {
+Deno.test("VerdictCache.get() returns what HAProxy takes for up to each client, again and again", () => {
   for (const code of [200, 204, 301, 302, 399]) {
     const bench = new Bench(1000);
     const verdict = { code, message: "" };
@@ -121,18 +121,18 @@ Deno.test("ResultCache.get() gives what HAProxy takes for up to all who ask, as 
   }
 });
 
-Deno.test("ResultCache.get() gives a failure to all who ask where the configuration says so", () => {
+Deno.test("VerdictCache.get() returns a failure again and again with cache_failures: always", () => {
   const bench = new Bench(1000, "always");
   bench.set("a", BAD, 0, 0, CLIENTS[0]!);
   for (const client of [...CLIENTS, ...CLIENTS]) assertEquals(bench.get("a", 1, client), BAD);
 });
 
-/** So many addresses, each another one. */
+/** Makes a number of different addresses. */
 function addresses(count: number): string[] {
   return Array.from({ length: count }, (_, i) => `2001:db8::${i.toString(16)}`);
 }
 
-Deno.test("ResultCache.get() gives a failure to nobody else once it has as many recipients as are remembered", () => {
+Deno.test("VerdictCache.get() returns a failure to MAX_RECIPIENTS clients at most", () => {
   const bench = new Bench(1000);
   bench.set("a", BAD, 0, 0);
   const clients = addresses(MAX_RECIPIENTS + 2);
@@ -141,7 +141,7 @@ Deno.test("ResultCache.get() gives a failure to nobody else once it has as many 
   for (const client of [...late, ...clients]) assertEquals(bench.get("a", 1, client), undefined);
 });
 
-Deno.test("ResultCache.set() does not keep a failure with more recipients than are remembered", () => {
+Deno.test("VerdictCache.set() does not cache a failure with more than MAX_RECIPIENTS recipients", () => {
   const bench = new Bench(1000);
   bench.set("a", BAD, 0, 0, ...addresses(MAX_RECIPIENTS));
   assertEquals(bench.get("a", 1, "10.0.0.1"), undefined);
@@ -152,7 +152,7 @@ Deno.test("ResultCache.set() does not keep a failure with more recipients than a
   assertEquals(bench.cache.counters.sets, 2);
 });
 
-Deno.test("a cache counts recipients as part of what it holds", () => {
+Deno.test("VerdictCache counts recipients towards MAX_CHARACTERS", () => {
   const bench = new Bench(1000);
   bench.set("big", { code: 200, message: "x".repeat(MAX_CHARACTERS - 1000) }, 0, 0);
   bench.set("a", BAD, 0, 0);
@@ -160,7 +160,7 @@ Deno.test("a cache counts recipients as part of what it holds", () => {
   assertEquals([bench.get("a", 1, first), bench.get("big", 1)?.code], [BAD, 200]);
   for (const client of others) bench.get("a", 1, client);
   assertEquals(bench.get("big", 1), undefined, "it made room");
-  // What is forgotten takes no more room.
+  // Evicted entries free their characters.
   for (let i = 0; i < 200; i++) {
     bench.set("a", BAD, i, i, ...addresses(MAX_RECIPIENTS));
     bench.set("b", GOOD, i, i);

@@ -1,79 +1,81 @@
 import { Deadlines } from "../../../src/checks/deadlines.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 
-/** How long things may take here, in milliseconds. */
-const PATIENCE = 60;
+/** The timeout of the deadlines here. */
+const TIMEOUT_MS = 60;
 
 function delay(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-/** Begins, and resolves with how long it took until that was told, in milliseconds. */
-function told(deadlines: Deadlines): Promise<number> {
+/** Begins a deadline, and resolves with how many milliseconds later it fired. */
+function fired(deadlines: Deadlines): Promise<number> {
   const began = performance.now();
   return new Promise((resolve) => deadlines.begin(() => resolve(performance.now() - began)));
 }
 
-Deno.test("what is not over in time is told, each after its own time and in the order they began", async () => {
-  const deadlines = new Deadlines(PATIENCE);
+Deno.test("Deadlines.begin() fires each deadline after its own time, in the order they began", async () => {
+  const deadlines = new Deadlines(TIMEOUT_MS);
   const order: string[] = [];
-  const first = told(deadlines).finally(() => order.push("first"));
-  await delay(PATIENCE / 2);
-  const second = told(deadlines).finally(() => order.push("second"));
-  const third = told(deadlines).finally(() => order.push("third"));
-  for (const took of await Promise.all([first, second, third])) assert(took >= PATIENCE, `${took}`);
+  const first = fired(deadlines).finally(() => order.push("first"));
+  await delay(TIMEOUT_MS / 2);
+  const second = fired(deadlines).finally(() => order.push("second"));
+  const third = fired(deadlines).finally(() => order.push("third"));
+  for (const took of await Promise.all([first, second, third])) {
+    assert(took >= TIMEOUT_MS, `${took}`);
+  }
   assertEquals(order, ["first", "second", "third"]);
 });
 
-Deno.test("what is over is not told, and keeps nobody from being told", async () => {
-  const deadlines = new Deadlines(PATIENCE);
+Deno.test("Deadlines.begin() does not fire once disposed, and still fires the others", async () => {
+  const deadlines = new Deadlines(TIMEOUT_MS);
   const wrong: string[] = [];
   const oldest = deadlines.begin(() => wrong.push("oldest"));
-  await delay(PATIENCE / 2);
-  const waiting = told(deadlines);
+  await delay(TIMEOUT_MS / 2);
+  const waiting = fired(deadlines);
   const newest = deadlines.begin(() => wrong.push("newest"));
   oldest[Symbol.dispose]();
   newest[Symbol.dispose]();
   newest[Symbol.dispose]();
-  assert(await waiting >= PATIENCE);
+  assert(await waiting >= TIMEOUT_MS);
   assertEquals(wrong, []);
 });
 
-Deno.test("once all are over no timer is left, and who begins then is told", async () => {
-  const deadlines = new Deadlines(PATIENCE);
+Deno.test("Deadlines.begin() leaves no timer once all are disposed, and fires those that begin later", async () => {
+  const deadlines = new Deadlines(TIMEOUT_MS);
   {
     using _deadline = deadlines.begin(() => {});
   }
-  // Were a timer left, the test would be told of.
-  assert(await told(deadlines) >= PATIENCE);
+  // The sanitizer would report a timer that is left.
+  assert(await fired(deadlines) >= TIMEOUT_MS);
 });
 
-Deno.test("who begins while others are told of is told, too", async () => {
-  const deadlines = new Deadlines(PATIENCE);
+Deno.test("Deadlines.begin() fires a deadline that began while another one fired", async () => {
+  const deadlines = new Deadlines(TIMEOUT_MS);
   const both = Promise.withResolvers<number>();
-  deadlines.begin(() => told(deadlines).then(both.resolve));
-  const other = told(deadlines);
-  assert(await both.promise >= PATIENCE);
-  assert(await other >= PATIENCE);
+  deadlines.begin(() => fired(deadlines).then(both.resolve));
+  const other = fired(deadlines);
+  assert(await both.promise >= TIMEOUT_MS);
+  assert(await other >= TIMEOUT_MS);
 });
 
-Deno.test("Deadlines lets what was received during a stall be read before it enforces a deadline", async () => {
+Deno.test("Deadlines lets the program read what was received during a stall before it fires", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   using peer = await Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port });
   using connection = await listener.accept();
-  const deadlines = new Deadlines(PATIENCE);
-  let isTold = false;
-  const deadline = deadlines.begin(() => isTold = true);
+  const deadlines = new Deadlines(TIMEOUT_MS);
+  let isFired = false;
+  const deadline = deadlines.begin(() => isFired = true);
   const reading = connection.read(new Uint8Array(1)).then(() => deadline[Symbol.dispose]());
   peer.write(new Uint8Array(1));
   const stalledAt = performance.now();
-  while (performance.now() - stalledAt < 3 * PATIENCE);
+  while (performance.now() - stalledAt < 3 * TIMEOUT_MS);
   await reading;
-  await delay(2 * PATIENCE);
-  assertEquals(isTold, false);
-  // Who still does not answer is told of all the same.
-  const late = told(deadlines);
+  await delay(2 * TIMEOUT_MS);
+  assertEquals(isFired, false);
+  // A peer that still does not answer makes the deadline fire.
+  const late = fired(deadlines);
   const began = performance.now();
-  while (performance.now() - began < 3 * PATIENCE);
-  assert(await late >= 3 * PATIENCE);
+  while (performance.now() - began < 3 * TIMEOUT_MS);
+  assert(await late >= 3 * TIMEOUT_MS);
 });

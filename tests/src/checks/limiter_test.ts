@@ -1,158 +1,158 @@
 import fc from "fast-check";
-import { Limiter, type Place, QueueFullError } from "../../../src/checks/limiter.ts";
+import { Limiter, QueueFullError, type Slot } from "../../../src/checks/limiter.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 
-/** A signal that nobody aborts. */
+/** A signal that never aborts. */
 const NEVER = new AbortController().signal;
 
-/** Checks that enter a limiter, each by a name, and what has become of them. */
+/** Checks that a limiter admits, by their names. */
 class Checks {
   readonly limiter: Limiter;
-  /** Those that hold a place, in the order in which they got it. */
-  readonly inside: string[] = [];
-  readonly #places = new Map<string, Place>();
+  /** The checks in flight, in the order in which they got a slot. */
+  readonly inFlight: string[] = [];
+  readonly #slots = new Map<string, Slot>();
 
   constructor(limiter: Limiter) {
     this.limiter = limiter;
   }
 
-  /** Begins to enter. */
-  enter(name: string, service: string, client: string, signal = NEVER): Promise<void> {
-    return this.limiter.acquire(service, client, signal).then((place) => {
-      this.inside.push(name);
-      this.#places.set(name, place);
+  /** Starts a check as soon as it gets a slot. */
+  start(name: string, service: string, client: string, signal = NEVER): Promise<void> {
+    return this.limiter.acquire(service, client, signal).then((slot) => {
+      this.inFlight.push(name);
+      this.#slots.set(name, slot);
     });
   }
 
-  leave(name: string): void {
-    this.inside.splice(this.inside.indexOf(name), 1);
-    this.#places.get(name)![Symbol.dispose]();
+  end(name: string): void {
+    this.inFlight.splice(this.inFlight.indexOf(name), 1);
+    this.#slots.get(name)![Symbol.dispose]();
   }
 }
 
-/** Waits until what was resolved has been heard of. */
+/** Waits until the reactions to resolved promises have run. */
 function settled(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve));
 }
 
-Deno.test("Limiter.tryAcquire() gives places without a promise until they are all held", () => {
+Deno.test("Limiter.tryAcquire() returns a slot without a promise while there is one", () => {
   const limiter = new Limiter(3, 10);
-  const places = [
+  const slots = [
     limiter.tryAcquire("a", "x"),
     limiter.tryAcquire("b", "y"),
     limiter.tryAcquire("c", "z"),
   ];
-  assert(places.every((place) => place !== undefined));
+  assert(slots.every((slot) => slot !== undefined));
   assertEquals([limiter.tryAcquire("d", "w"), limiter.inFlight], [undefined, 3]);
-  places[1]![Symbol.dispose]();
+  slots[1]![Symbol.dispose]();
   assert(limiter.tryAcquire("d", "w") !== undefined);
   assertEquals(limiter.inFlight, 3);
 });
 
-/** How many places there are, and how many of them one service or client can hold. */
+/** How many checks may be in flight, and how many of them may be those of one service or client. */
 const SHARES = [[1, 1], [2, 1], [3, 2], [4, 2], [5, 3], [256, 128]] as const;
 
-Deno.test("Limiter gives one service, and one client, half of the places at most", () => {
-  for (const [places, share] of SHARES) {
+Deno.test("Limiter gives one service, and one client, half of the slots at most", () => {
+  for (const [slots, share] of SHARES) {
     for (const name of ["service", "client"]) {
-      const limiter = new Limiter(places, 10);
+      const limiter = new Limiter(slots, 10);
       const enter = (one: string, other: number) =>
         name === "service"
           ? limiter.tryAcquire(one, `${other}`)
           : limiter.tryAcquire(`${other}`, one);
-      for (let i = 0; i < share; i++) assert(enter("one", i) !== undefined, `${places} ${name}`);
-      assertEquals(enter("one", -1), undefined, `${places} ${name}`);
-      assertEquals(enter("other", -2) !== undefined, places > 1, `${places} ${name}`);
+      for (let i = 0; i < share; i++) assert(enter("one", i) !== undefined, `${slots} ${name}`);
+      assertEquals(enter("one", -1), undefined, `${slots} ${name}`);
+      assertEquals(enter("other", -2) !== undefined, slots > 1, `${slots} ${name}`);
     }
   }
 });
 
-Deno.test("Limiter gives places to the checks of one service and client in the order they came", async () => {
+Deno.test("Limiter.acquire() admits the checks of one service and client in the order they came", async () => {
   const checks = new Checks(new Limiter(2, 10));
-  const entering = ["1", "2", "3"].map((name) => checks.enter(name, "a", "x"));
-  await entering[0];
+  const starting = ["1", "2", "3"].map((name) => checks.start(name, "a", "x"));
+  await starting[0];
   await settled();
-  assertEquals([checks.inside, checks.limiter.queued], [["1"], 2]);
-  checks.leave("1");
-  await entering[1];
-  checks.leave("2");
-  await entering[2];
-  checks.leave("3");
+  assertEquals([checks.inFlight, checks.limiter.queued], [["1"], 2]);
+  checks.end("1");
+  await starting[1];
+  checks.end("2");
+  await starting[2];
+  checks.end("3");
   assertEquals([checks.limiter.inFlight, checks.limiter.queued], [0, 0]);
 });
 
-Deno.test("Limiter lets nobody wait behind a service or a client that holds its half", async () => {
+Deno.test("Limiter.acquire() lets no check wait behind a service or a client that has its half", async () => {
   for (const swapped of [false, true]) {
     const checks = new Checks(new Limiter(4, 1000));
     const enter = (name: string, one: string, other: string) =>
-      swapped ? checks.enter(name, other, one) : checks.enter(name, one, other);
+      swapped ? checks.start(name, other, one) : checks.start(name, one, other);
     const hanging = Array.from({ length: 100 }, (_, i) => enter(`hangs ${i}`, "a", `${i}`));
     await settled();
-    assertEquals([checks.inside, checks.limiter.queued], [["hangs 0", "hangs 1"], 98]);
+    assertEquals([checks.inFlight, checks.limiter.queued], [["hangs 0", "hangs 1"], 98]);
     await enter("1", "b", "x");
     await enter("2", "c", "y");
-    // Now all places are held, and the next wait for one.
+    // Now there is no free slot, and the next checks are queued.
     const next = [enter("3", "b", "z"), enter("4", "d", "y")];
-    checks.leave("2");
+    checks.end("2");
     await next[0];
-    checks.leave("1");
+    checks.end("1");
     await next[1];
-    assertEquals(checks.inside, ["hangs 0", "hangs 1", "3", "4"]);
-    // A place of those that hang goes to the next of them.
-    checks.leave("hangs 0");
+    assertEquals(checks.inFlight, ["hangs 0", "hangs 1", "3", "4"]);
+    // The slot of a check that hangs goes to the next of them.
+    checks.end("hangs 0");
     await hanging[2];
-    assertEquals(checks.inside, ["hangs 1", "3", "4", "hangs 2"]);
+    assertEquals(checks.inFlight, ["hangs 1", "3", "4", "hangs 2"]);
   }
 });
 
-Deno.test("Limiter gives free places to waiting clients in turn, however many checks one of them has", async () => {
+Deno.test("Limiter gives free slots to queued clients in turn, however many checks one of them has", async () => {
   const checks = new Checks(new Limiter(2, 1000));
-  await checks.enter("first", "a", "u");
-  await checks.enter("second", "b", "v");
-  for (let i = 0; i < 100; i++) checks.enter(`greedy ${i}`, `${i}`, "greedy");
-  const honest = checks.enter("honest", "c", "honest");
-  checks.leave("first");
+  await checks.start("first", "a", "u");
+  await checks.start("second", "b", "v");
+  for (let i = 0; i < 100; i++) checks.start(`greedy ${i}`, `${i}`, "greedy");
+  const honest = checks.start("honest", "c", "honest");
+  checks.end("first");
   await settled();
-  checks.leave("second");
+  checks.end("second");
   await honest;
-  assertEquals(checks.inside, ["greedy 0", "honest"]);
+  assertEquals(checks.inFlight, ["greedy 0", "honest"]);
 });
 
-Deno.test("Limiter gives a place to a client with one check before the next of one with many", async () => {
+Deno.test("Limiter gives a slot to a client with one check before the next of a client with many", async () => {
   const checks = new Checks(new Limiter(4, 1000));
-  for (const name of ["a", "b", "c", "d"]) await checks.enter(name, name, name);
-  for (let i = 0; i < 10; i++) checks.enter(`greedy ${i}`, "x", "greedy");
-  checks.enter("honest", "y", "honest");
-  for (const name of ["a", "b", "c"]) checks.leave(name);
+  for (const name of ["a", "b", "c", "d"]) await checks.start(name, name, name);
+  for (let i = 0; i < 10; i++) checks.start(`greedy ${i}`, "x", "greedy");
+  checks.start("honest", "y", "honest");
+  for (const name of ["a", "b", "c"]) checks.end(name);
   await settled();
-  assertEquals(checks.inside, ["d", "greedy 0", "honest", "greedy 1"]);
+  assertEquals(checks.inFlight, ["d", "greedy 0", "honest", "greedy 1"]);
 });
 
 for (const givesUp of [false, true]) {
-  Deno.test(`the turn of a check that ${givesUp ? "gives up" : "may not have it"} goes to another one of its service`, async () => {
+  Deno.test(`Limiter passes the turn of a check that ${givesUp ? "gives up" : "is blocked"} to another one of its service`, async () => {
     const checks = new Checks(new Limiter(4, 1000));
     for (const [service, client] of ["ta", "tb", "qd", "re"]) {
-      await checks.enter(`${service}${client}`, service!, client!);
+      await checks.start(`${service}${client}`, service!, client!);
     }
-    // Both wait for t, which holds its half.
-    const patience = new AbortController();
-    checks.enter("X", "t", "c", patience.signal).catch(() => {});
-    checks.enter("Z", "t", "f");
-    checks.enter("W1", "w1", "c");
-    checks.enter("W2", "w2", "c");
-    checks.leave("qd");
-    checks.leave("ta");
+    // Both wait for t, which has its half.
+    const controller = new AbortController();
+    checks.start("X", "t", "c", controller.signal).catch(() => {});
+    checks.start("Z", "t", "f");
+    checks.start("W1", "w1", "c");
+    checks.start("W2", "w2", "c");
+    checks.end("qd");
+    checks.end("ta");
     await settled();
-    // Now t has room for X, but its client holds its half, or it is gone.
-    assertEquals(checks.inside, ["tb", "re", "W1", "W2"]);
-    if (givesUp) patience.abort();
-    checks.leave("re");
+    // Now t could have X in flight, but the client of X has its half, or X has given up.
+    assertEquals(checks.inFlight, ["tb", "re", "W1", "W2"]);
+    if (givesUp) controller.abort();
+    checks.end("re");
     await settled();
-    assertEquals(checks.inside, ["tb", "W1", "W2", "Z"]);
+    assertEquals(checks.inFlight, ["tb", "W1", "W2", "Z"]);
   });
 }
 
-Deno.test("a place that is disposed of twice is given up once", () => {
+Deno.test("Slot[Symbol.dispose]() releases the slot once, however often it is called", () => {
   const limiter = new Limiter(2, 10);
   const a = limiter.tryAcquire("a", "x")!;
   a[Symbol.dispose]();
@@ -163,14 +163,14 @@ Deno.test("a place that is disposed of twice is given up once", () => {
   assertEquals(limiter.inFlight, 0);
 });
 
-Deno.test("Limiter.acquire() rejects with the signal's reason, and takes nobody's place", async () => {
+Deno.test("Limiter.acquire() rejects with the signal's reason, and takes no slot", async () => {
   const limiter = new Limiter(1, 10);
   const a = limiter.tryAcquire("a", "x")!;
-  const patience = new AbortController();
-  const b = limiter.acquire("b", "y", patience.signal);
+  const controller = new AbortController();
+  const b = limiter.acquire("b", "y", controller.signal);
   const c = limiter.acquire("c", "z", NEVER);
   const why = new Error("no more");
-  patience.abort(why);
+  controller.abort(why);
   assertEquals(await assertRejects(() => b, Error), why);
   assertEquals([limiter.inFlight, limiter.queued], [1, 1]);
   a[Symbol.dispose]();
@@ -178,13 +178,13 @@ Deno.test("Limiter.acquire() rejects with the signal's reason, and takes nobody'
   assertEquals([limiter.inFlight, limiter.queued], [0, 0]);
 });
 
-Deno.test("Limiter.acquire() gives a place that was free just before the signal aborted", async () => {
+Deno.test("Limiter.acquire() returns a slot that was free just before the signal aborted", async () => {
   const limiter = new Limiter(1, 10);
   const a = limiter.tryAcquire("a", "x")!;
-  const patience = new AbortController();
-  const b = limiter.acquire("b", "y", patience.signal);
+  const controller = new AbortController();
+  const b = limiter.acquire("b", "y", controller.signal);
   a[Symbol.dispose]();
-  patience.abort();
+  controller.abort();
   (await b)[Symbol.dispose]();
   assertEquals([limiter.inFlight, limiter.queued], [0, 0]);
 });
@@ -199,35 +199,35 @@ Deno.test("Limiter.acquire() rejects at once if the signal has aborted", async (
   assertEquals([limiter.inFlight, limiter.queued], [0, 0]);
 });
 
-Deno.test("Limiter.acquire() rejects at once if too many wait, of all or of one client", async () => {
+Deno.test("Limiter.acquire() rejects at once if too many checks are queued, of all or of one client", async () => {
   const limiter = new Limiter(1, 4);
   const a = limiter.tryAcquire("a", "x")!;
   const waiting = [limiter.acquire("a", "y", NEVER), limiter.acquire("b", "y", NEVER)];
   await assertRejects(
     () => limiter.acquire("c", "y", NEVER),
     QueueFullError,
-    "2 checks of client y wait already",
+    "2 checks of client y are already queued",
   );
   waiting.push(limiter.acquire("a", "z", NEVER), limiter.acquire("a", "x", NEVER));
   await assertRejects(
     () => limiter.acquire("c", "w", NEVER),
     QueueFullError,
-    "4 checks wait already",
+    "4 checks are already queued",
   );
   assertEquals([limiter.inFlight, limiter.queued], [1, 4]);
   a[Symbol.dispose]();
   for (
-    const place of await Promise.all(waiting.map((place) =>
-      place.then((place) => {
-        place[Symbol.dispose]();
-        return place;
+    const slot of await Promise.all(waiting.map((slot) =>
+      slot.then((slot) => {
+        slot[Symbol.dispose]();
+        return slot;
       })
     ))
-  ) assert(place !== undefined);
+  ) assert(slot !== undefined);
   assertEquals([limiter.inFlight, limiter.queued], [0, 0]);
 });
 
-Deno.test("Limiter.reason() explains which limit a check waits for", () => {
+Deno.test("Limiter.reason() names the limit that a check waits for", () => {
   const limiter = new Limiter(4, 10);
   limiter.tryAcquire("a", "x");
   limiter.tryAcquire("a", "y");
@@ -248,87 +248,87 @@ Deno.test("Limiter.reason() explains which limit a check waits for", () => {
 interface Modelled {
   readonly service: string;
   readonly client: string;
-  state: "waiting" | "inside" | "gone";
-  place?: Place;
+  state: "queued" | "in flight" | "ended";
+  slot?: Slot;
   readonly signal: AbortController;
 }
 
-/** What happens next: a check comes, one of those inside leaves, or one of those waiting gives up. */
+/** What happens next: a check comes, one in flight ends, or a queued one gives up. */
 const event = fc.oneof(
   fc.record({ kind: fc.constant("come"), service: fc.nat(4), client: fc.nat(3), which: fc.nat() }),
   fc.record({
-    kind: fc.constantFrom("leave", "giveUp"),
+    kind: fc.constantFrom("end", "giveUp"),
     service: fc.nat(4),
     client: fc.nat(3),
     which: fc.nat(),
   }),
 );
 
-Deno.test("no check waits for a place that it may have, whoever comes, leaves and gives up", () =>
+Deno.test("Limiter queues no check that may be in flight, whichever come, end and give up", () =>
   fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 1, max: 6 }),
       fc.array(event, { maxLength: 100, size: "max" }),
-      async (places, events) => {
-        const limiter = new Limiter(places, 1000);
-        const share = Math.ceil(places / 2);
+      async (slots, events) => {
+        const limiter = new Limiter(slots, 1000);
+        const share = Math.ceil(slots / 2);
         const checks: Modelled[] = [];
         const inState = (state: string) => checks.filter((check) => check.state === state);
-        const held = (of: "service" | "client", name: string) =>
-          inState("inside").filter((check) => check[of] === name).length;
+        const inFlight = (of: "service" | "client", name: string) =>
+          inState("in flight").filter((check) => check[of] === name).length;
         for (const { kind, service, client, which } of events) {
           if (kind === "come") {
             const check: Modelled = {
               service: `service ${service}`,
               client: `client ${client}`,
-              state: "waiting",
+              state: "queued",
               signal: new AbortController(),
             };
             checks.push(check);
             limiter.acquire(check.service, check.client, check.signal.signal).then(
-              (place) => Object.assign(check, { state: "inside", place }),
-              () => check.state = "gone",
+              (slot) => Object.assign(check, { state: "in flight", slot }),
+              () => check.state = "ended",
             );
           } else {
-            const those = inState(kind === "leave" ? "inside" : "waiting");
+            const those = inState(kind === "end" ? "in flight" : "queued");
             const check = those[which % those.length];
             if (check === undefined) continue;
-            if (kind === "leave") {
-              check.state = "gone";
-              check.place![Symbol.dispose]();
+            if (kind === "end") {
+              check.state = "ended";
+              check.slot![Symbol.dispose]();
             } else check.signal.abort();
           }
           for (let i = 0; i < 10; i++) await undefined;
           assertEquals([limiter.inFlight, limiter.queued], [
-            inState("inside").length,
-            inState("waiting").length,
+            inState("in flight").length,
+            inState("queued").length,
           ]);
-          assert(limiter.inFlight <= places);
+          assert(limiter.inFlight <= slots);
           for (const { service, client } of checks) {
-            assert(held("service", service) <= share && held("client", client) <= share);
+            assert(inFlight("service", service) <= share && inFlight("client", client) <= share);
           }
-          if (limiter.inFlight === places) continue;
-          for (const { service, client } of inState("waiting")) {
+          if (limiter.inFlight === slots) continue;
+          for (const { service, client } of inState("queued")) {
             assert(
-              held("service", service) === share || held("client", client) === share,
+              inFlight("service", service) === share || inFlight("client", client) === share,
               `${client} waits for ${service} for nothing`,
             );
           }
         }
-        // Whoever is left gets in, one after another, and nothing is left behind.
-        while (inState("inside").length > 0) {
-          const [check] = inState("inside");
-          check!.state = "gone";
-          check!.place![Symbol.dispose]();
+        // The queued checks get their slots one after another, and none is left.
+        while (inState("in flight").length > 0) {
+          const [check] = inState("in flight");
+          check!.state = "ended";
+          check!.slot![Symbol.dispose]();
           for (let i = 0; i < 10; i++) await undefined;
         }
-        assertEquals([inState("waiting").length, limiter.inFlight, limiter.queued], [0, 0, 0]);
+        assertEquals([inState("queued").length, limiter.inFlight, limiter.queued], [0, 0, 0]);
       },
     ),
     { numRuns: 1000 },
   ));
 
-Deno.test("Limiter finds the next check in the same time, however many wait that may not be next", () => {
+Deno.test("Limiter finds the next check in the same time, however many are blocked", () => {
   const limiter = new Limiter(4, 1_000_000);
   limiter.tryAcquire("a", "x");
   limiter.tryAcquire("b", "x");

@@ -8,7 +8,7 @@ import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { RecordedLog } from "../../support/log.ts";
 import { until } from "../../servers/mod.ts";
 
-/** One run of a checker: it ends when the test says so. */
+/** One call of a checker, which the test settles. */
 interface Run {
   readonly request: CheckRequest;
   readonly signal: AbortSignal;
@@ -16,7 +16,7 @@ interface Run {
   readonly fail: (error: unknown) => void;
 }
 
-/** A protocol whose services answer when the test says so. */
+/** A protocol whose checks the test settles. */
 class Service implements Protocol {
   readonly runs: Run[] = [];
   readonly varyOn: readonly CacheKeyPart[];
@@ -40,7 +40,7 @@ interface BenchOptions {
   readonly maxClients?: number;
 }
 
-/** A pipeline, and all that it works with. */
+/** A pipeline with its parts. */
 class Bench {
   readonly service = new Service("path");
   readonly spool = new SpoolIndex();
@@ -63,21 +63,21 @@ class Bench {
     });
   }
 
-  /** Asks, by default for what may be in the cache. */
+  /** Runs a check, by default without bypass. */
   ask(
     request: Partial<CheckRequest> = {},
-    fresh = false,
+    bypass = false,
     client = CLIENT,
   ): Verdict | Promise<Verdict> {
-    return this.pipeline.check({ ...REQUEST, ...request }, fresh, client);
+    return this.pipeline.check({ ...REQUEST, ...request }, bypass, client);
   }
 
-  /** Asks as another client. */
-  askAs(client: string, fresh = false): Verdict | Promise<Verdict> {
-    return this.ask({}, fresh, client);
+  /** Runs a check for another client. */
+  askAs(client: string, bypass = false): Verdict | Promise<Verdict> {
+    return this.ask({}, bypass, client);
   }
 
-  /** Asks, and ends the run that this must start. */
+  /** Runs a check, and ends the run that this must start. */
   async answered(verdict: Verdict, request: Partial<CheckRequest> = {}): Promise<Verdict> {
     const count = this.service.runs.length;
     const answer = this.ask(request);
@@ -108,11 +108,11 @@ const GOOD: Verdict = { code: 200, message: "fine" };
 const BAD: Verdict = { code: 503, message: "ill" };
 const DOWN: Verdict = { code: 503, message: "Service web in down state: maint" };
 
-function markDown({ spool }: Bench, name = "web"): void {
+function setDown({ spool }: Bench, name = "web"): void {
   spool.set(name, { mode: "down", reason: "maint", expiration: null, creation: null });
 }
 
-Deno.test("the pipeline knows the spool's protocol and those it was given", () => {
+Deno.test("Pipeline.supports() knows the spool's protocol and the given ones", () => {
   const { pipeline } = new Bench();
   assertEquals(
     ["spool", "test", "gopher", "", "constructor"].map((name) => pipeline.supports(name)),
@@ -120,40 +120,40 @@ Deno.test("the pipeline knows the spool's protocol and those it was given", () =
   );
 });
 
-Deno.test("a check of the spool asks nobody else, with a port or without", () => {
+Deno.test("Pipeline.check() checks only the spool for the protocol spool, with a port or without", () => {
   const bench = new Bench();
   for (const port of [0, 8080]) {
     assertEquals(bench.ask({ protocol: "spool", port }), { code: 200, message: "" });
   }
-  markDown(bench);
+  setDown(bench);
   for (const port of [0, 8080]) assertEquals(bench.ask({ protocol: "spool", port }), DOWN);
 });
 
-Deno.test("a service that is marked down is not asked, whatever the cache says and with a port or without", async () => {
+Deno.test("Pipeline.check() asks no service that is down in the spool, cached or not, with a port or without", async () => {
   const bench = new Bench();
   assertEquals(await bench.answered(GOOD), GOOD);
-  markDown(bench);
-  for (const fresh of [false, true]) {
-    assertEquals(bench.ask({}, fresh), DOWN);
-    assertEquals(bench.ask({ port: 0 }, fresh), DOWN);
+  setDown(bench);
+  for (const bypass of [false, true]) {
+    assertEquals(bench.ask({}, bypass), DOWN);
+    assertEquals(bench.ask({ port: 0 }, bypass), DOWN);
   }
   bench.spool.delete("web");
   assertEquals(bench.ask(), GOOD);
   assertEquals(bench.service.runs.length, 1);
 });
 
-Deno.test("a service that is marked down while it is asked is down, whatever it says", async () => {
+Deno.test("Pipeline.check() reports a downtime that began during the check", async () => {
   const bench = new Bench();
   const [shared, alone] = [bench.ask(), bench.ask({}, true)];
   await bench.run(1);
-  markDown(bench, "web:8080");
+  setDown(bench, "web:8080");
   for (const run of bench.service.runs) run.end(GOOD);
   assertEquals(await Promise.all([shared, alone]), [DOWN, DOWN]);
   bench.spool.delete("web:8080");
   assertEquals(bench.ask(), GOOD);
 });
 
-Deno.test("a service that must be connected to needs a port", () => {
+Deno.test("Pipeline.check() needs a port to connect to", () => {
   const bench = new Bench();
   assertEquals(bench.ask({ port: 0 }), {
     code: 400,
@@ -163,7 +163,7 @@ Deno.test("a service that must be connected to needs a port", () => {
   assertEquals(bench.service.runs.length, 0);
 });
 
-Deno.test("a good result is reused, and given at once", async () => {
+Deno.test("Pipeline.check() reuses a good verdict, without a promise", async () => {
   for (const verdict of [GOOD, { code: 302, message: "" }, { code: 204, message: "" }]) {
     const bench = new Bench();
     assertEquals(await bench.answered(verdict), verdict);
@@ -172,7 +172,7 @@ Deno.test("a good result is reused, and given at once", async () => {
   }
 });
 
-Deno.test("a failure is given to each client once, and then the service is asked again", async () => {
+Deno.test("Pipeline.check() gives a failure to each client once, and then asks the service again", async () => {
   for (const failure of [BAD, { code: 404, message: "" }, { code: 500, message: "" }]) {
     const bench = new Bench();
     // The second shares the run of the first, the third comes later.
@@ -183,7 +183,7 @@ Deno.test("a failure is given to each client once, and then the service is asked
     assertEquals(bench.service.runs.length, 1);
 
     const again = ["10.0.0.2", "10.0.0.3", "10.0.0.1"].map((client) => bench.askAs(client));
-    assertEquals(bench.askAs("10.0.0.4"), failure, "who was not given it yet need not wait");
+    assertEquals(bench.askAs("10.0.0.4"), failure, "a client that was not given it does not wait");
     (await bench.run(1)).end(GOOD);
     assertEquals(await Promise.all(again), [GOOD, GOOD, GOOD]);
     assertEquals(bench.askAs("10.0.0.1"), GOOD);
@@ -191,11 +191,11 @@ Deno.test("a failure is given to each client once, and then the service is asked
   }
 });
 
-Deno.test("a client that asks at the moment a failure is known is not given it twice", async () => {
+Deno.test("Pipeline.check() gives a failure once to a client that asks the moment it is known", async () => {
   const bench = new Bench();
   const first = bench.ask();
   (await bench.run(0)).end(BAD);
-  // In the very step in which the failure is kept, before the first is answered.
+  // In the same step in which the failure is cached, before the first promise resolves.
   let again: Verdict | Promise<Verdict> | undefined;
   let isOver = false;
   Promise.resolve(first).then(() => isOver = true);
@@ -208,7 +208,7 @@ Deno.test("a client that asks at the moment a failure is known is not given it t
   assertEquals([await first, await again], [BAD, GOOD]);
 });
 
-Deno.test("many balancers make a failing service be asked as often as one of them would", async () => {
+Deno.test("Pipeline.check() asks a failing service for many balancers as often as for one", async () => {
   const bench = new Bench();
   const clients = Array.from({ length: 100 }, (_, i) => `10.0.0.${i}`);
   for (let round = 0; round < 10; round++) {
@@ -222,25 +222,25 @@ Deno.test("many balancers make a failing service be asked as often as one of the
   assertEquals(bench.service.runs.length, 10);
 });
 
-Deno.test("who has the service asked anew has been given its failure, and the others have not", async () => {
+Deno.test("Pipeline.check() counts the failure of a bypass as given to its client alone", async () => {
   const bench = new Bench();
   await bench.answered(GOOD);
-  const anew = bench.askAs("10.0.0.2", true);
+  const bypassing = bench.askAs("10.0.0.2", true);
   (await bench.run(1)).end(BAD);
-  assertEquals([await anew, bench.askAs("10.0.0.1")], [BAD, BAD]);
+  assertEquals([await bypassing, bench.askAs("10.0.0.1")], [BAD, BAD]);
   const again = [bench.askAs("10.0.0.2"), bench.askAs("10.0.0.1")];
   (await bench.run(2)).end(GOOD);
   assertEquals(await Promise.all(again), [GOOD, GOOD]);
 });
 
-Deno.test("a failure is given to all who ask where the configuration says so", async () => {
+Deno.test("Pipeline.check() gives a failure again and again with cache_failures: always", async () => {
   const bench = new Bench({ cacheFailures: "always" });
   assertEquals(await bench.answered(BAD), BAD);
   assertEquals([bench.ask(), bench.ask(), bench.askAs("10.0.0.2")], [BAD, BAD, BAD]);
   assertEquals(bench.service.runs.length, 1);
 });
 
-Deno.test("a failure that more clients share than are remembered is given to nobody else", async () => {
+Deno.test("Pipeline.check() does not reuse a failure that more than MAX_RECIPIENTS clients share", async () => {
   const bench = new Bench();
   const answers = [];
   for (let i = 0; i <= MAX_RECIPIENTS; i++) {
@@ -253,22 +253,22 @@ Deno.test("a failure that more clients share than are remembered is given to nob
   assertEquals(await next, GOOD);
 });
 
-Deno.test("a result is reused for as long as the configuration says, and no longer", async () => {
+Deno.test("Pipeline.check() reuses a verdict for cache_time, and no longer", async () => {
   const bench = new Bench({ cacheTime: 0.2 });
   await bench.answered(GOOD);
   assertEquals(bench.ask(), GOOD);
   let answer: Verdict | Promise<Verdict> = GOOD;
-  await until("the result is too old", () => (answer = bench.ask()) instanceof Promise);
+  await until("the verdict has expired", () => (answer = bench.ask()) instanceof Promise);
   (await bench.run(1)).end(BAD);
   assertEquals([await answer, bench.askAs("10.0.0.2")], [BAD, BAD]);
 });
 
-Deno.test("no result is reused where the configuration says so", async () => {
+Deno.test("Pipeline.check() reuses no verdict with cache_time: 0", async () => {
   const bench = new Bench({ cacheTime: 0 });
   for (const verdict of [GOOD, BAD, GOOD]) assertEquals(await bench.answered(verdict), verdict);
 });
 
-Deno.test("a thousand who ask the same at once are answered by one run", async () => {
+Deno.test("Pipeline.check() shares one run among a thousand clients", async () => {
   for (const cacheTime of [0, 60]) {
     const bench = new Bench({ cacheTime });
     const answers = Array.from({ length: 1000 }, () => bench.ask());
@@ -278,7 +278,7 @@ Deno.test("a thousand who ask the same at once are answered by one run", async (
   }
 });
 
-/** Parts of two requests, and whether they may share an answer. */
+/** Parts of two requests, and whether they may share a verdict. */
 type Pair = readonly [first: Partial<CheckRequest>, second: Partial<CheckRequest>, share: boolean];
 
 const HOST_A = { headers: [["Host", "a"]] } as const;
@@ -291,7 +291,7 @@ const ALWAYS: readonly Pair[] = [
   [{ host: "127.0.0.1", port: 18 }, { host: "127.0.0.11", port: 8 }, false],
 ];
 
-const SHAPED: readonly [varyOn: CacheKeyPart[], pairs: readonly Pair[]][] = [
+const VARYING: readonly [varyOn: CacheKeyPart[], pairs: readonly Pair[]][] = [
   [[], [...ALWAYS, [{}, { path: "/x", service: "db", ...HOST_A }, true]]],
   [["path"], [
     ...ALWAYS,
@@ -318,8 +318,8 @@ const SHAPED: readonly [varyOn: CacheKeyPart[], pairs: readonly Pair[]][] = [
   ]],
 ];
 
-Deno.test("two checks share an answer where they agree in all that shapes it", async () => {
-  for (const [varyOn, pairs] of SHAPED) {
+Deno.test("Pipeline.check() shares a verdict between requests that agree in what the protocol varies on", async () => {
+  for (const [varyOn, pairs] of VARYING) {
     for (const [first, second, share] of pairs) {
       const what = JSON.stringify([varyOn, first, second]);
       const service = new Service(...varyOn);
@@ -334,7 +334,7 @@ Deno.test("two checks share an answer where they agree in all that shapes it", a
   }
 });
 
-Deno.test("two protocols never share an answer", async () => {
+Deno.test("Pipeline.check() shares no verdict between protocols", async () => {
   const [a, b] = [new Service(), new Service()];
   const bench = new Bench({ protocols: { a, b } });
   const answers = [bench.ask({ protocol: "a" }), bench.ask({ protocol: "b" })];
@@ -344,37 +344,37 @@ Deno.test("two protocols never share an answer", async () => {
   assertEquals(await Promise.all(answers), [GOOD, BAD]);
 });
 
-Deno.test("who wants no cached result has the service asked anew, for all who come later", async () => {
+Deno.test("Pipeline.check() asks again with bypass, and caches the verdict for later clients", async () => {
   const bench = new Bench();
   await bench.answered(GOOD);
-  const anew = bench.ask({}, true);
+  const bypassing = bench.ask({}, true);
   const run = await bench.run(1);
-  assertEquals(bench.ask(), GOOD, "neighbours still have the cached result meanwhile");
+  assertEquals(bench.ask(), GOOD, "others still get the cached verdict meanwhile");
   run.end(BAD);
-  assertEquals([await anew, bench.askAs("10.0.0.2")], [BAD, BAD]);
+  assertEquals([await bypassing, bench.askAs("10.0.0.2")], [BAD, BAD]);
   assertEquals(bench.service.runs.length, 2);
 });
 
-Deno.test("who wants no cached result has a run of its own, and does not disturb the one under way", async () => {
+Deno.test("Pipeline.check() starts a run of its own with bypass, and leaves the one in flight alone", async () => {
   const bench = new Bench();
   const shared = [bench.ask()];
   await bench.run(0);
-  const anew = bench.ask({}, true);
+  const bypassing = bench.ask({}, true);
   await bench.run(1);
   shared.push(bench.ask());
   bench.service.runs[1]!.end(BAD);
-  assertEquals(await anew, BAD);
+  assertEquals(await bypassing, BAD);
   assertEquals(bench.service.runs.length, 2);
   bench.service.runs[0]!.end(GOOD);
   assertEquals(await Promise.all(shared), [GOOD, GOOD]);
 });
 
-Deno.test("a run that began earlier and ends later does not overwrite the newer result", async () => {
+Deno.test("Pipeline.check() does not overwrite the verdict of a run that began later", async () => {
   const bench = new Bench();
   const older = bench.ask();
   await bench.run(0);
   const begun = performance.now();
-  await until("time goes on", () => performance.now() > begun);
+  await until("the clock advances", () => performance.now() > begun);
   const newer = bench.ask({}, true);
   (await bench.run(1)).end(BAD);
   assertEquals(await newer, BAD);
@@ -383,9 +383,9 @@ Deno.test("a run that began earlier and ends later does not overwrite the newer 
   assertEquals(bench.askAs("10.0.0.2"), BAD);
 });
 
-Deno.test("so many checks are in flight at once, and the others are queued", async () => {
+Deno.test("Pipeline.check() has max_clients checks in flight, and queues the others", async () => {
   const bench = new Bench({ maxClients: 2 });
-  // Of other services, and for other clients: neither may hold more than half of the places.
+  // Of other services, and for other clients: neither may have more than half of the slots.
   const answers = [0, 1, 2, 3].map((i) => bench.ask({ port: 8000 + i }, false, `10.0.0.${i}`));
   await bench.run(1);
   assertEquals([bench.service.runs.length, bench.pipeline.queued], [2, 2]);
@@ -425,7 +425,7 @@ const HOLDING: readonly {
 ];
 
 for (const { what, hanging, queued } of HOLDING) {
-  Deno.test(`${what} can hold half of the places, and the others are answered at once`, async () => {
+  Deno.test(`${what} can have half of the slots, and the others are checked at once`, async () => {
     const bench = new Bench({ maxClients: 20 });
     const ask = ([request, client]: Asking) => bench.ask(request, false, client);
     const held = Array.from({ length: 15 }, (_, i) => ask(hanging(i)));
@@ -443,7 +443,7 @@ for (const { what, hanging, queued } of HOLDING) {
   });
 }
 
-Deno.test("a queued check is not shared with a client that can have a place, but its answer is", async () => {
+Deno.test("Pipeline.check() shares no queued check with a client that can have a slot, but its verdict", async () => {
   const bench = new Bench({ maxClients: 2 });
   const greedy = "10.0.0.2";
   const hanging = bench.ask({ port: 8000 }, false, greedy);
@@ -454,12 +454,12 @@ Deno.test("a queued check is not shared with a client that can have a place, but
   (await bench.run(1)).end(GOOD);
   assertEquals(await honest, GOOD);
   (await bench.run(0)).end(BAD);
-  // What is known by then is not asked again.
+  // A verdict that is known by then is not asked for again.
   assertEquals(await Promise.all([hanging, ...queued]), [BAD, GOOD, GOOD]);
   assertEquals(bench.service.runs.length, 2);
 });
 
-Deno.test("a queued check whose turn comes while another client's is in flight shares that one", async () => {
+Deno.test("Pipeline.check() lets a queued check share another client's in flight when its turn comes", async () => {
   const bench = new Bench({ maxClients: 4 });
   const hanging = [8000, 8001].map((port) => bench.ask({ port }, false, "10.0.0.2"));
   const queued = bench.askAs("10.0.0.2");
@@ -469,7 +469,7 @@ Deno.test("a queued check whose turn comes while another client's is in flight s
   for (const i of [0, 1]) bench.service.runs[i]!.end(GOOD);
   assertEquals(await Promise.all(hanging), [GOOD, GOOD]);
   await until("it has had its turn", () => bench.pipeline.queued === 0);
-  await until("it has given its place up", () => bench.pipeline.inFlight === 1);
+  await until("it has released its slot", () => bench.pipeline.inFlight === 1);
   assertEquals(bench.service.runs.length, 3);
   bench.service.runs[2]!.end(BAD);
   assertEquals(await Promise.all([queued, honest]), [BAD, BAD]);
@@ -479,29 +479,29 @@ Deno.test("a queued check whose turn comes while another client's is in flight s
   assertEquals(await Promise.all(again), [GOOD, GOOD]);
 });
 
-Deno.test("a check that was queued for long is not shared, and its failure is given to nobody else", async () => {
+Deno.test("Pipeline.check() does not share a check that was queued for long, nor its failure", async () => {
   const bench = new Bench({ maxClients: 4, timeout: 2 });
   const start = performance.now();
   const hanging = [8000, 8001].map((port) => bench.ask({ port }, false, "10.0.0.2"));
   const queued = bench.askAs("10.0.0.2");
-  await until("most of its time is over", () => performance.now() - start > 1300);
+  await until("most of its time has passed", () => performance.now() - start > 1300);
   (await bench.run(0)).end(GOOD);
   const hasty = await bench.run(2);
   const honest = bench.askAs("10.0.0.3");
   const calm = await bench.run(3);
-  await until("its time is over", () => hasty.signal.aborted);
+  await until("its deadline has passed", () => hasty.signal.aborted);
   assert(!calm.signal.aborted);
   hasty.end({ code: 503, message: "timed out" });
   bench.service.runs[1]!.end(GOOD);
   await Promise.all(hanging);
-  assertMatch((await queued).message, /^timed out, and 1\.\d\ds waiting for a place$/);
+  assertMatch((await queued).message, /^timed out, after 1\.\d\ds in the queue$/);
   const late = bench.askAs("10.0.0.4");
   calm.end(GOOD);
   assertEquals(await Promise.all([honest, late]), [GOOD, GOOD]);
   assertEquals(bench.service.runs.length, 4);
 });
 
-Deno.test("a probe that was queued is not answered by what was known before", async () => {
+Deno.test("Pipeline.probe() returns no verdict from before it was queued", async () => {
   const bench = new Bench({ maxClients: 2 });
   await bench.answered(GOOD);
   const hanging = bench.ask({ port: 8000 }, false, "10.0.0.2");
@@ -512,7 +512,7 @@ Deno.test("a probe that was queued is not answered by what was known before", as
   assertEquals([await hanging, await probe], [BAD, BAD]);
 });
 
-Deno.test("a check that was not made is no failure to be given to others", async () => {
+Deno.test("Pipeline.check() does not cache that a check was not made", async () => {
   const bench = new Bench({ maxClients: 2, timeout: 0.1 });
   const hanging = bench.ask({ port: 8000 }, false, "10.0.0.2");
   const queued = bench.askAs("10.0.0.2");
@@ -524,9 +524,9 @@ Deno.test("a check that was not made is no failure to be given to others", async
   assertEquals(await other, GOOD);
 });
 
-Deno.test("who has waited out the whole time is not asked", async () => {
+Deno.test("Pipeline.check() does not ask a service after its whole timeout in the queue", async () => {
   const bench = new Bench({ maxClients: 1, timeout: 0.1 });
-  // A service that does not even let go when it should.
+  // A checker that does not settle at its deadline.
   const first = bench.ask({ path: "/0" });
   const run = await bench.run(0);
   assertEquals(await bench.ask({ path: "/1" }), {
@@ -541,7 +541,7 @@ Deno.test("who has waited out the whole time is not asked", async () => {
   assertEquals(bench.recorded.lines, []);
 });
 
-Deno.test("the wait for one's turn counts towards the time that a check has", async () => {
+Deno.test("Pipeline.check() counts the time in the queue towards the timeout", async () => {
   const bench = new Bench({ maxClients: 1, timeout: 60 });
   const first = bench.ask({ path: "/0" });
   await bench.run(0);
@@ -554,18 +554,21 @@ Deno.test("the wait for one's turn counts towards the time that a check has", as
 
   const hasty = new Bench({ maxClients: 1, timeout: 0.5 });
   const answers = Array.from({ length: 20 }, (_, i) => hasty.ask({ path: `/${i}` }));
-  const letGo = setInterval(() => {
+  const ending = setInterval(() => {
     for (const { signal, end } of hasty.service.runs) if (signal.aborted) end(BAD);
   }, 1);
   const codes = (await Promise.all(answers)).map(({ code }) => code);
-  clearInterval(letGo);
+  clearInterval(ending);
   assertEquals(new Set(codes), new Set([503]));
-  // Each of them would have its turn if its time began with that.
+  // All of them would be asked if the timeout began after the queue.
   const { length } = hasty.service.runs;
   assert(length < answers.length, `${length} were asked`);
 });
 
-Deno.test("a response of the service is passed on as it is though the deadline passed meanwhile", async () => {
+/** Queues a check behind another one, and lets its deadline pass while it is in flight. */
+async function queuedTimeout(): Promise<
+  [first: Verdict | Promise<Verdict>, second: Verdict | Promise<Verdict>, end: Run["end"]]
+> {
   const bench = new Bench({ maxClients: 1, timeout: 2 });
   const first = bench.ask({ path: "/0" });
   await bench.run(0);
@@ -574,29 +577,26 @@ Deno.test("a response of the service is passed on as it is though the deadline p
   await until("the second has waited", () => performance.now() - waited > 50);
   bench.service.runs[0]!.end(GOOD);
   const { signal, end } = await bench.run(1);
-  await until("its time is over", () => signal.aborted);
+  await until("its deadline has passed", () => signal.aborted);
+  return [first, second, end];
+}
+
+Deno.test("Pipeline.check() returns a verdict that was known before the deadline unchanged", async () => {
+  const [first, second, end] = await queuedTimeout();
   end(GOOD);
   assertEquals(await Promise.all([first, second]), [GOOD, GOOD]);
 });
 
-Deno.test("a check that was late for want of a place says so", async () => {
-  const bench = new Bench({ maxClients: 1, timeout: 2 });
-  const first = bench.ask({ path: "/0" });
-  await bench.run(0);
-  const second = bench.ask({ path: "/1" });
-  const waited = performance.now();
-  await until("the second has waited", () => performance.now() - waited > 50);
-  bench.service.runs[0]!.end(GOOD);
-  const { signal, end } = await bench.run(1);
-  await until("its time is over", () => signal.aborted);
+Deno.test("Pipeline.check() reports the time in the queue of a check that timed out", async () => {
+  const [first, second, end] = await queuedTimeout();
   end({ code: 503, message: "timed out" });
   assertEquals(await first, GOOD);
   const { code, message } = await second;
   assertEquals(code, 503);
-  assertMatch(message, /^timed out, and \d+\.\d\ds waiting for a place$/);
+  assertMatch(message, /^timed out, after \d+\.\d\ds in the queue$/);
 });
 
-Deno.test("who would wait behind too many is answered at once", async () => {
+Deno.test("Pipeline.check() fails at once if too many checks are queued", async () => {
   const bench = new Bench({ maxClients: 1, cacheTime: 0 });
   const answers = [bench.ask({ path: "/0" })];
   const half = MAX_QUEUED / 2;
@@ -604,14 +604,14 @@ Deno.test("who would wait behind too many is answered at once", async () => {
     for (let i = 1; i <= half; i++) answers.push(bench.ask({ path: `/${i}` }, false, client));
     assertEquals(bench.pipeline.queued, answers.length - 1);
     const message = answers.length - 1 < MAX_QUEUED
-      ? "5000 checks of client 10.0.0.1 wait already"
-      : "10000 checks wait already";
+      ? "5000 checks of client 10.0.0.1 are already queued"
+      : "10000 checks are already queued";
     assertEquals(await bench.ask({ path: "/one more" }, false, client), {
       code: 503,
       message: `Not checked: ${message}`,
     });
   }
-  // Each one lets the next one in, in no time.
+  // Each one starts the next one at once.
   for (let i = 0; i < answers.length; i++) {
     while (bench.service.runs.length <= i) await undefined;
     bench.service.runs[i]!.end(GOOD);
@@ -626,9 +626,9 @@ function counted({ durations }: Bench): [count: number, seconds: number] {
   return [buckets.reduce((sum, count) => sum + count, 0), sum];
 }
 
-Deno.test("it is counted how long services were asked, whatever came of it, and nothing else", async () => {
+Deno.test("Pipeline.check() measures how long checkers take, whatever their verdicts, and nothing else", async () => {
   const bench = new Bench({ maxClients: 1, timeout: 0.1 });
-  markDown(bench);
+  setDown(bench);
   assertEquals([bench.ask(), counted(bench)], [DOWN, [0, 0]]);
   bench.spool.delete("web");
   await bench.answered(GOOD);
@@ -647,7 +647,7 @@ Deno.test("it is counted how long services were asked, whatever came of it, and 
   assertEquals(counted(bench)[0], 3);
 });
 
-Deno.test("the wait for a place is not counted as time that a service was asked", async () => {
+Deno.test("Pipeline.check() does not measure the time in the queue", async () => {
   const bench = new Bench({ maxClients: 1 });
   const start = performance.now();
   const answers = ["/0", "/1", "/2"].map((path) => bench.ask({ path }));
@@ -660,11 +660,11 @@ Deno.test("the wait for a place is not counted as time that a service was asked"
   const elapsed = (performance.now() - start) / 1000;
   const [count, seconds] = counted(bench);
   assertEquals(count, 3);
-  // One after another they took no longer than all of it.
+  // They ran one after another.
   assert(seconds > 0 && seconds <= elapsed, `${seconds} s of ${elapsed} s`);
 });
 
-Deno.test("a checker that fails by itself is down, and told of", async () => {
+Deno.test("Pipeline.check() counts and logs the rejection of a checker as an internal error", async () => {
   for (
     const fail of [
       (run: Run) => run.fail(new Error("a slip")),
@@ -674,17 +674,17 @@ Deno.test("a checker that fails by itself is down, and told of", async () => {
     const bench = new Bench({ maxClients: 1 });
     const answer = bench.ask();
     fail(await bench.run(0));
-    const failed = { code: 503, message: "The test check failed by itself" };
+    const failed = { code: 503, message: "Internal error in the test check" };
     assertEquals(await answer, failed);
     assertEquals(bench.askAs("10.0.0.2"), failed);
     assertEquals(bench.recorded.lines.length, 1);
-    assert(bench.recorded.lines[0]!.startsWith("ERROR test check of web failed by itself: "));
+    assert(bench.recorded.lines[0]!.startsWith("ERROR Internal error in the test check of web: "));
     assertEquals(bench.counters.errors.checks, 1);
     assertEquals(await bench.answered(GOOD, { path: "/next" }), GOOD);
   }
 });
 
-Deno.test("a checker that throws instead of answering is down, and told of", async () => {
+Deno.test("Pipeline.check() treats a checker that throws like one that rejects", async () => {
   const protocol: Protocol = {
     varyOn: [],
     check: () => {
@@ -692,59 +692,61 @@ Deno.test("a checker that throws instead of answering is down, and told of", asy
     },
   };
   const bench = new Bench({ protocols: { test: protocol } });
-  assertEquals(await bench.ask(), { code: 503, message: "The test check failed by itself" });
-  assertEquals(bench.recorded.lines, ["ERROR test check of web failed by itself: Error: a slip"]);
+  assertEquals(await bench.ask(), { code: 503, message: "Internal error in the test check" });
+  assertEquals(bench.recorded.lines, [
+    "ERROR Internal error in the test check of web: Error: a slip",
+  ]);
 });
 
-Deno.test("a checker that does not heed its deadline is down, and gives its place up", async () => {
+Deno.test("Pipeline.check() releases the slot of a checker that does not settle after its deadline", async () => {
   const bench = new Bench({ maxClients: 1, timeout: 0.05 });
-  const failed = { code: 503, message: "The test check failed by itself" };
+  const failed = { code: 503, message: "Internal error in the test check" };
   const answer = bench.ask();
   const run = await bench.run(0);
   assertEquals(await answer, failed);
   assert(run.signal.aborted);
   assertEquals(bench.recorded.lines, [
-    "ERROR test check of web failed by itself: Error: it did not heed its deadline",
+    "ERROR Internal error in the test check of web: Error: the checker did not settle within 1000 ms of its deadline",
   ]);
   assertEquals([bench.counters.errors.checks, bench.pipeline.inFlight], [1, 0]);
-  // What it says in the end is heard by nobody.
+  // Its late verdict is ignored.
   run.end(GOOD);
   assertEquals(bench.askAs("10.0.0.2"), failed);
   assertEquals(await bench.answered(GOOD, { path: "/next" }), GOOD);
   run.fail(new Error("too late"));
 });
 
-Deno.test("a checker that ends soon after its deadline is heard", async () => {
+Deno.test("Pipeline.check() returns the verdict of a checker that settles soon after its deadline", async () => {
   const bench = new Bench({ timeout: 0.05 });
   const answer = bench.ask();
   const { signal, end } = await bench.run(0);
-  await until("its time is over", () => signal.aborted);
+  await until("its deadline has passed", () => signal.aborted);
   end(BAD);
   assertEquals(await answer, BAD);
   assertEquals([bench.recorded.lines, bench.counters.errors.checks], [[], 0]);
 });
 
-Deno.test("a checker whose rejection comes after the deadline has failed by itself", async () => {
+Deno.test("Pipeline.check() treats a rejection after the deadline as an internal error", async () => {
   const bench = new Bench({ timeout: 0.05 });
   const answer = bench.ask();
   const { signal, fail } = await bench.run(0);
-  await until("its time is over", () => signal.aborted);
+  await until("its deadline has passed", () => signal.aborted);
   fail(new Error("a slip"));
-  assertEquals(await answer, { code: 503, message: "The test check failed by itself" });
+  assertEquals(await answer, { code: 503, message: "Internal error in the test check" });
   assertEquals(bench.counters.errors.checks, 1);
 });
 
-Deno.test("a checker that answers nonsense is down, and told of", async () => {
+Deno.test("Pipeline.check() treats a malformed verdict as an internal error", async () => {
   for (const verdict of [undefined, null, 5, {}, { code: 200 }]) {
     const bench = new Bench();
     const answer = bench.ask();
     (await bench.run(0)).end(verdict as unknown as Verdict);
-    assertEquals(await answer, { code: 503, message: "The test check failed by itself" });
+    assertEquals(await answer, { code: 503, message: "Internal error in the test check" });
     assertEquals(bench.counters.errors.checks, 1);
   }
 });
 
-Deno.test("a code is passed on where it is a registered one that ends an exchange, else it is 503", async () => {
+Deno.test("Pipeline.check() returns a registered status that ends an exchange, and 503 for any other code", async () => {
   for (
     const code of [200, 201, 204, 205, 206, 226, 301, 302, 304, 308, 400, 404, 418, 451, 500, 511]
   ) {
