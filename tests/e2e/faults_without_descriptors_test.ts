@@ -35,7 +35,7 @@ const FAULTS: readonly {
     who: "the router",
     code: (spared) => `Deno.memoryUsage = () => { useUp(${spared}); throw new Error("struck"); };`,
     ask: (daemon) => daemon.get("/debug/runtime"),
-    told: /ERROR cannot answer a request: Error: struck.*/,
+    told: /ERROR internal error in a response: Error: struck.*/,
   },
   {
     who: "a checker",
