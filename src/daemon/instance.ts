@@ -291,7 +291,7 @@ export class Instance {
           if (!isAdmitted) this.#refusals.report("clients", client, NOT_LISTED);
           return isAdmitted;
         },
-        answer: (line, client) => {
+        respond: (line, client) => {
           const { agent_down, agent_silence } = this.#setup.agents;
           const question = line ?? agent_silence;
           if (question === null) return null;

@@ -4,70 +4,69 @@ import { LogThrottle } from "../log_throttle.ts";
 import { clientAddress } from "./router.ts";
 
 /** How long a client may take to send its line, in milliseconds. */
-export const QUESTION_TIMEOUT_MS = 100;
+export const AGENT_LINE_TIMEOUT_MS = 100;
 
-/** How long a line may be, in bytes, its line feed included. A longer one is not answered. */
-export const MAX_QUESTION_BYTES = 512;
+/** The longest line that gets a response, in bytes, its line feed included. */
+export const MAX_AGENT_LINE_BYTES = 512;
 
-/** How long the daemon reads on after the deadline, in milliseconds: see {@linkcode readQuestion}. */
+/** How long the daemon reads on after the deadline, in milliseconds: see {@linkcode readLine}. */
 const SETTLE_MS = 20;
 
-/** How long that may take, in milliseconds, before the daemon takes itself for stalled and reads on once more. */
+/** If reading on takes this long, in milliseconds, the daemon has stalled and reads on once more. */
 const STALL_MS = 100;
 
-/** How often it reads on. */
+/** How often the daemon reads on at most. */
 const MAX_SETTLES = 10;
 
-/** How many are answered at once. The others wait for their turn, which is short: see {@linkcode QUESTION_TIMEOUT_MS}. */
-export const MAX_AGENTS = 100;
+/** The most connections served at once. The kernel queues the others. */
+export const MAX_AGENT_CONNECTIONS = 100;
 
-/** How long to wait after a connection could not be had, in milliseconds. */
+/** How long to wait after a failed accept, in milliseconds. */
 const RETRY_MS = 10;
+
+/** How much of an incomplete line is logged, in characters. */
+const MAX_SHOWN = 100;
 
 /** What an {@linkcode AgentListener} works with. */
 export interface AgentListenerOptions {
   /** The address to listen on. */
   readonly hostname: string;
-  /** The TCP port to listen on; 0 for any that is free. */
+  /** The TCP port to listen on; 0 for any free port. */
   readonly port: number;
-  /** Whether others listen on the same port, and the system shares connections out among them. */
+  /** Whether other workers listen on the same port. */
   readonly shared: boolean;
-  /** Tells whether a client, by its address, is answered at all. */
+  /** Returns whether a client address is allowed. */
   readonly admits: (client: string) => boolean;
-  /**
-   * Answers a line, or a client that sent nothing (undefined), in one line without its line feed. Returns
-   * null for no answer.
-   */
-  readonly answer: (question: string | undefined, client: string) => string | null;
-  /** Logs what fails. */
+  /** Returns the response to a line, or to a client that sent nothing (undefined); null for no response. */
+  readonly respond: (line: string | undefined, client: string) => string | null;
+  /** Where errors are logged. */
   readonly log: Log;
   /** Counts internal errors. */
   readonly errors: InternalErrorCounters;
 }
 
 /**
- * Answers agent checks on one port until it is stopped: it reads one line, writes one line and closes the
- * connection. Where it reads less than a whole line, or fails, it closes the connection without an answer, and
- * HAProxy keeps the state that it had.
+ * Responds to agent checks on one port: it reads one line, writes one line and closes the connection. After an
+ * incomplete line or an internal error it closes without a response, and HAProxy keeps the state that it had.
  */
 export class AgentListener {
   readonly #options: AgentListenerOptions;
   readonly #listener: Deno.Listener<Deno.TcpConn>;
-  readonly #conversations = new Set<Promise<void>>();
-  readonly #failures = new LogThrottle();
+  readonly #connections = new Set<Promise<void>>();
+  readonly #failedAccepts = new LogThrottle();
   readonly #errors = new LogThrottle();
   readonly #unanswered = new LogThrottle();
   readonly #accepting: Promise<void>;
   #stopping = false;
 
-  /** The address and port that are served. */
+  /** The listening address. */
   readonly addr: Deno.NetAddr;
 
   /**
-   * Begins to answer.
+   * Starts to listen.
    *
    * @param options What to work with.
-   * @throws {Error} If the port cannot be had.
+   * @throws {Error} If the port is not available.
    */
   constructor(options: AgentListenerOptions) {
     const { hostname, port, shared } = options;
@@ -77,55 +76,55 @@ export class AgentListener {
     this.#accepting = this.#accept();
   }
 
-  /** Accepts nothing more, and answers those who are asking. */
+  /** Accepts nothing more, and finishes the open connections. */
   async stop(): Promise<void> {
     this.#stopping = true;
     this.#listener.close();
     await this.#accepting;
-    await Promise.all(this.#conversations);
+    await Promise.all(this.#connections);
   }
 
   async #accept(): Promise<void> {
     while (!this.#stopping) {
-      // The system keeps those waiting who are not accepted.
-      while (this.#conversations.size >= MAX_AGENTS) await Promise.race(this.#conversations);
+      while (this.#connections.size >= MAX_AGENT_CONNECTIONS) {
+        await Promise.race(this.#connections);
+      }
       let connection;
       try {
         connection = await this.#listener.accept();
       } catch (error) {
         if (this.#stopping) return;
-        this.#failures.once((others) =>
-          this.#options.log.error("cannot accept an agent check: {why}{others}", {
-            why: String(error),
-            others,
+        const { port } = this.addr;
+        this.#failedAccepts.once((others) =>
+          this.#options.log.error("cannot accept an agent check on port {port}: {why}{others}", {
+            ...{ port, why: String(error), others },
           })
         );
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
         continue;
       }
-      const conversation = this.#converse(connection)
-        .finally(() => this.#conversations.delete(conversation));
-      this.#conversations.add(conversation);
+      const served = this.#serve(connection).finally(() => this.#connections.delete(served));
+      this.#connections.add(served);
     }
   }
 
-  async #converse(connection: Deno.TcpConn): Promise<void> {
-    const { admits, answer, log, errors } = this.#options;
+  async #serve(connection: Deno.TcpConn): Promise<void> {
+    const { admits, respond, log, errors } = this.#options;
     using _ = connection;
     const client = clientAddress(connection);
-    let line;
+    let response;
     try {
       if (!admits(client)) return;
-      const heard = await readQuestion(connection);
-      if (heard.kind === "unfinished") return this.#warn(client, heard.why, heard.received);
-      line = answer(heard.kind === "line" ? heard.line : undefined, client);
-      if (line === null) {
-        // A port scanner or a plain TCP check closes the connection; HAProxy waits for an answer.
-        if (!heard.hasClosed) this.#warn(client, SENT_NOTHING, "");
+      const received = await readLine(connection);
+      if (received.kind === "incomplete") return this.#warn(client, received.why, received.text);
+      response = respond(received.kind === "line" ? received.text : undefined, client);
+      if (response === null) {
+        // A port scanner or a plain TCP check closes the connection; HAProxy waits for a response.
+        if (!received.hasClosed) this.#warn(client, SENT_NOTHING, "");
         return;
       }
     } catch (error) {
-      if (isOfThePeer(error)) return;
+      if (isConnectionError(error)) return;
       errors.unforeseen++;
       this.#errors.once((others) =>
         log.error("cannot answer an agent check: {error}{others}", { error, others })
@@ -133,7 +132,7 @@ export class AgentListener {
       return;
     }
     // The client may have gone by now.
-    await connection.write(new TextEncoder().encode(`${line}\n`)).catch(() => {});
+    await connection.write(new TextEncoder().encode(`${response}\n`)).catch(() => {});
   }
 
   #warn(client: string, why: string, received: string): void {
@@ -146,72 +145,68 @@ export class AgentListener {
   }
 }
 
-/** How much of an unfinished line is logged, in characters. */
-const MAX_SHOWN = 100;
-
 const SENT_NOTHING =
   'expected a line such as "web/8080\\n" (HAProxy\'s agent-send), or agent_silence in the configuration';
 
-/** A connection breaks when it will, by no fault of this end. */
-function isOfThePeer(error: unknown): boolean {
+/** Whether the network or the client ended the connection. */
+function isConnectionError(error: unknown): boolean {
   return error instanceof Deno.errors.ConnectionReset || error instanceof Deno.errors.BrokenPipe ||
     error instanceof Deno.errors.NotConnected || error instanceof Deno.errors.TimedOut;
 }
 
-/** What a client sent until it closed its side, sent a whole line, or ran out of time. */
-type Heard =
-  | { readonly kind: "line"; readonly line: string; readonly hasClosed: false }
-  | { readonly kind: "silence"; readonly hasClosed: boolean }
-  | { readonly kind: "unfinished"; readonly why: string; readonly received: string };
+/** What a client sent before the deadline. */
+type Received =
+  | { readonly kind: "line"; readonly text: string; readonly hasClosed: false }
+  | { readonly kind: "nothing"; readonly hasClosed: boolean }
+  | { readonly kind: "incomplete"; readonly text: string; readonly why: string };
 
 /**
  * Reads the line of a client.
  *
- * At the deadline the timer may fire before a read that is already possible: the daemon may have been stopped,
- * or busy, while the line arrived, and a system call that a stop interrupts reports no sockets. So it reads on for
- * a moment after the deadline. Only if that moment was about as short as it should be did the client send nothing.
+ * After a stall of the daemon the timer fires before a read that is already possible. So the daemon reads on for a
+ * moment after the deadline. Only if that moment was short did the client really send nothing.
  */
-async function readQuestion(connection: Deno.TcpConn): Promise<Heard> {
-  const buffer = new Uint8Array(MAX_QUESTION_BYTES);
+async function readLine(connection: Deno.TcpConn): Promise<Received> {
+  const buffer = new Uint8Array(MAX_AGENT_LINE_BYTES);
   let length = 0;
-  const read = async (): Promise<Heard> => {
+  const incomplete = (why: string): Received => ({
+    kind: "incomplete",
+    text: LATIN1.decode(buffer.subarray(0, length)),
+    why,
+  });
+  const read = async (): Promise<Received> => {
     while (length < buffer.length) {
       const count = await connection.read(buffer.subarray(length));
       if (count === null) {
-        if (length === 0) return { kind: "silence", hasClosed: true };
-        return unfinished("the line has no line feed at its end");
+        if (length === 0) return { kind: "nothing", hasClosed: true };
+        return incomplete("the line has no line feed at its end");
       }
       const end = buffer.subarray(0, length + count).indexOf(LF, length);
       if (end >= 0) {
-        return { kind: "line", line: LATIN1.decode(buffer.subarray(0, end)), hasClosed: false };
+        return { kind: "line", text: LATIN1.decode(buffer.subarray(0, end)), hasClosed: false };
       }
       length += count;
     }
-    return unfinished(`the line is longer than ${MAX_QUESTION_BYTES} bytes`);
+    return incomplete(`the line is longer than ${MAX_AGENT_LINE_BYTES} bytes`);
   };
-  const unfinished = (why: string): Heard => ({
-    kind: "unfinished",
-    why,
-    received: LATIN1.decode(buffer.subarray(0, length)),
-  });
 
   const reading = read();
-  // Closing the connection makes a read that is still pending fail.
+  // A pending read fails when the connection is closed.
   reading.catch(() => {});
-  let heard = await within(reading, QUESTION_TIMEOUT_MS);
-  for (let settles = 0; heard === undefined && settles < MAX_SETTLES; settles++) {
-    const began = performance.now();
-    heard = await within(reading, SETTLE_MS) ?? await within(reading, 0);
-    if (heard === undefined && performance.now() - began < STALL_MS) {
+  let received = await within(reading, AGENT_LINE_TIMEOUT_MS);
+  for (let settles = 0; received === undefined && settles < MAX_SETTLES; settles++) {
+    const start = performance.now();
+    received = await within(reading, SETTLE_MS) ?? await within(reading, 0);
+    if (received === undefined && performance.now() - start < STALL_MS) {
       return length === 0
-        ? { kind: "silence", hasClosed: false }
-        : unfinished(`no line feed came within ${QUESTION_TIMEOUT_MS} ms`);
+        ? { kind: "nothing", hasClosed: false }
+        : incomplete(`no line feed came within ${AGENT_LINE_TIMEOUT_MS} ms`);
     }
   }
-  return heard ?? unfinished("the daemon was too busy to read it in time");
+  return received ?? incomplete("the daemon was too busy to read it in time");
 }
 
-/** Resolves with what a promise resolves with, or with undefined after so many milliseconds. */
+/** Waits for a promise. Resolves with undefined after the timeout. */
 async function within<T>(promise: Promise<T>, milliseconds: number): Promise<T | undefined> {
   const { promise: timeout, resolve } = Promise.withResolvers<undefined>();
   const timer = setTimeout(resolve, milliseconds, undefined);

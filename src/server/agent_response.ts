@@ -1,30 +1,30 @@
 /**
- * The answers to HAProxy's agent checks, which are no HTTP: HAProxy sends one line and reads one line.
+ * Responses to HAProxy's agent checks, which are not HTTP: HAProxy sends one line and reads one line.
  *
  * @module
  */
 
 import { oneLine } from "../control_characters.ts";
 import { parseAgentName } from "../spool/names.ts";
-import type { SpoolWatcher } from "../spool/watcher.ts";
+import type { SpoolIndex } from "../spool/index.ts";
 
-/** How an agent tells that something is marked down. */
+/** The word for a service that is down. */
 export type AgentDown = "maint" | "down";
 
-/** How much of a reason, or of a question that makes no sense, is told, in characters. */
-const MAX_TOLD = 200;
+/** How much of a reason or of an invalid line is sent back, in characters. */
+const MAX_SHOWN = 200;
 
 /**
- * Answers an agent check. HAProxy keeps a server's state until an answer changes it: only `ready` ends
- * maintenance or draining, and only `up` makes a server that is down up again.
+ * Makes the response to an agent check. HAProxy keeps a server's state until a response changes it: only `ready`
+ * ends maintenance or draining, and only `up` makes a server that is down up again.
  *
- * A line that names no service is answered `down`, not left without an answer: silence would leave the server in
- * service whatever its record says, and `down` shows the mistake in HAProxy's statistics.
+ * A line that names no service gets `down`: without a response the server would stay in service whatever its
+ * record is, and `down` shows the mistake in HAProxy's statistics.
  *
- * @param question `<service>/<port>` or `<service>`, without the line feed.
+ * @param line `<service>/<port>` or `<service>`, without the line feed.
  * @param spool The records and weights.
- * @param down Which word a server that is down gets.
- * @returns Words that are separated by spaces, without the line feed.
+ * @param down The word for a service that is down.
+ * @returns Words separated by spaces, without the line feed.
  *
  * @example
  * ```ts
@@ -40,13 +40,13 @@ const MAX_TOLD = 200;
  * ```
  */
 export function agentResponse(
-  question: string,
-  spool: Pick<SpoolWatcher, "find" | "weight">,
+  line: string,
+  spool: Pick<SpoolIndex, "find" | "weight">,
   down: AgentDown,
 ): string {
-  const subject = parseAgentName(question.trim());
+  const subject = parseAgentName(line.trim());
   if (subject === undefined) {
-    const received = oneLine(JSON.stringify(question.slice(0, MAX_TOLD)));
+    const received = oneLine(JSON.stringify(line.slice(0, MAX_SHOWN)));
     return `down #Bad question: expected <service>/<port>: received ${received}`;
   }
   const { service, port, host } = subject;
@@ -58,6 +58,6 @@ export function agentResponse(
   const { mode, reason } = downtime.record;
   if (mode === "drain") return "drain";
   if (down === "maint") return "maint";
-  const why = oneLine(reason).trim().slice(0, MAX_TOLD);
+  const why = oneLine(reason).trim().slice(0, MAX_SHOWN);
   return why === "" ? "down" : `down #${why}`;
 }

@@ -1,5 +1,5 @@
 import { daemonGrants, flagsOf } from "../../src/daemon/permissions.ts";
-import { QUESTION_TIMEOUT_MS } from "../../src/server/agent_listener.ts";
+import { AGENT_LINE_TIMEOUT_MS } from "../../src/server/agent_listener.ts";
 import { askAgent } from "../support/agent.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { Debugger } from "../support/debugger.ts";
@@ -272,7 +272,7 @@ async function askStalled(agents: AgentDaemon, phase: Phase): Promise<string | u
   await phase(client, stop, stall);
   agents.daemon.kill("SIGCONT");
   const answer = await client.rest();
-  return stoppedAfter < QUESTION_TIMEOUT_MS - 20 ? answer : undefined;
+  return stoppedAfter < AGENT_LINE_TIMEOUT_MS - 20 ? answer : undefined;
 }
 
 for (const silence of ["# Not set.\n", "agent_silence: other\n"]) {
@@ -411,7 +411,7 @@ Deno.test("on SIGTERM, a client that has connected is answered, and the daemon e
   agents.daemon.kill("SIGTERM");
   await agents.daemon.logged(/stopping on SIGTERM/);
   await asking.send("\n").catch(() => {});
-  const isInTime = performance.now() - began < QUESTION_TIMEOUT_MS;
+  const isInTime = performance.now() - began < AGENT_LINE_TIMEOUT_MS;
   const answer = await asking.rest().catch(() => "");
   if (isInTime) assertEquals(answer, "ready up 100%\n");
   assertEquals((await agents.daemon.ended()).code, 0);

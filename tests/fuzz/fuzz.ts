@@ -73,7 +73,7 @@ const HOARDERS = 8;
 
 /** What it says now and then of checks that are not allowed, and of agent checks that send no line in time. */
 const REFUSED =
-  /^\S+ WARNING (?:refused 127\.0\.0\.1: Not allowed to check |too many responses wait for clients that do not read: |agent check from 127\.0\.0\.1 is not answered: )/;
+  /^\S+ WARNING (?:refused 127\.0\.0\.1: Not allowed to check |too many unread responses: |agent check from 127\.0\.0\.1 is not answered: )/;
 
 const CONFIG = [
   "allow_remote_spool_changes: true",

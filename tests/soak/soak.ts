@@ -63,7 +63,7 @@ const LONGEST = { one: { down: 3000, up: 4000 }, all: { down: 800, up: 12_000 } 
 
 /** What it has to say of agent checks of which less than a line comes in time, and of clients that do not read. */
 const EXPECTED =
-  /^\S+ WARNING (?:agent check from 127\.0\.0\.1 is not answered: |too many responses wait for clients that do not read: )/;
+  /^\S+ WARNING (?:agent check from 127\.0\.0\.1 is not answered: |too many unread responses: )/;
 
 const CONFIG = [
   "allow_remote_spool_changes: true",

@@ -26,9 +26,9 @@ import {
 import { LARGE_BYTES } from "../../src/server/sized_response.ts";
 import { MAX_ROUTE_LENGTH, MAX_ROUTES } from "../../src/server/routes.ts";
 import {
-  MAX_AGENTS,
-  MAX_QUESTION_BYTES,
-  QUESTION_TIMEOUT_MS,
+  AGENT_LINE_TIMEOUT_MS,
+  MAX_AGENT_CONNECTIONS,
+  MAX_AGENT_LINE_BYTES,
 } from "../../src/server/agent_listener.ts";
 import { changeSpool, MAX_FORM_BYTES, MAX_RECORDS } from "../../src/server/spool_changes.ts";
 import { MAX_SERVICE_LENGTH } from "../../src/spool/names.ts";
@@ -344,9 +344,9 @@ function count(number: number): string {
 const ROWS: readonly [what: string, number: string][] = [
   ["form of a POST", bytes(MAX_FORM_BYTES)],
   ["records in the spool that POST adds to", count(MAX_RECORDS)],
-  ["time to send the line of an agent check", `${QUESTION_TIMEOUT_MS} ms`],
-  ["line of an agent check", bytes(MAX_QUESTION_BYTES)],
-  ["agent checks at once", `${MAX_AGENTS} for each worker`],
+  ["time to send the line of an agent check", `${AGENT_LINE_TIMEOUT_MS} ms`],
+  ["line of an agent check", bytes(MAX_AGENT_LINE_BYTES)],
+  ["agent checks at once", `${MAX_AGENT_CONNECTIONS} for each worker`],
   [
     "responses that clients have not read",
     `${bytes(MAX_SMALL_BYTES)} for each worker`,

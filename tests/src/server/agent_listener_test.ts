@@ -2,8 +2,8 @@ import { newCounters } from "../../../src/metrics/counters.ts";
 import {
   AgentListener,
   type AgentListenerOptions,
-  MAX_AGENTS,
-  MAX_QUESTION_BYTES,
+  MAX_AGENT_CONNECTIONS,
+  MAX_AGENT_LINE_BYTES,
 } from "../../../src/server/agent_listener.ts";
 import { askAgent } from "../../support/agent.ts";
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "../../support/assert.ts";
@@ -11,21 +11,21 @@ import { RecordedLog } from "../../support/log.ts";
 import { RawConnection } from "../../support/raw_http.ts";
 import { until } from "../../servers/mod.ts";
 
-/** A listener that answers with the question, and what it came to. */
-class Agents implements AsyncDisposable {
+/** A listener that responds with the line it received. */
+class EchoingAgent implements AsyncDisposable {
   readonly recorded = new RecordedLog();
   readonly errors = newCounters().errors;
-  /** The questions that were answered. */
-  readonly asked: (string | undefined)[] = [];
+  /** The lines that got a response. */
+  readonly lines: (string | undefined)[] = [];
   readonly listener: AgentListener;
 
   constructor(options: Partial<AgentListenerOptions> = {}) {
     this.listener = new AgentListener({
       ...{ hostname: "127.0.0.1", port: 0, shared: false },
       admits: () => true,
-      answer: (question) => {
-        this.asked.push(question);
-        return `heard ${question}`;
+      respond: (line) => {
+        this.lines.push(line);
+        return `received ${line}`;
       },
       log: this.recorded.log,
       errors: this.errors,
@@ -42,56 +42,59 @@ class Agents implements AsyncDisposable {
   }
 }
 
-Deno.test("An agent check is one line, one answer, and the end of the connection", async () => {
-  await using agents = new Agents();
-  const cases: [sent: string, heard: string | undefined][] = [
+Deno.test("AgentListener reads one line, writes one line and closes the connection", async () => {
+  await using agents = new EchoingAgent();
+  const cases: [sent: string, received: string | undefined][] = [
     ["web/8080\n", "web/8080"],
     ["\n", ""],
     ["web\r\n", "web\r"],
     ["web\nmore\nlines\n", "web"],
     ["w\xe9b\n", "wéb"],
   ];
-  for (const [sent, heard] of cases) {
+  for (const [sent, received] of cases) {
     assertEquals(
       new TextDecoder().decode(
         Uint8Array.from(await askAgent(agents.port, sent), (c) => c.charCodeAt(0)),
       ),
-      `heard ${heard}\n`,
+      `received ${received}\n`,
     );
   }
-  assertEquals(agents.asked, cases.map(([, heard]) => heard));
+  assertEquals(agents.lines, cases.map(([, received]) => received));
 });
 
-Deno.test("A line that comes in pieces is one line", async () => {
-  await using agents = new Agents();
+Deno.test("AgentListener joins the pieces of a line", async () => {
+  await using agents = new EchoingAgent();
   using connection = await RawConnection.open(agents.port);
   for (const piece of ["we", "b/80", "80", "\n"]) await connection.send(piece);
-  assertEquals(await connection.rest(), "heard web/8080\n");
+  assertEquals(await connection.rest(), "received web/8080\n");
 });
 
-Deno.test("AgentListener asks for an answer to silence only where nothing was sent", async () => {
-  await using agents = new Agents();
-  // One waits for the deadline, one closes its side.
-  assertEquals(await askAgent(agents.port, ""), "heard undefined\n");
-  assertEquals(await askAndClose(agents.port, ""), "heard undefined\n");
-  assertEquals(agents.asked, [undefined, undefined]);
+Deno.test("AgentListener calls respond() without a line only if the client sent nothing", async () => {
+  await using agents = new EchoingAgent();
+  // The first waits for the deadline, the second closes its side.
+  assertEquals(await askAgent(agents.port, ""), "received undefined\n");
+  assertEquals(await askAndClose(agents.port, ""), "received undefined\n");
+  assertEquals(agents.lines, [undefined, undefined]);
   assertEquals(agents.recorded.lines, []);
 });
 
-Deno.test("AgentListener closes without an answer what is less than a whole line", async () => {
+Deno.test("AgentListener closes without a response after an incomplete line", async () => {
   const unfinished: [why: string, ask: (port: number) => Promise<string>][] = [
     ["no line feed came within 100 ms", (port) => askAgent(port, "web/8080")],
     ["no line feed came within 100 ms", (port) => askAgent(port, " ")],
     ["no line feed came within 100 ms", (port) => drip(port, "w".repeat(300))],
     ["the line has no line feed at its end", (port) => askAndClose(port, "web/8080")],
-    ["the line is longer than 512 bytes", (port) => askAgent(port, "w".repeat(MAX_QUESTION_BYTES))],
+    [
+      "the line is longer than 512 bytes",
+      (port) => askAgent(port, "w".repeat(MAX_AGENT_LINE_BYTES)),
+    ],
     ["the line is longer than 512 bytes", (port) => askAgent(port, `${"w".repeat(100_000)}\n`)],
   ];
   for (const [why, ask] of unfinished) {
-    await using agents = new Agents();
+    await using agents = new EchoingAgent();
     // Closing a connection with bytes unread resets it.
     assertEquals(await ask(agents.port).catch(() => ""), "", why);
-    assertEquals(agents.asked, [], why);
+    assertEquals(agents.lines, [], why);
     assertEquals(
       [agents.recorded.lines.length, agents.errors],
       [1, newCounters().errors],
@@ -104,14 +107,14 @@ Deno.test("AgentListener closes without an answer what is less than a whole line
   }
 });
 
-Deno.test("AgentListener answers a line of the greatest length", async () => {
-  await using agents = new Agents();
-  const longest = "w".repeat(MAX_QUESTION_BYTES - 1);
-  assertEquals(await askAgent(agents.port, `${longest}\n`), `heard ${longest}\n`);
+Deno.test("AgentListener responds to a line of MAX_AGENT_LINE_BYTES", async () => {
+  await using agents = new EchoingAgent();
+  const longest = "w".repeat(MAX_AGENT_LINE_BYTES - 1);
+  assertEquals(await askAgent(agents.port, `${longest}\n`), `received ${longest}\n`);
 });
 
-Deno.test("AgentListener does not answer silence where its answer is null, and warns only of a client that waits", async () => {
-  await using agents = new Agents({ answer: () => null });
+Deno.test("AgentListener sends nothing if respond() returns null, and warns only about a client that waits", async () => {
+  await using agents = new EchoingAgent({ respond: () => null });
   assertEquals(await askAndClose(agents.port, ""), "");
   assertEquals(agents.recorded.lines, []);
   for (let i = 0; i < 3; i++) assertEquals(await askAgent(agents.port, ""), "");
@@ -121,7 +124,7 @@ Deno.test("AgentListener does not answer silence where its answer is null, and w
   ]);
 });
 
-/** Sends something, closes the sending side, and reads the answer. */
+/** Sends a text, closes the sending side, and reads the response. */
 async function askAndClose(port: number, sent: string): Promise<string> {
   const connection = await Deno.connect({ hostname: "127.0.0.1", port });
   await connection.write(new TextEncoder().encode(sent));
@@ -129,35 +132,35 @@ async function askAndClose(port: number, sent: string): Promise<string> {
   return await new Response(connection.readable).text();
 }
 
-/** Sends a byte at a time until the other end closes. */
+/** Sends a byte at a time until the listener closes. */
 async function drip(port: number, sent: string): Promise<string> {
   using connection = await RawConnection.open(port);
-  const answer = connection.rest().catch(() => "");
+  const response = connection.rest().catch(() => "");
   let isClosed = false;
-  answer.finally(() => isClosed = true);
+  response.finally(() => isClosed = true);
   for (const byte of sent) {
     if (isClosed) break;
     await connection.send(byte).catch(() => {});
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-  return await answer;
+  return await response;
 }
 
-Deno.test("Who is not admitted is closed without an answer, and is not waited for", async () => {
+Deno.test("AgentListener closes a client that is not allowed at once, without a response", async () => {
   const clients: string[] = [];
-  await using agents = new Agents({
+  await using agents = new EchoingAgent({
     admits: (client) => {
       clients.push(client);
       return false;
     },
   });
   assertEquals(await askAgent(agents.port, ""), "");
-  assertEquals([clients, agents.asked], [["127.0.0.1"], []]);
+  assertEquals([clients, agents.lines], [["127.0.0.1"], []]);
 });
 
-Deno.test("On an address for both kinds of IP, a client of IPv4 has its usual address", async () => {
+Deno.test("AgentListener reports an IPv4 client of a dual-stack socket by its IPv4 address", async () => {
   const clients: string[] = [];
-  await using agents = new Agents({
+  await using agents = new EchoingAgent({
     hostname: "::",
     admits: (client) => clients.push(client) > 0,
   });
@@ -165,10 +168,10 @@ Deno.test("On an address for both kinds of IP, a client of IPv4 has its usual ad
   assertEquals(clients, ["127.0.0.1"]);
 });
 
-Deno.test("A fault of its own is no answer, is told once and counted, and the next is answered", async () => {
+Deno.test("AgentListener sends nothing after an internal error, logs and counts it, and serves the next client", async () => {
   let isBroken = true;
-  await using agents = new Agents({
-    answer: () => {
+  await using agents = new EchoingAgent({
+    respond: () => {
       if (isBroken) throw new Error("broken");
       return "ready";
     },
@@ -180,44 +183,44 @@ Deno.test("A fault of its own is no answer, is told once and counted, and the ne
   assertEquals(await askAgent(agents.port, "web\n"), "ready\n");
 });
 
-Deno.test("Clients that hang up, reset or say nothing leave no connection open, and no fault", async () => {
-  const agents = new Agents();
+Deno.test("AgentListener leaves no connection open and counts no error after clients that close, reset or send nothing", async () => {
+  const agents = new EchoingAgent();
   for (let round = 0; round < 5; round++) {
     const connections = await Promise.all(
       Array.from({ length: 100 }, () => Deno.connect({ hostname: "127.0.0.1", port: agents.port })),
     );
     await Promise.all(connections.map(async (connection, i) => {
       if (i % 3 === 0) await connection.write(new TextEncoder().encode("web\nand more"));
-      // Closing with an answer unread resets the connection.
+      // Closing with an unread response resets the connection.
       connection.close();
     }));
   }
-  // Deno's own check for what a test leaves open tells of every connection that was not closed.
+  // Deno's resource sanitizer reports each connection that is still open.
   await agents.listener.stop();
   assertEquals([agents.errors, agents.recorded.lines], [newCounters().errors, []]);
 });
 
-Deno.test("Beyond those that are answered at once, the others wait, and nobody is lost", async () => {
-  await using agents = new Agents();
+Deno.test("AgentListener queues clients above MAX_AGENT_CONNECTIONS and loses none", async () => {
+  await using agents = new EchoingAgent();
   const silent = Promise.all(
-    Array.from({ length: 3 * MAX_AGENTS }, () => askAgent(agents.port, "")),
+    Array.from({ length: 3 * MAX_AGENT_CONNECTIONS }, () => askAgent(agents.port, "")),
   );
-  const answers = await Promise.all(
-    Array.from({ length: MAX_AGENTS }, () => askAgent(agents.port, "web\n")),
+  const responses = await Promise.all(
+    Array.from({ length: MAX_AGENT_CONNECTIONS }, () => askAgent(agents.port, "web\n")),
   );
-  assertEquals(new Set(answers), new Set(["heard web\n"]));
-  assertEquals(new Set(await silent), new Set(["heard undefined\n"]));
+  assertEquals(new Set(responses), new Set(["received web\n"]));
+  assertEquals(new Set(await silent), new Set(["received undefined\n"]));
 });
 
-Deno.test("A listener that stops accepts nothing more, and answers who is asking", async () => {
-  const agents = new Agents();
-  using asking = await RawConnection.open(agents.port);
-  await asking.send("we");
-  // The connection after it is answered, so that this one is accepted.
-  assertEquals(await askAgent(agents.port, "x\n"), "heard x\n");
+Deno.test("AgentListener.stop() accepts nothing more and responds to open connections", async () => {
+  const agents = new EchoingAgent();
+  using client = await RawConnection.open(agents.port);
+  await client.send("we");
+  // A later connection got its response, so this one is accepted.
+  assertEquals(await askAgent(agents.port, "x\n"), "received x\n");
   const stopped = agents.listener.stop();
-  await asking.send("b\n");
-  assertEquals(await asking.rest(), "heard web\n");
+  await client.send("b\n");
+  assertEquals(await client.rest(), "received web\n");
   await stopped;
   const { port } = agents;
   let refused = false;
@@ -229,12 +232,12 @@ Deno.test("A listener that stops accepts nothing more, and answers who is asking
   assert(refused);
 });
 
-Deno.test("A port that another has is not had, and one that is shared is", async () => {
-  await using agents = new Agents({ shared: true });
-  assertThrows(() => new Agents({ port: agents.port }), Deno.errors.AddrInUse);
-  await using second = new Agents({ port: agents.port, shared: true });
-  await until("both were asked", async () => {
+Deno.test("AgentListener opens a port that is in use only if it is shared", async () => {
+  await using agents = new EchoingAgent({ shared: true });
+  assertThrows(() => new EchoingAgent({ port: agents.port }), Deno.errors.AddrInUse);
+  await using second = new EchoingAgent({ port: agents.port, shared: true });
+  await until("both got a connection", async () => {
     await askAgent(agents.port, "x\n");
-    return agents.asked.length > 0 && second.asked.length > 0;
+    return agents.lines.length > 0 && second.lines.length > 0;
   });
 });

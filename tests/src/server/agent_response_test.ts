@@ -15,12 +15,12 @@ function spoolOf(files: Record<string, string>): SpoolIndex {
   return index;
 }
 
-function answer(
-  question: string,
+function respond(
+  line: string,
   files: Record<string, string>,
   down: AgentDown = "maint",
 ): string {
-  return agentResponse(question, spoolOf(files), down);
+  return agentResponse(line, spoolOf(files), down);
 }
 
 const DRAIN = '{"mode": "drain"}';
@@ -39,46 +39,46 @@ const STATES: readonly [files: Record<string, string>, maint: string, down: stri
   [{ ".weight:web": '{"weight": 50}' }, "ready up 50%", "ready up 50%"],
   [{ ".weight:web": '{"weight": 0}' }, "ready up 0%", "ready up 0%"],
   [{ ".weight:web": '{"weight": 50, "expiration": 99}' }, "ready up 100%", "ready up 100%"],
-  // Whose weight nobody knows keeps the one that the balancer gave it.
+  // After an invalid weight HAProxy keeps the weight that it had.
   [{ ".weight:web": "half" }, "ready up", "ready up"],
   [{ ".weight:web": '{"weight": 50}', web: "why" }, "maint", "down #why"],
   [{ ".weight:web": '{"weight": 50}', web: DRAIN }, "drain", "drain"],
 ];
 
-Deno.test("An agent is told what the spool says of a service, and its weight", () => {
+Deno.test("agentResponse() returns the state of the service, and its weight if it is up", () => {
   for (const [files, maint, down] of STATES) {
-    const told = JSON.stringify(files);
-    assertEquals(answer("web/8080", files, "maint"), maint, told);
-    assertEquals(answer("web/8080", files, "down"), down, told);
+    const shown = JSON.stringify(files);
+    assertEquals(respond("web/8080", files, "maint"), maint, shown);
+    assertEquals(respond("web/8080", files, "down"), down, shown);
   }
 });
 
-Deno.test("What precedes the first slash is the service, and the port may be missing", () => {
+Deno.test("agentResponse() reads service/port, and a service without a port", () => {
   const files = { web: "x", "api:8080": DRAIN };
-  const cases: [question: string, answer: string][] = [
+  const cases: [line: string, response: string][] = [
     ...["web", "web/", "web/0", "web/00000", "web/8080", " web/80\t\r"].map((
-      question,
-    ): [string, string] => [question, "maint"]),
-    ...["api/8080", "api/08080"].map((question): [string, string] => [question, "drain"]),
+      line,
+    ): [string, string] => [line, "maint"]),
+    ...["api/8080", "api/08080"].map((line): [string, string] => [line, "drain"]),
     ...["api", "api/", "api/0", "api/8081", "w", ".web", "web-", "constructor"].map((
-      question,
-    ): [string, string] => [question, "ready up 100%"]),
+      line,
+    ): [string, string] => [line, "ready up 100%"]),
   ];
-  for (const [question, expected] of cases) {
-    assertEquals(answer(question, files), expected, question);
+  for (const [line, expected] of cases) {
+    assertEquals(respond(line, files), expected, line);
   }
 });
 
-Deno.test("agentResponse() answers a question about all as about everything on the host", () => {
-  assertEquals(answer("all", { web: "x" }), "ready up 100%");
-  assertEquals(answer("all", { all: "x" }), "maint");
-  assertEquals(answer("all", { all: DRAIN }), "drain");
-  assertEquals(answer("all", { ".weight:all": '{"weight": 5}' }), "ready up 5%");
-  assertEquals(answer("all", { all: "why" }, "down"), "down #why");
+Deno.test("agentResponse() treats the service all as everything on the host", () => {
+  assertEquals(respond("all", { web: "x" }), "ready up 100%");
+  assertEquals(respond("all", { all: "x" }), "maint");
+  assertEquals(respond("all", { all: DRAIN }), "drain");
+  assertEquals(respond("all", { ".weight:all": '{"weight": 5}' }), "ready up 5%");
+  assertEquals(respond("all", { all: "why" }, "down"), "down #why");
 });
 
-Deno.test("A question that makes no sense is never up, and is told so in one line", () => {
-  const questions = [
+Deno.test("agentResponse() returns down in one line for a line that names no service", () => {
+  const lines = [
     ...[
       "",
       " ",
@@ -94,17 +94,17 @@ Deno.test("A question that makes no sense is never up, and is told so in one lin
     ...["..", ".", "a b", "web:8080", "w\xe9b", "web\0", "a,b", "w".repeat(201), "a\tb"],
     ...["GET /spool/web/0 HTTP/1.1", "\x16\x03\x01"],
   ];
-  for (const question of questions) {
+  for (const line of lines) {
     for (const down of ["maint", "down"] as const) {
-      const told = answer(question, {}, down);
+      const response = respond(line, {}, down);
       assertEquals(
         // deno-lint-ignore no-control-regex
         /^down #Bad question: expected <service>\/<port>: received "[^\u0000-\u001f\u007f-\u009f]*"$/
-          .test(told),
+          .test(response),
         true,
-        `${JSON.stringify(question)}: ${told}`,
+        `${JSON.stringify(line)}: ${response}`,
       );
     }
   }
-  assertEquals(answer("x y".repeat(1000), {}).length < 300, true);
+  assertEquals(respond("x y".repeat(1000), {}).length < 300, true);
 });
