@@ -1,6 +1,7 @@
 import { recordName } from "../src/spool/names.ts";
 import { type DowntimeRecord, isExpired, type Mode } from "../src/spool/entry.ts";
-import { type CommandContext, explained, printJson, tell } from "./command.ts";
+import type { CommandContext } from "./command.ts";
+import { errorMessage, printJson, warn } from "./terminal.ts";
 import { awaitDaemon } from "./daemons/local.ts";
 import { more } from "./more.ts";
 import { authorOf, reasonOf } from "./reason.ts";
@@ -42,13 +43,13 @@ export async function mark(context: CommandContext, marking: Marking): Promise<n
       const before = store.readDowntime(name)?.record;
       const record = await write(name, reason, by);
       const whose = whoseRecord(name, before, by, "replaced");
-      if (whose !== null) tell(whose);
+      if (whose !== null) warn(whose);
       services.push(changeOf(toldDown(downtimeOf(name, record))));
       if (isExpired(record, Date.now() / 1000)) {
-        tell(`${name} counts as up: its expiration ${expiration} is in the past`);
+        warn(`${name} counts as up: its expiration ${expiration} is in the past`);
       }
     } catch (error) {
-      tell(`cannot ${what(name)}: ${explained(error)}`);
+      warn(`cannot ${what(name)}: ${errorMessage(error)}`);
       return 1;
     }
   }

@@ -1,5 +1,6 @@
 import { inForceOf } from "./daemons/responses.ts";
-import { type CommandContext, recordLine } from "./command.ts";
+import type { CommandContext } from "./command.ts";
+import { recordLine } from "./report/lines.ts";
 import { reportAll } from "./daemons/fleet.ts";
 
 /**

@@ -17,7 +17,8 @@ import {
 import { encodedLength, FULL_WEIGHT, isTime } from "../src/spool/entry.ts";
 import { DEFAULT_SPOOL_ROOT, MAX_RECORD_BYTES, SpoolStore } from "../src/spool/store.ts";
 import { VERSION } from "../src/version.ts";
-import { type CommandContext, explained, tell } from "./command.ts";
+import type { CommandContext } from "./command.ts";
+import { errorMessage, warn } from "./terminal.ts";
 import { LocalDaemon } from "./daemons/local.ts";
 import { type DaemonUrl, DEFAULT_PORT, parseDaemonUrl } from "./daemons/url.ts";
 import { more } from "./more.ts";
@@ -218,7 +219,7 @@ async function contentOf(flag: FlagName, path: string): Promise<string> {
     // A script is granted what its flags name, but for names that Deno cannot grant.
     const why = error instanceof Deno.errors.NotCapable
       ? "hactl is not permitted to: move the file to /etc/hacheck, or use - for the standard input"
-      : explained(error);
+      : errorMessage(error);
     throw new UsageError(`Cannot read --${flag} ${path}: ${why}`);
   }
 }
@@ -364,7 +365,7 @@ export async function main(args: readonly string[], calledAs = "hactl"): Promise
     run = () => asked.command.run(context);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    tell(`${error.message} (hactl --help tells more)`);
+    warn(`${error.message} (hactl --help tells more)`);
     return 2;
   }
   return await run();

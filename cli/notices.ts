@@ -7,12 +7,13 @@
 import { LOCAL_ADDRESS } from "../src/net/addresses.ts";
 import { oneLine, terminalJson } from "../src/control_characters.ts";
 import type { HttpResponse } from "../src/net/http_client.ts";
-import { ALL, recordName, type Subject } from "../src/spool/names.ts";
+import { ALL, parseRecordName, recordName, type Subject } from "../src/spool/names.ts";
 import { type DowntimeRecord, isExpired } from "../src/spool/entry.ts";
 import type { SpoolStore } from "../src/spool/store.ts";
 import { entryOf, recentOf } from "./daemons/responses.ts";
 import { closest } from "./closest.ts";
-import { type CommandContext, subjectOf, tell } from "./command.ts";
+import type { CommandContext } from "./command.ts";
+import { warn } from "./terminal.ts";
 import type { LocalDaemon } from "./daemons/local.ts";
 import { askRecent } from "./daemons/recent.ts";
 import { inWords, isFailing, type Told, type Wider, widerThan } from "./report/service_status.ts";
@@ -45,7 +46,7 @@ export function tellKeptOut({ subjects, store }: CommandContext): void {
       if (wider !== null) keptOut.push(wider);
       names ??= namesIn(store);
       for (const name of names) {
-        if (!isNarrower(subjectOf(name), subject)) continue;
+        if (!isNarrower(parseRecordName(name)!, subject)) continue;
         const state = modeOf(name);
         if (state !== undefined) keptOut.push({ name, state });
       }
@@ -53,7 +54,7 @@ export function tellKeptOut({ subjects, store }: CommandContext): void {
       const shown = keptOut.slice(0, MAX_LISTED).map(inWords);
       const more = keptOut.length - shown.length;
       if (more > 0) shown.push(`${more} more`);
-      tell(`${recordName(subject)} is not wholly in service: ${shown.join(", ")}`);
+      warn(`${recordName(subject)} is not wholly in service: ${shown.join(", ")}`);
     } catch {
       // The change was made; what else there is cannot be read.
     }
@@ -117,7 +118,7 @@ export async function tellFailing(services: readonly Told[], daemon: LocalDaemon
       const last = recent.get(told.service) ?? null;
       if (last === null || !isFailing({ ...told, last })) continue;
       const age = Math.max(0, Math.round(Date.now() / 1000 - last.ts));
-      tell(`${told.service} is up, but failing: its last check came to ${last.code}, ${age} s ago`);
+      warn(`${told.service} is up, but failing: its last check came to ${last.code}, ${age} s ago`);
     }
   } catch {
     // Without a daemon nobody knows.
@@ -140,7 +141,7 @@ export async function tellNeverAsked({ subjects, daemon }: CommandContext): Prom
     }
     for (const { service, near } of await neverAsked(unknown, ask)) {
       const hint = near === undefined ? "" : `: did you mean ${near}?`;
-      tell(`no balancer has asked the daemon on port ${daemon.port} for ${service}${hint}`);
+      warn(`no balancer has asked the daemon on port ${daemon.port} for ${service}${hint}`);
     }
   } catch {
     // It is another hacheck, which does not say.

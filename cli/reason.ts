@@ -1,4 +1,5 @@
-import { type CommandContext, explained, tell } from "./command.ts";
+import type { CommandContext } from "./command.ts";
+import { errorMessage, warn } from "./terminal.ts";
 
 /** Accounts that many people share; their names are no reason. One a line, `#` begins a comment. */
 const NONHUMANS = "/etc/nonhumans";
@@ -18,9 +19,9 @@ async function whoAsks(): Promise<string | undefined> {
   try {
     const name = await loginName();
     if (!nonhumans().has(name)) return name;
-    tell(`${name} is a shared account: say with -r why, or who you are`);
+    warn(`${name} is a shared account: say with -r why, or who you are`);
   } catch (error) {
-    tell(`cannot tell who you are: say why with -r: ${explained(error)}`);
+    warn(`cannot tell who you are: say why with -r: ${errorMessage(error)}`);
   }
   return undefined;
 }

@@ -1,4 +1,6 @@
-import { type CommandContext, explained, printJson, recordLine, tell } from "../command.ts";
+import type { CommandContext } from "../command.ts";
+import { errorMessage, printJson, warn } from "../terminal.ts";
+import { recordLine } from "../report/lines.ts";
 import { downtimesIn } from "../report/downtimes.ts";
 import { more } from "../more.ts";
 
@@ -18,7 +20,7 @@ export async function downed(context: CommandContext): Promise<number> {
     }
     return 0;
   } catch (error) {
-    tell(`cannot read spool ${store.root}: ${explained(error)}`);
+    warn(`cannot read spool ${store.root}: ${errorMessage(error)}`);
     return 1;
   }
 }

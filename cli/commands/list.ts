@@ -1,5 +1,6 @@
 import type { LastResponse, RecentService } from "../../src/metrics/stats.ts";
-import { type CommandContext, explained, printJson, tell } from "../command.ts";
+import type { CommandContext } from "../command.ts";
+import { errorMessage, printJson, warn } from "../terminal.ts";
 import { recentOf } from "../daemons/responses.ts";
 import { reportAll } from "../daemons/fleet.ts";
 import { askRecent } from "../daemons/recent.ts";
@@ -18,7 +19,7 @@ export async function list(context: CommandContext): Promise<number> {
     else for (const service of recent) console.log(lineOf(service));
     return 0;
   } catch (error) {
-    tell(`cannot ask the daemon on port ${daemon.port}: ${explained(error)}`);
+    warn(`cannot ask the daemon on port ${daemon.port}: ${errorMessage(error)}`);
     return 1;
   }
 }

@@ -1,7 +1,8 @@
 import { recordName, type Subject, weightName } from "../../src/spool/names.ts";
 import { isExpired } from "../../src/spool/entry.ts";
 import type { SpoolStore } from "../../src/spool/store.ts";
-import { type CommandContext, explained, printJson, tell } from "../command.ts";
+import type { CommandContext } from "../command.ts";
+import { errorMessage, printJson, warn } from "../terminal.ts";
 import { more } from "../more.ts";
 import {
   downtimeOf,
@@ -37,10 +38,10 @@ export async function status(context: CommandContext): Promise<number> {
       if (told.state !== "up") code = 1;
       // Scripts read of the very thing they name; a human wants to know what else keeps it down.
       if (told.kept_out_by !== null && !json) {
-        tell(`${told.service} is not in service all the same: ${inWords(told.kept_out_by)}`);
+        warn(`${told.service} is not in service all the same: ${inWords(told.kept_out_by)}`);
       }
     } catch (error) {
-      tell(`cannot tell of ${name}: ${explained(error)}`);
+      warn(`cannot tell of ${name}: ${errorMessage(error)}`);
       code = 1;
     }
   }

@@ -1,5 +1,6 @@
 import { recordName } from "../../src/spool/names.ts";
-import { type CommandContext, explained, printJson, tell } from "../command.ts";
+import type { CommandContext } from "../command.ts";
+import { errorMessage, printJson, warn } from "../terminal.ts";
 import { awaitDaemon } from "../daemons/local.ts";
 import { more } from "../more.ts";
 import { authorOf } from "../reason.ts";
@@ -24,9 +25,9 @@ export async function up(context: CommandContext): Promise<number> {
       await context.store.remove(name);
       const by = before?.by === undefined ? undefined : await authorOf();
       const whose = whoseRecord(name, before, by, "lifted");
-      if (whose !== null) tell(whose);
+      if (whose !== null) warn(whose);
     } catch (error) {
-      tell(`cannot mark ${name} up: ${explained(error)}`);
+      warn(`cannot mark ${name} up: ${errorMessage(error)}`);
       return 1;
     }
   }
@@ -50,7 +51,7 @@ async function areHealthy(
   const all = await Promise.all(subjects.map(async (subject) => {
     const why = await awaitHealthy(subject, ask, giveUp);
     if (why === undefined) return true;
-    tell(`${recordName(subject)} is left as it is: not healthy after ${seconds} s: ${why}`);
+    warn(`${recordName(subject)} is left as it is: not healthy after ${seconds} s: ${why}`);
     return false;
   }));
   return all.every((isHealthy) => isHealthy);

@@ -1,7 +1,9 @@
 import { LOCAL_ADDRESS } from "../../src/net/addresses.ts";
 import type { Header, HttpResponse } from "../../src/net/http_client.ts";
 import { recordName, type Subject } from "../../src/spool/names.ts";
-import { type CommandContext, explained, rest, shown, tell } from "../command.ts";
+import type { CommandContext } from "../command.ts";
+import { describeResponse, errorMessage, warn } from "../terminal.ts";
+import { sleep } from "../sleep.ts";
 import { type AskPage, awaitHealthy } from "../daemons/health.ts";
 import { RemoteDaemon } from "../daemons/remote.ts";
 
@@ -77,7 +79,7 @@ async function waitFor(
   const { signal } = giveUp;
   if (wanted === "healthy") {
     const why = await awaitHealthy(subject, askPage, signal);
-    if (why !== undefined) tell(`${recordName(subject)} is not healthy by ${name}: ${why}`);
+    if (why !== undefined) warn(`${recordName(subject)} is not healthy by ${name}: ${why}`);
     return why === undefined;
   }
   let last = "it has not answered";
@@ -88,20 +90,22 @@ async function waitFor(
         AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]),
       );
       if (status === 401 || status === 403) {
-        if (!signal.aborted) tell(`${name} does not let hactl ask: ${shown(status, body)}`);
+        if (!signal.aborted) {
+          warn(`${name} does not let hactl ask: ${describeResponse(status, body)}`);
+        }
         giveUp.abort(REFUSED);
         return false;
       }
       const state = stateOf(status, body);
       if (state === wanted) return true;
-      last = state === null ? `it answers ${shown(status, body)}` : `it is ${state}`;
+      last = state === null ? `it answers ${describeResponse(status, body)}` : `it is ${state}`;
     } catch (error) {
-      if (!signal.aborted) last = explained(error);
+      if (!signal.aborted) last = errorMessage(error);
     }
-    await rest(pause, signal);
+    await sleep(pause, signal);
   }
   if (signal.reason === REFUSED) return false;
-  tell(`${recordName(subject)} is not ${wanted} after ${timeout} s by ${name}: ${last}`);
+  warn(`${recordName(subject)} is not ${wanted} after ${timeout} s by ${name}: ${last}`);
   return false;
 }
 

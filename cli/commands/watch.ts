@@ -1,5 +1,6 @@
 import type { Row } from "../report/columns.ts";
-import { type CommandContext, tell } from "../command.ts";
+import type { CommandContext } from "../command.ts";
+import { warn } from "../terminal.ts";
 import { drawn, lineOfRow } from "../report/overview.ts";
 import { look } from "../daemons/fetch_status.ts";
 import { toldUp } from "../report/service_status.ts";
@@ -119,7 +120,7 @@ class Lines {
   #told: readonly string[] = [];
 
   show(rows: readonly Row[], errors: readonly string[]): void {
-    for (const error of errors) if (!this.#told.includes(error)) tell(error);
+    for (const error of errors) if (!this.#told.includes(error)) warn(error);
     this.#told = errors;
     const now = new Map<string, { row: Row; line: string }>();
     for (const row of rows) {

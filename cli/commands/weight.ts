@@ -1,6 +1,7 @@
 import { recordName, weightName } from "../../src/spool/names.ts";
 import { FULL_WEIGHT, isExpired } from "../../src/spool/entry.ts";
-import { type CommandContext, explained, printJson, tell } from "../command.ts";
+import type { CommandContext } from "../command.ts";
+import { errorMessage, printJson, warn } from "../terminal.ts";
 import { awaitWeight } from "../daemons/local.ts";
 import { more } from "../more.ts";
 import { authorOf, reasonOf } from "../reason.ts";
@@ -32,10 +33,10 @@ export async function weight(context: CommandContext): Promise<number> {
       const record = await store.setWeight(file, weight, reason, expiration, undefined, by);
       weights.push({ name, ...subject, ...record });
       if (isExpired(record, Date.now() / 1000)) {
-        tell(`${name} does not have that weight: its expiration ${expiration} is in the past`);
+        warn(`${name} does not have that weight: its expiration ${expiration} is in the past`);
       }
     } catch (error) {
-      tell(`cannot give ${name} the weight ${weight}: ${explained(error)}`);
+      warn(`cannot give ${name} the weight ${weight}: ${errorMessage(error)}`);
       return 1;
     }
   }

@@ -6,7 +6,8 @@
 
 import type { RecentService } from "../../src/metrics/stats.ts";
 import { inForceOf, recentOf } from "./responses.ts";
-import { type CommandContext, explained } from "../command.ts";
+import type { CommandContext } from "../command.ts";
+import { errorMessage } from "../terminal.ts";
 import { downtimesIn, weightsIn } from "../report/downtimes.ts";
 import { askAll, type Outcome } from "./fleet.ts";
 import { askRecent } from "./recent.ts";
@@ -52,10 +53,10 @@ async function* lookHere(
     try {
       recent = await askRecent(daemon);
     } catch (error) {
-      silence = `cannot ask the daemon on port ${daemon.port}: ${explained(error)}`;
+      silence = `cannot ask the daemon on port ${daemon.port}: ${errorMessage(error)}`;
     }
     yield { url: "", error: null, answer: { services: toldOfAll(inForce, recent), silence } };
   } catch (error) {
-    yield { url: "", error: `cannot read spool ${store.root}: ${explained(error)}` };
+    yield { url: "", error: `cannot read spool ${store.root}: ${errorMessage(error)}` };
   }
 }

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { type CommandContext, explained, printJson, tell } from "../command.ts";
+import type { CommandContext } from "../command.ts";
+import { errorMessage, printJson, warn } from "../terminal.ts";
 import { RemoteDaemon } from "./remote.ts";
 import { pooledMap } from "../../src/std/async.ts";
 
@@ -46,7 +47,7 @@ export function askAll<T>(
     } catch (error) {
       const why = signal.aborted
         ? `it did not answer within ${patience} seconds`
-        : explained(error);
+        : errorMessage(error);
       return { url: url.shown, error: why };
     }
   });
@@ -59,7 +60,7 @@ export function askAll<T>(
  */
 export async function tellExpiry(daemon: RemoteDaemon | undefined): Promise<void> {
   const advice = await daemon?.expiryAdvice() ?? null;
-  if (advice !== null) tell(`${daemon!.url}: ${advice}`);
+  if (advice !== null) warn(`${daemon!.url}: ${advice}`);
 }
 
 /** What is printed of a daemon's answer. */
@@ -93,20 +94,20 @@ export async function reportAll(
     const { url, error } = outcome;
     if (error !== null) {
       failed++;
-      tell(`${url}: ${error}`);
+      warn(`${url}: ${error}`);
       all.push({ url, error });
       continue;
     }
     const { answer, daemon } = outcome;
     isWell &&= answer.isWell;
     await tellExpiry(daemon);
-    for (const notice of answer.notices ?? []) tell(`${url}: ${notice}`);
+    for (const notice of answer.notices ?? []) warn(`${url}: ${notice}`);
     all.push({ url, error, ...answer.json });
     if (!json && answer.lines.length > 0) {
       console.log(answer.lines.map((line) => `${url}\t${line}`).join("\n"));
     }
   }
   if (json) printJson({ daemons: all });
-  if (failed > 0 && daemons.length > 1) tell(`${failed} of ${daemons.length} daemons failed`);
+  if (failed > 0 && daemons.length > 1) warn(`${failed} of ${daemons.length} daemons failed`);
   return failed === 0 && isWell ? 0 : 1;
 }

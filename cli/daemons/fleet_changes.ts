@@ -7,7 +7,9 @@
 import { type DowntimeRecord, FULL_WEIGHT, type Mode } from "../../src/spool/entry.ts";
 import { ALL, recordName, type Subject } from "../../src/spool/names.ts";
 import { type Entry, entryOf, isStatus } from "./responses.ts";
-import { type CommandContext, explained, rest, shown } from "../command.ts";
+import type { CommandContext } from "../command.ts";
+import { describeResponse, errorMessage } from "../terminal.ts";
+import { sleep } from "../sleep.ts";
 import { DEFAULT_PATIENCE, reportAll } from "./fleet.ts";
 import { awaitHealthy } from "./health.ts";
 import { neverAsked, whoseRecord } from "../notices.ts";
@@ -127,7 +129,9 @@ async function changeAll(context: CommandContext, change: Change): Promise<numbe
       const path = `/spool/${subject.service}/${subject.port}/status`;
       const before = await recordOf(subject, daemon, signal);
       const { status, body } = await daemon.ask(path, new URLSearchParams(form), signal);
-      if (status !== 200) throw new Error(`cannot ${change.what(name)}: ${shown(status, body)}`);
+      if (status !== 200) {
+        throw new Error(`cannot ${change.what(name)}: ${describeResponse(status, body)}`);
+      }
       if (form.weight === undefined) {
         const whose = whoseRecord(name, before, by, form.status === "up" ? "lifted" : "replaced");
         if (whose !== null) notices.push(whose);
@@ -213,12 +217,14 @@ async function agreed(
       try {
         entry = entryOf(answer);
       } catch (error) {
-        throw failed(explained(error));
+        throw failed(errorMessage(error));
       }
       if (entry.service === service && entry.port === port && agrees(entry)) return entry;
     }
-    if (deadline.aborted) throw failed(`it answers ${shown(answer.status, answer.body)}`);
-    await rest(ASK_EVERY_MS, deadline);
+    if (deadline.aborted) {
+      throw failed(`it answers ${describeResponse(answer.status, answer.body)}`);
+    }
+    await sleep(ASK_EVERY_MS, deadline);
   }
 }
 

@@ -8,7 +8,8 @@ import type { HttpResponse } from "../../src/net/http_client.ts";
 import { LOCAL_ADDRESS } from "../../src/net/addresses.ts";
 import { recordName, type Subject } from "../../src/spool/names.ts";
 import { checksOf } from "./responses.ts";
-import { explained, rest, shown } from "../command.ts";
+import { describeResponse, errorMessage } from "../terminal.ts";
+import { sleep } from "../sleep.ts";
 
 /** How often the checks are run, in milliseconds. */
 const RUN_EVERY_MS = 1000;
@@ -35,7 +36,7 @@ export async function awaitHealthy(
     try {
       const answer = await ask(`/status/checks/${subject.service}?now`, signal);
       if (answer.status === 401 || answer.status === 403) {
-        return `the daemon does not let hactl ask: ${shown(answer.status, answer.body)}`;
+        return `the daemon does not let hactl ask: ${describeResponse(answer.status, answer.body)}`;
       }
       const found = checksOf(answer).filter((check) => isMeant(check, subject));
       const bad = found.find(({ verdict }) => !verdict.healthy);
@@ -43,11 +44,11 @@ export async function awaitHealthy(
       last = bad === undefined
         ? `no balancer has asked the daemon to check ${recordName(subject)}`
         : `its ${bad.protocol} check on port ${bad.port} fails: ` +
-          shown(bad.verdict.code, bad.verdict.message);
+          describeResponse(bad.verdict.code, bad.verdict.message);
     } catch (error) {
-      if (!signal.aborted) last = explained(error);
+      if (!signal.aborted) last = errorMessage(error);
     }
-    await rest(RUN_EVERY_MS, signal);
+    await sleep(RUN_EVERY_MS, signal);
   }
   return last;
 }

@@ -17,7 +17,7 @@ import { SpoolIndex } from "../../src/spool/index.ts";
 import { ALL, recordName, type Subject, weightName } from "../../src/spool/names.ts";
 import type { SpoolStore } from "../../src/spool/store.ts";
 import { openTls } from "../../src/net/tls_connection.ts";
-import { type CommandContext, shown, tell } from "../command.ts";
+import { describeResponse, warn } from "../terminal.ts";
 
 /** How long hactl waits for the daemon to say what the spool says, in milliseconds. */
 const PATIENCE_MS = 1000;
@@ -90,35 +90,42 @@ export class LocalDaemon {
   }
 }
 
+/** Services whose entries in the spool were changed, and the daemon that serves the spool. */
+export interface SpoolChange {
+  readonly subjects: readonly Subject[];
+  readonly store: SpoolStore;
+  readonly daemon: LocalDaemon;
+}
+
 /** What came of waiting for the daemon. */
 export type Following = "agrees" | "disagrees" | "no daemon";
 
 /**
  * Waits until the daemon answers as the spool says. Where no daemon listens there is nothing to wait for.
  *
- * @param context What was changed.
+ * @param change What was changed.
  * @returns Whether any answer of the daemon still contradicts the spool. The operator is told if one does,
  * or if no daemon listens.
  */
-export function awaitDaemon(context: CommandContext): Promise<Following> {
-  return awaitPage(context, "spool", expected);
+export function awaitDaemon(change: SpoolChange): Promise<Following> {
+  return awaitPage(change, "spool", expected);
 }
 
 /**
  * Waits until the daemon knows the weights that the spool gives, as {@linkcode awaitDaemon} waits for what
  * is marked.
  *
- * @param context What was changed.
+ * @param change What was changed.
  */
-export function awaitWeight(context: CommandContext): Promise<Following> {
-  return awaitPage(context, "weight", expectedWeight);
+export function awaitWeight(change: SpoolChange): Promise<Following> {
+  return awaitPage(change, "weight", expectedWeight);
 }
 
 /** The verdict that a page should give, by the files of the spool. */
 type Expectation = (subject: Subject, store: SpoolStore) => Verdict;
 
 async function awaitPage(
-  { subjects, store, daemon }: CommandContext,
+  { subjects, store, daemon }: SpoolChange,
   page: "spool" | "weight",
   expect: Expectation,
 ): Promise<Following> {
@@ -129,11 +136,11 @@ async function awaitPage(
     const disagreement = await disagreementOn(subject, page, expected, daemon, deadline);
     if (disagreement === undefined) continue;
     if (disagreement === NO_DAEMON) {
-      tell(`no daemon listens on port ${daemon.port}: nobody serves this spool`);
+      warn(`no daemon listens on port ${daemon.port}: nobody serves this spool`);
       return "no daemon";
     }
     following = "disagrees";
-    tell(
+    warn(
       `the daemon on port ${daemon.port} does not say so: ${recordName(subject)}: ${disagreement}`,
     );
   }
@@ -160,7 +167,7 @@ async function disagreementOn(
         deadline,
       );
       if (status === 401 || status === 403) {
-        return `it does not let hactl ask: ${shown(status, body)}`;
+        return `it does not let hactl ask: ${describeResponse(status, body)}`;
       }
       const { code, message } = expected();
       if (status === code && body === message) return undefined;

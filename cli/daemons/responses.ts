@@ -9,7 +9,7 @@ import type { HttpResponse } from "../../src/net/http_client.ts";
 import type { ActiveEntries } from "../../src/spool/active_entries.ts";
 import { parseRecordName } from "../../src/spool/names.ts";
 import type { RecentService } from "../../src/metrics/stats.ts";
-import { shown } from "../command.ts";
+import { describeResponse } from "../terminal.ts";
 
 const Time = v.pipe(v.number(), v.minValue(0));
 
@@ -135,7 +135,9 @@ function read<Schema extends v.GenericSchema>(
   schema: Schema,
   { status, body }: HttpResponse,
 ): v.InferOutput<Schema> {
-  if (status !== 200) throw new Error(`expected status 200: received ${shown(status, body)}`);
+  if (status !== 200) {
+    throw new Error(`expected status 200: received ${describeResponse(status, body)}`);
+  }
   let value: unknown;
   try {
     value = JSON.parse(body);

@@ -1,5 +1,6 @@
 import { columns, type Row } from "./columns.ts";
-import { type CommandContext, printJson, tell } from "../command.ts";
+import type { CommandContext } from "../command.ts";
+import { printJson, warn } from "../terminal.ts";
 import { tellExpiry } from "../daemons/fleet.ts";
 import { look } from "../daemons/fetch_status.ts";
 import { lineOf } from "./service_status.ts";
@@ -21,7 +22,7 @@ export async function overview(context: CommandContext): Promise<number> {
     const { url, error } = outcome;
     if (error !== null) {
       failed++;
-      tell(url === "" ? error : `${url}: ${error}`);
+      warn(url === "" ? error : `${url}: ${error}`);
       told.push({ url, error });
       continue;
     }
@@ -29,7 +30,7 @@ export async function overview(context: CommandContext): Promise<number> {
     await tellExpiry(outcome.daemon);
     if (silence !== null) {
       failed++;
-      tell(silence);
+      warn(silence);
     }
     told.push({ url, error, services });
     const found = services.map((told) => ({ url, told }));
@@ -38,7 +39,7 @@ export async function overview(context: CommandContext): Promise<number> {
   }
   if (json) printJson(daemons.length > 0 ? { daemons: told } : jsonHere(told));
   if (forPeople) console.log(drawn(rows));
-  if (failed > 0 && daemons.length > 1) tell(`${failed} of ${daemons.length} daemons failed`);
+  if (failed > 0 && daemons.length > 1) warn(`${failed} of ${daemons.length} daemons failed`);
   return failed === 0 && rows.every(({ told }) => told.state === "up") ? 0 : 1;
 }
 

@@ -6,7 +6,7 @@
  */
 
 import { LOCAL_ADDRESS } from "../../src/net/addresses.ts";
-import { ALL, byName, recordName, type Subject } from "../../src/spool/names.ts";
+import { ALL, byName, parseRecordName, recordName, type Subject } from "../../src/spool/names.ts";
 import type {
   ActiveDowntime,
   ActiveEntries,
@@ -14,7 +14,7 @@ import type {
 } from "../../src/spool/active_entries.ts";
 import type { DowntimeRecord, Mode } from "../../src/spool/entry.ts";
 import type { LastResponse, RecentService } from "../../src/metrics/stats.ts";
-import { type Named, recordLine, subjectOf, upLine } from "../command.ts";
+import { type Named, recordLine, upLine } from "./lines.ts";
 
 /** A wider record, which keeps something out of service that is not marked itself. */
 export interface Wider {
@@ -56,7 +56,7 @@ export type Beside = Partial<Pick<Told, "kept_out_by" | "weight" | "last">>;
  * @param record What stands in it.
  */
 export function downtimeOf(name: string, record: DowntimeRecord): ActiveDowntime {
-  const { service, port, host } = subjectOf(name);
+  const { service, port, host } = parseRecordName(name)!;
   return { name, service, port, host, ...record };
 }
 
