@@ -11,6 +11,6 @@ export async function down(context: CommandContext): Promise<number> {
   return await mark(context, {
     mode: "down",
     what: (name) => `mark ${name} down`,
-    write: (name, reason, by) => store.setDown(name, reason, expiration, undefined, by),
+    write: (name, reason, by) => store.set(name, { mode: "down", reason, expiration, by }),
   });
 }

@@ -11,6 +11,6 @@ export async function drain(context: CommandContext): Promise<number> {
   return await mark(context, {
     mode: "drain",
     what: (name) => `drain ${name}`,
-    write: (name, reason, by) => store.setDraining(name, reason, expiration, undefined, by),
+    write: (name, reason, by) => store.set(name, { mode: "drain", reason, expiration, by }),
   });
 }

@@ -30,7 +30,7 @@ export async function weight(context: CommandContext): Promise<number> {
         continue;
       }
       store.create();
-      const record = await store.setWeight(file, weight, reason, expiration, undefined, by);
+      const record = await store.set(file, { weight, reason, expiration, by });
       weights.push({ name, ...subject, ...record });
       if (isExpired(record, Date.now() / 1000)) {
         warn(`${name} does not have that weight: its expiration ${expiration} is in the past`);

@@ -125,14 +125,9 @@ async function make(change: Change, file: string, store: SpoolStore): Promise<vo
   if (change.status === "up") return await store.remove(file);
   if (!adds(change)) return await store.remove(file);
   const { reason, expiration, creation, by } = change;
-  switch (change.status) {
-    case "down":
-      return void await store.setDown(file, reason, expiration, creation, by);
-    case "drain":
-      return void await store.setDraining(file, reason, expiration, creation, by);
-    case "weight":
-      return void await store.setWeight(file, change.weight, reason, expiration, creation, by);
-  }
+  const fields = { reason, expiration, creation, by };
+  if (change.status === "weight") await store.set(file, { weight: change.weight, ...fields });
+  else await store.set(file, { mode: change.status, ...fields });
 }
 
 /** The body of a request, or the response to a request whose body is too long or does not arrive. */

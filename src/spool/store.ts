@@ -33,6 +33,14 @@ export class EntryTooLongError extends Error {
   }
 }
 
+/** A record or a weight to write. */
+export type NewEntry<E extends Entry> = Omit<E, "creation" | "by"> & {
+  /** When it was created, in unix seconds. */
+  readonly creation?: number | undefined;
+  /** The login name of its author. */
+  readonly by?: string | undefined;
+};
+
 /** How long a writer waits for the lock, in milliseconds. */
 const LOCK_TIMEOUT_MS = 2000;
 
@@ -54,7 +62,7 @@ type Lock = Disposable & { readonly held: boolean; readonly folder: Deno.FsFile 
  * import { assertEquals } from "@std/assert";
  *
  * const store = new SpoolStore(Deno.makeTempDirSync());
- * await store.setDown("web", "maint", null);
+ * await store.set("web", { mode: "down", reason: "maint", expiration: null });
  * assertEquals(store.readDowntime("web")?.record.reason, "maint");
  * await store.remove("web");
  * assertEquals(store.readDowntime("web"), undefined);
@@ -143,7 +151,7 @@ export class SpoolStore {
    * @throws {Error} If the system cannot tell whether the file exists.
    */
   readDowntime(name: string): ParsedEntry<DowntimeRecord> | undefined {
-    return this.#read(name, this.stat(name)?.isFile, parseDowntimeFile);
+    return this.#read(name, this.stat(name)?.isFile, parseDowntime);
   }
 
   /**
@@ -155,7 +163,7 @@ export class SpoolStore {
   *readDowntimes(): Generator<readonly [name: string, stored: ParsedEntry<DowntimeRecord>]> {
     for (const { name, isFile } of Deno.readDirSync(this.root)) {
       if (parseRecordName(name) === undefined) continue;
-      const stored = this.#read(name, isFile, parseDowntimeFile);
+      const stored = this.#read(name, isFile, parseDowntime);
       if (stored !== undefined) yield [name, stored];
     }
   }
@@ -168,7 +176,7 @@ export class SpoolStore {
    * @throws {Error} If the system cannot tell whether the file exists.
    */
   readWeight(name: string): ParsedEntry<WeightRecord> | undefined {
-    return this.#read(name, this.stat(name)?.isFile, parseWeightFile);
+    return this.#read(name, this.stat(name)?.isFile, parseWeight);
   }
 
   /**
@@ -183,7 +191,7 @@ export class SpoolStore {
     info: Deno.FileInfo | undefined = this.stat(name),
   ): ParsedEntry | undefined {
     const isWeight = parseWeightName(name) !== undefined;
-    return this.#read<Entry>(name, info?.isFile, isWeight ? parseWeightFile : parseDowntimeFile);
+    return this.#read<Entry>(name, info?.isFile, isWeight ? parseWeight : parseDowntime);
   }
 
   /**
@@ -203,71 +211,33 @@ export class SpoolStore {
   }
 
   /**
-   * Writes a record that takes something down. A record that is down for the same reason keeps its creation time.
+   * Writes a record or a weight. One without a creation time keeps that of the present one with the same
+   * effect and reason, else it is created now.
    *
-   * @param name The name of the record's file.
-   * @param reason Why.
-   * @param expiration When it expires, in unix seconds; null if never.
-   * @param creation When it was created, in unix seconds; now, if not given.
-   * @param by The login name of its author; not recorded, if not given.
-   * @returns The record as written.
+   * @param name The name of its file.
+   * @param entry The record or weight.
+   * @returns The record or weight as written.
    * @throws {EntryTooLongError} If it is longer than MAX_RECORD_BYTES. The spool is then unchanged.
    * @throws {Error} The system's error. The spool is then unchanged.
    */
-  setDown(
+  set(name: string, entry: NewEntry<DowntimeRecord>): Promise<DowntimeRecord>;
+  set(name: string, entry: NewEntry<WeightRecord>): Promise<WeightRecord>;
+  async set(
     name: string,
-    reason: string,
-    expiration: number | null,
-    creation?: number,
-    by?: string,
-  ): Promise<DowntimeRecord> {
-    return this.#set(name, { mode: "down", ...entryFields(reason, expiration, creation, by) });
-  }
-
-  /**
-   * Writes a record that drains something, in the same way as {@linkcode setDown}.
-   *
-   * @param name The name of the record's file.
-   * @param reason Why.
-   * @param expiration When it expires, in unix seconds; null if never.
-   * @param creation When it was created, in unix seconds; now, if not given.
-   * @param by The login name of its author; not recorded, if not given.
-   * @returns The record as written.
-   * @throws {EntryTooLongError} If it is longer than MAX_RECORD_BYTES. The spool is then unchanged.
-   * @throws {Error} The system's error. The spool is then unchanged.
-   */
-  setDraining(
-    name: string,
-    reason: string,
-    expiration: number | null,
-    creation?: number,
-    by?: string,
-  ): Promise<DowntimeRecord> {
-    return this.#set(name, { mode: "drain", ...entryFields(reason, expiration, creation, by) });
-  }
-
-  /**
-   * Writes a weight. The same weight for the same reason keeps its creation time.
-   *
-   * @param name The name of the weight's file.
-   * @param weight The weight, from 0 to 100.
-   * @param reason Why.
-   * @param expiration When it expires, in unix seconds; null if never.
-   * @param creation When it was created, in unix seconds; now, if not given.
-   * @param by The login name of its author; not recorded, if not given.
-   * @returns The weight as written.
-   * @throws {EntryTooLongError} If it is longer than MAX_RECORD_BYTES. The spool is then unchanged.
-   * @throws {Error} The system's error. The spool is then unchanged.
-   */
-  setWeight(
-    name: string,
-    weight: number,
-    reason: string,
-    expiration: number | null,
-    creation?: number,
-    by?: string,
-  ): Promise<WeightRecord> {
-    return this.#set(name, { weight, ...entryFields(reason, expiration, creation, by) });
+    { by = "", creation: given, ...rest }: NewEntry<DowntimeRecord> | NewEntry<WeightRecord>,
+  ): Promise<Entry> {
+    using lock = await this.#lock();
+    const now = Date.now() / 1000;
+    const present = this.readEntry(name)?.record;
+    const keepsCreation = present !== undefined && present.reason === rest.reason &&
+      effectOf(present) === effectOf(rest) && !isExpired(present, now);
+    const creation = given ?? (keepsCreation ? present.creation : null) ?? now;
+    const entry = { ...rest, creation, ...by === "" ? {} : { by } };
+    const content = formatEntry(entry);
+    // It is ASCII, so that its length is its size.
+    if (content.length > MAX_RECORD_BYTES) throw new EntryTooLongError(content.length);
+    await this.#write(lock, name, content);
+    return entry;
   }
 
   /**
@@ -297,24 +267,28 @@ export class SpoolStore {
     }
   }
 
-  /** Reads a file and parses what it contains, or why that cannot be read. */
+  /** Reads and parses a file. One that exists and cannot be read has the cause as its reason. */
   #read<E extends Entry>(
     name: string,
     isFile: boolean | undefined,
-    parse: (content: string | Unreadable) => ParsedEntry<E>,
+    parse: (content: string) => ParsedEntry<E>,
   ): ParsedEntry<E> | undefined {
     if (isFile === undefined) return undefined;
+    const unreadable = (why: string): ParsedEntry<E> => {
+      const problem = `the record cannot be read: ${why}`;
+      return { record: { ...parse("").record, reason: problem }, problem };
+    };
     // Opening a pipe would block for ever, and a link may lead anywhere.
-    if (!isFile) return parse(new Unreadable("it is not a regular file"));
+    if (!isFile) return unreadable("it is not a regular file");
     try {
       const bytes = this.#readStart(this.path(name));
       if (bytes.length > MAX_RECORD_BYTES) {
-        return parse(new Unreadable(`it is longer than ${MAX_RECORD_BYTES} bytes`));
+        return unreadable(`it is longer than ${MAX_RECORD_BYTES} bytes`);
       }
       return parse(decoder.decode(bytes));
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return undefined;
-      return parse(new Unreadable(error instanceof Error ? error.message : String(error)));
+      return unreadable(error instanceof Error ? error.message : String(error));
     }
   }
 
@@ -331,22 +305,6 @@ export class SpoolStore {
       if (read === 0 || length < buffer.length) break;
     }
     return buffer.subarray(0, length);
-  }
-
-  /** Writes an entry. One without a creation time keeps that of the present one with the same effect and reason. */
-  async #set<E extends Entry>(name: string, entry: E): Promise<E> {
-    using lock = await this.#lock();
-    const now = Date.now() / 1000;
-    const present = this.readEntry(name)?.record;
-    const isSame = present !== undefined && effectOf(present) === effectOf(entry) &&
-      present.reason === entry.reason && !isExpired(present, now);
-    const creation = entry.creation ?? (isSame ? present.creation : null) ?? now;
-    const written = { ...entry, creation };
-    const content = formatEntry(written);
-    // It is ASCII, so that its length is its size.
-    if (content.length > MAX_RECORD_BYTES) throw new EntryTooLongError(content.length);
-    await this.#write(lock, name, content);
-    return written;
   }
 
   /** Writes a file whole or not at all. */
@@ -383,41 +341,11 @@ export class SpoolStore {
 
 const decoder = new TextDecoder();
 
-/** Stands for the content of a file that exists and cannot be read. */
-class Unreadable {
-  readonly problem: string;
-
-  constructor(why: string) {
-    this.problem = `the record cannot be read: ${why}`;
-  }
-
-  get fields(): { reason: string; expiration: null; creation: null } {
-    return { reason: this.problem, expiration: null, creation: null };
-  }
-}
-
-function parseDowntimeFile(content: string | Unreadable): ParsedEntry<DowntimeRecord> {
-  if (!(content instanceof Unreadable)) return parseDowntime(content);
-  return { record: { mode: "down", ...content.fields }, problem: content.problem };
-}
-
-function parseWeightFile(content: string | Unreadable): ParsedEntry<WeightRecord> {
-  if (!(content instanceof Unreadable)) return parseWeight(content);
-  return { record: { weight: null, ...content.fields }, problem: content.problem };
-}
-
 /** What an entry does, besides its reason and times. */
-function effectOf(entry: Entry): Mode | number | null {
+function effectOf(
+  entry: Pick<DowntimeRecord, "mode"> | Pick<WeightRecord, "weight">,
+): Mode | number | null {
   return "weight" in entry ? entry.weight : entry.mode;
-}
-
-function entryFields(
-  reason: string,
-  expiration: number | null,
-  creation: number | null = null,
-  by = "",
-): Omit<DowntimeRecord, "mode"> {
-  return { reason, expiration, creation, ...by === "" ? {} : { by } };
 }
 
 /** Removes a file and returns whether it existed. */

@@ -32,8 +32,11 @@ export function changingRecords(spool: string, rate: number): Promise<AsyncDispo
   return Promise.resolve(again(async (turn) => {
     const started = performance.now();
     const name = `changing-${turn % 20}`;
-    if (turn % 40 < 20) await store.setDown(name, `turn ${turn}`, null);
-    else await store.remove(name);
+    if (turn % 40 < 20) {
+      await store.set(name, { mode: "down", reason: `turn ${turn}`, expiration: null });
+    } else {
+      await store.remove(name);
+    }
     await rest(1000 / rate - (performance.now() - started));
   }, 1));
 }

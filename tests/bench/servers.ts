@@ -58,7 +58,7 @@ export async function startDaemon(
   manyRecords(daemon.spool, records);
   const store = new SpoolStore(daemon.spool);
   for (const service of down) {
-    await store.setDown(service, "maint", null);
+    await store.set(service, { mode: "down", reason: "maint", expiration: null });
     // Behind thousands of other records, it takes the daemon a moment to come to it.
     await until(`${service} is down`, async () => {
       return (await daemon.get(`/spool/${service}/0/status`)).status === 503;

@@ -125,7 +125,7 @@ Deno.test("1,000 writers are killed as they write, and nobody ever sees half a r
   assertEquals(store.listDowntimes().filter((name) => name !== "web"), []);
 
   // And it is no hindrance to the next.
-  await store.setDown("web", "the last", null);
+  await store.set("web", { mode: "down", reason: "the last", expiration: null });
   assertEquals(store.readDowntime("web")?.record.reason, "the last");
   assert(![...Deno.readDirSync(spool)].some(({ name }) => name === ".hacheck.tmp"));
 });

@@ -94,12 +94,12 @@ const CONFIG = [
  */
 export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
   using spool = new TempFolder();
-  await new SpoolStore(spool.path).setDown(
-    `${BY_HOST.service}:${BY_HOST.host}:${BY_HOST.port}`,
-    CONDEMNED_BECAUSE,
-    null,
-    CONDEMNED_SINCE,
-  );
+  await new SpoolStore(spool.path).set(`${BY_HOST.service}:${BY_HOST.host}:${BY_HOST.port}`, {
+    mode: "down",
+    reason: CONDEMNED_BECAUSE,
+    expiration: null,
+    creation: CONDEMNED_SINCE,
+  });
   await using targets = await Targets.start();
   await using daemon = await Daemon.start({
     spool: spool.path,

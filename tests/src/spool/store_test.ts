@@ -152,10 +152,14 @@ Deno.test("SpoolStore.listDowntimes() gives the names of records alone", () => {
   assertEquals(spool.store.listDowntimes().sort(), ["all", "web", "web:8080"]);
 });
 
-Deno.test("SpoolStore.setDown() writes the bytes, the mode and nothing else", async () => {
+Deno.test("SpoolStore.set() writes the bytes, the mode and nothing else", async () => {
   using spool = new TestSpool();
   const before = nowInSeconds();
-  const record = await spool.store.setDown("web:8080", "maint", FAR);
+  const record = await spool.store.set("web:8080", {
+    mode: "down",
+    reason: "maint",
+    expiration: FAR,
+  });
   assert(record.creation !== null);
   assert(record.creation >= before && record.creation <= nowInSeconds());
   assertEquals(
@@ -235,16 +239,21 @@ for (const { when, present, reason, expiration, creation, since } of REMARKED) {
     using spool = new TestSpool();
     spool.write("web", formatEntry(present));
     const before = nowInSeconds();
-    const record = await spool.store.setDown("web", reason, expiration, creation);
+    const record = await spool.store.set("web", { mode: "down", reason, expiration, creation });
     assertEquals(record, { mode: "down", reason, expiration, creation: since ?? record.creation });
     if (since === undefined) assert(record.creation !== null && record.creation >= before);
     assertEquals(spool.store.readDowntime("web"), { record, problem: null });
   });
 }
 
-Deno.test("SpoolStore.setDraining() writes a downtime to who knows of no draining, and the mode", async () => {
+Deno.test("SpoolStore.set() writes a downtime to who knows of no draining, and the mode", async () => {
   using spool = new TestSpool();
-  const record = await spool.store.setDraining("web", "maint", FAR, 5);
+  const record = await spool.store.set("web", {
+    mode: "drain",
+    reason: "maint",
+    expiration: FAR,
+    creation: 5,
+  });
   assertEquals(record, { mode: "drain", reason: "maint", expiration: FAR, creation: 5 });
   assertEquals(
     Deno.readTextFileSync(spool.file("web")),
@@ -256,12 +265,15 @@ Deno.test("SpoolStore.setDraining() writes a downtime to who knows of no drainin
 Deno.test("Who goes from draining to down and back begins anew, whatever the reason", async () => {
   using spool = new TestSpool();
   const { store } = spool;
-  await store.setDraining("web", "maint", null, 5);
-  assertEquals((await store.setDraining("web", "maint", FAR)).creation, 5);
-  const down = await store.setDown("web", "maint", null);
+  await store.set("web", { mode: "drain", reason: "maint", expiration: null, creation: 5 });
+  assertEquals(
+    (await store.set("web", { mode: "drain", reason: "maint", expiration: FAR })).creation,
+    5,
+  );
+  const down = await store.set("web", { mode: "down", reason: "maint", expiration: null });
   assert(down.creation !== null && down.creation > 5);
-  await store.setDown("web", "maint", null, 5);
-  const draining = await store.setDraining("web", "maint", null);
+  await store.set("web", { mode: "down", reason: "maint", expiration: null, creation: 5 });
+  const draining = await store.set("web", { mode: "drain", reason: "maint", expiration: null });
   assert(draining.creation !== null && draining.creation > 5);
   assertEquals(spool.files, ["web"]);
 });
@@ -269,14 +281,19 @@ Deno.test("Who goes from draining to down and back begins anew, whatever the rea
 Deno.test("A weight is a file of its own, which no downtime touches and which lists with none", async () => {
   using spool = new TestSpool();
   const { store } = spool;
-  const record = await store.setWeight(".weight:web", 50, "canary", FAR, 5);
+  const record = await store.set(".weight:web", {
+    weight: 50,
+    reason: "canary",
+    expiration: FAR,
+    creation: 5,
+  });
   assertEquals(
     Deno.readTextFileSync(spool.file(".weight:web")),
     `{"reason": "canary", "expiration": ${FAR}, "creation": 5, "weight": 50}`,
   );
   assertEquals(store.readWeight(".weight:web"), { record, problem: null });
   assertEquals(store.readEntry(".weight:web"), { record, problem: null });
-  await store.setDown("web", "maint", null);
+  await store.set("web", { mode: "down", reason: "maint", expiration: null });
   await store.remove("web");
   assertEquals([store.listDowntimes(), store.listEntries(), store.readDowntime("web")], [
     [],
@@ -284,16 +301,23 @@ Deno.test("A weight is a file of its own, which no downtime touches and which li
     undefined,
   ]);
   // The same anew keeps since when; another weight or reason begins now.
-  assertEquals((await store.setWeight(".weight:web", 50, "canary", null)).creation, 5);
+  assertEquals(
+    (await store.set(".weight:web", { weight: 50, reason: "canary", expiration: null })).creation,
+    5,
+  );
   for (const [weight, reason] of [[51, "canary"], [50, "other"]] as const) {
-    await store.setWeight(".weight:web", 50, "canary", null, 5);
-    const { creation } = await store.setWeight(".weight:web", weight, reason, null);
+    await store.set(".weight:web", { weight: 50, reason: "canary", expiration: null, creation: 5 });
+    const { creation } = await store.set(".weight:web", { weight, reason, expiration: null });
     assert(creation !== null && creation > 5);
   }
-  await store.setWeight(".weight:web", 50, "canary", 6, 5);
-  const { creation } = await store.setWeight(".weight:web", 50, "canary", 7);
+  await store.set(".weight:web", { weight: 50, reason: "canary", expiration: 6, creation: 5 });
+  const { creation } = await store.set(".weight:web", {
+    weight: 50,
+    reason: "canary",
+    expiration: 7,
+  });
   assert(creation !== null && creation > 5, "one that is over is none");
-  await store.setWeight(".weight:api", 0, "canary", 6);
+  await store.set(".weight:api", { weight: 0, reason: "canary", expiration: 6 });
   await store.removeExpired(".weight:api");
   assertEquals(spool.files, [".weight:web"]);
   await store.remove(".weight:web");
@@ -316,31 +340,39 @@ Deno.test("A weight that cannot be read or makes no sense says so, and is none",
   });
 });
 
-Deno.test("SpoolStore.setDown() replaces a link and leaves alone where it led", async () => {
+Deno.test("SpoolStore.set() replaces a link and leaves alone where it led", async () => {
   using spool = new TestSpool();
   using elsewhere = new TempFolder();
   const path = elsewhere.write("precious", "content");
   for (const name of ["web", ".hacheck.tmp"]) Deno.symlinkSync(path, spool.file(name));
-  await spool.store.setDown("web", "maint", null);
+  await spool.store.set("web", { mode: "down", reason: "maint", expiration: null });
   assertEquals(Deno.readTextFileSync(path), "content");
   assertEquals(spool.store.readDowntime("web")?.record.reason, "maint");
 });
 
-Deno.test("A setDown() that fails leaves the spool as it was", async () => {
+Deno.test("A set() that fails leaves the spool as it was", async () => {
   using spool = new TestSpool();
   Deno.mkdirSync(spool.file("web"));
-  await assertRejects(() => spool.store.setDown("web", "maint", null), Error);
+  await assertRejects(
+    () => spool.store.set("web", { mode: "down", reason: "maint", expiration: null }),
+    Error,
+  );
   assertEquals(spool.files, ["web"]);
   await assertRejects(
-    () => new SpoolStore(spool.file("none")).setDown("web", "maint", null),
+    () =>
+      new SpoolStore(spool.file("none")).set("web", {
+        mode: "down",
+        reason: "maint",
+        expiration: null,
+      }),
     Deno.errors.NotFound,
   );
 });
 
 Deno.test("SpoolStore.remove() removes the record, and what is up already stays so", async () => {
   using spool = new TestSpool();
-  await spool.store.setDown("web", "maint", null);
-  await spool.store.setDown("web:8080", "maint", null);
+  await spool.store.set("web", { mode: "down", reason: "maint", expiration: null });
+  await spool.store.set("web:8080", { mode: "down", reason: "maint", expiration: null });
   await spool.store.remove("web");
   await spool.store.remove("web");
   assertEquals(spool.files, ["web:8080"]);
@@ -406,7 +438,9 @@ Deno.test("Writers at once leave one whole record", async () => {
   const reasons = Array.from({ length: 20 }, (_, i) => `${i} `.repeat(1000 + i));
   const records = await Promise.all(
     // A store for each: they know of each other by the folder alone.
-    reasons.map((reason) => new SpoolStore(spool.path).setDown("web", reason, null)),
+    reasons.map((reason) =>
+      new SpoolStore(spool.path).set("web", { mode: "down", reason, expiration: null })
+    ),
   );
   const { record } = spool.store.readDowntime("web")!;
   assert(records.some(({ reason }) => reason === record.reason));
@@ -418,7 +452,7 @@ serverTest("A writer waits for another", ["flock"], async () => {
   let written: Promise<DowntimeRecord>;
   {
     await using _lock = await locked(spool.path);
-    written = spool.store.setDown("web", "maint", null);
+    written = spool.store.set("web", { mode: "down", reason: "maint", expiration: null });
     // The lock is free long before the writer's patience is at an end.
     await new Promise((resolve) => setTimeout(resolve, 100));
     assertEquals(spool.files, []);
@@ -435,10 +469,12 @@ serverTest(
     await using _lock = await locked(spool.path);
     const stores = [new SpoolStore(spool.path), new SpoolStore(spool.path)];
     const records = await Promise.all(
-      stores.map((store, i) => store.setDown("web", `maint ${i}`, null)),
+      stores.map((store, i) =>
+        store.set("web", { mode: "down", reason: `maint ${i}`, expiration: null })
+      ),
     );
     assert(records.some(({ reason }) => reason === spool.store.readDowntime("web")?.record.reason));
-    await spool.store.setDown("web:8080", "maint", null);
+    await spool.store.set("web:8080", { mode: "down", reason: "maint", expiration: null });
     assertEquals(spool.files, ["web", "web:8080"]);
     // Up needs no lock.
     await spool.store.remove("web");
@@ -479,28 +515,39 @@ serverTest("A record renewed while its removal waits for the lock stays", ["floc
   assertEquals(Deno.readTextFileSync(spool.file("web")), renewed);
 });
 
-Deno.test("SpoolStore.setDown() writes no record that is too long to be read back", async () => {
+Deno.test("SpoolStore.set() writes no record that is too long to be read back", async () => {
   using spool = new TestSpool();
   const { store } = spool;
   const rest = formatEntry({ mode: "down", reason: "", expiration: FAR, creation: 1 }).length;
   // Control characters and all beyond ASCII are written as six bytes.
   for (const [unit, bytes] of [["x", 1], ["\u0001", 6], ["ü", 6], ["😀", 12]] as const) {
     const count = Math.floor((MAX_RECORD_BYTES - rest) / bytes);
-    await store.setDown("web", unit.repeat(count), FAR, 1);
+    await store.set("web", {
+      mode: "down",
+      reason: unit.repeat(count),
+      expiration: FAR,
+      creation: 1,
+    });
     const stored = store.readDowntime("web");
     assertEquals([stored?.problem, stored?.record.expiration], [null, FAR], unit);
     await assertRejects(
-      () => store.setDown("web", unit.repeat(count + 1), FAR, 1),
+      () =>
+        store.set("web", {
+          mode: "down",
+          reason: unit.repeat(count + 1),
+          expiration: FAR,
+          creation: 1,
+        }),
       EntryTooLongError,
       `expected at most 65536 bytes as JSON: found ${rest + bytes * (count + 1)}`,
     );
     assertEquals(store.readDowntime("web"), stored, unit);
     await assertRejects(
-      () => store.setDraining("web", unit.repeat(70_000), null),
+      () => store.set("web", { mode: "drain", reason: unit.repeat(70_000), expiration: null }),
       EntryTooLongError,
     );
     await assertRejects(
-      () => store.setWeight(".weight:web", 5, unit.repeat(70_000), null),
+      () => store.set(".weight:web", { weight: 5, reason: unit.repeat(70_000), expiration: null }),
       EntryTooLongError,
     );
   }
