@@ -4,14 +4,13 @@
  * @module
  */
 
-import type { Counters } from "../metrics/counters.ts";
+import { type Counters, countersOf, observeDuration } from "../metrics/counters.ts";
 import { STATUS_TEXT } from "../std/http_status.ts";
 import { type CacheFailures, Recipients, VerdictCache } from "./cache.ts";
 import type { CheckRequest, Protocol, Verdict } from "./check.ts";
 import { Deadlines } from "./deadlines.ts";
 import { Limiter, QueueFullError, type Slot } from "./limiter.ts";
 import type { Log } from "../log.ts";
-import type { Durations } from "../metrics/durations.ts";
 import type { SpoolIndex } from "../spool/index.ts";
 
 /** How many checks may be queued, those of one client at most half of them. The next one fails at once. */
@@ -38,10 +37,8 @@ export interface PipelineOptions {
   readonly maxClients: number;
   /** Logs internal errors of checkers. */
   readonly log: Log;
-  /** Measures how long checkers take. */
-  readonly durations: Durations;
-  /** Counts look-ups in the cache, and internal errors of checkers. */
-  readonly counters: Pick<Counters, "cache" | "errors">;
+  /** Counts lookups in the cache, internal errors of checkers and durations of checks. */
+  readonly counters: Pick<Counters, "cache" | "errors" | "protocols">;
 }
 
 const UP: Verdict = { code: 200, message: "" };
@@ -336,7 +333,7 @@ export class Pipeline {
       slot[Symbol.dispose]();
     }
     const now = performance.now();
-    this.#options.durations.observe(request.protocol, (now - askedAt) / 1000);
+    observeDuration(countersOf(this.#options.counters, request.protocol), (now - askedAt) / 1000);
     // In the same step as the verdict is cached: a client that asks in between would share this run again, and
     // be given its failure twice.
     if (this.#running.get(key)?.recipients === recipients) this.#running.delete(key);

@@ -3,7 +3,6 @@ import { Pipeline, SPOOL_PROTOCOL } from "../checks/pipeline.ts";
 import type { Settings } from "../config.ts";
 import type { Log } from "../log.ts";
 import { type Counters, newCounters } from "../metrics/counters.ts";
-import { Durations } from "../metrics/durations.ts";
 import { EventLoopDelay } from "../metrics/runtime.ts";
 import { Stats } from "../metrics/stats.ts";
 import { LocalAddresses } from "../net/local_addresses.ts";
@@ -112,7 +111,6 @@ export class Instance {
   readonly #startedAt: number;
   readonly #identity: Settings["identity"];
   readonly #stats = new Stats();
-  readonly #durations = new Durations();
   readonly #delay = new EventLoopDelay();
   readonly #outflow: Outflow;
   readonly #headers = new HeaderReader();
@@ -194,13 +192,13 @@ export class Instance {
       timeout: config.healthcheck_timeout,
       maxClients: config.max_clients,
       log,
-      durations: this.#durations,
       counters: this.#counters,
     });
     const router = createRouter({
       pipeline,
       routes,
       stats: this.#stats,
+      counters: this.#counters,
       headers: this.#headers,
       own: localAddresses,
       targets: new TargetPolicy({
@@ -325,7 +323,7 @@ export class Instance {
     const now = () => Date.now() / 1000;
     const handlers: QueryHandlers = {
       status: () => ({
-        counters: structuredClone(this.#counters),
+        counters: this.#counters,
         queued: this.#setup.pipeline.queued,
         spool: this.#watcher.health,
       }),
@@ -344,22 +342,18 @@ export class Instance {
         event_loop_delay: this.#delay.report,
         checks_under_way: this.#setup.pipeline.inFlight,
         checks_queued: this.#setup.pipeline.queued,
-        checks: this.#stats.byProtocol(),
+        checks: Object.fromEntries(
+          Object.entries(this.#counters.protocols).map(([name, { requests }]) => [name, requests]),
+        ),
         request_headers: this.#headers.report,
       }),
       metrics: () => ({
-        counts: {
-          ...structuredClone(this.#counters),
-          responses: this.#stats.responses(),
-          durations: this.#durations.report(),
-        },
+        counters: this.#counters,
         now: {
           inFlight: this.#setup.pipeline.inFlight,
           queued: this.#setup.pipeline.queued,
-          spool: {
-            isHealthy: this.#watcher.health.healthy,
-            records: this.#watcher.states(now()),
-          },
+          spoolHealthy: this.#watcher.health.healthy,
+          records: this.#watcher.states(now()),
           memory: Deno.memoryUsage(),
           startedAt: this.#options.startedAt,
           uptime: (performance.now() - this.#startedAt) / 1000,
@@ -382,7 +376,7 @@ export class Instance {
       record: this.#index.activeRecord(recordName(subject)) ?? null,
       kept_out_by: found === undefined ? null : { name: found.name, ...found.record },
       weight: this.#index.activeWeight(weightName(subject)) ?? null,
-      last_asked: this.#stats.lastAsked(service),
+      last_asked: this.#stats.lastRequested(service),
     };
   }
 

@@ -2,7 +2,7 @@ import type { Settings } from "../config.ts";
 import { cannotListen, type InstanceOptions, type Listening, StartError } from "./instance.ts";
 import type { Log } from "../log.ts";
 import { Ledger } from "../metrics/ledger.ts";
-import type { WorkerMetrics } from "../metrics/worker_metrics.ts";
+import type { WorkerMetrics } from "../metrics/exposition.ts";
 import type { WorkerQueries, WorkerResults } from "./worker_queries.ts";
 
 /** What a supervisor tells an event loop. */

@@ -8,7 +8,7 @@ import type { CheckRequest, Verdict } from "../checks/check.ts";
 import type { Counters } from "../metrics/counters.ts";
 import type { RuntimeReport } from "../metrics/runtime.ts";
 import type { RecentService, ServiceReport } from "../metrics/stats.ts";
-import type { WorkerMetrics } from "../metrics/worker_metrics.ts";
+import type { WorkerMetrics } from "../metrics/exposition.ts";
 import type { DowntimeRecord, WeightRecord } from "../spool/entry.ts";
 import type { Subject } from "../spool/names.ts";
 import type { SpoolHealth } from "../spool/watcher.ts";
@@ -76,7 +76,7 @@ export interface EntryReport extends Subject {
 
 /** The status of a worker. */
 export interface WorkerStatus {
-  /** What it has counted, without responses and durations. */
+  /** What it has counted. */
   readonly counters: Counters;
   /** Number of queued checks. */
   readonly queued: number;

@@ -1,68 +1,69 @@
-import type { DurationCounts } from "./durations.ts";
-
 /**
- * Creates all counters of one worker, at zero. To add a counter, add it here, where it is incremented, to
- * `METRICS` and to the docs.
- *
- * @returns The counters. Each part is incremented in place by its owner.
+ * All counters of a worker, by their names in `/status`: each with the help of its metric, or null if it has no metric
+ * of its own. To add a counter, add it here, where it is incremented, and to docs/metrics.md.
  */
-export function newCounters() {
-  return {
-    /** Responses to checks, by protocol and status code; read from `Stats`. */
-    responses: {} as Record<string, Record<string, number>>,
-    /** How long checks of services took, by protocol; read from `Durations`. */
-    durations: {} as Record<string, DurationCounts>,
-    /** Lookups in the result cache. */
-    cache: {
-      /** Lookups that found an expired result. */
-      expirations: 0,
-      /** Results stored. */
-      sets: 0,
-      /** Lookups. */
-      gets: 0,
-      /** Lookups that found a result to reuse. */
-      hits: 0,
-      /** Lookups that did not. A failure that the client was sent before is a miss. */
-      misses: 0,
-    },
-    /** Events of the listeners. */
-    listeners: {
-      /** Rotations: servers replaced to cut hanging connections. */
-      renewals: 0,
-      /** Crashed servers that were replaced. */
-      falls: 0,
-      /** Requests in progress that a rotation or crash cut off. */
-      cut_requests: 0,
-    },
-    /** Rejected requests. */
-    refused: {
-      /** Checks of targets that `check_hosts` and `check_ports` do not allow. */
-      targets: 0,
-      /** Requests of clients that `allowed_clients` does not list. */
-      clients: 0,
-      /** Spool changes that the client was not allowed to make. */
-      spool_changes: 0,
-      /** Large pages, since too many bytes waited for clients. */
-      large_pages: 0,
-    },
-    /** Internal errors of hacheck. */
-    errors: {
-      /** Checkers that threw. */
-      checks: 0,
-      /** Spool changes by POST that failed. */
-      spool_changes: 0,
-      /** Uncaught errors. */
-      unforeseen: 0,
-      /** Log lines that could not be written. */
-      lost_log_lines: 0,
-    },
-    /** Workers that crashed; counted by the supervisor. */
-    deaths: 0,
-  };
+export const COUNTERS = {
+  /** Lookups in the result cache. A failure that the client was sent before is a miss. */
+  cache: {
+    expirations: null,
+    sets: null,
+    gets: null,
+    hits: "Checks answered from the cache.",
+    misses: "Checks that found no result to reuse in the cache.",
+  },
+  /** Events of the listeners. */
+  listeners: {
+    renewals: "Rotations: servers replaced to cut hanging connections.",
+    falls: "Servers that crashed and were replaced.",
+    cut_requests: "Requests in progress that a rotation or a crash cut off.",
+  },
+  /** Rejected requests. */
+  refused: {
+    targets: "Checks rejected because check_hosts or check_ports does not allow their target.",
+    clients: "Requests rejected because allowed_clients does not list the client.",
+    spool_changes: "Spool changes rejected because the client is not allowed to make them.",
+    large_pages: "Large pages rejected because too many bytes wait for clients.",
+  },
+  /** Internal errors: checkers that threw, failed changes by POST, uncaught errors, unwritten log lines. */
+  errors: {
+    checks: null,
+    spool_changes: null,
+    unforeseen: null,
+    lost_log_lines: null,
+  },
+  /** Workers, counted by the supervisor. */
+  workers: {
+    deaths: "Workers that crashed and were replaced.",
+  },
+} as const satisfies Readonly<Record<string, Readonly<Record<string, string | null>>>>;
+
+/** What one worker has counted since it started. */
+export type Counters =
+  & { readonly [Part in keyof typeof COUNTERS]: Record<keyof typeof COUNTERS[Part], number> }
+  & { readonly protocols: Record<string, ProtocolCounters> };
+
+/** The counters of one protocol. */
+export interface ProtocolCounters {
+  /** Accepted requests. */
+  requests: number;
+  /** Responses, rejected requests included, by status code. */
+  readonly responses: Record<string, number>;
+  /** Durations of checks of services; absent before the first. */
+  durations?: DurationCounts;
 }
 
-/** What one worker has counted since it started. The names are those of `/status`, but for `errors`. */
-export type Counters = ReturnType<typeof newCounters>;
+/** Durations of checks. */
+export interface DurationCounts {
+  /** The number of checks in each bucket of {@linkcode BOUNDS}, and above the last bound. */
+  readonly buckets: number[];
+  /** Their sum in seconds. */
+  sum: number;
+}
+
+/** The upper bounds of the buckets, in seconds. A last bucket has none. */
+export const BOUNDS: readonly number[] = [
+  ...[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+];
 
 /** Counts lookups in the result cache. */
 export type CacheCounters = Counters["cache"];
@@ -75,3 +76,53 @@ export type RefusalCounters = Counters["refused"];
 
 /** Counts internal errors. */
 export type InternalErrorCounters = Counters["errors"];
+
+/**
+ * Creates all counters of one worker, at zero.
+ *
+ * @returns The counters. Each part is incremented in place by its owner.
+ */
+export function newCounters(): Counters {
+  const parts = Object.entries(COUNTERS).map(([part, names]) => [
+    part,
+    Object.fromEntries(Object.keys(names).map((name) => [name, 0])),
+  ]);
+  return { ...Object.fromEntries(parts), protocols: {} };
+}
+
+/**
+ * Finds the counters of a protocol.
+ *
+ * @param counters The counters of the worker.
+ * @param protocol The name of a known protocol.
+ * @returns The same object for the same protocol.
+ */
+export function countersOf(
+  { protocols }: Pick<Counters, "protocols">,
+  protocol: string,
+): ProtocolCounters {
+  return protocols[protocol] ??= { requests: 0, responses: {} };
+}
+
+/**
+ * Counts a response.
+ *
+ * @param counters The counters of its protocol.
+ * @param code Its status code.
+ */
+export function countResponse({ responses }: ProtocolCounters, code: number): void {
+  responses[code] = (responses[code] ?? 0) + 1;
+}
+
+/**
+ * Counts the duration of a check.
+ *
+ * @param counters The counters of its protocol.
+ * @param seconds The duration.
+ */
+export function observeDuration(counters: ProtocolCounters, seconds: number): void {
+  const durations = counters.durations ??= { buckets: Array(BOUNDS.length + 1).fill(0), sum: 0 };
+  const bucket = BOUNDS.findIndex((bound) => seconds <= bound);
+  durations.buckets[bucket < 0 ? BOUNDS.length : bucket]!++;
+  durations.sum += seconds;
+}

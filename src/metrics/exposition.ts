@@ -1,7 +1,31 @@
 import { VERSION } from "../version.ts";
-import type { Counters } from "./counters.ts";
-import { BOUNDS } from "./durations.ts";
-import type { WorkerMetrics, WorkerState } from "./worker_metrics.ts";
+import { BOUNDS, COUNTERS, type Counters } from "./counters.ts";
+
+/** What one worker reports to `/metrics`. */
+export interface WorkerMetrics {
+  /** What it has counted since it started. */
+  readonly counters: Counters;
+  /** Its state; null for a worker that did not answer or has crashed. */
+  readonly now: WorkerState | null;
+}
+
+/** The state of a worker. Times are in seconds, sizes in bytes. */
+export interface WorkerState {
+  /** Checks of services in flight. */
+  readonly inFlight: number;
+  /** Queued checks. */
+  readonly queued: number;
+  /** Whether the spool can be read. */
+  readonly spoolHealthy: boolean;
+  /** Number of records and weights, by state. */
+  readonly records: Readonly<Record<string, number>>;
+  /** Memory in use; `rss` is that of the whole process. */
+  readonly memory: Deno.MemoryUsage;
+  /** When the daemon started, in unix seconds. */
+  readonly startedAt: number;
+  /** How long it has been running, by a monotonic clock. */
+  readonly uptime: number;
+}
 
 /** The media type of Prometheus' text format. */
 export const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
@@ -36,13 +60,10 @@ export interface Metric {
 /** All metrics, in the order of the page. */
 export const METRICS: readonly Metric[] = [
   {
-    name: "hacheck_requests_total",
-    type: "counter",
+    ...counter("hacheck_requests_total", "Responses to checks, by protocol and HTTP status."),
     labels: ["protocol", "code"],
-    help: "Responses to checks, by protocol and HTTP status.",
-    aggregator: "sum",
-    of: ({ counts }) =>
-      Object.entries(counts.responses).flatMap(([protocol, responses]) =>
+    of: ({ counters: { protocols } }) =>
+      Object.entries(protocols).flatMap(([protocol, { responses }]) =>
         Object.entries(responses).map(([code, value]) => ({ labels: { protocol, code }, value }))
       ),
   },
@@ -52,16 +73,10 @@ export const METRICS: readonly Metric[] = [
     labels: ["protocol"],
     help: "Duration of checks of services, without their time in the queue.",
     aggregator: "sum",
-    of: ({ counts }) => histogram(counts.durations),
+    of: ({ counters }) => histograms(counters),
   },
   gauge("hacheck_checks_in_flight", "Checks of services in flight.", "sum", (now) => now.inFlight),
   gauge("hacheck_checks_queued", "Queued checks.", "sum", (now) => now.queued),
-  counter("hacheck_cache_hits_total", "Checks answered from the cache.", ({ cache }) => cache.hits),
-  counter(
-    "hacheck_cache_misses_total",
-    "Checks that found no result to reuse in the cache.",
-    ({ cache }) => cache.misses,
-  ),
   {
     name: "hacheck_spool_records",
     type: "gauge",
@@ -69,63 +84,24 @@ export const METRICS: readonly Metric[] = [
     help:
       "Records and weights in the spool. An invalid record (faulty) counts as down; a file whose name is not valid counts as faulty and has no effect.",
     aggregator: "first",
-    of: ({ now }) => now === null ? [] : labelled("state", now.spool.records),
+    of: ({ now }) => now === null ? [] : labelled("state", now.records),
   },
   gauge(
     "hacheck_spool_healthy",
     "1 if the spool can be read, 0 if its last known state is in use.",
     "min",
-    (now) => Number(now.spool.isHealthy),
+    (now) => Number(now.spoolHealthy),
   ),
-  counter(
-    "hacheck_refused_targets_total",
-    "Checks rejected because check_hosts or check_ports does not allow their target.",
-    ({ refused }) => refused.targets,
-  ),
-  counter(
-    "hacheck_refused_clients_total",
-    "Requests rejected because allowed_clients does not list the client.",
-    ({ refused }) => refused.clients,
-  ),
-  counter(
-    "hacheck_refused_spool_changes_total",
-    "Spool changes rejected because the client is not allowed to make them.",
-    ({ refused }) => refused.spool_changes,
-  ),
-  counter(
-    "hacheck_refused_large_pages_total",
-    "Large pages rejected because too many bytes wait for clients.",
-    ({ refused }) => refused.large_pages,
-  ),
+  ...countersOfPart("cache", "hacheck_cache"),
+  ...countersOfPart("refused", "hacheck_refused"),
+  ...countersOfPart("listeners", "hacheck_listener"),
+  ...countersOfPart("workers", "hacheck_event_loop"),
   {
-    name: "hacheck_faults_total",
-    type: "counter",
+    ...counter("hacheck_faults_total", "Internal errors of hacheck."),
     labels: ["kind"],
-    help: "Internal errors of hacheck.",
-    aggregator: "sum",
-    of: ({ counts }) => labelled("kind", counts.errors),
+    of: ({ counters }) => labelled("kind", counters.errors),
   },
-  counter(
-    "hacheck_listener_renewals_total",
-    "Rotations: servers replaced to cut hanging connections.",
-    ({ listeners }) => listeners.renewals,
-  ),
-  counter(
-    "hacheck_listener_falls_total",
-    "Servers that crashed and were replaced.",
-    ({ listeners }) => listeners.falls,
-  ),
-  counter(
-    "hacheck_listener_cut_requests_total",
-    "Requests in progress that a rotation or a crash cut off.",
-    ({ listeners }) => listeners.cut_requests,
-  ),
   gauge("hacheck_event_loops", "Workers that answer.", "sum", () => 1),
-  counter(
-    "hacheck_event_loop_deaths_total",
-    "Workers that crashed and were replaced.",
-    ({ deaths }) => deaths,
-  ),
   gauge(
     "hacheck_uptime_seconds",
     "Time since the daemon started, by a monotonic clock.",
@@ -214,11 +190,21 @@ function escape(text: string): string {
   return text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n");
 }
 
-function counter(name: string, help: string, of: (counts: Counters) => number): Metric {
-  return {
-    ...{ name, type: "counter", labels: [], help, aggregator: "sum" },
-    of: ({ counts }) => [{ labels: {}, value: of(counts) }],
-  };
+function counter(name: string, help: string): Omit<Metric, "labels" | "of"> {
+  return { name, type: "counter", help, aggregator: "sum" };
+}
+
+/** The metrics of a part of the counters. */
+function countersOfPart(part: Exclude<keyof typeof COUNTERS, "errors">, prefix: string): Metric[] {
+  return Object.entries<string | null>(COUNTERS[part]).flatMap(([name, help]) =>
+    help === null ? [] : {
+      ...counter(`${prefix}_${name}_total`, help),
+      labels: [],
+      of: (
+        { counters },
+      ) => [{ labels: {}, value: (counters[part] as Record<string, number>)[name]! }],
+    }
+  );
 }
 
 /** A gauge. Workers that did not answer contribute no sample. */
@@ -238,18 +224,20 @@ function labelled(label: string, values: Readonly<Record<string, number>>): Samp
   return Object.entries(values).map(([name, value]) => ({ labels: { [label]: name }, value }));
 }
 
-/** The series of a histogram. Each bucket includes the smaller ones. */
-function histogram(durations: Counters["durations"]): Sample[] {
-  return Object.entries(durations).flatMap(([protocol, { buckets, sum }]) => {
-    let count = 0;
-    const cumulative = buckets.map((checks, i) => {
-      const le = String(BOUNDS[i] ?? "+Inf");
-      return { suffix: "_bucket", labels: { protocol, le }, value: count += checks };
-    });
+/** The series of all histograms. Each bucket includes the smaller ones. */
+function histograms({ protocols }: Counters): Sample[] {
+  return Object.entries(protocols).flatMap(([protocol, { durations }]) => {
+    if (durations === undefined) return [];
     const labels = { protocol };
+    let count = 0;
+    const cumulative = durations.buckets.map((checks, i) => ({
+      suffix: "_bucket",
+      labels: { protocol, le: String(BOUNDS[i] ?? "+Inf") },
+      value: count += checks,
+    }));
     return [
       ...cumulative,
-      { suffix: "_sum", labels, value: sum },
+      { suffix: "_sum", labels, value: durations.sum },
       { suffix: "_count", labels, value: count },
     ];
   });

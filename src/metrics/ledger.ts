@@ -1,6 +1,6 @@
 import { sumCounters } from "./aggregate.ts";
 import { type Counters, newCounters } from "./counters.ts";
-import type { WorkerMetrics } from "./worker_metrics.ts";
+import type { WorkerMetrics } from "./exposition.ts";
 
 /**
  * Keeps the last counters of each worker, so that their sum never decreases when a worker crashes or does
@@ -13,10 +13,12 @@ import type { WorkerMetrics } from "./worker_metrics.ts";
  * import { assertEquals } from "@std/assert";
  *
  * const ledger = new Ledger<string>();
- * ledger.record("a", { counts: { ...newCounters(), responses: { tcp: { "200": 7 } } }, now: null });
+ * const counters = newCounters();
+ * counters.cache.hits = 7;
+ * ledger.record("a", { counters, now: null });
  * ledger.retire("a");
  * const [retired] = ledger.complete([]);
- * assertEquals([retired?.counts.responses, retired?.counts.deaths], [{ tcp: { "200": 7 } }, 1]);
+ * assertEquals([retired?.counters.cache.hits, retired?.counters.workers.deaths], [7, 1]);
  * ```
  */
 export class Ledger<Worker> {
@@ -39,9 +41,9 @@ export class Ledger<Worker> {
    * @param worker The worker.
    */
   retire(worker: Worker): void {
-    const { counts } = this.#last.get(worker) ?? { counts: newCounters() };
+    const { counters } = this.#last.get(worker) ?? { counters: newCounters() };
     this.#last.delete(worker);
-    this.#retired = sumCounters([this.#retired, { ...counts, deaths: 1 }]);
+    this.#retired = sumCounters([this.#retired, { ...counters, workers: { deaths: 1 } }]);
   }
 
   /**
@@ -55,6 +57,6 @@ export class Ledger<Worker> {
     const running = [...this.#last].map(([worker, metrics]) =>
       present.has(worker) ? metrics : { ...metrics, now: null }
     );
-    return [...running, { counts: this.#retired, now: null }];
+    return [...running, { counters: this.#retired, now: null }];
   }
 }

@@ -1,9 +1,6 @@
 import { afterStartup } from "../after_startup.ts";
 import { VERSION } from "../version.ts";
 
-/** How often the delay is measured, in milliseconds. */
-const SAMPLE_MS = 500;
-
 /** How the daemon looks up the headers of requests. */
 export interface HeaderAccessReport {
   /** Deno's private field, which is faster, or the public one. */
@@ -31,16 +28,22 @@ export interface RuntimeReport {
 
 /** Measures how late the timers of a worker's event loop fire. */
 export class EventLoopDelay implements Disposable {
+  readonly #sampleMs: number;
   #timer: ReturnType<typeof setInterval> | undefined;
-  #isOver = false;
+  #isDisposed = false;
   #due = 0;
   #samples = 0;
   #last = 0;
   #sum = 0;
   #max = 0;
 
-  /** Starts measuring. This does not keep a program from ending. */
-  constructor() {
+  /**
+   * Starts measuring. This does not keep a program from ending.
+   *
+   * @param sampleMs The time between two measurements, in milliseconds.
+   */
+  constructor(sampleMs = 500) {
+    this.#sampleMs = sampleMs;
     afterStartup(() => this.#begin());
   }
 
@@ -52,21 +55,21 @@ export class EventLoopDelay implements Disposable {
 
   /** Stops measuring. */
   [Symbol.dispose](): void {
-    this.#isOver = true;
+    this.#isDisposed = true;
     clearInterval(this.#timer);
   }
 
   #begin(): void {
-    if (this.#isOver) return;
-    this.#due = performance.now() + SAMPLE_MS;
-    this.#timer = setInterval(() => this.#sample(), SAMPLE_MS);
+    if (this.#isDisposed) return;
+    this.#due = performance.now() + this.#sampleMs;
+    this.#timer = setInterval(() => this.#sample(), this.#sampleMs);
     Deno.unrefTimer(this.#timer);
   }
 
   #sample(): void {
     const now = performance.now();
     this.#last = Math.max(0, now - this.#due);
-    this.#due = now + SAMPLE_MS;
+    this.#due = now + this.#sampleMs;
     this.#samples++;
     this.#sum += this.#last;
     this.#max = Math.max(this.#max, this.#last);

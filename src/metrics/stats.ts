@@ -1,120 +1,112 @@
 import { createLRU } from "lru.min";
-import { Tally } from "./tally.ts";
 
-/** How many services are remembered; the one not asked for longest is forgotten first. */
+/** How many services are kept; the least recently requested is dropped first. */
 export const MAX_SERVICES = 5000;
 
 /** How many pairs of service and client are counted at most. */
 export const MAX_PAIRS = 20_000;
 
-/** The last answer given about a service. */
+/** How many check times of a service are kept. */
+export const MAX_CHECK_TIMES = 24;
+
+/** The last response about a service. */
 export interface LastResponse {
   /** The HTTP status code. */
   readonly code: number;
-  /** Who was answered. */
+  /** The address of the client. */
   readonly remote_ip: string;
-  /** When, in unix seconds. */
+  /** When it was sent, in unix seconds. */
   readonly ts: number;
 }
 
-/** How many answers of a service are remembered for which somebody had to wait. */
-export const MAX_CHECK_TIMES = 24;
-
 /**
- * An answer for which somebody had to wait: when it came, in unix seconds, and after how many milliseconds.
- * These are negative if a balancer takes it for down.
+ * A response that waited for a check: when it was sent, in unix seconds, and the milliseconds that it took. These are
+ * negative for a failure.
  */
-export type Wait = readonly [ts: number, milliseconds: number];
+export type CheckTime = readonly [ts: number, milliseconds: number];
 
-/** A service that was asked for lately. */
+/** A service that was requested lately. */
 export interface ServiceReport {
   /** Its name. */
   readonly service: string;
-  /** The last answer, if there was one yet. */
+  /** The last response; null before the first. */
   readonly last: LastResponse | null;
-  /** The last answers for which somebody had to wait, the oldest first. */
-  readonly waits: readonly Wait[];
+  /** The last check times, oldest first. */
+  readonly checkTimes: readonly CheckTime[];
 }
 
-/** A service that was asked for, and the last answer, if there was one yet. */
+/** A service that was requested lately, and the last response; null before the first. */
 export type RecentService = [service: string, last: LastResponse | null];
 
-/** How often something came. It is counted in place: a map is then only read, which costs half of writing it. */
-interface Counter {
-  count: number;
+/** Changed in place: reading a map costs half of writing it. */
+interface Count {
+  value: number;
 }
 
-/** What is remembered of one service. */
+/** What is kept of one service. */
 class ServiceStats {
-  readonly clients = new Map<string, Counter>();
-  lastAsked = 0;
+  readonly clients = new Map<string, Count>();
+  lastRequested = 0;
   #code = 0;
   #client = "";
-  #answeredAt = 0;
-  /** Pairs of numbers, which take the least memory so. None for what is never waited for. */
-  #waits: number[] | undefined;
-  #nextWait = 0;
+  #respondedAt = 0;
+  /** Pairs of time and duration, flat to save memory; undefined before the first. */
+  #checkTimes: number[] | undefined;
+  #next = 0;
 
-  /** The last answer, if there was one yet. */
-  get lastAnswer(): LastResponse | null {
+  get last(): LastResponse | null {
     if (this.#code === 0) return null;
-    return { code: this.#code, remote_ip: this.#client, ts: this.#answeredAt };
+    return { code: this.#code, remote_ip: this.#client, ts: this.#respondedAt };
   }
 
   /**
-   * Remembers an answer.
+   * Records a response.
    *
    * @param code The HTTP status code.
-   * @param client Who was answered.
-   * @param now When, in unix seconds.
+   * @param client The address of the client.
+   * @param now The time in unix seconds.
    */
   recordResponse(code: number, client: string, now: number): void {
     this.#code = code;
     this.#client = client;
-    this.#answeredAt = now;
+    this.#respondedAt = now;
   }
 
   /**
-   * Remembers an answer for which somebody had to wait.
+   * Records how long a check took.
    *
-   * @param code The HTTP status code.
-   * @param now When, in unix seconds.
-   * @param milliseconds After how long.
+   * @param code The HTTP status code of the response.
+   * @param now The time in unix seconds.
+   * @param milliseconds The duration.
    */
-  recordWait(code: number, now: number, milliseconds: number): void {
-    const waits = this.#waits ??= [];
-    waits[this.#nextWait] = now;
-    // Zero has no sign that would survive.
-    waits[this.#nextWait + 1] = isUp(code) ? milliseconds : -Math.max(milliseconds, LEAST_MS);
-    this.#nextWait = (this.#nextWait + 2) % (2 * MAX_CHECK_TIMES);
+  recordCheckTime(code: number, now: number, milliseconds: number): void {
+    const times = this.#checkTimes ??= [];
+    times[this.#next] = now;
+    // JSON has no negative zero.
+    times[this.#next + 1] = isUp(code) ? milliseconds : -Math.max(milliseconds, 0.01);
+    this.#next = (this.#next + 2) % (2 * MAX_CHECK_TIMES);
   }
 
-  /** The last answers for which somebody had to wait, the oldest first. */
-  get waits(): Wait[] {
-    const known = this.#waits ?? [];
-    const waits: Wait[] = [];
-    for (let i = 0; i < known.length; i += 2) {
-      const at = (this.#nextWait + i) % known.length;
-      waits.push([known[at]!, known[at + 1]!]);
-    }
-    return waits;
+  get checkTimes(): CheckTime[] {
+    const times = this.#checkTimes ?? [];
+    return Array.from({ length: times.length / 2 }, (_, i) => {
+      const at = (this.#next + 2 * i) % times.length;
+      return [times[at]!, times[at + 1]!];
+    });
   }
 }
 
-/** The shortest time that is told, in milliseconds. */
-const LEAST_MS = 0.01;
-
-/** Tells whether a balancer takes a status for up. */
+/** Whether HAProxy takes a status code for up. */
 function isUp(code: number): boolean {
   return code >= 200 && code < 400;
 }
 
 /**
- * Picks the services that somebody who looks should see.
+ * Picks the services to show if there are too many.
  *
- * @param reports All of them.
+ * @param reports All services.
  * @param most How many to pick at most.
- * @returns Those first whose last answer a balancer takes for down, and else sorted by name.
+ * @returns Failing services first, each group sorted by name.
  */
 export function failingFirst(reports: readonly ServiceReport[], most: number): ServiceReport[] {
   const rank = ({ last }: ServiceReport) => last === null || isUp(last.code) ? 1 : 0;
@@ -122,11 +114,11 @@ export function failingFirst(reports: readonly ServiceReport[], most: number): S
     .slice(0, most);
 }
 
-/** Who was just asked for: takes the answer. */
-export type ServiceRecorder = Pick<ServiceStats, "recordResponse" | "recordWait">;
+/** Records the response to a request that was counted. */
+export type ServiceRecorder = Pick<ServiceStats, "recordResponse" | "recordCheckTime">;
 
 /**
- * Who asks for what, and what was answered last.
+ * Counts requests by service and client, and keeps the last response about each service.
  *
  * @example
  * ```ts
@@ -140,7 +132,6 @@ export type ServiceRecorder = Pick<ServiceStats, "recordResponse" | "recordWait"
  * ```
  */
 export class Stats {
-  readonly #tallies = new Map<string, Tally>();
   #pairs = 0;
   readonly #services = createLRU<string, ServiceStats>({
     max: MAX_SERVICES,
@@ -148,131 +139,89 @@ export class Stats {
   });
 
   /**
-   * Finds what counts the checks of a protocol.
-   *
-   * @param protocol The protocol's name, one of those there are.
-   * @returns The same object for the same protocol.
-   */
-  tallyOf(protocol: string): Tally {
-    let tally = this.#tallies.get(protocol);
-    if (tally === undefined) this.#tallies.set(copyOf(protocol), tally = new Tally());
-    return tally;
-  }
-
-  /**
-   * Counts a check.
+   * Counts a request.
    *
    * @param service The service's name.
-   * @param client The address of who asks.
+   * @param client The address of the client.
    * @param now The time in unix seconds.
-   * @returns What takes the answer.
+   * @returns What records the response.
    */
   countRequest(service: string, client: string, now: number): ServiceRecorder {
     let stats = this.#services.get(service);
     if (stats === undefined) {
       stats = new ServiceStats();
-      this.#services.set(copyOf(service), stats);
+      // A part of a string keeps the whole string in memory: the copy does not keep the URL.
+      this.#services.set(JSON.parse(JSON.stringify(service)), stats);
     }
-    stats.lastAsked = now;
-    const known = stats.clients.get(client);
-    if (known !== undefined) known.count++;
+    stats.lastRequested = now;
+    const count = stats.clients.get(client);
+    if (count !== undefined) count.value++;
     else {
       this.#makeRoom(stats);
-      stats.clients.set(client, { count: 1 });
+      stats.clients.set(client, { value: 1 });
     }
     return stats;
   }
 
   /**
-   * Returns when a service was asked for last.
+   * Returns when a service was last requested.
    *
    * @param service The service's name.
-   * @returns The time in unix seconds; null if nobody has asked, or it was forgotten.
+   * @returns The time in unix seconds; null for never, or if the service was dropped.
    */
-  lastAsked(service: string): number | null {
-    return this.#services.peek(service)?.lastAsked ?? null;
+  lastRequested(service: string): number | null {
+    return this.#services.peek(service)?.lastRequested ?? null;
   }
 
-  /**
-   * Tells how often who asked for what.
-   *
-   * @returns By service and client.
-   */
+  /** Returns the number of requests, by service and client. */
   counts(): Record<string, Record<string, number>> {
     const counts: Record<string, Record<string, number>> = Object.create(null);
     for (const [service, { clients }] of this.#services.entries()) {
-      counts[service] = plain(clients);
+      counts[service] = Object.fromEntries([...clients].map(([name, { value }]) => [name, value]));
     }
     return counts;
   }
 
   /**
-   * Tells how often checks of each protocol were asked for.
-   *
-   * @returns By the protocol's name.
-   */
-  byProtocol(): Record<string, number> {
-    return Object.fromEntries([...this.#tallies].map(([name, { requests }]) => [name, requests]));
-  }
-
-  /**
-   * Tells how often checks were answered with which status.
-   *
-   * @returns By the protocol's name and the code.
-   */
-  responses(): Record<string, Record<string, number>> {
-    return Object.fromEntries([...this.#tallies].map(([name, tally]) => [name, tally.responses()]));
-  }
-
-  /**
-   * Tells which services were asked for lately.
+   * Returns the services that were requested lately.
    *
    * @param threshold How many seconds ago at most.
    * @param now The time in unix seconds.
-   * @returns Sorted by name, each with the last answer.
+   * @returns Each with its last response, sorted by name.
    */
   recent(threshold: number, now: number): RecentService[] {
     const recent: RecentService[] = [];
-    for (const [service, { lastAsked, lastAnswer }] of this.#services.entries()) {
-      if (now - lastAsked <= threshold) recent.push([service, lastAnswer]);
+    for (const [service, { lastRequested, last }] of this.#services.entries()) {
+      if (now - lastRequested <= threshold) recent.push([service, last]);
     }
     return recent.sort(([a], [b]) => a < b ? -1 : 1);
   }
 
   /**
-   * Tells more of the services that were asked for lately.
+   * Returns reports on the services that were requested lately.
    *
    * @param threshold How many seconds ago at most.
    * @param now The time in unix seconds.
-   * @param most Of how many at most, the {@linkcode failingFirst} ones.
+   * @param most How many services at most; see {@linkcode failingFirst}.
    */
   recentReports(threshold: number, now: number, most: number): ServiceReport[] {
     const reports = this.recent(threshold, now).map(([service, last]) => {
-      return { service, last, waits: this.#services.peek(service)!.waits };
+      return { service, last, checkTimes: this.#services.peek(service)!.checkTimes };
     });
     return failingFirst(reports, most);
   }
 
-  /** A client more must not be memory more without an end. */
-  #makeRoom(asked: ServiceStats): void {
+  /** Makes room for a pair of service and client, by dropping the oldest service or client. */
+  #makeRoom(requested: ServiceStats): void {
     this.#pairs++;
     while (this.#pairs > MAX_PAIRS) {
       if (this.#services.size > 1) {
         this.#services.evict(1);
       } else {
-        const [oldest] = asked.clients.keys();
-        asked.clients.delete(oldest!);
+        const [oldest] = requested.clients.keys();
+        requested.clients.delete(oldest!);
         this.#pairs--;
       }
     }
   }
-}
-
-function plain(counters: ReadonlyMap<string, Counter>): Record<string, number> {
-  return Object.fromEntries([...counters].map(([name, { count }]) => [name, count]));
-}
-
-/** A part of a string keeps all of it in memory: what is cut out of a long URL must not keep the URL. */
-function copyOf(part: string): string {
-  return JSON.parse(JSON.stringify(part));
 }

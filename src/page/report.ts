@@ -144,16 +144,17 @@ function merged(workers: readonly WorkerOverview[]): ServiceReport[] {
 }
 
 function both(one: ServiceReport, other: ServiceReport): ServiceReport {
-  const waits = [...one.waits, ...other.waits].sort(([a], [b]) => a - b).slice(-MAX_CHECK_TIMES);
+  const checkTimes = [...one.checkTimes, ...other.checkTimes].sort(([a], [b]) => a - b)
+    .slice(-MAX_CHECK_TIMES);
   const isOlder = (one.last?.ts ?? 0) < (other.last?.ts ?? 0);
-  return { service: one.service, last: isOlder ? other.last : one.last, waits };
+  return { service: one.service, last: isOlder ? other.last : one.last, checkTimes };
 }
 
-function shown({ service, last, waits }: ServiceReport): ShownService {
+function shown({ service, last, checkTimes }: ServiceReport): ShownService {
   return {
     service,
     last,
-    milliseconds: waits.map(([, milliseconds]) => Math.round(milliseconds * 100) / 100),
-    since: waits[0]?.[0] ?? null,
+    milliseconds: checkTimes.map(([, milliseconds]) => Math.round(milliseconds * 100) / 100),
+    since: checkTimes[0]?.[0] ?? null,
   };
 }

@@ -6,7 +6,12 @@
 
 import type { CheckRequest, Verdict } from "../checks/check.ts";
 import type { Header } from "../net/http_client.ts";
-import type { Tally } from "../metrics/tally.ts";
+import {
+  type Counters,
+  countersOf,
+  countResponse,
+  type ProtocolCounters,
+} from "../metrics/counters.ts";
 import { type Pipeline, SPOOL_PROTOCOL } from "../checks/pipeline.ts";
 import type { Refusals } from "./refusals.ts";
 import type { ServiceRecorder, Stats } from "../metrics/stats.ts";
@@ -26,6 +31,8 @@ export interface RouterOptions extends Omit<StatusSources, "renderings"> {
   readonly pipeline: Pipeline;
   /** Who asked for what. */
   readonly stats: Stats;
+  /** Counts requests and responses. */
+  readonly counters: Pick<Counters, "protocols">;
   /** What checks may connect to. */
   readonly targets: TargetPolicy;
   /** Where it is told who was refused. */
@@ -86,19 +93,19 @@ export function createRouter(options: RouterOptions): Router {
     path: CheckPath,
     client: string,
   ) {
-    const tally = route.tally ??= stats.tallyOf(path.protocol);
-    if (typeof target === "string") return refused(tally, 400, target);
+    const counters = route.counters ??= countersOf(options.counters, path.protocol);
+    if (typeof target === "string") return refused(counters, 400, target);
     const asksService = path.protocol !== SPOOL_PROTOCOL;
     if (asksService) {
       const refusal = targets.refusal(target);
       if (refusal !== undefined) {
         refusals.report("targets", client, refusal);
-        return refused(tally, 403, refusal);
+        return refused(counters, 403, refusal);
       }
     }
     // Nothing connects to it, but it has no records either.
-    if (target.host === null) return refused(tally, 400, target.fault);
-    tally.requests++;
+    if (target.host === null) return refused(counters, 400, target.fault);
+    counters.requests++;
     const now = Date.now() / 1000;
     const recorder = stats.countRequest(path.service, client, now);
     const question = questionOf(
@@ -111,12 +118,12 @@ export function createRouter(options: RouterOptions): Router {
     );
     const fresh = asksService && wantsFresh(headers);
     const verdict = pipeline.check(question, fresh, client);
-    if (!(verdict instanceof Promise)) return answer(tally, recorder, client, verdict, now);
+    if (!(verdict instanceof Promise)) return answer(counters, recorder, client, verdict, now);
     const began = performance.now();
     return verdict.then((verdict) => {
       const now = Date.now() / 1000;
-      recorder.recordWait(verdict.code, now, performance.now() - began);
-      return answer(tally, recorder, client, verdict, now);
+      recorder.recordCheckTime(verdict.code, now, performance.now() - began);
+      return answer(counters, recorder, client, verdict, now);
     });
   }
 
@@ -151,13 +158,13 @@ export function createRouter(options: RouterOptions): Router {
   }
 
   function answer(
-    tally: Tally,
+    counters: ProtocolCounters,
     recorder: ServiceRecorder,
     client: string,
     verdict: Verdict,
     now: number,
   ): Response {
-    tally.countResponse(verdict.code);
+    countResponse(counters, verdict.code);
     recorder.recordResponse(verdict.code, client, now);
     return responseOf(verdict);
   }
@@ -182,8 +189,8 @@ export function createRouter(options: RouterOptions): Router {
 }
 
 /** The answer to a check that is not to be made. */
-function refused(tally: Tally, code: number, why: string): Response {
-  tally.countResponse(code);
+function refused(counters: ProtocolCounters, code: number, why: string): Response {
+  countResponse(counters, code);
   return text(code, why);
 }
 

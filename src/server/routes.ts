@@ -1,6 +1,6 @@
 import { createLRU } from "lru.min";
 import type { CheckRequest } from "../checks/check.ts";
-import type { Tally } from "../metrics/tally.ts";
+import type { ProtocolCounters } from "../metrics/counters.ts";
 import { type CheckPath, parseCheckPath, pathOf } from "./path.ts";
 
 /** How many URLs are remembered; the one not asked for longest is forgotten first. */
@@ -31,8 +31,8 @@ export interface Route {
   askedAt: number;
   /** Other questions that it led to, the latest first: what HAProxy's headers name may alternate. */
   others: AskedQuestion[];
-  /** What counts the checks of its protocol, once one was asked for. */
-  tally: Tally | undefined;
+  /** The counters of its protocol, once a check was requested. */
+  counters: ProtocolCounters | undefined;
 }
 
 /**
@@ -66,7 +66,7 @@ export class Routes {
     const path = pathOf(url);
     const route = {
       ...{ path, check: parseCheckPath(path), question: undefined },
-      ...{ askedAt: 0, others: [], tally: undefined },
+      ...{ askedAt: 0, others: [], counters: undefined },
     };
     if (route.check !== undefined && url.length <= MAX_ROUTE_LENGTH) this.#known.set(url, route);
     return route;

@@ -3,7 +3,6 @@ import fc from "fast-check";
 import { newCounters } from "../../src/metrics/counters.ts";
 import type { CheckRequest, Verdict } from "../../src/checks/check.ts";
 import type { Log } from "../../src/log.ts";
-import { Durations } from "../../src/metrics/durations.ts";
 import { Pipeline } from "../../src/checks/pipeline.ts";
 import { SpoolIndex } from "../../src/spool/index.ts";
 import { assert, assertEquals } from "../support/assert.ts";
@@ -53,7 +52,6 @@ Deno.test("Whatever a checker comes to, it is up only by its own word, and by no
     timeout: 60,
     maxClients: 1,
     log: { error: () => told++ } as unknown as Log,
-    durations: new Durations(),
     counters,
   });
   return holds(

@@ -1,7 +1,6 @@
 import { type CacheFailures, MAX_RECIPIENTS } from "../../../src/checks/cache.ts";
 import type { CacheKeyPart, CheckRequest, Protocol, Verdict } from "../../../src/checks/check.ts";
 import { newCounters } from "../../../src/metrics/counters.ts";
-import { Durations } from "../../../src/metrics/durations.ts";
 import { MAX_QUEUED, Pipeline } from "../../../src/checks/pipeline.ts";
 import { SpoolIndex } from "../../../src/spool/index.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
@@ -46,7 +45,6 @@ class Bench {
   readonly spool = new SpoolIndex();
   readonly recorded = new RecordedLog();
   readonly counters = newCounters();
-  readonly durations = new Durations();
   readonly pipeline: Pipeline;
 
   constructor(options: BenchOptions = {}) {
@@ -58,7 +56,6 @@ class Bench {
       timeout: options.timeout ?? 60,
       maxClients: options.maxClients ?? 10,
       log: this.recorded.log,
-      durations: this.durations,
       counters: this.counters,
     });
   }
@@ -621,8 +618,8 @@ Deno.test("Pipeline.check() fails at once if too many checks are queued", async 
 });
 
 /** How many checks were counted, and how many seconds they took together. */
-function counted({ durations }: Bench): [count: number, seconds: number] {
-  const { buckets = [], sum = 0 } = durations.report().test ?? {};
+function counted({ counters }: Bench): [count: number, seconds: number] {
+  const { buckets = [], sum = 0 } = counters.protocols.test?.durations ?? {};
   return [buckets.reduce((sum, count) => sum + count, 0), sum];
 }
 

@@ -1,28 +1,31 @@
-import { newCounters } from "../../../src/metrics/counters.ts";
-import { CONTENT_TYPE, exposition, type Metric, METRICS } from "../../../src/metrics/exposition.ts";
-import { BOUNDS, Durations } from "../../../src/metrics/durations.ts";
-import type { WorkerMetrics } from "../../../src/metrics/worker_metrics.ts";
+import { BOUNDS, countersOf, newCounters, observeDuration } from "../../../src/metrics/counters.ts";
+import {
+  CONTENT_TYPE,
+  exposition,
+  type Metric,
+  METRICS,
+  type WorkerMetrics,
+} from "../../../src/metrics/exposition.ts";
 import { VERSION } from "../../../src/version.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { samplesOf } from "../../support/metrics.ts";
 
 function worker(factor: number): WorkerMetrics {
-  const durations = new Durations();
-  for (let i = 0; i < factor; i++) durations.observe("tcp", 0.25);
+  const counters = newCounters();
+  const [tcp, spool] = ["tcp", "spool"].map((protocol) => countersOf(counters, protocol));
+  Object.assign(tcp!.responses, { "200": 10 * factor, "503": factor });
+  Object.assign(spool!.responses, { "200": factor });
+  for (let i = 0; i < factor; i++) observeDuration(tcp!, 0.25);
   return {
-    counts: {
-      ...newCounters(),
-      responses: { tcp: { "200": 10 * factor, "503": factor }, spool: { "200": factor } },
-      durations: durations.report(),
+    counters: {
+      ...counters,
       cache: { expirations: 0, sets: 0, gets: 9, hits: 4 * factor, misses: 5 * factor },
     },
     now: {
       inFlight: factor,
       queued: 2 * factor,
-      spool: {
-        isHealthy: factor === 1,
-        records: { down: 3, drain: 1, weight: 4, expired: 2, faulty: 0 },
-      },
+      spoolHealthy: factor === 1,
+      records: { down: 3, drain: 1, weight: 4, expired: 2, faulty: 0 },
       memory: { rss: 1000 + factor, heapTotal: 200 * factor, heapUsed: 100 * factor, external: 0 },
       startedAt: 1_700_000_000.25,
       uptime: 10 + factor,
@@ -80,11 +83,11 @@ Deno.test("exposition() exports only the counters of a worker that did not answe
   }
 });
 
-Deno.test("each bucket of a histogram includes the smaller ones", () => {
-  const durations = new Durations();
-  for (const seconds of [...BOUNDS, 100]) durations.observe("http", seconds);
-  const counts = { ...newCounters(), durations: durations.report() };
-  const samples = samplesOf(exposition([{ counts, now: null }]));
+Deno.test("exposition() includes the smaller buckets in each bucket of a histogram", () => {
+  const counters = newCounters();
+  const http = countersOf(counters, "http");
+  for (const seconds of [...BOUNDS, 100]) observeDuration(http, seconds);
+  const samples = samplesOf(exposition([{ counters, now: null }]));
   const buckets = [...samples].filter(([series]) => series.includes("_bucket"));
   assertEquals(buckets.map(([, value]) => value), BOUNDS.map((_, i) => i + 1).concat(14));
 });
@@ -99,10 +102,12 @@ Deno.test("exposition() escapes help and label values", () => {
   const metric = (aggregator: Metric["aggregator"]): Metric => ({
     ...{ name: "m", type: "gauge", labels: ["path"], aggregator },
     help: 'a \\ "quoted"\nhelp',
-    of: ({ counts: { deaths } }) => [{ labels: { path: 'C:\\ "x"\ny' }, value: deaths }],
+    of: ({ counters: { workers } }) => [
+      { labels: { path: 'C:\\ "x"\ny' }, value: workers.deaths },
+    ],
   });
   const workers = [2, Infinity, 1].map((deaths) => ({
-    counts: { ...newCounters(), deaths },
+    counters: { ...newCounters(), workers: { deaths } },
     now: null,
   }));
   const head = '# HELP m a \\\\ "quoted"\\nhelp\n# TYPE m gauge\n';

@@ -8,11 +8,11 @@ import {
 } from "../../../src/metrics/stats.ts";
 import { assertEquals } from "../../support/assert.ts";
 
-function answerAt(ts: number): LastResponse {
+function responseAt(ts: number): LastResponse {
   return { code: 200, remote_ip: "10.0.0.1", ts };
 }
 
-Deno.test("stats count checks by service and client", () => {
+Deno.test("Stats.counts() counts requests by service and client", () => {
   const stats = new Stats();
   assertEquals(JSON.stringify(stats.counts()), "{}");
   for (
@@ -32,7 +32,7 @@ Deno.test("stats count checks by service and client", () => {
   );
 });
 
-Deno.test("stats tell which services were asked for lately, sorted, each with its last answer", () => {
+Deno.test("Stats.recent() returns services requested lately, sorted, each with its last response", () => {
   const stats = new Stats();
   const web = stats.countRequest("web", "10.0.0.1", 1000);
   const db = stats.countRequest("db", "10.0.0.1", 1100);
@@ -43,8 +43,8 @@ Deno.test("stats tell which services were asked for lately, sorted, each with it
   db.recordResponse(200, "10.0.0.1", 1102);
   assertEquals(stats.recent(600, 1600), [
     ["Web", null],
-    ["db", answerAt(1102)],
-    ["web", answerAt(1001)],
+    ["db", responseAt(1102)],
+    ["web", responseAt(1001)],
     ["web-2", null],
   ]);
   assertEquals(stats.recent(500, 1600).map(([service]) => service), ["Web", "db", "web-2"]);
@@ -52,23 +52,16 @@ Deno.test("stats tell which services were asked for lately, sorted, each with it
   assertEquals(stats.recent(0, 1301), []);
 });
 
-Deno.test("stats count checks by protocol", () => {
+Deno.test("Stats ignores the response of a service that was dropped meanwhile", () => {
   const stats = new Stats();
-  assertEquals(stats.byProtocol(), {});
-  for (const protocol of ["http", "spool", "http"]) stats.tallyOf(protocol).requests++;
-  assertEquals(stats.byProtocol(), { http: 2, spool: 1 });
-});
-
-Deno.test("stats take the answer of a service that has been forgotten meanwhile, and tell no one", () => {
-  const stats = new Stats();
-  const forgotten = stats.countRequest("forgotten", "10.0.0.1", 1000);
+  const dropped = stats.countRequest("dropped", "10.0.0.1", 1000);
   for (let i = 0; i < MAX_SERVICES; i++) stats.countRequest(`s${i}`, "10.0.0.1", 1000);
-  forgotten.recordResponse(200, "10.0.0.1", 1000);
+  dropped.recordResponse(200, "10.0.0.1", 1000);
   const services = stats.recent(600, 1000).map(([service]) => service);
-  assertEquals([services.length, services.includes("forgotten")], [MAX_SERVICES, false]);
+  assertEquals([services.length, services.includes("dropped")], [MAX_SERVICES, false]);
 });
 
-Deno.test("stats remember so many services, and forget first what was not asked for longest", () => {
+Deno.test("Stats keeps MAX_SERVICES services, and drops the least recently requested", () => {
   const stats = new Stats();
   for (let i = 0; i < MAX_SERVICES; i++) stats.countRequest(`s${i}`, "10.0.0.1", i);
   stats.countRequest("s0", "10.0.0.1", MAX_SERVICES);
@@ -83,7 +76,7 @@ Deno.test("stats remember so many services, and forget first what was not asked 
   ]);
 });
 
-Deno.test("stats count so many pairs of service and client, of whichever there are many", () => {
+Deno.test("Stats keeps MAX_PAIRS pairs, of many clients as of many services", () => {
   const pairs = (stats: Stats) =>
     Object.values(stats.counts()).reduce((sum, clients) => sum + Object.keys(clients).length, 0);
 
@@ -104,13 +97,13 @@ Deno.test("stats count so many pairs of service and client, of whichever there a
   assertEquals([both.counts().s0, both.counts()["one more"]], [undefined, { "client 0": 1 }]);
 });
 
-Deno.test("stats remember the last answers for which somebody had to wait, the oldest first", () => {
+Deno.test("Stats.recentReports() returns the last check times, oldest first, failures negative", () => {
   const stats = new Stats();
   const web = stats.countRequest("web", "10.0.0.1", 1000);
-  const waits = () => stats.recentReports(600, 1000, 10)[0]!.waits;
-  assertEquals(waits(), []);
+  const times = () => stats.recentReports(600, 1000, 10)[0]!.checkTimes;
+  assertEquals(times(), []);
   for (
-    const [code, milliseconds, told] of [
+    const [code, milliseconds, expected] of [
       [200, 12.5, 12.5],
       [301, 1, 1],
       [399, 0, 0],
@@ -120,24 +113,24 @@ Deno.test("stats remember the last answers for which somebody had to wait, the o
       [101, 3, -3],
     ] as const
   ) {
-    web.recordWait(code, 1001, milliseconds);
-    assertEquals(waits().at(-1), [1001, told], `${code}`);
+    web.recordCheckTime(code, 1001, milliseconds);
+    assertEquals(times().at(-1), [1001, expected], `${code}`);
   }
   for (let i = 0; i < MAX_CHECK_TIMES + 5; i++) {
-    web.recordWait(200, 2000 + i, i);
-    assertEquals(waits().length, Math.min(8 + i, MAX_CHECK_TIMES));
+    web.recordCheckTime(200, 2000 + i, i);
+    assertEquals(times().length, Math.min(8 + i, MAX_CHECK_TIMES));
   }
-  assertEquals(waits(), Array.from({ length: MAX_CHECK_TIMES }, (_, i) => [2005 + i, 5 + i]));
-  // They are no answers by themselves: one who waits is answered like everybody.
+  assertEquals(times(), Array.from({ length: MAX_CHECK_TIMES }, (_, i) => [2005 + i, 5 + i]));
+  // A check time alone is no response.
   assertEquals(stats.recent(600, 1000), [["web", null]]);
 });
 
-Deno.test("of too many services those are told that do not answer well, and else the first by name", () => {
+Deno.test("Stats.recentReports() returns failing services first, each group sorted by name", () => {
   const stats = new Stats();
   const codes = { d: 200, b: 503, a: 204, c: 404, f: 302, e: null };
   for (const [service, code] of Object.entries(codes)) {
-    const asked = stats.countRequest(service, "10.0.0.1", 1000);
-    if (code !== null) asked.recordResponse(code, "10.0.0.1", 1000);
+    const recorder = stats.countRequest(service, "10.0.0.1", 1000);
+    if (code !== null) recorder.recordResponse(code, "10.0.0.1", 1000);
   }
   const names = (most: number) =>
     stats.recentReports(600, 1000, most).map(({ service }) => service);

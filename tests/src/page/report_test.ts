@@ -8,7 +8,7 @@ import {
   statusReport,
 } from "../../../src/page/report.ts";
 import type { ActiveDowntime } from "../../../src/spool/active_entries.ts";
-import { MAX_CHECK_TIMES, type ServiceReport, type Wait } from "../../../src/metrics/stats.ts";
+import { type CheckTime, MAX_CHECK_TIMES, type ServiceReport } from "../../../src/metrics/stats.ts";
 import { assertEquals } from "../../support/assert.ts";
 
 function downtime(name: string, reason: string): ActiveDowntime {
@@ -51,8 +51,13 @@ const REST = {
   changing: "off",
 } as const;
 
-function service(name: string, code: number, ts: number, waits: readonly Wait[]): ServiceReport {
-  return { service: name, last: { code, remote_ip: "10.0.0.1", ts }, waits };
+function service(
+  name: string,
+  code: number,
+  ts: number,
+  checkTimes: readonly CheckTime[],
+): ServiceReport {
+  return { service: name, last: { code, remote_ip: "10.0.0.1", ts }, checkTimes };
 }
 
 Deno.test("downtimesReport() limits the downtimes and cuts long reasons", () => {
@@ -97,11 +102,11 @@ Deno.test("statusReport() sums the figures of all workers", () => {
 });
 
 Deno.test("statusReport() limits the services of all workers together", () => {
-  const waits = Array.from({ length: MAX_CHECK_TIMES }, (_, i): Wait => [i, i]);
+  const times = Array.from({ length: MAX_CHECK_TIMES }, (_, i): CheckTime => [i, i]);
   const workers = [0, 1, 2].map((n) =>
     worker(
       Array.from({ length: MAX_SERVICES_SHOWN }, (_, i) =>
-        service(n === 2 ? `s0-${i}` : `s${n}-${i}`, 200, n, waits)),
+        service(n === 2 ? `s0-${i}` : `s${n}-${i}`, 200, n, times)),
     )
   );
   const { services } = statusReport(workers, REST);

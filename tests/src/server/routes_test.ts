@@ -12,7 +12,7 @@ Deno.test("a URL that was read is remembered, with the question that it led to",
     question: undefined,
     askedAt: 0,
     others: [],
-    tally: undefined,
+    counters: undefined,
   });
   assert(routes.of(`${HOST}/tcp/web/8080`) === route);
   assert(routes.of(`${HOST}/tcp/web/8081`) !== route);
@@ -28,7 +28,7 @@ Deno.test("a URL that is no check's is read, and not remembered", () => {
     question: undefined,
     askedAt: 0,
     others: [],
-    tally: undefined,
+    counters: undefined,
   });
   assert(routes.of(`${HOST}/status?x`) !== route);
 });
