@@ -83,11 +83,11 @@ export class RemoteDaemon {
     try {
       return await openWellKnown(hostname, port, signal);
     } catch (error) {
-      if (!(error instanceof Error) || !/certificate: Expired/.test(error.message)) throw error;
+      // The class of all errors of a certificate: only its date shows whether it has expired.
+      if (!(error instanceof Deno.errors.InvalidData)) throw error;
       await this.#look(signal).catch(() => {});
-      throw this.#expiry === null
-        ? error
-        : new Error(`the certificate expired on ${dayOf(this.#expiry)}`, { cause: error });
+      if (this.#expiry === null || this.#expiry > Date.now()) throw error;
+      throw new Error(`the certificate expired on ${dayOf(this.#expiry)}`, { cause: error });
     }
   }
 
@@ -137,7 +137,7 @@ async function openWellKnown(
   signal: AbortSignal,
 ): Promise<Connection> {
   signal.throwIfAborted();
-  const connecting = Deno.connectTls({ hostname, port });
+  const connecting = connectTls(hostname, port);
   const late = Promise.withResolvers<never>();
   const giveUp = () => {
     late.reject(signal.reason);
@@ -148,5 +148,17 @@ async function openWellKnown(
     return new Connection(await Promise.race([connecting, late.promise]), signal);
   } finally {
     signal.removeEventListener("abort", giveUp);
+  }
+}
+
+/** Connects and verifies the certificate, which `Deno.connectTls` alone leaves to the first read or write. */
+async function connectTls(hostname: string, port: number): Promise<Deno.TlsConn> {
+  const socket = await Deno.connectTls({ hostname, port });
+  try {
+    await socket.handshake();
+    return socket;
+  } catch (error) {
+    socket.close();
+    throw error;
   }
 }

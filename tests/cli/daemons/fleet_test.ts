@@ -468,6 +468,27 @@ serverTest(
   },
 );
 
+serverTest("hactl reports when a daemon's certificate expired", CERTIFICATE_PROGRAMS, async () => {
+  using operator = new Operator();
+  using folder = new TempFolder();
+  const authority = await Authority.create(folder, "authority");
+  const { certificate, key } = await authority.issue("web1", {
+    ...{ for: "DNS:localhost", from: -3, until: -2 },
+  });
+  await using server = Deno.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    onListen() {},
+    cert: Deno.readTextFileSync(certificate),
+    key: Deno.readTextFileSync(key),
+  }, () => Response.json(UP));
+  const url = `https://localhost:${server.addr.port}`;
+  const system = { DENO_TLS_CA_STORE: "system", SSL_CERT_FILE: authority.certificate };
+  const { code, stderr } = await operator.hactl(["up", "web", "--daemon", url], [], system);
+  const day = new Date(Date.now() - 2 * 86_400_000).toISOString().slice(0, 10);
+  assertEquals([code, stderr], [1, `hactl: ${url}: the certificate expired on ${day}\n`]);
+});
+
 Deno.test("hactl that may only speak to this host says so of every other", async () => {
   using operator = new Operator();
   using folder = new TempFolder();
