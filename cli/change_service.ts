@@ -2,7 +2,7 @@ import { recordName } from "../src/spool/names.ts";
 import { type DowntimeRecord, isExpired, type Mode } from "../src/spool/entry.ts";
 import type { CommandContext } from "./command.ts";
 import { errorMessage, printJson, warn } from "./terminal.ts";
-import { awaitDaemon } from "./daemons/local.ts";
+import { awaitDowntimes } from "./daemons/local.ts";
 import { more } from "./more.ts";
 import { authorOf, reasonOf } from "./reason.ts";
 import { changeOf, downtimeOf, toldDown } from "./report/service_status.ts";
@@ -54,7 +54,7 @@ export async function mark(context: CommandContext, marking: Marking): Promise<n
     }
   }
   if (json) printJson({ services });
-  const outcome = await awaitDaemon(context);
+  const outcome = await awaitDowntimes(context);
   if (outcome !== "no daemon") await tellNeverAsked(context);
   return outcome === "disagrees" ? 1 : 0;
 }

@@ -10,7 +10,7 @@ import type { HttpResponse } from "../src/net/http_client.ts";
 import { ALL, parseRecordName, recordName, type Subject } from "../src/spool/names.ts";
 import { type DowntimeRecord, isExpired } from "../src/spool/entry.ts";
 import type { SpoolStore } from "../src/spool/store.ts";
-import { entryOf, recentOf } from "./daemons/responses.ts";
+import { parseEntryReport, parseRecent } from "./daemons/responses.ts";
 import { closest } from "./closest.ts";
 import type { CommandContext } from "./command.ts";
 import { warn } from "./terminal.ts";
@@ -136,7 +136,7 @@ export async function tellNeverAsked({ subjects, daemon }: CommandContext): Prom
     const unknown = [];
     for (const service of new Set(subjects.map(({ service }) => service))) {
       if (service === ALL) continue;
-      const { last_asked } = entryOf(await ask(`/status/services/${service}/0`));
+      const { last_asked } = parseEntryReport(await ask(`/status/services/${service}/0`));
       if (last_asked === null) unknown.push(service);
     }
     for (const { service, near } of await neverAsked(unknown, ask)) {
@@ -160,7 +160,7 @@ export async function neverAsked(
   ask: (path: string) => Promise<HttpResponse>,
 ): Promise<{ service: string; near: string | undefined }[]> {
   if (services.length === 0) return [];
-  const known = recentOf(await ask(ALL_REMEMBERED)).map(([service]) => service);
+  const known = parseRecent(await ask(ALL_REMEMBERED)).map(([service]) => service);
   if (known.length === 0) return [];
   return services.map((service) => ({ service, near: closest(service, known) }));
 }

@@ -1,7 +1,7 @@
 import type { LastResponse, RecentService } from "../../src/metrics/stats.ts";
 import type { CommandContext } from "../command.ts";
 import { errorMessage, printJson, warn } from "../terminal.ts";
-import { recentOf } from "../daemons/responses.ts";
+import { parseRecent } from "../daemons/responses.ts";
 import { reportAll } from "../daemons/fleet.ts";
 import { askRecent } from "../daemons/recent.ts";
 
@@ -26,7 +26,7 @@ export async function list(context: CommandContext): Promise<number> {
 
 async function listOfAll(context: CommandContext): Promise<number> {
   return await reportAll(context, async (daemon, signal) => {
-    const recent = recentOf(await daemon.ask("/recent", null, signal));
+    const recent = parseRecent(await daemon.ask("/recent", null, signal));
     return { lines: recent.map(lineOf), json: jsonOf(recent), isWell: true };
   });
 }

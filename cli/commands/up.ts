@@ -1,7 +1,7 @@
 import { recordName } from "../../src/spool/names.ts";
 import type { CommandContext } from "../command.ts";
 import { errorMessage, printJson, warn } from "../terminal.ts";
-import { awaitDaemon } from "../daemons/local.ts";
+import { awaitDowntimes } from "../daemons/local.ts";
 import { more } from "../more.ts";
 import { authorOf } from "../reason.ts";
 import { changeOf, toldUp } from "../report/service_status.ts";
@@ -34,7 +34,7 @@ export async function up(context: CommandContext): Promise<number> {
   if (json) {
     printJson({ services: subjects.map((subject) => changeOf(toldUp(subject))) });
   }
-  const outcome = await awaitDaemon(context);
+  const outcome = await awaitDowntimes(context);
   tellKeptOut(context);
   if (outcome !== "no daemon") await tellNeverAsked(context);
   return outcome === "disagrees" ? 1 : 0;

@@ -1,11 +1,10 @@
-import { LOCAL_ADDRESS } from "../../src/net/addresses.ts";
-import type { Header, HttpResponse } from "../../src/net/http_client.ts";
 import { recordName, type Subject } from "../../src/spool/names.ts";
 import type { CommandContext } from "../command.ts";
 import { describeResponse, errorMessage, warn } from "../terminal.ts";
 import { sleep } from "../sleep.ts";
-import { type AskPage, awaitHealthy } from "../daemons/health.ts";
+import { awaitHealthy } from "../daemons/health.ts";
 import { RemoteDaemon } from "../daemons/remote.ts";
+import { type AskPage, askState } from "../daemons/state.ts";
 
 /** How long a daemon may take for one answer, in milliseconds. */
 const PATIENCE_MS = 5000;
@@ -16,15 +15,12 @@ const ASK_EVERY_MS = { here: 50, elsewhere: 1000 } as const;
 /** Why the others are not waited for. */
 const REFUSED = "a daemon does not let hactl ask";
 
-/** Asks one daemon what it says of something. */
-type Ask = (subject: Subject, signal: AbortSignal) => Promise<HttpResponse>;
-
 /** A daemon to wait for. */
 interface Waited {
   /** How it is named in what the operator is told. */
   readonly name: string;
-  readonly ask: Ask;
-  readonly askPage: AskPage;
+  /** Returns the function that asks it about services on this host. */
+  readonly askAbout: (host: string) => AskPage;
   readonly pause: number;
 }
 
@@ -51,42 +47,36 @@ function daemonsOf({ daemon, daemons, trust }: CommandContext): Waited[] {
   if (daemons.length > 0) {
     return daemons.map((url) => {
       const remote = new RemoteDaemon(url, trust);
-      const ask: Ask = (subject, signal) => remote.ask(pathOf(subject), null, signal);
-      const askPage: AskPage = (path, signal) => remote.ask(path, null, signal);
-      return { name: remote.url, ask, askPage, pause: ASK_EVERY_MS.elsewhere };
+      const ask: AskPage = (path, signal) => remote.ask(path, null, signal);
+      return { name: remote.url, askAbout: () => ask, pause: ASK_EVERY_MS.elsewhere };
     });
   }
-  const ask: Ask = (subject, signal) => {
-    const headers: Header[] = subject.host === LOCAL_ADDRESS
-      ? []
-      : [["X-Nerve-Check-IP", subject.host]];
-    return daemon.ask(pathOf(subject), headers, signal);
-  };
-  const askPage: AskPage = (path, signal) => daemon.ask(path, [], signal);
-  return [{ name: `the daemon on port ${daemon.port}`, ask, askPage, pause: ASK_EVERY_MS.here }];
-}
-
-function pathOf({ service, port }: Subject): string {
-  return `/status/spool/${service}/${port}`;
+  return [{
+    name: `the daemon on port ${daemon.port}`,
+    askAbout: (host) => daemon.aboutHost(host),
+    pause: ASK_EVERY_MS.here,
+  }];
 }
 
 async function waitFor(
   subject: Subject,
-  { name, ask, askPage, pause }: Waited,
+  { name, askAbout, pause }: Waited,
   { wanted, timeout }: CommandContext,
   giveUp: AbortController,
 ): Promise<boolean> {
   const { signal } = giveUp;
+  const ask = askAbout(subject.host);
   if (wanted === "healthy") {
-    const why = await awaitHealthy(subject, askPage, signal);
+    const why = await awaitHealthy(subject, ask, signal);
     if (why !== undefined) warn(`${recordName(subject)} is not healthy by ${name}: ${why}`);
     return why === undefined;
   }
   let last = "it has not answered";
   while (!signal.aborted) {
     try {
-      const { status, body } = await ask(
+      const { state, response: { status, body } } = await askState(
         subject,
+        ask,
         AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]),
       );
       if (status === 401 || status === 403) {
@@ -96,7 +86,6 @@ async function waitFor(
         giveUp.abort(REFUSED);
         return false;
       }
-      const state = stateOf(status, body);
       if (state === wanted) return true;
       last = state === null ? `it answers ${describeResponse(status, body)}` : `it is ${state}`;
     } catch (error) {
@@ -107,10 +96,4 @@ async function waitFor(
   if (signal.reason === REFUSED) return false;
   warn(`${recordName(subject)} is not ${wanted} after ${timeout} s by ${name}: ${last}`);
   return false;
-}
-
-/** Whatever state the line names, it is not that of a service that is up. */
-function stateOf(status: number, body: string): "up" | "down" | null {
-  if (status === 200) return "up";
-  return /^Service \S+ in \S+ state\b/.test(body) ? "down" : null;
 }

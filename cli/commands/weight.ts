@@ -2,7 +2,7 @@ import { recordName, weightName } from "../../src/spool/names.ts";
 import { FULL_WEIGHT, isExpired } from "../../src/spool/entry.ts";
 import type { CommandContext } from "../command.ts";
 import { errorMessage, printJson, warn } from "../terminal.ts";
-import { awaitWeight } from "../daemons/local.ts";
+import { awaitWeights } from "../daemons/local.ts";
 import { more } from "../more.ts";
 import { authorOf, reasonOf } from "../reason.ts";
 
@@ -41,7 +41,7 @@ export async function weight(context: CommandContext): Promise<number> {
     }
   }
   if (json) printJson({ weights });
-  const outcome = await awaitWeight(context);
+  const outcome = await awaitWeights(context);
   if (outcome !== "no daemon") await (await more()).tellNeverAsked(context);
   return outcome === "disagrees" ? 1 : 0;
 }

@@ -5,7 +5,7 @@
  */
 
 import type { RecentService } from "../../src/metrics/stats.ts";
-import { inForceOf, recentOf } from "./responses.ts";
+import { parseActiveEntries, parseRecent } from "./responses.ts";
 import type { CommandContext } from "../command.ts";
 import { errorMessage } from "../terminal.ts";
 import { downtimesIn, weightsIn } from "../report/downtimes.ts";
@@ -31,9 +31,9 @@ export function look(context: CommandContext): AsyncIterable<Outcome<Snapshot>> 
   const { subjects, daemons } = context;
   if (daemons.length === 0) return lookHere(context);
   return askAll(context, async (daemon, signal) => {
-    const inForce = inForceOf(await daemon.ask("/status/downtimes", null, signal));
+    const inForce = parseActiveEntries(await daemon.ask("/status/downtimes", null, signal));
     if (subjects.length > 0) return { services: toldOfNamed(subjects, inForce), silence: null };
-    const recent = recentOf(await daemon.ask("/recent", null, signal));
+    const recent = parseRecent(await daemon.ask("/recent", null, signal));
     return { services: toldOfAll(inForce, recent), silence: null };
   });
 }

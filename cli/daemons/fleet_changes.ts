@@ -6,7 +6,7 @@
 
 import { type DowntimeRecord, FULL_WEIGHT, type Mode } from "../../src/spool/entry.ts";
 import { ALL, recordName, type Subject } from "../../src/spool/names.ts";
-import { type Entry, entryOf, isStatus } from "./responses.ts";
+import { type EntryReport, isStatus, parseEntryReport } from "./responses.ts";
 import type { CommandContext } from "../command.ts";
 import { describeResponse, errorMessage } from "../terminal.ts";
 import { sleep } from "../sleep.ts";
@@ -15,6 +15,7 @@ import { awaitHealthy } from "./health.ts";
 import { neverAsked, whoseRecord } from "../notices.ts";
 import { authorOf } from "../reason.ts";
 import type { RemoteDaemon } from "./remote.ts";
+import { askState } from "./state.ts";
 import { changeOf, inWords, toldDown, toldUp } from "../report/service_status.ts";
 
 /** How long a daemon has to agree with a change, in milliseconds. */
@@ -32,7 +33,7 @@ interface Change {
   /** What the JSON holds of it. */
   readonly json: Readonly<Record<string, unknown>>;
   /** Whether the daemon reports what was changed. */
-  readonly agrees: (entry: Entry) => boolean;
+  readonly agrees: (entry: EntryReport) => boolean;
 }
 
 /**
@@ -44,7 +45,7 @@ interface Change {
 export function markUpOnAll(context: CommandContext): Promise<number> {
   const services = context.subjects.map((subject) => changeOf(toldUp(subject)));
   const what = (name: string) => `mark ${name} up`;
-  const agrees = ({ record }: Entry) => record === null;
+  const agrees = ({ record }: EntryReport) => record === null;
   return changeAll(context, { form: { status: "up" }, what, json: { services }, agrees });
 }
 
@@ -69,7 +70,7 @@ export function markAll(
     return changeOf(toldDown({ name, ...subject, mode, reason, expiration, creation: null }));
   });
   const form = { status: mode, reason, ...ending(expiration) };
-  const agrees = ({ record }: Entry) =>
+  const agrees = ({ record }: EntryReport) =>
     isOver(expiration)
       ? record === null
       : record?.mode === mode && isSame(record, reason, expiration);
@@ -91,7 +92,7 @@ export function weighAll(context: CommandContext, weight: number, reason: string
   });
   const form = { weight: String(weight), reason, ...ending(expiration) };
   const what = (name: string) => `give ${name} the weight ${weight}`;
-  const agrees = ({ weight: present }: Entry) =>
+  const agrees = ({ weight: present }: EntryReport) =>
     weight === FULL_WEIGHT || isOver(expiration)
       ? present === null
       : present?.weight === weight && isSame(present, reason, expiration);
@@ -164,7 +165,7 @@ async function recordOf(
   const answer = await daemon.ask(`/status/services/${service}/${port}`, null, signal);
   if (answer.status !== 200) return undefined;
   try {
-    return entryOf(answer).record ?? undefined;
+    return parseEntryReport(answer).record ?? undefined;
   } catch {
     return undefined;
   }
@@ -188,9 +189,9 @@ async function demandHealthy(
 }
 
 /**
- * Waits until the daemon reports a change: a 200 alone may come from anybody.
+ * Waits until the daemon reports a change: any program may respond with 200.
  *
- * @returns What it reports; null for one of the older daemons, which agrees, but reports no more.
+ * @returns The report; null from a Python hacheck, which has none, and agrees.
  * @throws {Error} If it does not agree in time.
  */
 async function agreed(
@@ -198,44 +199,35 @@ async function agreed(
   { form, what, agrees }: Change,
   daemon: RemoteDaemon,
   signal: AbortSignal,
-): Promise<Entry | null> {
+): Promise<EntryReport | null> {
   const { service, port } = subject;
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(AGREE_TIMEOUT_MS)]);
+  const ask = (path: string) => daemon.ask(path, null, signal);
   const failed = (why: string) =>
     new Error(
-      `cannot ${what(recordName(subject))}: the daemon took it, but does not say so: ${why}`,
+      `cannot ${
+        what(recordName(subject))
+      }: the daemon accepted the change but does not report it: ${why}`,
     );
   for (;;) {
-    const answer = await daemon.ask(`/status/services/${service}/${port}`, null, signal);
-    if (answer.status === 404 && form.weight === undefined) {
-      if (await olderAgrees(subject, form.status === "up", daemon, signal)) return null;
-      throw failed("it is another one, or an older hacheck that contradicts");
+    let found;
+    try {
+      found = await askState(subject, ask, signal);
+    } catch (error) {
+      throw failed(errorMessage(error));
     }
-    // While its workers disagree it answers 409.
-    if (answer.status !== 409) {
-      let entry;
-      try {
-        entry = entryOf(answer);
-      } catch (error) {
-        throw failed(errorMessage(error));
-      }
-      if (entry.service === service && entry.port === port && agrees(entry)) return entry;
+    const { report, state, response: { status, body } } = found;
+    if (report !== null) {
+      if (report.service === service && report.port === port && agrees(report)) return report;
+    } else if (state !== null || status === 404) {
+      const isAsSent = form.weight === undefined &&
+        state === (form.status === "up" ? "up" : "down");
+      if (isAsSent && isStatus(await ask("/status"))) return null;
+      throw failed(
+        `received ${describeResponse(status, body)}: another program, or an older hacheck`,
+      );
     }
-    if (deadline.aborted) {
-      throw failed(`it answers ${describeResponse(answer.status, answer.body)}`);
-    }
+    if (deadline.aborted) throw failed(`received ${describeResponse(status, body)}`);
     await sleep(ASK_EVERY_MS, deadline);
   }
-}
-
-/** Whether a daemon is one of the older hachecks, and answers a check as it should. */
-async function olderAgrees(
-  { service, port }: Subject,
-  isUp: boolean,
-  daemon: RemoteDaemon,
-  signal: AbortSignal,
-): Promise<boolean> {
-  if (!isStatus(await daemon.ask("/status", null, signal))) return false;
-  const { status } = await daemon.ask(`/spool/${service}/${port}/status`, null, signal);
-  return isUp ? status === 200 : status === 503;
 }

@@ -4,18 +4,15 @@
  * @module
  */
 
-import type { HttpResponse } from "../../src/net/http_client.ts";
 import { LOCAL_ADDRESS } from "../../src/net/addresses.ts";
 import { recordName, type Subject } from "../../src/spool/names.ts";
-import { checksOf } from "./responses.ts";
+import { parseChecks } from "./responses.ts";
 import { describeResponse, errorMessage } from "../terminal.ts";
 import { sleep } from "../sleep.ts";
+import type { AskPage } from "./state.ts";
 
 /** How often the checks are run, in milliseconds. */
 const RUN_EVERY_MS = 1000;
-
-/** Asks a daemon for a page. */
-export type AskPage = (path: string, signal: AbortSignal) => Promise<HttpResponse>;
 
 /**
  * Waits until the checks of a service are good, whatever is marked. The daemon runs those that balancers
@@ -38,7 +35,7 @@ export async function awaitHealthy(
       if (answer.status === 401 || answer.status === 403) {
         return `the daemon does not let hactl ask: ${describeResponse(answer.status, answer.body)}`;
       }
-      const found = checksOf(answer).filter((check) => isMeant(check, subject));
+      const found = parseChecks(answer).filter((check) => isMeant(check, subject));
       const bad = found.find(({ verdict }) => !verdict.healthy);
       if (found.length > 0 && bad === undefined) return undefined;
       last = bad === undefined

@@ -1,11 +1,10 @@
 /**
- * What hactl asks of the daemon on its host.
+ * The daemon on this host, and waiting until it reports a change.
  *
  * @module
  */
 
 import { LOCAL_ADDRESS } from "../../src/net/addresses.ts";
-import type { Verdict } from "../../src/checks/check.ts";
 import {
   exchange,
   get,
@@ -18,17 +17,19 @@ import { ALL, recordName, type Subject, weightName } from "../../src/spool/names
 import type { SpoolStore } from "../../src/spool/store.ts";
 import { openTls } from "../../src/net/tls_connection.ts";
 import { describeResponse, warn } from "../terminal.ts";
+import type { EntryReport } from "./responses.ts";
+import { type AskPage, askState, type StateResponse } from "./state.ts";
 
-/** How long hactl waits for the daemon to say what the spool says, in milliseconds. */
-const PATIENCE_MS = 1000;
+/** How long the daemon has to report a change, in milliseconds. */
+const AGREE_TIMEOUT_MS = 1000;
 
-/** How often it asks meanwhile, in milliseconds. */
+/** How often hactl asks meanwhile, in milliseconds. */
 const ASK_EVERY_MS = 2;
 
-/** How much of an answer is read, in bytes. `/recent` speaks of thousands of services. */
+/** Size limit of a response, in bytes. `/recent` may list thousands of services. */
 export const MAX_RESPONSE_BYTES = 16 * 1024 * 1024;
 
-/** The daemon on this host. It is asked at 127.0.0.1, and nobody else is. */
+/** The daemon on this host. hactl asks it at 127.0.0.1 and at no other address. */
 export class LocalDaemon {
   readonly #token: string | null;
   #speaksTls = false;
@@ -38,7 +39,7 @@ export class LocalDaemon {
 
   /**
    * @param port Its port.
-   * @param token What to show it if it asks for a token.
+   * @param token The token to send if the daemon demands one.
    */
   constructor(port: number, token: string | null) {
     this.port = port;
@@ -46,22 +47,32 @@ export class LocalDaemon {
   }
 
   /**
-   * Asks for a page.
+   * Requests a page.
    *
    * @param path The page.
    * @param headers Headers to send.
-   * @param signal When to give up.
-   * @returns Its answer.
+   * @param signal The deadline.
+   * @returns The response.
    * @throws {Error} If there is none.
    */
   async ask(path: string, headers: readonly Header[], signal: AbortSignal): Promise<HttpResponse> {
-    const answer = await this.#get(path, headers, signal);
-    // The token is shown to who wants one, and not to everybody.
-    if (answer.status !== 401 || this.#token === null) return answer;
+    const response = await this.#get(path, headers, signal);
+    // Only a daemon that demands the token gets it.
+    if (response.status !== 401 || this.#token === null) return response;
     return await this.#get(path, [...headers, ["Authorization", `Bearer ${this.#token}`]], signal);
   }
 
-  /** Finds out whether the daemon speaks TLS, since no flag says so, by what it makes of HTTP without. */
+  /**
+   * Returns a function that requests pages about services on one host.
+   *
+   * @param host The host's canonical IP address.
+   */
+  aboutHost(host: string): AskPage {
+    const headers: Header[] = host === LOCAL_ADDRESS ? [] : [["X-Nerve-Check-IP", host]];
+    return (path, signal) => this.ask(path, headers, signal);
+  }
+
+  /** No flag says whether the daemon uses TLS: hactl tries plain HTTP first. */
   async #get(path: string, headers: readonly Header[], signal: AbortSignal): Promise<HttpResponse> {
     if (this.#speaksTls) return await this.#getByTls(path, headers, signal);
     try {
@@ -76,14 +87,14 @@ export class LocalDaemon {
     }
   }
 
-  /** Whose certificate it is does not matter: without TLS, whoever listens on this host is trusted too. */
+  /** The certificate is not verified: without TLS, hactl trusts any listener on this host too. */
   async #getByTls(
     path: string,
     headers: readonly Header[],
     signal: AbortSignal,
   ): Promise<HttpResponse> {
-    const anybody = { serverName: null, trusted: null };
-    using connection = await openTls(LOCAL_ADDRESS, this.port, anybody, signal);
+    const unverified = { serverName: null, trusted: null };
+    using connection = await openTls(LOCAL_ADDRESS, this.port, unverified, signal);
     this.#speaksTls = true;
     const host = `${LOCAL_ADDRESS}:${this.port}`;
     return await exchange(connection, host, path, headers, MAX_RESPONSE_BYTES);
@@ -97,126 +108,152 @@ export interface SpoolChange {
   readonly daemon: LocalDaemon;
 }
 
-/** What came of waiting for the daemon. */
+/** The outcome of waiting for the daemon. */
 export type Following = "agrees" | "disagrees" | "no daemon";
 
 /**
- * Waits until the daemon answers as the spool says. Where no daemon listens there is nothing to wait for.
+ * Waits until the daemon reports the downtimes of the spool, for at most a second. Reports on stderr where it
+ * does not, or no daemon listens.
  *
- * @param change What was changed.
- * @returns Whether any answer of the daemon still contradicts the spool. The operator is told if one does,
- * or if no daemon listens.
+ * @param change The services and the daemon.
+ * @returns Whether the daemon agrees with the spool.
  */
-export function awaitDaemon(change: SpoolChange): Promise<Following> {
-  return awaitPage(change, "spool", expected);
+export function awaitDowntimes(change: SpoolChange): Promise<Following> {
+  return awaitAgreement(change, downtimeMismatch);
 }
 
 /**
- * Waits until the daemon knows the weights that the spool gives, as {@linkcode awaitDaemon} waits for what
- * is marked.
+ * Waits until the daemon reports the weights of the spool, as {@linkcode awaitDowntimes} does for downtimes.
  *
- * @param change What was changed.
+ * @param change The services and the daemon.
  */
-export function awaitWeight(change: SpoolChange): Promise<Following> {
-  return awaitPage(change, "weight", expectedWeight);
+export function awaitWeights(change: SpoolChange): Promise<Following> {
+  return awaitAgreement(change, weightMismatch);
 }
 
-/** The verdict that a page should give, by the files of the spool. */
-type Expectation = (subject: Subject, store: SpoolStore) => Verdict;
+/** Compares the state of a service with the spool; returns how they differ, if they do. */
+type Compare = (found: StateResponse, subject: Subject, store: SpoolStore) => string | undefined;
 
-async function awaitPage(
+async function awaitAgreement(
   { subjects, store, daemon }: SpoolChange,
-  page: "spool" | "weight",
-  expect: Expectation,
+  compare: Compare,
 ): Promise<Following> {
-  const deadline = AbortSignal.timeout(PATIENCE_MS);
+  const deadline = AbortSignal.timeout(AGREE_TIMEOUT_MS);
   let following: Following = "agrees";
   for (const subject of subjects) {
-    const expected = () => expect(subject, store);
-    const disagreement = await disagreementOn(subject, page, expected, daemon, deadline);
-    if (disagreement === undefined) continue;
-    if (disagreement === NO_DAEMON) {
-      warn(`no daemon listens on port ${daemon.port}: nobody serves this spool`);
+    const mismatch = await lastMismatch(subject, store, compare, daemon, deadline);
+    if (mismatch === undefined) continue;
+    if (mismatch === NO_DAEMON) {
+      warn(`no daemon listens on port ${daemon.port}: no daemon uses this spool`);
       return "no daemon";
     }
     following = "disagrees";
-    warn(
-      `the daemon on port ${daemon.port} does not say so: ${recordName(subject)}: ${disagreement}`,
-    );
+    const name = recordName(subject);
+    warn(`the daemon on port ${daemon.port} does not report the change: ${name}: ${mismatch}`);
   }
   return following;
 }
 
 const NO_DAEMON = Symbol();
 
-async function disagreementOn(
+async function lastMismatch(
   subject: Subject,
-  page: "spool" | "weight",
-  expected: () => Verdict,
+  store: SpoolStore,
+  compare: Compare,
   daemon: LocalDaemon,
   deadline: AbortSignal,
 ): Promise<string | typeof NO_DAEMON | undefined> {
-  const { service, port, host } = subject;
-  const headers: Header[] = host === LOCAL_ADDRESS ? [] : [["X-Nerve-Check-IP", host]];
-  let disagreement = `it did not answer within ${PATIENCE_MS} ms`;
+  let mismatch = `no response within ${AGREE_TIMEOUT_MS} ms`;
   while (!deadline.aborted) {
     try {
-      const { status, body } = await daemon.ask(
-        `/status/${page}/${service}/${port}`,
-        headers,
-        deadline,
-      );
+      const found = await askState(subject, daemon.aboutHost(subject.host), deadline);
+      const { status, body } = found.response;
       if (status === 401 || status === 403) {
-        return `it does not let hactl ask: ${describeResponse(status, body)}`;
+        return `hactl may not ask it: ${describeResponse(status, body)}`;
       }
-      const { code, message } = expected();
-      if (status === code && body === message) return undefined;
-      if (status === 404 && page === "spool") {
-        // The daemon may still be one of the older ones, to which draining is down.
-        const older = await daemon.ask(`/spool/${service}/${port}/status`, headers, deadline);
-        if (older.status === (code === 200 ? 200 : 503)) return undefined;
-      }
-      disagreement = `expected ${code} ${JSON.stringify(message)}: received ${status} ${
-        JSON.stringify(body)
-      }`;
+      // The file is read each time: another operator may have changed it since.
+      const different = compare(found, subject, store);
+      if (different === undefined) return undefined;
+      mismatch = different;
     } catch (error) {
       if (error instanceof Deno.errors.ConnectionRefused) return NO_DAEMON;
-      if (!deadline.aborted) disagreement = error instanceof Error ? error.message : String(error);
+      if (!deadline.aborted) mismatch = error instanceof Error ? error.message : String(error);
     }
     await new Promise((resolve) => setTimeout(resolve, ASK_EVERY_MS));
   }
-  return disagreement;
+  return mismatch;
 }
 
-/** What the files say, by the daemon's own rules. */
-function expected(subject: Subject, store: SpoolStore): Verdict {
-  const index = indexOf(subject, recordName, store);
+function downtimeMismatch(
+  { report, state, response }: StateResponse,
+  subject: Subject,
+  store: SpoolStore,
+): string | undefined {
+  const { index, invalid } = readIndex(subject, recordName, store);
   const { service, port, host } = subject;
-  return index.find(service, port, host)?.verdict ?? { code: 200, message: "" };
+  const downtime = index.find(service, port, host);
+  const expected = downtime === undefined ? null : { name: downtime.name, ...downtime.record };
+  const found = report?.kept_out_by ?? null;
+  const isSame = report === null
+    ? state === (expected === null ? "up" : "down")
+    : expected === null || found === null
+    ? expected === found
+    : expected.name === found.name && expected.mode === found.mode &&
+      // The reason of an invalid record is a message, which each release may word in its own way.
+      (invalid.has(expected.name) || COMPARED.every((key) => expected[key] === found[key]));
+  if (isSame) return undefined;
+  const received = state === null
+    ? describeResponse(response.status, response.body)
+    : report === null
+    ? state
+    : described(found);
+  return `expected ${described(expected)}: received ${received}`;
 }
 
-function expectedWeight(subject: Subject, store: SpoolStore): Verdict {
-  const index = indexOf(subject, weightName, store);
+const COMPARED = ["reason", "expiration", "creation"] as const;
+
+function described(record: EntryReport["kept_out_by"]): string {
+  if (record === null) return "up";
+  const { name, mode, reason, creation, expiration } = record;
+  const times = [["since", creation], ["until", expiration]]
+    .map(([word, time]) => time === null ? "" : ` ${word} ${time}`);
+  return `${mode} by the record ${name}${times.join("")} (${JSON.stringify(reason)})`;
+}
+
+function weightMismatch(
+  { report, response: { status, body } }: StateResponse,
+  subject: Subject,
+  store: SpoolStore,
+): string | undefined {
   const { service, port, host } = subject;
-  return { code: 200, message: String(index.weight(service, port, host) ?? "unknown") };
+  const expected = readIndex(subject, weightName, store).index.weight(service, port, host);
+  const found = report?.agent_weight;
+  if (found === expected) return undefined;
+  const received = found === undefined
+    ? describeResponse(status, body)
+    : `the weight ${found ?? "unknown"}`;
+  return `expected the weight ${expected ?? "unknown"}: received ${received}`;
 }
 
-/** What those files say that speak of a subject. */
-function indexOf(
+/** Reads the files that can affect a subject. */
+function readIndex(
   subject: Subject,
   nameOf: (subject: Subject) => string,
   store: SpoolStore,
-): SpoolIndex {
+): { readonly index: SpoolIndex; readonly invalid: ReadonlySet<string> } {
   const index = new SpoolIndex();
+  const invalid = new Set<string>();
   const { service, port, host } = subject;
   const wider = [ALL, service].map((service) => ({ service, port: 0, host: LOCAL_ADDRESS }));
-  // The page of port 0 is about `web:0` as well.
+  // The report on port 0 is about `web:0` as well.
   const byPort = [LOCAL_ADDRESS, host].map((host) => {
     return { service, port, host, isPortZero: port === 0 };
   });
   for (const name of [...wider, ...byPort].map(nameOf)) {
     const stored = store.readEntry(name);
-    if (stored !== undefined) index.set(name, stored.record);
+    if (stored === undefined) continue;
+    index.set(name, stored.record);
+    if (stored.problem !== null) invalid.add(name);
   }
-  return index;
+  return { index, invalid };
 }

@@ -1,5 +1,5 @@
 import type { RecentService } from "../../src/metrics/stats.ts";
-import { recentOf } from "./responses.ts";
+import { parseRecent } from "./responses.ts";
 import type { LocalDaemon } from "./local.ts";
 
 /** How long the daemon may take to tell what it was asked, in milliseconds. */
@@ -13,5 +13,5 @@ const TELL_PATIENCE_MS = 3000;
  * @throws {Error} If it does not tell.
  */
 export async function askRecent(daemon: LocalDaemon): Promise<RecentService[]> {
-  return recentOf(await daemon.ask("/recent", [], AbortSignal.timeout(TELL_PATIENCE_MS)));
+  return parseRecent(await daemon.ask("/recent", [], AbortSignal.timeout(TELL_PATIENCE_MS)));
 }

@@ -1,5 +1,6 @@
 /**
- * What daemons answer, made sure of: what they say is printed, and who answers may be no daemon.
+ * Parses the JSON of daemons. hactl prints parts of it, and another program may listen on the port, so every
+ * field is validated.
  *
  * @module
  */
@@ -13,29 +14,32 @@ import { describeResponse } from "../terminal.ts";
 
 const Time = v.pipe(v.number(), v.minValue(0));
 
-const markingOf = {
+const entryFields = {
   reason: v.string(),
   expiration: v.nullable(Time),
   creation: v.nullable(Time),
   by: v.exactOptional(v.string()),
 };
 
-const ofSubject = {
+const namedEntryFields = {
   name: v.pipe(v.string(), v.check((name) => parseRecordName(name) !== undefined)),
   service: v.string(),
   port: v.number(),
   host: v.string(),
-  ...markingOf,
+  ...entryFields,
 };
 
-const RecordSchema = v.object({ mode: v.picklist(["down", "drain"]), ...markingOf });
+const ModeSchema = v.picklist(["down", "drain"]);
+const WeightSchema = v.nullable(v.number());
+const RecordSchema = v.object({ mode: ModeSchema, ...entryFields });
 
-const EntrySchema = v.object({
+const EntryReportSchema = v.object({
   service: v.string(),
   port: v.number(),
   record: v.nullable(RecordSchema),
   kept_out_by: v.nullable(v.object({ name: v.string(), ...RecordSchema.entries })),
-  weight: v.nullable(v.object({ weight: v.nullable(v.number()), ...markingOf })),
+  weight: v.nullable(v.object({ weight: WeightSchema, ...entryFields })),
+  agent_weight: v.exactOptional(WeightSchema),
   last_asked: v.nullable(Time),
 });
 
@@ -50,56 +54,56 @@ const ChecksSchema = v.object({
   })),
 });
 
-const InForceSchema = v.object({
-  downtimes: v.array(v.object({ ...ofSubject, mode: v.picklist(["down", "drain"]) })),
-  weights: v.array(v.object({ ...ofSubject, weight: v.nullable(v.number()) })),
+const ActiveEntriesSchema = v.object({
+  downtimes: v.array(v.object({ ...namedEntryFields, mode: ModeSchema })),
+  weights: v.array(v.object({ ...namedEntryFields, weight: WeightSchema })),
 });
 
-const Recent = v.object({
+const RecentSchema = v.object({
   seen_services: v.array(v.tuple([
     v.pipe(v.string(), v.regex(/^[.\w-]+$/)),
     v.nullable(v.object({ code: v.number(), remote_ip: v.string(), ts: v.number() })),
   ])),
 });
 
-/**
- * Reads what `/status/downtimes` answers.
- *
- * @param answer The answer.
- * @returns All that an operator has said.
- * @throws {Error} If that is not what it answers.
- */
-export function inForceOf(answer: HttpResponse): ActiveEntries {
-  if (answer.status === 404) {
-    throw new Error("it does not tell what is marked down: its hacheck is older than this hactl");
-  }
-  return read(InForceSchema, answer);
-}
-
-/** What `/status/services/…` reports. */
-export type Entry = v.InferOutput<typeof EntrySchema>;
-
-/**
- * Reads what `/status/services/<service>/<port>` answers.
- *
- * @param answer The answer.
- * @returns The records of the service.
- * @throws {Error} If that is not what it answers.
- */
-export function entryOf(answer: HttpResponse): Entry {
-  return read(EntrySchema, answer);
-}
-
 const StatusSchema = v.object({ uptime: v.number(), cache: v.object({ hits: v.number() }) });
 
 /**
- * Whether an answer is what `/status` of any hacheck answers.
+ * Parses the response of `/status/downtimes`.
  *
- * @param answer The answer.
+ * @param response The response.
+ * @returns The records and weights in force.
+ * @throws {Error} If the daemon does not have this page, or the response is not as expected.
  */
-export function isStatus(answer: HttpResponse): boolean {
+export function parseActiveEntries(response: HttpResponse): ActiveEntries {
+  if (response.status === 404) throw new Error(`${TOO_OLD} does not report what is down`);
+  return parse(ActiveEntriesSchema, response);
+}
+
+const TOO_OLD = "its hacheck is older than this hactl and";
+
+/** The response of `/status/services/<service>/<port>`. */
+export type EntryReport = v.InferOutput<typeof EntryReportSchema>;
+
+/**
+ * Parses the response of `/status/services/<service>/<port>`.
+ *
+ * @param response The response.
+ * @returns The records of the service.
+ * @throws {Error} If the response is not as expected.
+ */
+export function parseEntryReport(response: HttpResponse): EntryReport {
+  return parse(EntryReportSchema, response);
+}
+
+/**
+ * Tests whether a response is that of `/status` of a hacheck, however old.
+ *
+ * @param response The response.
+ */
+export function isStatus(response: HttpResponse): boolean {
   try {
-    read(StatusSchema, answer);
+    parse(StatusSchema, response);
     return true;
   } catch {
     return false;
@@ -107,31 +111,31 @@ export function isStatus(answer: HttpResponse): boolean {
 }
 
 /**
- * Reads what `/status/checks/<service>?now` answers.
+ * Parses the response of `/status/checks/<service>?now`.
  *
- * @param answer The answer.
+ * @param response The response.
  * @returns The checks, each with its verdict.
- * @throws {Error} If that is not what it answers.
+ * @throws {Error} If the daemon does not have this page, or the response is not as expected.
  */
-export function checksOf(answer: HttpResponse): v.InferOutput<typeof ChecksSchema>["checks"] {
-  if (answer.status === 404) {
-    throw new Error("it does not run checks: its hacheck is older than this hactl");
-  }
-  return read(ChecksSchema, answer).checks;
+export function parseChecks(
+  response: HttpResponse,
+): v.InferOutput<typeof ChecksSchema>["checks"] {
+  if (response.status === 404) throw new Error(`${TOO_OLD} does not run checks`);
+  return parse(ChecksSchema, response).checks;
 }
 
 /**
- * Reads what `/recent` answers.
+ * Parses the response of `/recent`.
  *
- * @param answer The answer.
- * @returns What was asked for.
- * @throws {Error} If that is not what it answers.
+ * @param response The response.
+ * @returns The services, each with its last response.
+ * @throws {Error} If the response is not as expected.
  */
-export function recentOf(answer: HttpResponse): RecentService[] {
-  return read(Recent, answer).seen_services;
+export function parseRecent(response: HttpResponse): RecentService[] {
+  return parse(RecentSchema, response).seen_services;
 }
 
-function read<Schema extends v.GenericSchema>(
+function parse<Schema extends v.GenericSchema>(
   schema: Schema,
   { status, body }: HttpResponse,
 ): v.InferOutput<Schema> {
@@ -142,9 +146,9 @@ function read<Schema extends v.GenericSchema>(
   try {
     value = JSON.parse(body);
   } catch {
-    throw new Error("it answers no JSON: is it a hacheck?");
+    throw new Error("expected JSON of a hacheck: received something else");
   }
   const { success, output, issues } = v.safeParse(schema, value);
   if (success) return output;
-  throw new Error(`it answers what no hacheck does: ${issues[0].message}`);
+  throw new Error(`expected JSON of a hacheck: ${issues[0].message}`);
 }

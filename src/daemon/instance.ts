@@ -371,11 +371,13 @@ export class Instance {
   #entryReport(subject: Subject): EntryReport {
     const { service, port, host } = subject;
     const found = this.#watcher.find(service, port, host);
+    const agentWeight = this.#watcher.weight(service, port, host);
     return {
       ...{ service, port, host },
       record: this.#index.activeRecord(recordName(subject)) ?? null,
       kept_out_by: found === undefined ? null : { name: found.name, ...found.record },
       weight: this.#index.activeWeight(weightName(subject)) ?? null,
+      agent_weight: agentWeight,
       last_asked: this.#stats.lastRequested(service),
     };
   }

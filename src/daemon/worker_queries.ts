@@ -70,6 +70,8 @@ export interface EntryReport extends Subject {
   readonly kept_out_by: NamedRecord | null;
   /** Its own weight; null if it has none, or an expired one. */
   readonly weight: WeightRecord | null;
+  /** The weight that agent checks report, its own or one of more services; null for an invalid one. */
+  readonly agent_weight: number | null;
   /** When a balancer last requested a check of the service, in unix seconds; null if none has. */
   readonly last_asked: number | null;
 }

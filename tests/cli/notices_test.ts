@@ -57,7 +57,7 @@ Deno.test("a change on a port where no daemon listens says so, and succeeds", as
   using folder = new TempFolder();
   using closed = await ClosedPort.open();
   const there = (...args: string[]) => hactl(folder.path, [...args, "-p", String(closed.port)]);
-  const notice = `hactl: no daemon listens on port ${closed.port}: nobody serves this spool\n`;
+  const notice = `hactl: no daemon listens on port ${closed.port}: no daemon uses this spool\n`;
   for (
     const args of [["down", "web", "db"], ["drain", "web"], ["weight", "web", "5"], ["up", "web"]]
   ) {
@@ -147,7 +147,10 @@ Deno.test("hactl obeys a daemon of the older tools, which knows /spool alone", a
   isDeaf = true;
   const { code, stderr } = await hactl(folder.path, ["down", "web", "-p", port]);
   assertEquals(code, 1);
-  assertStringIncludes(stderr, `hactl: the daemon on port ${port} does not say so: web: `);
+  assertStringIncludes(
+    stderr,
+    `hactl: the daemon on port ${port} does not report the change: web: `,
+  );
 });
 
 Deno.test("hactl wait --healthy and up --healthy wait until the service's own check is good", async () => {

@@ -243,7 +243,7 @@ serverTest(
       // Who has marked nothing down cannot mark it up.
       const { code, stderr } = await hactlAmong(daemon, "up", "web");
       assertEquals(code, 1);
-      assertStringIncludes(stderr, "does not say so: web: expected 200");
+      assertStringIncludes(stderr, "does not report the change: web: expected up");
 
       await shell(daemon, giveBack, aside.path);
       await until("it is well", async () => (await statusOf(daemon)).spool.healthy);

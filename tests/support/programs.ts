@@ -254,7 +254,7 @@ export async function hactl(
   const [command, ...rest] = hactlCommand(spool, args, more);
   for (let runs = 1;; runs++) {
     const result = await run(command!, rest, { NO_COLOR: "1", SUDO_USER: "operator", ...env });
-    const isSlow = / it did not answer within 1000 ms\n/.test(result.stderr);
+    const isSlow = / no response within 1000 ms\n/.test(result.stderr);
     if (!isSlow || runs === MAX_RUNS) return result;
   }
 }

@@ -284,16 +284,16 @@ Deno.test("what answers as no hacheck does is named, and nothing it says is beli
   };
   const cases = [
     [sending("SSH-2.0-OpenSSH_9.2\r\n\r\n", (socket) => socket.end()), "the answer is not HTTP/1"],
-    [http("200 OK", "<html>"), "it answers no JSON: is it a hacheck?"],
-    [http("200 OK", "{}"), "it answers what no hacheck does: "],
-    [http("200 OK", '{"downtimes": null}'), "it answers what no hacheck does: "],
+    [http("200 OK", "<html>"), "expected JSON of a hacheck: received something else"],
+    [http("200 OK", "{}"), "expected JSON of a hacheck: "],
+    [http("200 OK", '{"downtimes": null}'), "expected JSON of a hacheck: "],
     [
       http("200 OK", JSON.stringify({ downtimes: [{ ...record, name: "\x1b[31m" }], weights: [] })),
-      "it answers what no hacheck does: ",
+      "expected JSON of a hacheck: ",
     ],
     [
       http("200 OK", JSON.stringify({ downtimes: [{ ...record, reason: 5 }], weights: [] })),
-      "it answers what no hacheck does: ",
+      "expected JSON of a hacheck: ",
     ],
     [http("500 No", "a\x1b[31mb\nc"), "expected status 200: received 500 a [31mb c\n"],
     [http("404 No", ""), "its hacheck is older than this hactl"],
@@ -329,10 +329,10 @@ Deno.test("hactl does not believe a 200 from what is no hacheck, or does not do 
   });
   const url = `http://127.0.0.1:${server.addr.port}`;
   const cases: [reported: unknown, why: string][] = [
-    ["", "it answers no JSON: is it a hacheck?"],
-    [null, "it is another one, or an older hacheck that contradicts"],
-    [{}, "it answers what no hacheck does: "],
-    [{ ...UP, service: "db" }, "it answers 200 "],
+    ["", "expected JSON of a hacheck: received something else"],
+    [null, "received 404 no: another program, or an older hacheck"],
+    [{}, "expected JSON of a hacheck: "],
+    [{ ...UP, service: "db" }, "received 200 "],
   ];
   const commands: [args: string[], what: string, contradiction: unknown][] = [
     [["up", "web"], "mark web up", MARKED_DOWN],
@@ -345,13 +345,13 @@ Deno.test("hactl does not believe a 200 from what is no hacheck, or does not do 
   for (const [args, what, contradiction] of commands) {
     // Each kind of answer once, and for each command what contradicts it.
     const some = what === "mark web up" ? cases : [];
-    for (const [answer, why] of [...some, [contradiction, "it answers 200 "] as const]) {
+    for (const [answer, why] of [...some, [contradiction, "received 200 "] as const]) {
       reported = answer;
       const { code, stdout, stderr } = await operator.hactl([...args, "--daemon", url]);
       assertEquals([code, stdout], [1, ""], `${args}: ${JSON.stringify(reported)}`);
       assertStringIncludes(
         stderr,
-        `hactl: ${url}: cannot ${what}: the daemon took it, but does not say so: ${why}`,
+        `hactl: ${url}: cannot ${what}: the daemon accepted the change but does not report it: ${why}`,
       );
     }
   }

@@ -512,7 +512,10 @@ Deno.test("/status/services/… reports the own record, what keeps the service o
   await using bench = new Bench();
   const where = { service: "web", port: 8080, host: "127.0.0.1" };
   const path = "/status/services/web/8080";
-  const nothing = { ...where, record: null, kept_out_by: null, weight: null, last_asked: null };
+  const nothing = {
+    ...{ ...where, record: null, kept_out_by: null, weight: null, agent_weight: 100 },
+    last_asked: null,
+  };
   assertEquals(await bench.page(path), nothing);
   await bench.mark("web:8080", '{"reason": "maint", "creation": 5, "by": "alice"}');
   const record = { mode: "down", reason: "maint", expiration: null, creation: 5, by: "alice" };

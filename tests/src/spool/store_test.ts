@@ -402,7 +402,7 @@ Deno.test("SpoolStore.removeExpired() removes what has expired and nothing else"
 const DONE = {
   code: 0,
   stdout: "",
-  stderr: "hactl: no daemon listens on port 1: nobody serves this spool\n",
+  stderr: "hactl: no daemon listens on port 1: no daemon uses this spool\n",
 };
 
 Deno.test("A record is readable for everybody and the spool for its group, whatever the umask", async () => {
