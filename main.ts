@@ -20,7 +20,7 @@ import {
   DescriptorCounter,
   DescriptorsError,
   ensureDescriptors,
-} from "./src/daemon/descriptors.ts";
+} from "./src/server/descriptors.ts";
 import {
   DESCRIPTORS_PER_WORKER,
   Instance,

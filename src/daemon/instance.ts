@@ -23,14 +23,14 @@ import { SpoolIndex } from "../spool/index.ts";
 import { recordName, type Subject, weightName } from "../spool/names.ts";
 import { SpoolStore } from "../spool/store.ts";
 import { SpoolWatcher } from "../spool/watcher.ts";
-import { DescriptorCounter, type DescriptorSupply } from "./descriptors.ts";
-import type { PermissionsInForce } from "./permissions.ts";
+import { DescriptorCounter, type DescriptorSupply } from "../server/descriptors.ts";
+import type { PermissionsInForce } from "../metrics/runtime.ts";
 import {
   type EntryReport,
   type QueryHandlers,
   querySingle,
   type QueryWorkers,
-} from "./worker_queries.ts";
+} from "../server/worker_queries.ts";
 
 /** What an instance serves from its start to its end. */
 export interface InstanceOptions {

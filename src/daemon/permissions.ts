@@ -6,6 +6,7 @@
 
 import type { Config } from "../config.ts";
 import type { Log } from "../log.ts";
+import type { PermissionsInForce } from "../metrics/runtime.ts";
 import { DEFAULT_SPOOL_ROOT } from "../spool/store.ts";
 
 /** What a permission is for. */
@@ -311,18 +312,6 @@ function flagOf(kind: Need["kind"], scopes: readonly string[]): string {
 /** Thrown when a permission is missing. Its message names what needs it, and the flag that grants it. */
 export class PermissionError extends Error {
   override name = "PermissionError";
-}
-
-/** What a daemon may do, as `/status` tells it. */
-export interface PermissionsInForce {
-  /** The folders and files that it may read, or that it may read everything. */
-  readonly read: readonly string[] | "everything";
-  /** The folders and files that it may write, or that it may write everything. */
-  readonly write: readonly string[] | "everything";
-  /** Whether it may speak to every address, or to those it was told. */
-  readonly net: "everything" | "listed";
-  /** What else it may do. */
-  readonly others: readonly string[];
 }
 
 /** The kinds of permission that no feature needs. */

@@ -3,7 +3,7 @@ import { cannotListen, type InstanceOptions, type Listening, StartError } from "
 import type { Log } from "../log.ts";
 import { Ledger } from "../metrics/ledger.ts";
 import type { WorkerMetrics } from "../metrics/exposition.ts";
-import type { WorkerQueries, WorkerResults } from "./worker_queries.ts";
+import type { WorkerQueries, WorkerResults } from "../server/worker_queries.ts";
 
 /** What a supervisor tells an event loop. */
 export type Order =

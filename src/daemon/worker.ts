@@ -7,7 +7,7 @@
 import { newCounters } from "../metrics/counters.ts";
 import { Instance } from "./instance.ts";
 import { type DaemonLog, openLog, surviveUncaughtErrors } from "../log.ts";
-import type { QueryHandlers, QueryWorkers, WorkerResults } from "./worker_queries.ts";
+import type { QueryHandlers, QueryWorkers, WorkerResults } from "../server/worker_queries.ts";
 import type { Order, Question, Report } from "./supervisor.ts";
 
 /** The part of a worker's global scope that is used here. */

@@ -26,6 +26,18 @@ export interface RuntimeReport {
   readonly request_headers: HeaderAccessReport;
 }
 
+/** The daemon's permissions, as `/status` reports them. */
+export interface PermissionsInForce {
+  /** The folders and files that it may read, or `everything`. */
+  readonly read: readonly string[] | "everything";
+  /** The folders and files that it may write, or `everything`. */
+  readonly write: readonly string[] | "everything";
+  /** Whether it may connect to every address, or to listed ones. */
+  readonly net: "everything" | "listed";
+  /** Its other permissions, by kind. */
+  readonly others: readonly string[];
+}
+
 /** Measures how late the timers of a worker's event loop fire. */
 export class EventLoopDelay implements Disposable {
   readonly #sampleMs: number;

@@ -1,6 +1,6 @@
 import { escapeControls } from "../control_characters.ts";
-import type { QueryWorkers } from "../daemon/worker_queries.ts";
-import type { PermissionsInForce } from "../daemon/permissions.ts";
+import type { QueryWorkers } from "../server/worker_queries.ts";
+import type { PermissionsInForce } from "../metrics/runtime.ts";
 import type { SpoolWatcher } from "../spool/watcher.ts";
 import { sized, SizedResponse } from "../server/sized_response.ts";
 import { accepts } from "../std/http_negotiation.ts";

@@ -4,9 +4,9 @@
  * @module
  */
 
-import type { WorkerOverview, WorkerStatus } from "../daemon/worker_queries.ts";
+import type { WorkerOverview, WorkerStatus } from "../server/worker_queries.ts";
 import type { Counters } from "../metrics/counters.ts";
-import type { PermissionsInForce } from "../daemon/permissions.ts";
+import type { PermissionsInForce } from "../metrics/runtime.ts";
 import type {
   ActiveDowntime,
   ActiveEntries,

@@ -1,4 +1,4 @@
-import type { DescriptorCounter } from "../daemon/descriptors.ts";
+import { type DescriptorCounter, openProbe, type Probe } from "./descriptors.ts";
 import type { Log } from "../log.ts";
 import { LogThrottle } from "../log_throttle.ts";
 import { afterStartup } from "../after_startup.ts";
@@ -81,9 +81,6 @@ const TIMELY_CHECKS = 2;
 
 /** How long stalls may delay a termination while descriptors are scarce, in milliseconds: some hosts always stall. */
 const STALL_TIMEOUT_MS = 1000;
-
-/** Returns the lowest free file descriptor: all below are in use. */
-export type Probe = () => number;
 
 /**
  * Closes hanging connections, which could otherwise use up the file descriptors or stay forever.
@@ -204,19 +201,4 @@ export class ConnectionReaper implements Disposable {
       )
     );
   }
-}
-
-/** Deno's own files do not expose their descriptor. */
-async function openProbe(path: string): Promise<Probe> {
-  const { closeSync, openSync } = await import("node:fs");
-  return () => {
-    try {
-      const descriptor = openSync(path, "r");
-      closeSync(descriptor);
-      return descriptor;
-    } catch (error) {
-      // Without an open nothing is known; a server that crashes for lack of descriptors is restarted.
-      return (error as { code?: string }).code === "EMFILE" ? Infinity : 0;
-    }
-  };
 }

@@ -6,7 +6,7 @@
 
 import type { CheckRequest, Verdict } from "../checks/check.ts";
 import type { LocalAddresses } from "../net/local_addresses.ts";
-import type { EntryReport, QueryWorkers } from "../daemon/worker_queries.ts";
+import type { EntryReport, QueryWorkers } from "./worker_queries.ts";
 import type { Pipeline } from "../checks/pipeline.ts";
 import { isServiceName, type Subject } from "../spool/names.ts";
 import { parseCheckPath } from "./path.ts";

@@ -2,7 +2,7 @@ import { LOCAL_ADDRESS } from "../net/addresses.ts";
 import { Deadlines } from "../checks/deadlines.ts";
 import type { InternalErrorCounters } from "../metrics/counters.ts";
 import type { Log } from "../log.ts";
-import type { QueryWorkers } from "../daemon/worker_queries.ts";
+import type { QueryWorkers } from "./worker_queries.ts";
 import { canHaveRecord, recordName, weightName } from "../spool/names.ts";
 import { FULL_WEIGHT, isTime, isWeight } from "../spool/entry.ts";
 import { EntryTooLongError, type SpoolStore } from "../spool/store.ts";

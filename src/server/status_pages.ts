@@ -6,8 +6,8 @@ import {
   type QueryWorkers,
   type WorkerQueries,
   type WorkerResults,
-} from "../daemon/worker_queries.ts";
-import type { PermissionsInForce } from "../daemon/permissions.ts";
+} from "./worker_queries.ts";
+import type { PermissionsInForce } from "../metrics/runtime.ts";
 import { platform } from "../metrics/runtime.ts";
 import type { SpoolIndex } from "../spool/index.ts";
 import type { Subject } from "../spool/names.ts";

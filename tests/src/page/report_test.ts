@@ -1,5 +1,5 @@
 import { newCounters } from "../../../src/metrics/counters.ts";
-import type { WorkerOverview } from "../../../src/daemon/worker_queries.ts";
+import type { WorkerOverview } from "../../../src/server/worker_queries.ts";
 import {
   downtimesReport,
   MAX_DOWNTIMES_SHOWN,

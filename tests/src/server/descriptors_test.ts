@@ -1,38 +1,38 @@
-import { DescriptorCounter, ensureDescriptors } from "../../../src/daemon/descriptors.ts";
+import { DescriptorCounter, ensureDescriptors } from "../../../src/server/descriptors.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { run, TempFolder } from "../../support/programs.ts";
 
-const MODULE = new URL("../../../src/daemon/descriptors.ts", import.meta.url).href;
+const MODULE = new URL("../../../src/server/descriptors.ts", import.meta.url).href;
 
-Deno.test("ensureDescriptors() is content with what there is, and opens nothing for it", async () => {
+Deno.test("ensureDescriptors() opens nothing for max or no demand", async () => {
   for (const wanted of [null, "max"] as const) {
     assertEquals(await ensureDescriptors(wanted, "/nowhere"), undefined);
   }
 });
 
-Deno.test("ensureDescriptors() leaves a path that cannot be opened to who needs it", async () => {
+Deno.test("ensureDescriptors() does not report a path that cannot be opened", async () => {
   assertEquals(await ensureDescriptors(1_000_000, "/nowhere"), undefined);
 });
 
-/** The limit, what is wanted, and what is said: in a process of its own, since it takes all that there are. */
+/** The limit, the demand and the error. Each runs in a process of its own, since it opens all descriptors. */
 const CASES = [
-  { limit: 300, wanted: 64, says: "" },
-  { limit: 300, wanted: 299, says: "" },
-  { limit: 300, wanted: 300, says: "" },
+  { limit: 300, wanted: 64, error: "" },
+  { limit: 300, wanted: 299, error: "" },
+  { limit: 300, wanted: 300, error: "" },
   {
     limit: 300,
     wanted: 301,
-    says: "DescriptorsError: rlimit_nofile: expected at most 300, the hard limit: found 301",
+    error: "DescriptorsError: rlimit_nofile: expected at most 300, the hard limit: found 301",
   },
   {
     limit: 4096,
     wanted: 1_000_000,
-    says: "DescriptorsError: rlimit_nofile: expected at most 4096, the hard limit: found 1000000",
+    error: "DescriptorsError: rlimit_nofile: expected at most 4096, the hard limit: found 1000000",
   },
 ];
 
-for (const { limit, wanted, says } of CASES) {
-  Deno.test(`ensureDescriptors() says ${says === "" ? "nothing" : "no"} to ${wanted} where there are ${limit}, and closes all that it opened`, async () => {
+for (const { limit, wanted, error } of CASES) {
+  Deno.test(`ensureDescriptors() ${error === "" ? "accepts" : "rejects"} ${wanted} with a limit of ${limit}, and closes all files`, async () => {
     using folder = new TempFolder();
     const code = `
       import { openSync } from "node:fs";
@@ -51,21 +51,21 @@ for (const { limit, wanted, says } of CASES) {
       ...["-c", `ulimit -n ${limit} && exec "$@"`, "sh"],
       ...[Deno.execPath(), "eval", code],
     ]);
-    assertEquals({ stdout: stdout.trim(), stderr }, { stdout: says, stderr: "" });
+    assertEquals({ stdout: stdout.trim(), stderr }, { stdout: error, stderr: "" });
   });
 }
 
-Deno.test("a counter looks for no more than it is told to, and closes all that it opened", () => {
+Deno.test("DescriptorCounter counts no more than it is asked to, and closes all files", () => {
   for (let times = 0; times < 100; times++) {
     assertEquals(new DescriptorCounter(100, "/").count(), { count: 100, isAll: false });
   }
 });
 
-Deno.test("a counter leaves a path that cannot be opened to who needs it", () => {
+Deno.test("DescriptorCounter does not report a path that cannot be opened", () => {
   assertEquals(new DescriptorCounter(100, "/nowhere").count(), { count: 100, isAll: false });
 });
 
-Deno.test("a counter finds how many there are", async () => {
+Deno.test("DescriptorCounter finds the limit, and closes all files", async () => {
   const code = `
     import { DescriptorCounter } from "${MODULE}";
     console.log(JSON.stringify([new DescriptorCounter(1000, "/").count(), new DescriptorCounter(1000, "/").count()]));
@@ -81,7 +81,7 @@ Deno.test("a counter finds how many there are", async () => {
   assert(first.count > 200 && first.count < 300, stdout);
 });
 
-Deno.test("a counter finds out what there is once it matters, and never again", async () => {
+Deno.test("DescriptorCounter.supply() counts once, from 64 descriptors in use", async () => {
   using folder = new TempFolder();
   const code = `
     import { DescriptorCounter } from "${MODULE}";
@@ -100,7 +100,7 @@ Deno.test("a counter finds out what there is once it matters, and never again", 
     ...[Deno.execPath(), "eval", code],
   ]);
   assertEquals({ stdout: stdout.trim(), stderr }, {
-    // What is in use is believed: 64 and what is left of 200.
+    // 64 in use, and the rest of 200.
     stdout: '[true,{"count":0,"isAll":true},true,true,true]',
     stderr: "",
   });

@@ -2,16 +2,16 @@ import {
   mapAwaitable,
   type QueryHandlers,
   querySingle,
-} from "../../../src/daemon/worker_queries.ts";
+} from "../../../src/server/worker_queries.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
 
-/** An event loop that says what it was asked. */
+/** Handlers that return their query. */
 const echo = new Proxy({}, {
   get: (_, kind) => (detail: unknown) => [kind, detail],
 }) as unknown as QueryHandlers;
 
-Deno.test("querySingle() asks the one event loop there is, and has the answer at once", () => {
-  const ask = querySingle(echo) as (kind: string, detail: unknown) => unknown;
+Deno.test("querySingle() calls the handler of the only worker at once", () => {
+  const query = querySingle(echo) as (kind: string, detail: unknown) => unknown;
   const subject = { service: "web", port: 8080, host: "127.0.0.1" };
   for (
     const [kind, detail] of [
@@ -25,16 +25,16 @@ Deno.test("querySingle() asks the one event loop there is, and has the answer at
       ["page", 200],
     ]
   ) {
-    assertEquals(ask(kind as string, detail), [[kind, detail]]);
+    assertEquals(query(kind as string, detail), [[kind, detail]]);
   }
 });
 
-Deno.test("mapAwaitable() goes on at once with what is there, and later with what is not", async () => {
+Deno.test("mapAwaitable() maps a value at once, and a promise when it resolves", async () => {
   assertEquals(mapAwaitable(2, (n) => n + 1), 3);
   assertEquals(await mapAwaitable(Promise.resolve(2), (n) => n + 1), 3);
   const order: string[] = [];
-  const later = mapAwaitable(Promise.resolve("later"), (what) => order.push(what));
-  mapAwaitable("at once", (what) => order.push(what));
+  const later = mapAwaitable(Promise.resolve("later"), (value) => order.push(value));
+  mapAwaitable("at once", (value) => order.push(value));
   await later;
   assertEquals(order, ["at once", "later"]);
   const failed = mapAwaitable<number, number>(Promise.reject(new Error("no")), (n) => n);
