@@ -1,22 +1,23 @@
 import { PROGRAMS } from "../../deploy/_programs.ts";
 import { VERSION } from "../../src/version.ts";
+import { serverTest } from "../servers/mod.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
-import { run, TempFolder } from "../support/programs.ts";
+import { DisposableSystem } from "../support/disposable_system.ts";
 import {
   ask,
   build,
-  buildScripts,
+  BUILD_PROGRAMS,
   PACKAGE,
-  PACKAGED_PROGRAMS,
+  PACKAGE_PROGRAMS,
+  packagePath,
   startService,
   stopService,
 } from "../support/installed_package.ts";
-import { serverTest } from "../servers/mod.ts";
-import { ThrowawaySystem } from "../support/disposable_system.ts";
+import { run, TempFolder } from "../support/programs.ts";
 
 const PROJECT = new URL("../../", import.meta.url).pathname;
 
-/** Runs a program that has to succeed, and returns what it printed. */
+/** Runs a program that has to succeed, and returns its output. */
 async function outputOf(...[program, ...args]: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await run(program!, args);
   assertEquals(code, 0, stdout + stderr);
@@ -24,34 +25,30 @@ async function outputOf(...[program, ...args]: readonly string[]): Promise<strin
 }
 
 serverTest(
-  "what is packed is the same, to the byte, whoever packs it and when",
-  ["dpkg-deb"],
+  "deb.ts builds the same package, byte for byte, with another umask, time zone and time",
+  BUILD_PROGRAMS,
   async () => {
     using folder = new TempFolder();
-    const path = await buildScripts(folder.file("1"));
     const wrapper = ["sh", "-c", 'umask 077; exec "$@"', "sh"];
-    const again = await build(["--scripts", folder.file("2")], {
-      wrapper,
-      env: { TZ: "Pacific/Auckland" },
-    });
+    const env = { TZ: "Pacific/Auckland" };
+    const again = await build(["--scripts", folder.path], { wrapper, env });
     assertEquals(again.code, 0, again.stderr);
-    assertEquals(Deno.readFileSync(path), Deno.readFileSync(`${folder.file("2")}/${PACKAGE}`));
+    assertEquals(Deno.readFileSync(folder.file(PACKAGE)), Deno.readFileSync(await packagePath()));
   },
 );
 
-serverTest("lintian finds no fault with the package", ["dpkg-deb", "lintian"], async () => {
-  using folder = new TempFolder();
-  const path = await buildScripts(folder.path);
-  const { code, stdout } = await run("lintian", ["--fail-on=error,warning", path]);
+serverTest("the package passes lintian", [...BUILD_PROGRAMS, "lintian"], async () => {
+  const args = ["--fail-on=error,warning", await packagePath()];
+  const { code, stdout } = await run("lintian", args);
   assertEquals({ code, stdout }, { code: 0, stdout: "" });
 });
 
 serverTest(
-  "where programs cannot be compiled, scripts are packed, and it is said",
-  ["dpkg-deb", "unshare"],
+  "deb.ts packs scripts, and says so, where the programs cannot be compiled",
+  [...BUILD_PROGRAMS, "unshare"],
   async () => {
     using folder = new TempFolder();
-    // Nothing can be fetched there. Where somebody fetched Deno's base program before, it is at hand.
+    // Without a network, Deno cannot fetch its base program. It may be in the cache.
     const wrapper = ["unshare", "--map-root-user", "--net", "env", "--unset=DENORT_BIN"];
     const { code, stderr } = await build([folder.path], { wrapper });
     assertEquals(code, 0, stderr);
@@ -64,7 +61,7 @@ serverTest(
   },
 );
 
-serverTest("programs that were compiled and do not run are not packed", ["dpkg-deb"], async () => {
+serverTest("deb.ts rejects compiled programs that do not run", BUILD_PROGRAMS, async () => {
   using folder = new TempFolder();
   const { code, stderr } = await build([folder.path], { env: { DENORT_BIN: "/bin/true" } });
   assertEquals(code, 1);
@@ -72,38 +69,61 @@ serverTest("programs that were compiled and do not run are not packed", ["dpkg-d
   assertEquals([...Deno.readDirSync(folder.path)], []);
 });
 
+serverTest("the package has the licenses of its libraries", BUILD_PROGRAMS, async () => {
+  using folder = new TempFolder();
+  await outputOf("dpkg-deb", "--extract", await packagePath(), folder.path);
+  const terms = Deno.readTextFileSync(folder.file("usr/share/doc/hacheck/copyright"));
+  assert(terms.includes(Deno.readTextFileSync(`${PROJECT}LICENSE`)));
+  // split2 is a dependency of pg.
+  for (const library of ["mysql2", "pg", "valibot", "lru.min", "split2"]) {
+    assertMatch(terms, new RegExp(String.raw`^${library} [\d.]+\n-+\n\n\S`, "m"));
+  }
+  assert(!terms.includes("fast-check"), "a library of the tests");
+});
+
 serverTest(
-  "the package tells under which terms the libraries in it are",
-  ["dpkg-deb"],
+  "the package has completions and a manual page for each name",
+  BUILD_PROGRAMS,
   async () => {
     using folder = new TempFolder();
-    const path = await buildScripts(folder.path);
-    await outputOf("dpkg-deb", "--extract", path, folder.file("root"));
-    const terms = Deno.readTextFileSync(folder.file("root/usr/share/doc/hacheck/copyright"));
-    assert(terms.includes(Deno.readTextFileSync(`${PROJECT}LICENSE`)));
-    // What one of its libraries needs is built into it as well.
-    for (const library of ["mysql2", "pg", "valibot", "lru.min", "split2"]) {
-      assertMatch(terms, new RegExp(String.raw`^${library} [\d.]+\n-+\n\n\S`, "m"));
+    await outputOf("dpkg-deb", "--extract", await packagePath(), folder.path);
+    const names = PROGRAMS.flatMap(({ name, aliases }) =>
+      Object.keys(aliases).map((alias) => [name, alias] as const)
+    );
+    for (const [name, alias] of names) {
+      for (
+        const [path, target] of [
+          [`bin/${alias}`, name],
+          [`share/bash-completion/completions/${alias}`, name],
+          [`share/fish/vendor_completions.d/${alias}.fish`, `${name}.fish`],
+          [`share/man/man1/${alias}.1.gz`, `${name}.1.gz`],
+        ] as const
+      ) {
+        assertEquals(Deno.readLinkSync(folder.file(`usr/${path}`)), target, path);
+        Deno.statSync(folder.file(`usr/${path}`));
+      }
     }
-    assert(!terms.includes("fast-check"), "what only the tests need is not");
+    // zsh reads the names that a file completes from the file.
+    const zsh = Deno.readTextFileSync(folder.file("usr/share/zsh/vendor-completions/_hactl"));
+    assertMatch(zsh, new RegExp(`^#compdef .*${names.map(([, alias]) => alias).join(" ")}`));
   },
 );
 
-/** What dpkg itself notes down, and the users as they were before their last change. */
+/** Files of dpkg itself, and backups of the user database. */
 const NOTES =
   /^\w+ \/(?:var\/(?:lib\/dpkg|cache\/man|log\/dpkg\.log$)|etc\/g?(?:passwd|group|shadow)-$)/;
 
-/** What differs from the host's but for such notes. */
-async function changesOf(system: ThrowawaySystem): Promise<string[]> {
+/** The files that differ from those of the host. */
+async function changesOf(system: DisposableSystem): Promise<string[]> {
   return (await system.changes()).filter((line) => !NOTES.test(line));
 }
 
-/** Installs, or removes, as an operator does who answers every question by the enter key. */
-async function dpkg(system: ThrowawaySystem, ...args: readonly string[]): Promise<string> {
+/** Runs dpkg, and answers its questions by the enter key. */
+async function dpkg(system: DisposableSystem, ...args: readonly string[]): Promise<string> {
   return await system.sh(`yes '' | dpkg ${args.join(" ")} 2>&1`);
 }
 
-/** Makes the next version, whose configuration is another. */
+/** Makes a next version of the package, with a changed configuration. */
 async function buildNext(folder: TempFolder, path: string): Promise<void> {
   const root = folder.file("next");
   await outputOf("dpkg-deb", "--raw-extract", path, root);
@@ -113,16 +133,16 @@ async function buildNext(folder: TempFolder, path: string): Promise<void> {
     await Deno.writeTextFile(`${root}/${file}`, text.replace(from, to));
   };
   await change("DEBIAN/control", /^Version: .*$/m, "Version: 999-1");
-  await change("etc/hacheck/hacheck.yaml", /^/, "# What is new.\n");
+  await change("etc/hacheck/hacheck.yaml", /^/, "# A new comment.\n");
   await change("usr/lib/hacheck/src/main.js", /$/, "\n// The next version.\n");
   await outputOf("dpkg-deb", "--root-owner-group", "--build", root, folder.file("next.deb"));
 }
 
 async function installUpgradePurge(): Promise<void> {
   using folder = new TempFolder();
-  const first = await buildScripts(folder.path);
-  await buildNext(folder, first);
-  await using system = await ThrowawaySystem.start(folder.path);
+  Deno.copyFileSync(await packagePath(), folder.file(PACKAGE));
+  await buildNext(folder, folder.file(PACKAGE));
+  await using system = await DisposableSystem.start(folder.path);
   const hactl = async (...args: readonly string[]) => {
     const { code, stdout, stderr } = await system.run("hactl", ...args);
     assertEquals(stderr, "");
@@ -130,7 +150,7 @@ async function installUpgradePurge(): Promise<void> {
   };
   const before = await changesOf(system);
 
-  // It is installed: user, folders and unit are there, and it runs as it is.
+  // Installed: user, folders and unit exist, and the service runs.
   await dpkg(system, "--install", `/mnt/${PACKAGE}`);
   const modes = await system.sh(
     "stat --format '%n %a %U:%G' /var/spool/hacheck /etc/hacheck /etc/hacheck/hacheck.yaml",
@@ -168,14 +188,14 @@ async function installUpgradePurge(): Promise<void> {
     "bash -c '. /usr/share/bash-completion/completions/haup; complete -p haup hactl'";
   assertEquals(await system.sh(completes), "complete -F _hactl haup\ncomplete -F _hactl hactl\n");
 
-  // What the operator has changed and marked down outlives another version.
+  // Upgraded: the operator's configuration and records stay.
   await system.sh("echo 'http_headers_to_copy: [X-Mine]' >>/etc/hacheck/hacheck.yaml");
   const asked = await dpkg(system, "--install", "/mnt/next.deb");
   assertMatch(asked, /hacheck\.yaml \(Y\/I\/N\/O\/D\/Z\) \[default=N\]/);
   const configuration = await system.sh("cat /etc/hacheck/hacheck.yaml");
   assertMatch(configuration, /\nhttp_headers_to_copy: \[X-Mine\]\n$/);
-  assert(!configuration.includes("What is new."));
-  assertMatch(await system.sh("cat /etc/hacheck/hacheck.yaml.dpkg-dist"), /^# What is new\.\n/);
+  assert(!configuration.includes("A new comment."));
+  assertMatch(await system.sh("cat /etc/hacheck/hacheck.yaml.dpkg-dist"), /^# A new comment\.\n/);
   await stopService(system);
   await startService(system);
   assertMatch(
@@ -187,7 +207,7 @@ async function installUpgradePurge(): Promise<void> {
     "640 root:hacheck\n",
   );
 
-  // A log that the operator asks for is rotated.
+  // logrotate rotates a log_path in /var/log/hacheck.
   await stopService(system);
   await system.sh(`
     install --directory --owner hacheck --group hacheck /var/log/hacheck
@@ -202,7 +222,7 @@ async function installUpgradePurge(): Promise<void> {
   assertMatch(await older!, /listens on 0\.0\.0\.0 port 3333\n$/);
   assertMatch(await newer!, /^\S+ INFO stopping on SIGTERM\n$/);
 
-  // The Python hachecks' configuration and log are where they were, PaaSTA's among them.
+  // hacheck may use the configuration and the log of the Python hachecks, and of PaaSTA.
   for (const name of ["hacheck.yaml", "hacheck.conf.yaml"]) {
     await system.sh(`
       echo 'log_path: /var/log/hacheck.log' >/etc/${name}
@@ -214,12 +234,12 @@ async function installUpgradePurge(): Promise<void> {
     `);
   }
 
-  // Removed, it runs no more, and what was marked down and set is kept for when it comes back.
+  // Removed: the records and the configuration stay.
   await dpkg(system, "--remove", "hacheck");
   assertEquals((await system.run("hactl", "--version")).code, 127);
   await system.sh("test -e /var/spool/hacheck/web -a -e /etc/hacheck/hacheck.yaml");
 
-  // Purged, it has never been there.
+  // Purged: nothing stays.
   await dpkg(system, "--purge", "hacheck");
   assertEquals(await changesOf(system), before);
   assertEquals(
@@ -230,8 +250,8 @@ async function installUpgradePurge(): Promise<void> {
   );
 }
 
-const PROGRAMS_OF_PROOF = [...PACKAGED_PROGRAMS, "man", "logrotate"];
-const PROOF =
-  "the package installs, runs, upgrades with what was set and marked kept, and purges without a trace";
-if (Deno.uid() === 0) serverTest(PROOF, PROGRAMS_OF_PROOF, installUpgradePurge);
-else Deno.test({ name: `${PROOF} (needs root)`, ignore: true, fn: installUpgradePurge });
+const LIFE =
+  "the package installs, runs, keeps configuration and records at an upgrade, and purges without a trace";
+const LIFE_PROGRAMS = [...PACKAGE_PROGRAMS, "man", "logrotate"];
+if (Deno.uid() === 0) serverTest(LIFE, LIFE_PROGRAMS, installUpgradePurge);
+else Deno.test({ name: `${LIFE} (needs root)`, ignore: true, fn: installUpgradePurge });

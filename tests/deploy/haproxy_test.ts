@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import {
-  buildScripts,
   PACKAGE,
-  PACKAGED_PROGRAMS,
+  PACKAGE_PROGRAMS,
+  packagePath,
   startService,
   stopService,
 } from "../support/installed_package.ts";
@@ -10,22 +10,22 @@ import { run, TempFolder } from "../support/programs.ts";
 import { Authority, CERTIFICATE_PROGRAMS } from "../servers/certificates.ts";
 import { parseStat, type StatRow } from "../servers/haproxy.ts";
 import { serverTest, until } from "../servers/mod.ts";
-import { ThrowawaySystem } from "../support/disposable_system.ts";
+import { DisposableSystem } from "../support/disposable_system.ts";
 
 const EXAMPLES = new URL("../../deploy/haproxy/", import.meta.url).pathname;
 
-/** Where the package puts them. */
+/** The folder where the package installs the examples. */
 const INSTALLED = "/usr/share/doc/hacheck/examples/haproxy";
 
-/** How a server's last check came out: as HAProxy writes it, with the status. */
+/** The state and the last check of each server, as HAProxy reports them: `DOWN L7STS 503`. */
 type Seen = Readonly<Record<string, string>>;
 
 const UP = "UP L7OK 200";
 const DOWN = "DOWN L7STS 503";
 
 /**
- * What an operator does, what HAProxy then sees of each server of each example, and the reason that its
- * statistics and its log show of those that do not pass their checks.
+ * A command of hactl, the servers of each example as HAProxy then reports them, and the reason that its
+ * statistics and its log show for servers that are not up.
  */
 type Step = readonly [
   hactl: string | null,
@@ -33,7 +33,7 @@ type Step = readonly [
   reason?: RegExp,
 ];
 
-/** What it sees of the examples that need no configuration while nothing is marked. */
+/** The servers of the examples that need no configuration, without any record. */
 const FINE: Step[1] = {
   "send-state": { web1: UP, web2: UP },
   "short": { web1: UP, web2: UP },
@@ -41,7 +41,7 @@ const FINE: Step[1] = {
   "gate": { web1: UP, web2: UP },
   "draining": { web1: UP, web2: UP },
   "databases": {
-    // hacheck is told no user that might log in.
+    // The configuration has no login for databases.
     db1: "DOWN L7STS 500",
     db2: "DOWN L7STS 500",
     redis1: UP,
@@ -52,14 +52,14 @@ const FINE: Step[1] = {
   },
 };
 
-/** What it sees of all servers of some examples, if it sees the same of each. */
+/** Gives all servers of some examples the same state. */
 function all(seen: string, examples: Step[1]): Step[1] {
   const of = (servers: Seen) =>
     Object.fromEntries(Object.keys(servers).map((name) => [name, seen]));
   return Object.fromEntries(Object.entries(examples).map(([name, servers]) => [name, of(servers)]));
 }
 
-/** The examples that one configuration goes with, and what happens. */
+/** The steps of the examples that share a configuration. */
 const STAGES: readonly (readonly Step[])[] = [
   [
     [null, FINE],
@@ -86,14 +86,14 @@ const STAGES: readonly (readonly Step[])[] = [
   ],
 ];
 
-serverTest("HAProxy understands each example as it is", ["haproxy", "openssl"], async () => {
+serverTest("HAProxy accepts each example without a warning", ["haproxy", "openssl"], async () => {
   using folder = new TempFolder();
   const { certificate } = await Authority.create(folder, "ca");
   const names = [...Deno.readDirSync(EXAMPLES)].map(({ name }) => name.replace(/\.cfg$/, ""));
   const tried = STAGES.flatMap(([first]) => Object.keys(first![1]));
   assertEquals(names.toSorted(), tried.toSorted());
   for (const name of names) {
-    // The file of certificates that it names is not on this host.
+    // The file of certificates in the example does not exist on this host.
     const example = Deno.readTextFileSync(`${EXAMPLES}${name}.cfg`)
       .replaceAll("/etc/haproxy/ca.pem", certificate);
     const path = folder.write("haproxy.cfg", example);
@@ -105,11 +105,11 @@ serverTest("HAProxy understands each example as it is", ["haproxy", "openssl"], 
   }
 });
 
-/** The services that the examples name, on the hosts that they name: all of them are this one. */
+/** The services of the examples. The system has the addresses of all their hosts. */
 const SERVICES = `
 const fine = ({ headers, url }) => {
   const { pathname } = new URL(url);
-  // Without a Host to pass on, hacheck asks for the address.
+  // If HAProxy sends no Host, hacheck sends the address.
   const knows = /^(?:www|shop)\\.example\\.org$|^127\\.0\\.0\\.1:/.test(headers.get("host"));
   return new Response("fine", { status: pathname === "/health" && knows ? 200 : 503 });
 };
@@ -122,7 +122,7 @@ const log = Deno.listenDatagram({ transport: "udp", hostname: "127.0.0.1", port:
 for await (const [line] of log) Deno.writeFileSync("/tmp/haproxy.log", line, { append: true });
 `;
 
-/** Asks each HAProxy for its statistics. */
+/** Reads the statistics of each HAProxy. */
 const ASK = `
 const answers = await Promise.all(Deno.args.map(async (path) => {
   const connection = await Deno.connect({ transport: "unix", path });
@@ -132,18 +132,18 @@ const answers = await Promise.all(Deno.args.map(async (path) => {
 console.log(JSON.stringify(answers));
 `;
 
-/** Real HAProxies in a system of their own, each with an example as it was installed. */
+/** HAProxy processes in a disposable system, each with one of the installed examples. */
 class Balancers {
-  readonly #system: ThrowawaySystem;
+  readonly #system: DisposableSystem;
   readonly #names: readonly string[];
 
-  private constructor(system: ThrowawaySystem, names: readonly string[]) {
+  private constructor(system: DisposableSystem, names: readonly string[]) {
     this.#system = system;
     this.#names = names;
   }
 
-  /** Starts one for each example. They share the ports that they listen on, which nobody asks. */
-  static async start(system: ThrowawaySystem, names: readonly string[]): Promise<Balancers> {
+  /** Starts one process for each example. They share the ports of their frontends. */
+  static async start(system: DisposableSystem, names: readonly string[]): Promise<Balancers> {
     for (const name of names) {
       await system.sh(`
         mkdir -p /run/haproxy
@@ -156,20 +156,20 @@ class Balancers {
     return new Balancers(system, names);
   }
 
-  /** What they see. */
+  /** Reads the state of each server, by example. */
   async seen(): Promise<Record<string, Seen>> {
     const servers = await this.#servers();
     return Object.fromEntries(this.#names.map((name) => [
       name,
       Object.fromEntries(servers[name]!.map(({ svname, status, check_status, check_code }) => {
-        // `UP 1/2` is still up; a star marks a check that is under way.
+        // `UP 1/2` is still up. A star stands for a check in flight.
         const [balanced] = status!.split(" ");
         return [svname, `${balanced} ${check_status!.replace("* ", "")} ${check_code}`.trim()];
       })),
     ]));
   }
 
-  /** The reasons that their statistics show of servers that do not pass their checks, without repetitions. */
+  /** Reads the reasons that the statistics show for servers that are not up, without repetitions. */
   async reasons(): Promise<string[]> {
     const servers = Object.values(await this.#servers()).flat();
     return [
@@ -191,7 +191,7 @@ class Balancers {
     ]));
   }
 
-  /** What their servers are said to be in the log, with this as the reason. */
+  /** Reads the names of the servers that the log reports as down for a reason. */
   async logged(reason: RegExp): Promise<Set<string>> {
     const lines = (await this.#system.sh("cat /tmp/haproxy.log")).split("\n");
     return new Set(lines.flatMap((line) => {
@@ -200,8 +200,8 @@ class Balancers {
     }));
   }
 
-  /** Waits until they see what they are to. */
-  async see(expected: Readonly<Record<string, Seen>>, what: string): Promise<void> {
+  /** Waits until the servers have the expected states. */
+  async waitFor(expected: Readonly<Record<string, Seen>>, what: string): Promise<void> {
     await until(
       what,
       async () => {
@@ -216,13 +216,13 @@ class Balancers {
 
 async function examplesWork(): Promise<void> {
   using folder = new TempFolder();
-  await buildScripts(folder.path);
+  Deno.copyFileSync(await packagePath(), folder.file(PACKAGE));
   folder.write("services.js", SERVICES);
   folder.write("ask.js", ASK);
   const authority = await Authority.create(folder, "ca");
   await authority.issue("web", { for: "DNS:www.example.org" });
   await authority.issue("hacheck", { for: "DNS:hacheck.example.org" });
-  await using system = await ThrowawaySystem.start(folder.path);
+  await using system = await DisposableSystem.start(folder.path);
   await system.sh(`
     dpkg --install /mnt/${PACKAGE} >/dev/null 2>&1
     for host in 10.0.0.1 10.0.0.2; do ip address add $host/32 dev lo; done
@@ -234,13 +234,13 @@ async function examplesWork(): Promise<void> {
 
   for (const [[, examples], ...steps] of STAGES as [Step, ...Step[]][]) {
     const names = Object.keys(examples);
-    // What hacheck is told, the head of an example says.
+    // The head of an example has the configuration of hacheck that it needs.
     await system.sh(`
       cp /mnt/hacheck.pem /etc/hacheck/cert.pem
       cp /mnt/hacheck.key /etc/hacheck/key.pem
       cp /mnt/ca.pem /etc/hacheck/ca.pem
-      # An empty configuration would be refused.
-      echo '# What the examples want.' >/etc/hacheck/hacheck.yaml
+      # hacheck rejects an empty configuration.
+      echo '# The examples need this.' >/etc/hacheck/hacheck.yaml
       sed -n 's/^#     //p' ${names.map((name) => `${INSTALLED}/${name}.cfg`).join(" ")} \\
         >>/etc/hacheck/hacheck.yaml
       chgrp hacheck /etc/hacheck/*
@@ -249,10 +249,10 @@ async function examplesWork(): Promise<void> {
     `);
     await startService(system, "tls" in examples ? "https" : "http");
     const balancers = await Balancers.start(system, names);
-    await balancers.see(examples, `HAProxy sees the services by ${names}`);
+    await balancers.waitFor(examples, `HAProxy has the states of ${names}`);
     for (const [hactl, seen, reason] of steps) {
       await system.sh(`hactl ${hactl}`);
-      await balancers.see(seen, `after hactl ${hactl}, HAProxy sees it by ${names}`);
+      await balancers.waitFor(seen, `HAProxy has the states of ${names} after hactl ${hactl}`);
       if (reason === undefined) continue;
       const reasons = await balancers.reasons();
       assert(reasons.length > 0);
@@ -276,7 +276,7 @@ async function examplesWork(): Promise<void> {
 }
 
 const EXAMPLES_WORK =
-  "by each example as it is installed, a real HAProxy sees what is up and what is marked down";
-const PROGRAMS = [...PACKAGED_PROGRAMS, ...CERTIFICATE_PROGRAMS, "haproxy", "redis-server"];
+  "HAProxy reports services as up, down and draining by each example as it is installed";
+const PROGRAMS = [...PACKAGE_PROGRAMS, ...CERTIFICATE_PROGRAMS, "haproxy", "redis-server"];
 if (Deno.uid() === 0) serverTest(EXAMPLES_WORK, PROGRAMS, examplesWork);
 else Deno.test({ name: `${EXAMPLES_WORK} (needs root)`, ignore: true, fn: examplesWork });

@@ -1,5 +1,5 @@
 /**
- * The system that the tests run on, once more, to be changed and thrown away.
+ * A copy of the system that the tests run on. All changes to it are lost at the end.
  *
  * @module
  */
@@ -7,15 +7,10 @@
 import { type Result, run } from "./programs.ts";
 import { until } from "../servers/mod.ts";
 
-/** The programs that this needs. */
-export const THROWAWAY_PROGRAMS: readonly string[] = [
-  ...["unshare", "nsenter", "mount", "chroot", "ip"],
-];
+/** The programs that this module needs. */
+export const SYSTEM_PROGRAMS: readonly string[] = ["unshare", "nsenter", "mount", "chroot", "ip"];
 
-/**
- * All that is written lies in memory, above what the host has. Nothing of the host's folders for what
- * runs is there: no service manager, no sockets.
- */
+/** Writes go to memory, in an overlay. /run is empty: the host's service manager and sockets are not there. */
 const START = `
 set -e
 memory=$1 deno=$2 folder=$3
@@ -31,14 +26,11 @@ mount --bind "$folder" "$root/mnt"
 : > "$root/usr/local/bin/deno"
 mount --bind "$deno" "$root/usr/local/bin/deno"
 ip link set lo up
-# The first of its processes, to which orphans go, and which has to wait for them.
+# The init process of the namespace: the shell reaps orphans.
 exec chroot "$root" sh -c ': > /run/started; while :; do sleep 0.1; done'
 `;
 
-/**
- * Compares what was written with what the host has there. A file that has been removed is a device in its
- * place.
- */
+/** Compares each changed file with that of the host. The overlay marks a removed file by a device. */
 const COMPARE = `
 cd "$1"
 find . -mindepth 1 | sort | while read -r path; do
@@ -51,8 +43,8 @@ find . -mindepth 1 | sort | while read -r path; do
 done
 `;
 
-/** A copy of this system with mounts, processes and a network of its own. Takes root. */
-export class ThrowawaySystem implements AsyncDisposable {
+/** A copy of this system with mounts, processes and a network of its own. Needs root. */
+export class DisposableSystem implements AsyncDisposable {
   readonly #holder: Deno.ChildProcess;
   readonly #folder: string;
   #pid = 0;
@@ -70,14 +62,14 @@ export class ThrowawaySystem implements AsyncDisposable {
   }
 
   /**
-   * Makes one. The deno that runs the tests is there as /usr/local/bin/deno.
+   * Starts a system. Its /usr/local/bin/deno is the deno that runs the tests.
    *
-   * @param folder A folder that is there as /mnt.
+   * @param folder The folder to mount at /mnt.
    */
-  static async start(folder: string): Promise<ThrowawaySystem> {
-    const system = new ThrowawaySystem(folder);
+  static async start(folder: string): Promise<DisposableSystem> {
+    const system = new DisposableSystem(folder);
     try {
-      await until("the throw-away system has started", async () => {
+      await until("the disposable system has started", async () => {
         const { pid } = system.#holder;
         const { stdout } = await run("cat", [`/proc/${pid}/task/${pid}/children`]);
         system.#pid = Number(stdout);
@@ -90,7 +82,7 @@ export class ThrowawaySystem implements AsyncDisposable {
     }
   }
 
-  /** What runs a command in it, with its arguments. */
+  /** The command, with its arguments, that runs another command in the system. */
   get wrapper(): string[] {
     const namespaces = ["--mount", "--net", "--pid", "--root", "--wd"];
     const path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
@@ -100,17 +92,17 @@ export class ThrowawaySystem implements AsyncDisposable {
     ];
   }
 
-  /** Runs a command in it to its end. */
+  /** Runs a command in the system, and waits for its end. */
   async run(...command: readonly string[]): Promise<Result> {
     const [program, ...args] = [...this.wrapper, ...command];
     return await run(program!, args);
   }
 
   /**
-   * Runs a script of the shell in it to its end.
+   * Runs a shell script in the system, and waits for its end.
    *
-   * @returns What it printed.
-   * @throws {Error} If it fails, with what it said.
+   * @returns The output.
+   * @throws {Error} If the script fails.
    */
   async sh(script: string): Promise<string> {
     const { code, stdout, stderr } = await this.run("sh", "-ec", script);
@@ -118,19 +110,19 @@ export class ThrowawaySystem implements AsyncDisposable {
     return stdout;
   }
 
-  /** Tells what is another file or folder than on the host, is not there any more or has not been there. */
+  /** Lists the files and folders that differ from those of the host: `gone PATH` or `other PATH`. */
   async changes(): Promise<string[]> {
     const among = ["--target", String(this.#pid), "--mount", "sh", "-c", COMPARE, "sh"];
     const { stdout } = await run("nsenter", [...among, `${this.#folder}/changes`]);
     return stdout.split("\n").slice(0, -1);
   }
 
-  /** Ends whatever runs in it, and throws it away. */
+  /** Kills all processes of the system, and removes it. */
   async [Symbol.asyncDispose](): Promise<void> {
     try {
       this.#holder.kill("SIGKILL");
     } catch {
-      // It has ended already.
+      // The process has ended already.
     }
     await this.#holder.status;
     Deno.removeSync(this.#folder);

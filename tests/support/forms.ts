@@ -1,9 +1,9 @@
 /**
- * The forms that hacheck is shipped in, and the one under test.
+ * The forms that hacheck is shipped in, and the form under test.
  *
  * The environment variable `HACHECK_FORM` selects it: `source` (the default, for development), `installed`
  * (the scripts of `deno task install`), `package` (the same from the Debian package) or `compiled` (needs
- * the base program of `deno compile`). It is built once for each state of the sources.
+ * the base program of `deno compile`). A form is built once for each state of the sources.
  *
  * @module
  */
@@ -13,7 +13,6 @@ import { PROGRAMS, PROJECT } from "../../deploy/_programs.ts";
 import { DEFAULT_SPOOL_ROOT } from "../../src/spool/store.ts";
 import { daemonGrants, flagsOf, hactlGrants } from "../../src/daemon/permissions.ts";
 
-/** What a test can run. */
 const FORMS = ["source", "installed", "package", "compiled"] as const;
 
 /** A form of the programs. */
@@ -22,13 +21,10 @@ export type Form = typeof FORMS[number];
 /** The form under test. */
 export const FORM: Form = formOf(Deno.env.get("HACHECK_FORM") || "source");
 
-/** Where that form is built. The sources are not built. */
-const BUILT: string = FORM === "source" ? PROJECT : await built();
+/** The folder of the form under test. */
+const BUILT: string = FORM === "source" ? PROJECT : await buildForm(FORM);
 
-/**
- * The folder with a slash at its end that holds the code under test: `src` and `deno.json`. What is compiled
- * carries its code inside.
- */
+/** The folder, with a slash at its end, of `src` and `deno.json`. Compiled programs contain them instead. */
 export const HOME: string = {
   source: PROJECT,
   installed: `${BUILT}/lib/hacheck/`,
@@ -37,10 +33,10 @@ export const HOME: string = {
 }[FORM];
 
 /**
- * The first module of a program in the form under test. What is compiled shows none: that of the sources.
+ * Finds the first module of a program in the form under test. For compiled programs it is that of the sources.
  *
  * @param name The program's name.
- * @returns Its URL.
+ * @returns The module's URL.
  */
 export function moduleOf(name: string): string {
   const { entry } = PROGRAMS.find((program) => program.name === name)!;
@@ -48,22 +44,22 @@ export function moduleOf(name: string): string {
   return new URL(isBundled ? HOME + bundled(entry) : PROJECT + entry, "file:///").href;
 }
 
-/** How a program is to run. */
+/** How a program runs. */
 export interface Launch {
-  /** Its spool, which replaces the one that the program is installed for. */
+  /** The spool. By default it is that of the installed program. */
   readonly spool?: string;
-  /** Permissions and other arguments for Deno beyond those that it is installed with. */
+  /** Arguments for Deno, such as permissions, beyond those that the program is installed with. */
   readonly grants?: readonly string[];
-  /** All permissions, in place of those that it is installed with. */
+  /** All permissions, in place of those that the program is installed with. */
   readonly allGrants?: readonly string[];
 }
 
 /**
- * The command that runs a program in the form under test, as an operator would adapt it: the sources with the
- * permissions that the README names, a script with its last line changed.
+ * Makes the command that runs a program in the form under test, adapted as an operator would do it: the
+ * sources with the documented permissions, a script with its last line changed.
  *
- * @param name The name it is called by: that of a program, or an older name of hactl.
- * @param launch How it is to run.
+ * @param name The name of a program, or an older name of hactl.
+ * @param launch How the program runs.
  * @returns The command and its first arguments.
  */
 export function commandOf(name: string, launch: Launch = {}): string[] {
@@ -78,7 +74,7 @@ export function commandOf(name: string, launch: Launch = {}): string[] {
   return [Deno.execPath(), "run", ...all, ...grants, `${PROJECT}${entry}`, ...first];
 }
 
-/** The script of a program with the spool, the permissions and the deno of a test. */
+/** Reads the script of a program, and replaces spool, permissions and deno by those of a test. */
 function scriptOf(
   name: string,
   spool: string,
@@ -95,7 +91,7 @@ function scriptOf(
       (line) => line.replaceAll(/ '?--(?:no-prompt|allow-\w+(?:=[^' ]*)?)'?(?= )/g, ""),
     );
   }
-  // An operator who debugs it wants to be told where.
+  // With --quiet, Deno does not print the debugger's address.
   if (grants.some((grant) => grant.startsWith("--inspect"))) {
     script = script.replace(/^(exec deno run .*?) --quiet /m, "$1 ");
   }
@@ -116,36 +112,41 @@ function formOf(name: string): Form {
   return form;
 }
 
-/** Builds the form under test, unless that was done for these sources. Tests of many processes may ask at once. */
-async function built(): Promise<string> {
+/**
+ * Builds a form, unless it exists for these sources. Test files that run in parallel share it.
+ *
+ * @param form The form.
+ * @returns Its folder.
+ */
+export async function buildForm(form: Exclude<Form, "source">): Promise<string> {
   const parent = `${PROJECT}dist/forms`;
   await Deno.mkdir(parent, { recursive: true });
-  const folder = `${parent}/${FORM}-${await fingerprint()}`;
+  const folder = `${parent}/${form}-${await fingerprint()}`;
   using lock = await Deno.open(`${parent}/lock`, { write: true, create: true });
   await lock.lock(true);
   if (!exists(`${folder}/.complete`)) {
     await removeOld(parent);
     await Deno.mkdir(folder, { recursive: true });
-    await build(folder);
+    await build(form, folder);
     await Deno.writeTextFile(`${folder}/.complete`, "");
   }
   await lock.unlock();
   return folder;
 }
 
-async function build(folder: string): Promise<void> {
+async function build(form: Form, folder: string): Promise<void> {
   const permissions = ["--allow-run", "--allow-read", "--allow-write", "--allow-env"];
   const deno = (script: string, ...args: readonly string[]) =>
     mustRun(Deno.execPath(), "run", "--no-prompt", ...permissions, PROJECT + script, ...args);
-  if (FORM === "installed") {
+  if (form === "installed") {
     await deno("deploy/install.ts", folder);
-  } else if (FORM === "package") {
+  } else if (form === "package") {
     await deno("deploy/deb.ts", "--scripts", folder);
     const [name] = [...Deno.readDirSync(folder)].map(({ name }) => name)
       .filter((name) => name.endsWith(".deb"));
     await mustRun("dpkg-deb", "--extract", `${folder}/${name}`, folder);
   } else {
-    // Permissions are inside, so that they name the folder in which tests keep their files.
+    // Compiled programs contain their permissions: these must include the tests' folder.
     await deno("deploy/compile.ts", folder, "--places", temporary());
     for (const { name, aliases } of PROGRAMS) {
       for (const alias of Object.keys(aliases)) await Deno.symlink(name, `${folder}/${alias}`);
@@ -154,7 +155,7 @@ async function build(folder: string): Promise<void> {
   }
 }
 
-/** The folder in which temporary files are made. */
+/** The folder of temporary files. */
 function temporary(): string {
   return Deno.env.get("TMPDIR")?.replace(/\/$/, "") || "/tmp";
 }
@@ -163,14 +164,15 @@ async function mustRun(program: string, ...args: readonly string[]): Promise<voi
   const { success, stdout, stderr } = await new Deno.Command(program, { args: [...args] }).output();
   if (success) return;
   const output = new TextDecoder().decode(new Uint8Array([...stdout, ...stderr]));
-  throw new Error(`cannot build hacheck for HACHECK_FORM=${FORM}: ${program} failed: ${output}`);
+  throw new Error(`cannot build a form of hacheck: ${program} failed: ${output}`);
 }
 
-/** Tells one state of what is built from another. */
+/** Computes a hash of the sources. */
 async function fingerprint(): Promise<string> {
-  const paths = [".deno-version", "deno.json", "deno.lock", "main.ts", "README.md", "LICENSE"];
+  const paths = [".deno-version", "deno.json", "deno.lock", "main.ts"];
+  paths.push("CHANGELOG.md", "LICENSE", "README.md");
   for (const folder of ["src", "cli", "deploy", "docs"]) paths.push(...filesBelow(folder));
-  const contents = [FORM, Deno.execPath(), Deno.version.deno];
+  const contents = [Deno.execPath(), Deno.version.deno];
   for (const path of paths.sort()) contents.push(path, await Deno.readTextFile(PROJECT + path));
   const bytes = new TextEncoder().encode(contents.join("\0"));
   return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex().slice(0, 16);
@@ -191,7 +193,7 @@ function exists(path: string): boolean {
   }
 }
 
-/** Removes forms of sources that nobody has tested since yesterday. */
+/** Removes forms that were built more than a day ago. */
 async function removeOld(parent: string): Promise<void> {
   const yesterday = Date.now() - 24 * 3_600_000;
   for await (const { name, isDirectory } of Deno.readDir(parent)) {

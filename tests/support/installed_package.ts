@@ -1,28 +1,32 @@
 /**
- * The package, and the service that it installs.
+ * The Debian package, and the service that it installs.
  *
  * @module
  */
 
 import { VERSION } from "../../src/version.ts";
-import { assertEquals } from "./assert.ts";
+import { buildForm } from "./forms.ts";
 import { type Result, run } from "./programs.ts";
 import { until } from "../servers/mod.ts";
-import { THROWAWAY_PROGRAMS, type ThrowawaySystem } from "./disposable_system.ts";
+import { type DisposableSystem, SYSTEM_PROGRAMS } from "./disposable_system.ts";
 
 const PROJECT = new URL("../../", import.meta.url).pathname;
 
-/** The programs that it takes to run what is packed. */
-export const PACKAGED_PROGRAMS: readonly string[] = [
-  ...THROWAWAY_PROGRAMS,
-  ...["dpkg", "dpkg-deb", "setpriv", "systemd-sysusers", "curl"],
+/** The programs that build the package. */
+export const BUILD_PROGRAMS: readonly string[] = ["dh", "dpkg-buildpackage", "dpkg-deb"];
+
+/** The programs that install the package, and run its service. */
+export const PACKAGE_PROGRAMS: readonly string[] = [
+  ...SYSTEM_PROGRAMS,
+  ...BUILD_PROGRAMS,
+  ...["dpkg", "setpriv", "systemd-sysusers", "curl"],
 ];
 
 /**
- * Builds the package as the task does.
+ * Runs `deno task deb`.
  *
- * @param args The task's arguments.
- * @param options A program that runs it, with its arguments, and what stands in its environment.
+ * @param args The arguments of the task.
+ * @param options A command that runs the task, and its environment.
  */
 export async function build(
   args: readonly string[],
@@ -39,29 +43,26 @@ export async function build(
   return await run(command!, rest, { NO_COLOR: "1", ...env });
 }
 
-/** The name of the package of scripts. */
+/** The name of the package with the scripts. */
 export const PACKAGE = `hacheck_${VERSION}-1_all.deb`;
 
 /**
- * Builds the package of scripts.
+ * Builds the package with the scripts, unless it exists for these sources.
  *
- * @param folder Where to.
- * @returns Its path.
+ * @returns The path of the package.
  */
-export async function buildScripts(folder: string): Promise<string> {
-  const { code, stderr } = await build(["--scripts", folder]);
-  assertEquals(code, 0, stderr);
-  return `${folder}/${PACKAGE}`;
+export async function packagePath(): Promise<string> {
+  return `${await buildForm("package")}/${PACKAGE}`;
 }
 
 /**
- * Starts the service as it is installed: what the unit starts, as the unit's user, on files that it cannot
- * change. There is no systemd in a throw-away system that would do so.
+ * Starts the service as systemd does, which a disposable system does not have: the command of the unit, as the
+ * user of the unit, with read-only files.
  *
  * @param system The system.
- * @param scheme How it is asked.
+ * @param scheme The scheme of the service's URLs.
  */
-export async function startService(system: ThrowawaySystem, scheme = "http"): Promise<void> {
+export async function startService(system: DisposableSystem, scheme = "http"): Promise<void> {
   await system.sh(`
     command=$(sed -n 's/^ExecStart=//p' /lib/systemd/system/hacheck.service)
     user=$(sed -n 's/^User=//p' /lib/systemd/system/hacheck.service)
@@ -84,24 +85,24 @@ export async function startService(system: ThrowawaySystem, scheme = "http"): Pr
 }
 
 /**
- * Ends it, as systemd does.
+ * Stops the service.
  *
  * @param system The system.
  */
-export async function stopService(system: ThrowawaySystem): Promise<void> {
+export async function stopService(system: DisposableSystem): Promise<void> {
   await system.sh("pid=$(cat /tmp/pid); kill $pid; while [ -d /proc/$pid ]; do sleep 0.05; done");
 }
 
 /**
- * Asks the service for a page.
+ * Requests a page of the service.
  *
  * @param system The system.
- * @param path The page.
- * @param scheme How it is asked.
- * @returns What curl says: the body, and then the status.
+ * @param path The path of the page.
+ * @param scheme The scheme of the URL.
+ * @returns The output of curl: the body, then the status.
  */
 export async function ask(
-  system: ThrowawaySystem,
+  system: DisposableSystem,
   path: string,
   scheme = "http",
 ): Promise<Result> {
