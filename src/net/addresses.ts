@@ -27,3 +27,8 @@ export function canonicalAddress(text: string): string | undefined {
   const address = url.hostname.slice(1, -1);
   return address === "::" || address.startsWith("::ffff:") ? undefined : address;
 }
+
+/** Returns whether a canonical address is one of the loopback interface. */
+export function isLoopback(address: string): boolean {
+  return address.startsWith("127.") || address === "::1";
+}

@@ -1,5 +1,5 @@
 import { createLRU } from "lru.min";
-import { canonicalAddress, LOCAL_ADDRESS } from "./addresses.ts";
+import { canonicalAddress, isLoopback, LOCAL_ADDRESS } from "./addresses.ts";
 import type { Log } from "../log.ts";
 
 /** Of how many addresses it is remembered whether they are this machine's. */
@@ -88,7 +88,7 @@ export class LocalAddresses {
    */
   has(address: string): boolean | Promise<boolean> {
     if (address === LOCAL_ADDRESS) return true;
-    if (address === "::1" || address.startsWith("127.") || NOBODYS.test(address)) return false;
+    if (isLoopback(address) || NOBODYS.test(address)) return false;
     if (this.#listed !== null) return this.#listed.has(address);
     const known = this.#known.get(address);
     if (known !== undefined && performance.now() < known.until) return known.isOwn;

@@ -1,4 +1,4 @@
-import { SlowReaderError } from "../server/sized_response.ts";
+import { SlowReaderError } from "../server/responses.ts";
 
 /** How many streams may be open at once. The page is for operators, not for a crowd. */
 export const MAX_STREAMS = 32;

@@ -2,7 +2,7 @@ import { escapeControls } from "../control_characters.ts";
 import type { QueryWorkers } from "../server/worker_queries.ts";
 import type { PermissionsInForce } from "../metrics/runtime.ts";
 import type { SpoolWatcher } from "../spool/watcher.ts";
-import { sized, SizedResponse } from "../server/sized_response.ts";
+import { SizedResponse } from "../server/responses.ts";
 import { accepts } from "../std/http_negotiation.ts";
 import { EventStreams, MAX_STREAMS } from "./event_streams.ts";
 import html from "./page.html" with { type: "text" };
@@ -89,14 +89,14 @@ export class Page {
    */
   async respond(request: Request, path: string): Promise<Response> {
     const [type, content] = FILES.get(path) ?? [];
-    if (type !== undefined) return sized(content!, { headers: headersOf(type) });
+    if (type !== undefined) return new SizedResponse(content!, { headers: headersOf(type) });
     if (path === "/events") return this.#events(request);
     const headers = { vary: "accept" };
     if (accepts(request, "application/json", "text/html") === "text/html") {
-      return sized(html, { headers: { ...headersOf("text/html"), ...headers } });
+      return new SizedResponse(html, { headers: { ...headersOf("text/html"), ...headers } });
     }
     const { downtimes, status } = await this.#report();
-    return sized(JSON.stringify({ ...downtimes, ...status }), {
+    return new SizedResponse(JSON.stringify({ ...downtimes, ...status }), {
       headers: { ...headersOf("application/json"), ...headers },
     });
   }

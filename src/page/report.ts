@@ -4,8 +4,7 @@
  * @module
  */
 
-import type { WorkerOverview, WorkerStatus } from "../server/worker_queries.ts";
-import type { Counters } from "../metrics/counters.ts";
+import type { WorkerOverview } from "../server/worker_queries.ts";
 import type { PermissionsInForce } from "../metrics/runtime.ts";
 import type {
   ActiveDowntime,
@@ -19,7 +18,7 @@ import {
   MAX_CHECK_TIMES,
   type ServiceReport,
 } from "../metrics/stats.ts";
-import { sumCounters, worstHealth } from "../metrics/aggregate.ts";
+import { type SharedStatus, statusOf } from "../server/status_pages.ts";
 import { VERSION } from "../version.ts";
 
 /** The most downtimes, and the most weights, that the page shows. */
@@ -53,7 +52,7 @@ export interface ShownService {
 }
 
 /** The daemon's state. */
-export interface StatusReport {
+export interface StatusReport extends SharedStatus {
   /** The daemon's time in unix seconds. The browser's clock may differ. */
   readonly now: number;
   /** In seconds. */
@@ -62,12 +61,7 @@ export interface StatusReport {
   readonly event_loops: number;
   /** The services that were checked lately, failures first. */
   readonly services: readonly ShownService[];
-  readonly cache: Counters["cache"];
   readonly checks: { readonly under_way: number; readonly queued: number };
-  readonly spool: WorkerStatus["spool"];
-  readonly faults: Counters["errors"];
-  readonly refused: Counters["refused"];
-  readonly listeners: Counters["listeners"];
   readonly permissions: PermissionsInForce;
   readonly changing: Changing;
 }
@@ -113,23 +107,16 @@ export function statusReport(
   rest: Pick<StatusReport, "now" | "uptime" | "permissions" | "changing">,
 ): StatusReport {
   const statuses = workers.map(({ status }) => status);
-  const { cache, errors, refused, listeners } = sumCounters(
-    statuses.map(({ counters }) => counters),
-  );
   return {
     ...rest,
+    ...statusOf(statuses),
     version: VERSION,
     event_loops: workers.length,
     services: failingFirst(merged(workers), MAX_SERVICES_SHOWN).map(shown),
-    cache,
     checks: {
       under_way: workers.reduce((sum, { inFlight }) => sum + inFlight, 0),
       queued: statuses.reduce((sum, { queued }) => sum + queued, 0),
     },
-    spool: worstHealth(statuses.map(({ spool }) => spool)),
-    faults: errors,
-    refused,
-    listeners,
   };
 }
 

@@ -4,7 +4,7 @@ import type { Log } from "../log.ts";
 import { LogThrottle } from "../log_throttle.ts";
 import { Outflow } from "./outflow.ts";
 import type { Router } from "./router.ts";
-import { SlowReaderError } from "./sized_response.ts";
+import { SlowReaderError } from "./responses.ts";
 
 /** What a {@linkcode Listener} works with. */
 export interface ListenerOptions {

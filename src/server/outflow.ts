@@ -1,7 +1,7 @@
 import { newCounters, type RefusalCounters } from "../metrics/counters.ts";
-import { text } from "./responses.ts";
+import { isLoopback } from "../net/addresses.ts";
+import { LARGE_BYTES, SizedResponse, SlowReaderError, text } from "./responses.ts";
 import { clientAddress, type RequestInfo } from "./router.ts";
-import { LARGE_BYTES, SizedResponse, SlowReaderError } from "./sized_response.ts";
 
 /** The most bytes of large pages that may wait for clients. */
 export const MAX_LARGE_BYTES = 24 * 1024 * 1024;
@@ -209,10 +209,6 @@ function headOf({ status, headers: given }: Response, { length }: Uint8Array): R
   const headers = new Headers(given);
   headers.set("content-length", String(length));
   return new Response(null, { status, headers });
-}
-
-function isLoopback(client: string): boolean {
-  return client.startsWith("127.") || client === "::1";
 }
 
 /** Returns a stream of the same bytes, whose end Deno reports. */

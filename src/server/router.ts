@@ -17,8 +17,8 @@ import type { Refusals } from "./refusals.ts";
 import type { ServiceRecorder, Stats } from "../metrics/stats.ts";
 import type { CheckPath } from "./path.ts";
 import { HeaderReader, type HeaderSource } from "./request_headers.ts";
-import { Renderings } from "./renderings.ts";
-import { notAllowed, responses, text } from "./responses.ts";
+import { PageCache } from "./page_cache.ts";
+import { createResponder, notAllowed, text } from "./responses.ts";
 import { anotherQuestion, type Route, Routes } from "./routes.ts";
 import { changeSpool, type SpoolChanges } from "./spool_changes.ts";
 import { statusPage, type StatusSources } from "./status_pages.ts";
@@ -26,7 +26,7 @@ import { type Target, targetOf, type TargetResult } from "./target.ts";
 import type { TargetPolicy } from "./target_policy.ts";
 
 /** What a router works with. */
-export interface RouterOptions extends Omit<StatusSources, "renderings"> {
+export interface RouterOptions extends Omit<StatusSources, "cache"> {
   /** What answers checks. */
   readonly pipeline: Pipeline;
   /** Who asked for what. */
@@ -76,8 +76,8 @@ const CHECK_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
 export function createRouter(options: RouterOptions): Router {
   const { pipeline, stats, own, targets, refusals, headersToCopy, spoolChanges } = options;
   const { routes = new Routes(), headers: reader = new HeaderReader() } = options;
-  const responseOf = responses();
-  const sources: StatusSources = { ...options, renderings: new Renderings() };
+  const responseOf = createResponder();
+  const sources: StatusSources = { ...options, cache: new PageCache() };
 
   function check(headers: HeaderSource, route: Route, path: CheckPath, client: string) {
     const target = targetOf(headers, path.port, own);

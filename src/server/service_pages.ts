@@ -1,116 +1,112 @@
 /**
- * JSON about one service, for hactl: its records, and its own checks.
+ * The status pages about one service, for hactl.
  *
  * @module
  */
 
-import type { CheckRequest, Verdict } from "../checks/check.ts";
-import type { LocalAddresses } from "../net/local_addresses.ts";
-import type { EntryReport, QueryWorkers } from "./worker_queries.ts";
+import { type CheckRequest, isFailure } from "../checks/check.ts";
 import type { Pipeline } from "../checks/pipeline.ts";
+import type { QueryWorkers, WorkerQueries, WorkerResults } from "./worker_queries.ts";
+import type { LocalAddresses } from "../net/local_addresses.ts";
 import { isServiceName, type Subject } from "../spool/names.ts";
 import { parseCheckPath } from "./path.ts";
 import { json, text } from "./responses.ts";
 import { targetOf } from "./target.ts";
 
-/** The page about the records of a service. */
-export const ENTRY_PAGE = "/status/services/";
-
-/** The page about the checks of a service. */
-export const CHECKS_PAGE = "/status/checks/";
-
-/** How many checks of one service `?now` runs at most. */
+/** The most checks of one service that `?now` runs. */
 export const MAX_PROBES = 16;
 
-/** What these pages work with. */
+/** How much of a check's message is shown, in characters. */
+const MAX_MESSAGE_SHOWN = 500;
+
+/** What the pages about a service work with. */
 export interface ServiceSources {
-  /** Asks all workers. */
+  /** Queries all workers. */
   readonly queryWorkers: QueryWorkers;
-  /** Which addresses are this machine's. */
+  /** Finds out which addresses are local. */
   readonly own: LocalAddresses;
   /** Runs checks. */
   readonly pipeline: Pick<Pipeline, "probe">;
 }
 
-/**
- * `/status/services/<service>/<port>`: the record and the weight that this name has itself, what keeps the
- * service out, and when a balancer last asked for it. hactl verifies its changes by this page.
- *
- * @param sources What the page works with.
- * @param path The path of the request.
- * @param headers Its headers, which may name a host.
- * @returns The page; 409 while the workers disagree; undefined for a path that names no service.
- */
-export async function entryPage(
-  { queryWorkers, own }: ServiceSources,
-  path: string,
-  headers: Headers,
-): Promise<Response | undefined> {
-  const asked = parseCheckPath(path.slice("/status".length));
-  if (asked === undefined) return undefined;
-  const target = await targetOf(headers, asked.port, own);
-  if (typeof target === "string") return text(400, target);
-  if (target.host === null) return text(400, target.fault);
-  const subject: Subject = { service: asked.service, port: target.port, host: target.host };
-  const [first, ...others] = await queryWorkers("entry", subject);
-  const { last_asked: _, ...said } = first!;
-  const agree = others.every(({ last_asked: _, ...other }) =>
-    JSON.stringify(other) === JSON.stringify(said)
-  );
-  if (!agree) return text(409, "The event loops do not say the same yet");
-  return json({ ...said, last_asked: latest([first!, ...others]) });
+/** A request for a status page. */
+export interface StatusRequest {
+  /** The path and query string. */
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly headers: Headers;
+  /** The client's address. */
+  readonly client: string;
 }
 
-function latest(reports: readonly EntryReport[]): number | null {
-  return reports.reduce<number | null>((last, { last_asked }) => {
-    return last_asked !== null && (last === null || last_asked > last) ? last_asked : last;
-  }, null);
+/** Renders a page about a service; undefined if the path names no service. */
+type ServicePage = (
+  sources: ServiceSources,
+  request: StatusRequest,
+) => Promise<Response | undefined>;
+
+/** The pages about a service, by the start of their paths. */
+export const SERVICE_PAGES: readonly (readonly [prefix: string, page: ServicePage])[] = [
+  // What `/spool/<service>/<port>` responds, without being counted as a check.
+  ["/status/spool/", pageOf("spool", ([{ code, message }]) => text(code, message))],
+  // The weight that agent checks report, in per cent.
+  ["/status/weight/", pageOf("weight", ([weight]) => text(200, String(weight ?? "unknown")))],
+  ["/status/services/", pageOf("entry", entryPage)],
+  ["/status/checks/", checksPage],
+];
+
+/** Makes a page that waits with 409 until all workers agree: hactl verifies its changes by it. */
+function pageOf<Kind extends "spool" | "weight" | "entry">(
+  kind: Kind,
+  respond: (results: [WorkerResults[Kind], ...WorkerResults[Kind][]]) => Response,
+): ServicePage {
+  return async ({ queryWorkers, own }, { path, headers }) => {
+    const check = parseCheckPath(path.slice("/status".length));
+    if (check === undefined) return undefined;
+    const target = await targetOf(headers, check.port, own);
+    if (typeof target === "string") return text(400, target);
+    if (target.host === null) return text(400, target.fault);
+    const { port, host } = target;
+    const subject: Subject = { service: check.service, port, host };
+    const [first, ...others] = await queryWorkers(kind, subject as WorkerQueries[Kind]);
+    const isAgreed = others.every((other) => stateOf(other) === stateOf(first));
+    return isAgreed ? respond([first!, ...others]) : text(409, "The workers do not agree yet");
+  };
+}
+
+/** What must be the same in all workers: a balancer asks one of them. */
+function stateOf(result: unknown): string {
+  return JSON.stringify(result, (name, value) => name === "last_asked" ? null : value);
+}
+
+/** The service's own record and weight, the record that keeps it out, and when a balancer last asked for it. */
+function entryPage(reports: [WorkerResults["entry"], ...WorkerResults["entry"][]]): Response {
+  const times = reports.flatMap(({ last_asked }) => last_asked ?? []);
+  return json({ ...reports[0], last_asked: times.length === 0 ? null : Math.max(...times) });
 }
 
 /**
- * `/status/checks/<service>`: the checks of a service that balancers asked for in the last ten minutes. With
- * `?now` each is run, whatever the spool and the cache say. No other target can be reached this way, and
- * none that `check_hosts` and `check_ports` exclude: such checks are never remembered.
- *
- * @param sources What the page works with.
- * @param path The path of the request.
- * @param _headers Its headers, which make no difference.
- * @param client The address of the client that asks.
- * @returns The page; undefined for a path that names no service.
+ * The checks of a service that balancers requested lately. With `?now` each is run, whatever the spool and the cache
+ * say. Only targets that `check_hosts` and `check_ports` allow were ever requested (SSRF).
  */
-export async function checksPage(
+async function checksPage(
   { queryWorkers, pipeline }: ServiceSources,
-  path: string,
-  _headers: Headers,
-  client: string,
+  { path, query, client }: StatusRequest,
 ): Promise<Response | undefined> {
-  const [name = "", query = ""] = path.slice(CHECKS_PAGE.length).split("?");
-  if (!isServiceName(name)) return undefined;
-  const checks = distinct((await queryWorkers("checks", name)).flat()).slice(0, MAX_PROBES);
-  const isNow = new URLSearchParams(query).has("now");
-  return json({
-    service: name,
-    checks: await Promise.all(checks.map(async (check) => {
-      const { protocol, service, host, port, path } = check;
-      const shown = { protocol, service, host, port, path };
-      return isNow
-        ? { ...shown, verdict: verdictShown(await pipeline.probe(check, client)) }
-        : shown;
-    })),
-  });
-}
-
-/** How much of a check's message is shown, in characters. */
-const MAX_MESSAGE_SHOWN = 500;
-
-function verdictShown({ code, message }: Verdict): Verdict & { healthy: boolean } {
-  // HAProxy takes 2xx and 3xx for up.
-  return { code, message: message.slice(0, MAX_MESSAGE_SHOWN), healthy: code >= 200 && code < 400 };
-}
-
-/** Each check once: several workers may have been asked for the same one. */
-function distinct(checks: readonly CheckRequest[]): CheckRequest[] {
-  const known = new Map<string, CheckRequest>();
-  for (const check of checks) known.set(JSON.stringify(check), check);
-  return [...known.values()];
+  const [, service = ""] = /^\/status\/checks\/([^?]*)/.exec(path) ?? [];
+  if (!isServiceName(service)) return undefined;
+  const recent = (await queryWorkers("checks", service)).flat();
+  // Several workers may know the same check.
+  const distinct = new Map(recent.map((check) => [JSON.stringify(check), check]));
+  const checks = [...distinct.values()].slice(0, MAX_PROBES);
+  const report = async (check: CheckRequest) => {
+    const { protocol, service, host, port, path } = check;
+    const shown = { protocol, service, host, port, path };
+    if (!query.has("now")) return shown;
+    const verdict = await pipeline.probe(check, client);
+    const { code } = verdict;
+    const message = verdict.message.slice(0, MAX_MESSAGE_SHOWN);
+    return { ...shown, verdict: { code, message, healthy: !isFailure(verdict) } };
+  };
+  return json({ service, checks: await Promise.all(checks.map(report)) });
 }

@@ -7,7 +7,7 @@ import { canHaveRecord, recordName, weightName } from "../spool/names.ts";
 import { FULL_WEIGHT, isTime, isWeight } from "../spool/entry.ts";
 import { EntryTooLongError, type SpoolStore } from "../spool/store.ts";
 import type { CheckPath } from "./path.ts";
-import { lastText, text } from "./responses.ts";
+import { closingText, text } from "./responses.ts";
 import { checkSpoolAccess, type SpoolAccessOptions } from "./spool_access.ts";
 
 /** How long a form may be, in bytes. */
@@ -147,12 +147,12 @@ async function readBody(
   try {
     for (;;) {
       const { done, value } = await reader.read();
-      if (isLate) return lastText(408, `The form was not sent within ${timeout} seconds`);
+      if (isLate) return closingText(408, `The form was not sent within ${timeout} seconds`);
       if (done) return buffer.subarray(0, length);
       const end = length + value.length;
       if (end > MAX_FORM_BYTES) {
         reader.cancel().catch(() => {});
-        return lastText(413, `The form is longer than ${MAX_FORM_BYTES} bytes`);
+        return closingText(413, `The form is longer than ${MAX_FORM_BYTES} bytes`);
       }
       if (end > buffer.length) {
         const larger = new Uint8Array(Math.max(end, 2 * buffer.length));
@@ -164,7 +164,7 @@ async function readBody(
     }
   } catch {
     // The client has gone, or the daemon is to stop.
-    return lastText(400, "The form was not sent to its end");
+    return closingText(400, "The form was not sent to its end");
   }
 }
 

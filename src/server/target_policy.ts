@@ -1,5 +1,5 @@
 import { createLRU } from "lru.min";
-import { LOCAL_ADDRESS } from "../net/addresses.ts";
+import { isLoopback, LOCAL_ADDRESS } from "../net/addresses.ts";
 import { MAX_CACHED_MATCHES, Network } from "../net/networks.ts";
 import type { Target, UnknownAddress } from "./target.ts";
 
@@ -134,9 +134,4 @@ export class TargetPolicy {
       this.#ports.some(([first, last]) => first <= port && port <= last);
     return isListed ? undefined : `Not allowed to check port ${port}: check_ports does not list it`;
   }
-}
-
-/** Whether an address is a loopback one. Other addresses of this machine count as 127.0.0.1 by now. */
-function isLoopback(host: string): boolean {
-  return host.startsWith("127.") || host === "::1";
 }

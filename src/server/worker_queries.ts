@@ -116,17 +116,3 @@ export type QueryWorkers = <Kind extends keyof WorkerQueries>(
 export function querySingle(handlers: QueryHandlers): QueryWorkers {
   return (kind, detail) => [handlers[kind](detail)];
 }
-
-/**
- * Calls a function with a value, or with what a promise resolves to.
- *
- * @param value The value, or a promise.
- * @param next The function. It is called at once for a value.
- * @returns What the function returns, or a promise of it.
- */
-export function mapAwaitable<T, U>(
-  value: T | Promise<T>,
-  next: (value: T) => U | Promise<U>,
-): U | Promise<U> {
-  return value instanceof Promise ? value.then(next) : next(value);
-}

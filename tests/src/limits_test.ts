@@ -23,7 +23,7 @@ import {
   MAX_SMALL_BYTES,
   READER_TIMEOUT_MS,
 } from "../../src/server/outflow.ts";
-import { LARGE_BYTES } from "../../src/server/sized_response.ts";
+import { LARGE_BYTES } from "../../src/server/responses.ts";
 import { MAX_ROUTE_LENGTH, MAX_ROUTES } from "../../src/server/routes.ts";
 import {
   AGENT_LINE_TIMEOUT_MS,

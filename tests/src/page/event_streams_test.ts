@@ -7,7 +7,7 @@ import {
 } from "../../../src/page/event_streams.ts";
 import { Listener, SERVERS_PER_PORT } from "../../../src/server/listener.ts";
 import type { Router } from "../../../src/server/router.ts";
-import { SlowReaderError } from "../../../src/server/sized_response.ts";
+import { SlowReaderError } from "../../../src/server/responses.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { RecordedLog } from "../../support/log.ts";
 import { until } from "../../servers/mod.ts";

@@ -1,6 +1,6 @@
 import { newCounters } from "../../../src/metrics/counters.ts";
 import { Outflow, type ResponseInfo } from "../../../src/server/outflow.ts";
-import { LARGE_BYTES, sized, SizedResponse } from "../../../src/server/sized_response.ts";
+import { LARGE_BYTES, SizedResponse } from "../../../src/server/responses.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 
 const REQUEST = new Request("http://127.0.0.1/x");
@@ -53,7 +53,7 @@ Deno.test("Outflow.pass() does not change the content of a large page", async ()
   const reader = new Reader("10.0.0.1");
   const text = "ä".repeat(LARGE_BYTES);
   const response = await outflow.pass(
-    sized(text, { status: 200, headers: { "content-type": "text/x" } }),
+    new SizedResponse(text, { status: 200, headers: { "content-type": "text/x" } }),
     REQUEST,
     reader.info,
   );

@@ -1,9 +1,5 @@
-import {
-  mapAwaitable,
-  type QueryHandlers,
-  querySingle,
-} from "../../../src/server/worker_queries.ts";
-import { assertEquals, assertRejects } from "../../support/assert.ts";
+import { type QueryHandlers, querySingle } from "../../../src/server/worker_queries.ts";
+import { assertEquals } from "../../support/assert.ts";
 
 /** Handlers that return their query. */
 const echo = new Proxy({}, {
@@ -27,16 +23,4 @@ Deno.test("querySingle() calls the handler of the only worker at once", () => {
   ) {
     assertEquals(query(kind as string, detail), [[kind, detail]]);
   }
-});
-
-Deno.test("mapAwaitable() maps a value at once, and a promise when it resolves", async () => {
-  assertEquals(mapAwaitable(2, (n) => n + 1), 3);
-  assertEquals(await mapAwaitable(Promise.resolve(2), (n) => n + 1), 3);
-  const order: string[] = [];
-  const later = mapAwaitable(Promise.resolve("later"), (value) => order.push(value));
-  mapAwaitable("at once", (value) => order.push(value));
-  await later;
-  assertEquals(order, ["at once", "later"]);
-  const failed = mapAwaitable<number, number>(Promise.reject(new Error("no")), (n) => n);
-  await assertRejects(() => Promise.resolve(failed), Error, "no");
 });

@@ -1,15 +1,15 @@
-import { MAX_RENDERINGS, RENDERING_TTL_MS, Renderings } from "../../../src/server/renderings.ts";
-import { LARGE_BYTES, sized } from "../../../src/server/sized_response.ts";
+import { MAX_CACHED_PAGES, PAGE_TTL_MS, PageCache } from "../../../src/server/page_cache.ts";
+import { LARGE_BYTES, SizedResponse } from "../../../src/server/responses.ts";
 import { assertEquals } from "../../support/assert.ts";
 
-Deno.test("Renderings.of() reuses a large page for a second, and renders a small one each time", async () => {
+Deno.test("PageCache.get() reuses a large page for a second, and renders a small one each time", async () => {
   let now = 0;
   let rendered = 0;
-  const renderings = new Renderings(() => now);
+  const cache = new PageCache(() => now);
   const ask = async (name: string, length: number) => {
-    const response = await renderings.of(name, () => {
+    const response = await cache.get(name, () => {
       rendered++;
-      return sized("x".repeat(length));
+      return new SizedResponse("x".repeat(length));
     });
     assertEquals((await response.text()).length, length);
     return rendered;
@@ -17,50 +17,50 @@ Deno.test("Renderings.of() reuses a large page for a second, and renders a small
   const large = LARGE_BYTES + 1;
   assertEquals([await ask("a", large), await ask("a", large), await ask("b", large)], [1, 1, 2]);
   assertEquals([await ask("c", 5), await ask("c", 5), await ask("d", 5000)], [3, 4, 5]);
-  now += RENDERING_TTL_MS;
+  now += PAGE_TTL_MS;
   assertEquals([await ask("a", large), await ask("a", large)], [6, 6]);
 });
 
-Deno.test("Renderings.of() shares a rendering in progress", async () => {
+Deno.test("PageCache.get() shares a rendering in progress", async () => {
   for (const length of [5, 5000, LARGE_BYTES + 1]) {
-    const renderings = new Renderings();
-    const { promise, resolve } = Promise.withResolvers<Response>();
+    const cache = new PageCache();
+    const { promise, resolve } = Promise.withResolvers<SizedResponse>();
     let rendered = 0;
     const asked = Array.from({ length: 3 }, () =>
-      renderings.of("a", () => {
+      cache.get("a", () => {
         rendered++;
         return promise;
       }));
-    resolve(sized("x".repeat(length)));
+    resolve(new SizedResponse("x".repeat(length)));
     for (const response of asked) assertEquals((await (await response).text()).length, length);
     assertEquals(rendered, 1);
   }
 });
 
-Deno.test("Renderings.of() returns 503 above MAX_RENDERINGS", async () => {
+Deno.test("PageCache.get() returns 503 above MAX_CACHED_PAGES", async () => {
   let now = 0;
-  const renderings = new Renderings(() => now);
+  const cache = new PageCache(() => now);
   const ask = async (name: string) => {
-    const response = await renderings.of(name, () => sized("x".repeat(LARGE_BYTES + 1)));
+    const response = await cache.get(name, () => new SizedResponse("x".repeat(LARGE_BYTES + 1)));
     await response.body?.cancel();
     return response.status;
   };
-  for (let i = 0; i < MAX_RENDERINGS; i++) assertEquals(await ask(String(i)), 200);
+  for (let i = 0; i < MAX_CACHED_PAGES; i++) assertEquals(await ask(String(i)), 200);
   assertEquals([await ask("one more"), await ask("0")], [503, 200]);
-  now += RENDERING_TTL_MS;
+  now += PAGE_TTL_MS;
   assertEquals(await ask("one more"), 200);
 });
 
-Deno.test("Renderings never uses a page of another version again, and rests after a slow rendering", async () => {
+Deno.test("PageCache.get() never reuses a page of another version, and rests after a slow rendering", async () => {
   let now = 0;
   let duration = 0;
-  const renderings = new Renderings(() => now);
+  const cache = new PageCache(() => now);
   const ask = async (version: number) => {
     const render = () => {
       now += duration;
-      return sized(`${version}`.padEnd(LARGE_BYTES + 1));
+      return new SizedResponse(`${version}`.padEnd(LARGE_BYTES + 1));
     };
-    const response = await renderings.of("a", render, version);
+    const response = await cache.get("a", render, version);
     const text = await response.text();
     return response.status === 200 ? Number(text) : response.status;
   };
