@@ -184,7 +184,7 @@ export class Instance {
     const localAddresses = listed === null ? this.#foundAddresses : new LocalAddresses(log, listed);
     const routes = new Routes();
     const pipeline = new Pipeline({
-      spool: this.#watcher,
+      spool: this.#index,
       spoolInChecks: spoolInChecks && config.spool_in_checks,
       protocols: protocols(checkerOptions(settings)),
       cacheTime: config.cache_time,
@@ -293,7 +293,7 @@ export class Instance {
           const { agent_down, agent_silence } = this.#setup.agents;
           const question = line ?? agent_silence;
           if (question === null) return null;
-          const response = agentResponse(question, this.#watcher, agent_down);
+          const response = agentResponse(question, this.#index, agent_down);
           log.debug("agent check of {question}: {response} ({client})", {
             ...{ question, response, client },
           });
@@ -330,8 +330,8 @@ export class Instance {
       counts: () => this.#stats.counts(),
       recent: (threshold) => this.#stats.recent(threshold, now()),
       spool: ({ service, port, host }) =>
-        this.#watcher.find(service, port, host)?.verdict ?? { code: 200, message: "" },
-      weight: ({ service, port, host }) => this.#watcher.weight(service, port, host),
+        this.#index.find(service, port, host)?.verdict ?? { code: 200, message: "" },
+      weight: ({ service, port, host }) => this.#index.weight(service, port, host),
       entry: (subject) => this.#entryReport(subject),
       checks: (service) =>
         this.#setup.routes.recentChecks(service, now() - RECENT_SECONDS)
@@ -370,8 +370,8 @@ export class Instance {
 
   #entryReport(subject: Subject): EntryReport {
     const { service, port, host } = subject;
-    const found = this.#watcher.find(service, port, host);
-    const agentWeight = this.#watcher.weight(service, port, host);
+    const found = this.#index.find(service, port, host);
+    const agentWeight = this.#index.weight(service, port, host);
     return {
       ...{ service, port, host },
       record: this.#index.activeRecord(recordName(subject)) ?? null,
@@ -390,7 +390,7 @@ export class Instance {
   async #openPage(): Promise<Page> {
     const { Page } = await import("../page/page.ts");
     const page = new Page({
-      firstActiveEntries: (most) => this.#watcher.firstActiveEntries(most),
+      firstActiveEntries: (most) => this.#index.firstActiveEntries(most),
       queryWorkers: this.#queryWorkers,
       startedAt: this.#startedAt,
       permissions: this.#options.permissions,

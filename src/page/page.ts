@@ -1,7 +1,7 @@
 import { escapeControls } from "../control_characters.ts";
 import type { QueryWorkers } from "../server/worker_queries.ts";
 import type { PermissionsInForce } from "../metrics/runtime.ts";
-import type { SpoolWatcher } from "../spool/watcher.ts";
+import type { SpoolIndex } from "../spool/index.ts";
 import { SizedResponse } from "../server/responses.ts";
 import { accepts } from "../std/http_negotiation.ts";
 import { EventStreams, MAX_STREAMS } from "./event_streams.ts";
@@ -20,7 +20,7 @@ import {
 /** What a {@linkcode Page} works with. */
 export interface PageOptions {
   /** Returns the first entries in force. */
-  readonly firstActiveEntries: SpoolWatcher["firstActiveEntries"];
+  readonly firstActiveEntries: SpoolIndex["firstActiveEntries"];
   /** Asks all workers. */
   readonly queryWorkers: QueryWorkers;
   /** When the daemon was started, by `performance.now()`. */

@@ -66,7 +66,8 @@ export class EntryMap<T extends NamedEntry> {
    */
   set(entry: T): void {
     const { name, service, port, host } = entry;
-    this.delete(name);
+    // The name keeps its place: a loop over the entries that replaces them comes to an end.
+    this.#unlink(this.#byName.get(name));
     let entries = this.#services.get(service);
     if (entries === undefined) {
       entries = { serviceWide: undefined, byPort: new Map() };
@@ -91,9 +92,12 @@ export class EntryMap<T extends NamedEntry> {
    * @param name The name of its file.
    */
   delete(name: string): void {
-    const entry = this.#byName.get(name);
-    if (entry === undefined) return;
+    this.#unlink(this.#byName.get(name));
     this.#byName.delete(name);
+  }
+
+  #unlink(entry: T | undefined): void {
+    if (entry === undefined) return;
     const { service, port } = entry;
     const entries = this.#services.get(service)!;
     if (isServiceWide(entry)) {

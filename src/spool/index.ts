@@ -1,4 +1,3 @@
-import type { Verdict } from "../checks/check.ts";
 import { LOCAL_ADDRESS } from "../net/addresses.ts";
 import type {
   ActiveDowntime,
@@ -16,14 +15,21 @@ import {
   type WeightRecord,
 } from "./entry.ts";
 import { EntryMap, type NamedEntry } from "./entry_map.ts";
-import { parseRecordName, parseWeightName, type Subject, WEIGHT_PREFIX } from "./names.ts";
+import {
+  parseRecordName,
+  parseWeightName,
+  recordName,
+  type Subject,
+  WEIGHT_PREFIX,
+  weightName,
+} from "./names.ts";
 
 /** A record in the index. */
 export interface Downtime extends NamedEntry {
   /** The content of its file. */
   readonly record: DowntimeRecord;
   /** The verdict of the checks that it matches. */
-  readonly verdict: Verdict;
+  readonly verdict: { readonly code: number; readonly message: string };
 }
 
 /** A weight in the index. */
@@ -66,7 +72,7 @@ export class SpoolIndex {
   onChange: () => void = () => {};
 
   /** Called before a lookup while the index may be out of date; null while it is not. */
-  beforeLookup: ((subject: Subject) => void) | null = null;
+  beforeLookup: ((subject: Subject, nameOf: (subject: Subject) => string) => void) | null = null;
 
   /**
    * @param isOwn Whether an address is this machine's own, and counts as 127.0.0.1.
@@ -219,7 +225,7 @@ export class SpoolIndex {
    * is up.
    */
   find(service: string, port: number, host: string): Downtime | undefined {
-    if (this.beforeLookup !== null) this.beforeLookup({ service, port, host });
+    if (this.beforeLookup !== null) this.beforeLookup({ service, port, host }, recordName);
     if (this.#downtimes.size === 0) return undefined;
     let draining: Downtime | undefined;
     const { all } = this.#downtimes;
@@ -255,7 +261,7 @@ export class SpoolIndex {
    * @returns From 0 to 100; 100 if there is none; null if its file is invalid, and no weight is to change.
    */
   weight(service: string, port: number, host: string): number | null {
-    if (this.beforeLookup !== null) this.beforeLookup({ service, port, host });
+    if (this.beforeLookup !== null) this.beforeLookup({ service, port, host }, weightName);
     if (this.#weights.size === 0) return FULL_WEIGHT;
     const { serviceWide, byPort } = this.#weights.of(service) ?? {};
     const { oneHost = NO_WEIGHTS, anyHost = NO_WEIGHTS } = byPort?.get(port) ?? {};

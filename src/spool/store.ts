@@ -4,6 +4,7 @@
  * @module
  */
 
+import { errorMessage } from "../error_message.ts";
 import {
   type DowntimeRecord,
   type Entry,
@@ -288,7 +289,7 @@ export class SpoolStore {
       return parse(decoder.decode(bytes));
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return undefined;
-      return unreadable(error instanceof Error ? error.message : String(error));
+      return unreadable(errorMessage(error));
     }
   }
 

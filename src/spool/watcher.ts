@@ -1,186 +1,188 @@
-import type { Log } from "../log.ts";
 import { afterStartup } from "../after_startup.ts";
-import type { ActiveEntries } from "./active_entries.ts";
-import type { Downtime, SpoolIndex } from "./index.ts";
+import { type Clock, systemClock } from "../clock.ts";
+import { errorMessage } from "../error_message.ts";
+import type { Log } from "../log.ts";
 import { LOCAL_ADDRESS } from "../net/addresses.ts";
+import { type Entry, isExpired } from "./entry.ts";
+import type { SpoolIndex } from "./index.ts";
 import { MisnamedFiles } from "./misnamed.ts";
-import { ALL, isMisnamed, isSpoolName, recordName, type Subject, weightName } from "./names.ts";
-import { type DowntimeRecord, isExpired, type WeightRecord } from "./entry.ts";
+import { ALL, isMisnamed, isSpoolName, type Subject } from "./names.ts";
+import { SlicedWork, type Work } from "./sliced_work.ts";
 import type { SpoolStore } from "./store.ts";
 
-/** How often the spool is read where it cannot be watched, in milliseconds. */
+/** How often a spool that cannot be watched is read, in milliseconds. */
 const POLL_MS = 50;
 
-/** How often a watched spool is asked whether it is still the same folder, in milliseconds. */
-const LOOK_MS = 500;
+/** How often a watched spool is compared with the index, in milliseconds. */
+const COMPARE_MS = 500;
 
-/** How long it must have been quiet before vanished records are believed to be gone, in milliseconds. */
-const SETTLE_MS = 10;
+/** How many files each comparison stats; the next one continues with others. */
+const MAX_COMPARED = 100;
+
+/** How long no other file must have vanished before entries are forgotten, in milliseconds. */
+const DEBOUNCE_MS = 10;
 
 /** How long that may be put off, in milliseconds. */
-const MAX_SETTLE_MS = 200;
+const MAX_DEBOUNCE_MS = 200;
 
-/** How long records that are gone are remembered, should the spool go after them, in milliseconds. */
-const REMEMBER_MS = 2000;
+/** How many entries are forgotten before the folder's identity is checked again. */
+const FORGET_BATCH = 50;
 
-/** How many records are looked at each time a watched spool is: all of them in their turn. */
-const MAX_LOOKS = 100;
+/** How long forgotten entries are kept, in case the folder vanishes after its files, in milliseconds. */
+const KEEP_FORGOTTEN_MS = 2000;
 
-/** From how many bytes on a folder is listed in the background: to list 100,000 files takes 200 ms and more. */
+/** The size from which a folder is listed in the background: listing 100,000 files takes 200 ms. */
 const BIG_FOLDER_BYTES = 32 * 1024;
 
-/** After how many events at the latest others have their turn: to receive one takes some 20 µs. */
-const EVENTS_PER_TURN = 100;
+/** After how many events requests are answered: receiving one takes some 20 µs. */
+const EVENTS_PER_SLICE = 100;
 
-/** Up to how many records are all read again when the folder is watched anew, whatever they look like. */
-const MAX_READ_TWICE = 1000;
+/** Up to how many files are all read again when a folder is watched anew, even those that look unchanged. */
+const MAX_READ_AGAIN = 1000;
 
-/** How many vanished records are looked at before the folder is asked whether it is still the same. */
-const GONE_PER_LOOK = 50;
+/** How long after the last pause of work the index counts as current, in milliseconds. */
+const CURRENT_AFTER_MS = 200;
 
-/** How long no slice of work must have been left over before the view counts as up to date, in milliseconds. */
-const QUIET_MS = 200;
-
-/** From how many milliseconds on a reading of all counts as slow. */
+/** From how many milliseconds on reading the folder counts as slow. */
 const SLOW_MS = 200;
 
-/** How many times as long as a slow reading of all took passes before the next. */
+/** After a slow reading, no other begins for this many times its duration. */
 const REST_FACTOR = 2;
 
-/** How many faulty records are told of by name. */
+/** How many invalid entries `/status` names. */
 const MAX_NAMES = 10;
-
-/** How long one slice of work may take before requests are answered again, in milliseconds. */
-const TURN_MS = 5;
 
 /** What a {@linkcode SpoolWatcher} works with. */
 export interface SpoolWatcherOptions {
-  /** The files. The folder's path is absolute and has no `.` and `..`: events tell it so. */
+  /** The files. The folder's path is absolute and without `.` and `..`, as in the paths of events. */
   readonly store: SpoolStore;
-  /** Where their records go. */
+  /** The index that the watcher keeps current. */
   readonly index: SpoolIndex;
-  /** Where faults are told. */
+  /** The log. */
   readonly log: Log;
   /** Starts to watch a folder. */
   readonly watch?: (root: string) => Deno.FsWatcher;
+  /** The clock. */
+  readonly clock?: Clock;
 }
 
-/** How well the spool is known, as `/status` tells it. */
+/** The health of the spool, as `/status` shows it. */
 export interface SpoolHealth {
-  /** Whether what is known is what the files say. */
+  /** Whether the index has what the files contain. */
   readonly healthy: boolean;
-  /** What keeps them from being read; null if nothing does. */
+  /** Why the spool cannot be read; null if it can. */
   readonly fault: string | null;
-  /** Whether the folder is watched; it is read again and again where it is not. */
+  /** Whether the folder is watched. It is read 20 times a second if it cannot be watched. */
   readonly watched: boolean;
-  /** How many records are known, expired ones included. Weights are none. */
+  /** The number of records, expired ones included. Weights do not count. */
   readonly records: number;
-  /** How many files cannot be read, make no sense, or are no record by their names. */
+  /** The number of invalid files: their content, or their names. */
   readonly faulty: number;
-  /** Which records and weights cannot be read or make no sense, or some of them. Such a record is down. */
+  /** The names of some invalid records and weights. Such a record is down. */
   readonly faulty_names: readonly string[];
-  /** How many of the faulty files are no record by their names. They have no effect. */
+  /** The number of files whose names are invalid. They have no effect. */
   readonly misnamed: number;
-  /** Which these are, or some of them. */
+  /** The names of some of them. */
   readonly misnamed_names: readonly string[];
 }
 
-/**
- * What a record or a weight does. One that is expired does nothing; a record that is faulty is down. A file
- * whose name is no record's counts as faulty.
- */
+/** The effect of a file. An expired entry has none. A file whose name is invalid counts as faulty. */
 export type RecordState = "down" | "drain" | "weight" | "expired" | "faulty";
 
-/** Work that is done in slices: it yields where requests may be answered, or what it has to wait for. */
-type Work = Generator<Promise<unknown> | undefined, undefined>;
-
-/** A record that is gone. */
-interface Gone {
-  readonly record: DowntimeRecord | WeightRecord;
+/** An entry that was forgotten, and when. */
+interface Forgotten {
+  readonly entry: Entry;
   readonly at: number;
 }
 
 /**
- * What the daemon knows of the spool, live in memory.
+ * Keeps a {@linkcode SpoolIndex} current.
  *
- * The folder is watched, and a file is read when it changes: no check waits for a
- * file. A spool that vanishes or cannot be read any more leaves in force what was
- * known last. So does one that comes back as another folder without any record: a file
- * system that is not mounted, or a package that makes the folder anew, speaks of no service.
+ * The folder is watched, and a file is read when it changes. Events can get lost without notice, so the folder
+ * is also compared with the index, a part at a time.
  *
- * Thousands of changes at once are read in slices, between which requests are answered. Until all are
- * read, the files of a service that is asked for are looked at when it is.
+ * In doubt the index stays as it is: if the folder vanishes or cannot be read, and if another folder without
+ * entries takes its place, such as a mount point whose file system is not mounted.
+ *
+ * Thousands of changes are read in slices. Until all are read, a lookup reads the files of its service first.
  */
 export class SpoolWatcher implements Disposable {
   readonly #store: SpoolStore;
   readonly #index: SpoolIndex;
   readonly #log: Log;
   readonly #watch: (root: string) => Deno.FsWatcher;
-  readonly #records = new Map<string, DowntimeRecord | WeightRecord>();
-  readonly #gone = new Map<string, Gone>();
-  readonly #faulty = new Set<string>();
+  readonly #clock: Clock;
+  readonly #work: SlicedWork;
   readonly #misnamed: MisnamedFiles;
-  /** Names of which the file was seen to be gone, with the time when. */
-  readonly #vanished = new Map<string, number>();
-  /** Names that events told of and that are still to be read. */
+  #isDisposed = false;
+
+  /** The names of invalid entries. */
+  readonly #invalid = new Set<string>();
+  /** The attributes of each file when it was read, to notice changes without an event. */
+  readonly #fingerprints = new Map<string, string>();
+  /** The names to compare next. */
+  #scanCursor: Iterator<string> = [].values();
+
+  /** The names in events that are not handled yet. */
   readonly #changes = new Set<string>();
   #isReadingChanges = false;
-  #isReadingAll = false;
-  #isLettingGo = false;
-  /** Whether all has to be read once more. */
+  /** Whether the folder is being read or compared as a whole. */
+  #isReadingFolder = false;
+  /** Whether the folder is to be read again. */
   #isOutdated = false;
-  /** Until when the reading of all rests. */
+  /** When the folder may be read or compared again. */
   #restsUntil = 0;
-  /** Whether changes may be known of late: who asks for a service must not be told what was. */
-  #isBehind = false;
-  #catchingUp: ReturnType<typeof setTimeout> | undefined;
-  /** How each file looked when it was read. */
-  readonly #looks = new Map<string, string>();
-  /** Whose turn it is to be looked at. */
-  #turn: Iterator<string> = [].values();
-  #root: string;
-  /** Whether that folder was seen to go. */
-  #removed = false;
-  #fault: string | null = null;
+  #cancelBehind: (() => void) | undefined;
+
+  /** The files that vanished, and when that was noticed. */
+  readonly #vanished = new Map<string, number>();
+  #isForgetting = false;
+  #cancelDebounce: (() => void) | undefined;
+  #debouncingSince = 0;
+  readonly #forgotten = new Map<string, Forgotten>();
+
+  /** The identity of the folder that the index is about. */
+  #folder: string;
+  /** Whether an event reported that it was removed. */
+  #isRemoved = false;
+  /** Why the folder cannot be read. */
+  #problem: string | null = null;
+
   #watcher: Deno.FsWatcher | undefined;
-  /** Resolves when the last watcher has let go of the folder. */
-  #following: Promise<void> = Promise.resolve();
-  #timer: ReturnType<typeof setInterval> | undefined;
-  /** When the folder had last changed as it was looked at, and as its names were compared with those known. */
+  /** Resolves when the last watcher has released the folder. */
+  #released: Promise<void> = Promise.resolve();
+  #cancelTicks: (() => void) | undefined;
+  /** When the folder was changed last, as of the last comparison. */
   #changedAt: number | undefined;
+  /** The same, as of the last comparison that found no difference or reported one. */
   #comparedAt: number | undefined;
-  /** Whether so many events came at once that some may have been lost. */
+  /** Whether so many events came at once that some may be lost. */
   #isFlooded = false;
-  /** A name that came or went, and no event has come since. */
+  /** A file that was added or removed, unless an event came since. */
   #missed: string | undefined;
-  #settling: ReturnType<typeof setTimeout> | undefined;
-  #settlingSince = 0;
-  #closed = false;
 
   /**
-   * Reads the spool and begins to watch it.
+   * Reads the spool and starts to watch it.
    *
    * @param options What to work with.
-   * @throws {Error} If the spool cannot be read: without it nothing is known.
+   * @throws {Error} If the spool cannot be read.
    */
-  constructor(
-    { store, index, log, watch = (root) => Deno.watchFs(root, { recursive: false }) }:
-      SpoolWatcherOptions,
-  ) {
+  constructor(options: SpoolWatcherOptions) {
+    const { store, index, log, clock = systemClock } = options;
     this.#store = store;
     this.#index = index;
     this.#log = log;
-    this.#watch = watch;
+    this.#watch = options.watch ?? ((root) => Deno.watchFs(root, { recursive: false }));
+    this.#clock = clock;
+    this.#work = new SlicedWork(clock, () => this.#markBehind());
     this.#misnamed = new MisnamedFiles(store.root, log);
-    this.#root = this.#identity();
+    this.#folder = this.#identity();
     // Watched first, so that no change falls between reading and watching.
     this.#startWatching();
     try {
-      // All at once: nobody is answered before.
-      const names = this.#store.listFiles();
-      for (const name of names) {
-        if (this.#read(name) === "unknown") throw new Error(this.#fault ?? "");
-      }
+      // At once: the daemon answers no request before.
+      const names = store.listFiles();
+      for (const name of names) this.#read(name);
       this.#misnamed.update(names.filter(isMisnamed));
     } catch (error) {
       this[Symbol.dispose]();
@@ -188,231 +190,217 @@ export class SpoolWatcher implements Disposable {
     }
   }
 
-  /** How well the spool is known. */
+  /** The health of the spool. */
   get health(): SpoolHealth {
     return {
-      healthy: this.#fault === null,
-      fault: this.#fault,
+      healthy: this.#problem === null,
+      fault: this.#problem,
       watched: this.#watcher !== undefined,
       records: this.#index.size,
-      faulty: this.#faulty.size + this.#misnamed.count,
-      faulty_names: this.#faulty.values().take(MAX_NAMES).toArray(),
+      faulty: this.#invalid.size + this.#misnamed.count,
+      faulty_names: this.#invalid.values().take(MAX_NAMES).toArray(),
       misnamed: this.#misnamed.count,
       misnamed_names: this.#misnamed.names,
     };
   }
 
   /**
-   * Counts the records and weights that are known, by what they do.
+   * Counts the files by their effect.
    *
    * @param now The time in unix seconds.
    */
   states(now: number): Record<RecordState, number> {
     const states = { down: 0, drain: 0, weight: 0, expired: 0, faulty: this.#misnamed.count };
-    for (const [name, record] of this.#records) {
-      states[this.#faulty.has(name) ? "faulty" : stateOf(record, now)]++;
+    for (const [name, entry] of this.#index.entries()) {
+      states[this.#invalid.has(name) ? "faulty" : stateOf(entry, now)]++;
     }
     return states;
   }
 
   /**
-   * Finds what keeps a service down, as {@linkcode SpoolIndex.find} does.
+   * Reads one file at once.
    *
-   * @param service The service's name.
-   * @param port The port that is asked for, or 0.
-   * @param host The canonical IP address that is asked for.
-   */
-  find(service: string, port: number, host: string): Downtime | undefined {
-    if (this.#isBehind) this.#lookUp({ service, port, host }, recordName);
-    return this.#index.find(service, port, host);
-  }
-
-  /**
-   * Finds the weight that a service is to have, as {@linkcode SpoolIndex.weight} does.
-   *
-   * @param service The service's name.
-   * @param port The port that is asked for, or 0.
-   * @param host The canonical IP address that is asked for.
-   */
-  weight(service: string, port: number, host: string): number | null {
-    if (this.#isBehind) this.#lookUp({ service, port, host }, weightName);
-    return this.#index.weight(service, port, host);
-  }
-
-  /** All that is in force, as {@linkcode SpoolIndex.activeEntries} tells it. */
-  get activeEntries(): ActiveEntries {
-    return this.#index.activeEntries;
-  }
-
-  /**
-   * The first of what is in force, as {@linkcode SpoolIndex.firstActiveEntries} tells it.
-   *
-   * @param most How many downtimes, and how many weights, at most.
-   */
-  firstActiveEntries(most: number): ReturnType<SpoolIndex["firstActiveEntries"]> {
-    return this.#index.firstActiveEntries(most);
-  }
-
-  /**
-   * Reads one record or weight again, at once.
-   *
-   * @param name The name of its file.
-   * @returns Whether what is known of it is what the file says.
+   * @param name The file's name.
+   * @returns Whether the index has what the file contains.
    */
   refresh(name: string): boolean {
-    const found = this.#read(name);
-    if (found !== "none") return found === "known";
-    if (!this.#isSame()) return !this.#index.has(name);
+    const exists = this.#tryRead(name);
+    if (exists !== false) return exists === true;
+    if (!this.#isSameFolder()) return !this.#index.has(name);
     this.#forget(name);
     return true;
   }
 
-  /** Stops watching. What is known stays known. */
+  /** Stops watching. The index stays as it is. */
   [Symbol.dispose](): void {
-    this.#closed = true;
+    this.#isDisposed = true;
+    this.#work[Symbol.dispose]();
     this.#stopWatching();
-    clearInterval(this.#timer);
-    clearTimeout(this.#settling);
-    clearTimeout(this.#catchingUp);
+    this.#cancelTicks?.();
+    this.#cancelDebounce?.();
+    this.#cancelBehind?.();
   }
 
-  /** Reads one record, and keeps what is known if nobody can tell whether it is there. */
-  #read(name: string): "known" | "none" | "unknown" {
-    if (!isSpoolName(name)) return "none";
-    let stored;
-    try {
-      this.#looks.set(name, this.#look(name));
-      stored = this.#store.readEntry(name);
-    } catch (error) {
-      this.#setFault(told(error));
-      return "unknown";
-    }
-    if (stored === undefined) {
-      if (!this.#index.has(name)) this.#looks.delete(name);
-      return "none";
-    }
-    this.#index.set(name, stored.record);
-    this.#records.set(name, stored.record);
-    this.#gone.delete(name);
-    if (stored.problem === null) {
-      this.#faulty.delete(name);
-    } else if (!this.#faulty.has(name)) {
-      this.#faulty.add(name);
-      const message = "weight" in stored.record
+  // Reading one file.
+
+  /**
+   * Reads a file into the index.
+   *
+   * @param name The file's name.
+   * @param ifChanged Whether to skip it if its attributes are as they were.
+   * @returns Whether it exists.
+   * @throws {Error} If the system cannot tell whether it exists.
+   */
+  #read(name: string, ifChanged = false): boolean {
+    if (!isSpoolName(name)) return false;
+    const info = this.#store.stat(name);
+    if (info === undefined) return false;
+    const fingerprint =
+      `${info.ino} ${info.mtime?.getTime()} ${info.ctime?.getTime()} ${info.size}`;
+    if (ifChanged && fingerprint === this.#fingerprints.get(name)) return true;
+    const parsed = this.#store.readEntry(name, info);
+    if (parsed === undefined) return false;
+    const { record, problem } = parsed;
+    this.#fingerprints.set(name, fingerprint);
+    this.#index.set(name, record);
+    this.#forgotten.delete(name);
+    if (problem === null) {
+      this.#invalid.delete(name);
+    } else if (!this.#invalid.has(name)) {
+      this.#invalid.add(name);
+      const message = "weight" in record
         ? "{name} may not be what was meant: {fault}"
         : "{name} counts as down: {fault}";
-      this.#log.warning(message, { name, fault: stored.problem });
+      this.#log.warning(message, { name, fault: problem });
     }
-    return "known";
+    return true;
+  }
+
+  /** Does the same, and returns undefined if the system cannot tell whether the file exists. */
+  #tryRead(name: string, ifChanged = false): boolean | undefined {
+    try {
+      return this.#read(name, ifChanged);
+    } catch (error) {
+      this.#setProblem(errorMessage(error));
+      return undefined;
+    }
   }
 
   #forget(name: string): void {
     this.#index.delete(name);
-    this.#records.delete(name);
-    this.#faulty.delete(name);
-    this.#looks.delete(name);
+    this.#invalid.delete(name);
+    this.#fingerprints.delete(name);
   }
 
-  /** Forgets those of some records that are gone, unless the spool is. */
-  #letGo(names: readonly string[]): void {
-    const missing = names.filter((name) => this.#read(name) === "none");
-    // Asked afterwards: the spool may have gone meanwhile.
-    if (missing.length === 0 || !this.#isSame()) return;
-    const now = performance.now();
-    for (const [oldest, { at }] of this.#gone) {
-      if (now - at < REMEMBER_MS) break;
-      this.#gone.delete(oldest);
-    }
-    for (const name of missing) {
-      const record = this.#records.get(name);
-      this.#forget(name);
-      if (record !== undefined) this.#gone.set(name, { record, at: now });
-    }
+  // While the index is behind.
+
+  /** From now until no work has paused for a while, lookups read the files of their service first. */
+  #markBehind(): void {
+    this.#index.beforeLookup = this.#readBeforeLookup;
+    this.#cancelBehind?.();
+    this.#cancelBehind = this.#clock.after(CURRENT_AFTER_MS, () => {
+      // A folder that is polled and takes long to read is behind most of the time.
+      const isPolledSlowly = this.#watcher === undefined && this.#restsUntil > this.#clock.now();
+      if (this.#work.isBusy || isPolledSlowly) this.#markBehind();
+      else this.#index.beforeLookup = null;
+    });
   }
 
-  /**
-   * Looks at the files that speak of a service. Where thousands of changes are still to be read, those of
-   * the service that is asked for, and of all services, cannot wait until it is their turn.
-   */
-  #lookUp({ service, port, host }: Subject, nameOf: (subject: Subject) => string): void {
-    const names = [ALL, service].map((service) =>
-      nameOf({ service, port: 0, host: LOCAL_ADDRESS })
-    );
-    if (port !== 0) names.push(nameOf({ service, port, host: LOCAL_ADDRESS }));
-    if (port !== 0 && host !== LOCAL_ADDRESS) names.push(nameOf({ service, port, host }));
-    for (const name of names) {
-      const look = this.#look(name);
-      const isKnown = this.#index.has(name);
-      if (look === "" && !isKnown || isKnown && look === this.#looks.get(name)) continue;
-      if (look !== "") this.#read(name);
-      else if (performance.now() - this.#seeVanished(name) > MAX_SETTLE_MS) this.#letGo([name]);
+  readonly #readBeforeLookup = (
+    { service, port, host }: Subject,
+    nameOf: (subject: Subject) => string,
+  ): void => {
+    const isPortZero = port === 0;
+    const subjects: Subject[] = [
+      { service: ALL, port: 0, host: LOCAL_ADDRESS },
+      { service, port: 0, host: LOCAL_ADDRESS },
+      { service, port, host: LOCAL_ADDRESS, isPortZero },
+    ];
+    if (host !== LOCAL_ADDRESS) subjects.push({ service, port, host, isPortZero });
+    for (const name of subjects.map(nameOf)) {
+      if (this.#tryRead(name, true) !== false || !this.#index.has(name)) continue;
+      if (this.#clock.now() - this.#noteVanished(name) > MAX_DEBOUNCE_MS) {
+        this.#forgetIfGone([name]);
+      }
     }
-  }
+  };
 
-  /** Remembers that a file is gone, and tells when it was first seen to be. */
-  #seeVanished(name: string): number {
+  // Vanished files.
+
+  /** Notes that a file has vanished, and returns when that was noticed first. */
+  #noteVanished(name: string): number {
     let since = this.#vanished.get(name);
-    if (since === undefined) this.#vanished.set(name, since = performance.now());
-    this.#settle();
+    if (since === undefined) this.#vanished.set(name, since = this.#clock.now());
+    this.#debounce();
     return since;
   }
 
-  /** Does work in slices, the first of them at once. */
-  #do(work: Work): void {
-    const { done, value } = work.next();
-    if (!done) void this.#goOn(work, value);
+  /**
+   * Forgets vanished files once no other vanishes: whoever removes the whole spool removes its files first, and
+   * means no service by that.
+   */
+  #debounce(): void {
+    const now = this.#clock.now();
+    if (this.#cancelDebounce === undefined) this.#debouncingSince = now;
+    else if (now - this.#debouncingSince > MAX_DEBOUNCE_MS) return;
+    this.#cancelDebounce?.();
+    this.#cancelDebounce = this.#clock.after(DEBOUNCE_MS, () => {
+      this.#cancelDebounce = undefined;
+      if (!this.#isForgetting) void this.#work.run(this.#forgetVanished());
+    });
   }
 
-  async #goOn(work: Work, wait: Promise<unknown> | undefined): Promise<void> {
-    for (let done: boolean | undefined = false; !done;) {
-      let resume = () => work.next();
-      try {
-        await this.#pause(wait);
-      } catch (error) {
-        resume = () => work.throw(error);
-      }
-      if (this.#closed) return void work.return(undefined);
-      ({ done, value: wait } = resume());
+  *#forgetVanished(): Work {
+    this.#isForgetting = true;
+    while (this.#vanished.size > 0) {
+      const names = this.#vanished.keys().take(FORGET_BATCH).toArray();
+      for (const name of names) this.#vanished.delete(name);
+      this.#forgetIfGone(names);
+      if (this.#work.isSliceOver) yield;
+    }
+    this.#isForgetting = false;
+  }
+
+  /** Forgets those files that do not exist, unless the folder has vanished too. */
+  #forgetIfGone(names: readonly string[]): void {
+    const gone = names.filter((name) => this.#tryRead(name) === false);
+    // Checked afterwards: the folder may have vanished meanwhile.
+    if (gone.length === 0 || !this.#isSameFolder()) return;
+    const now = this.#clock.now();
+    for (const [oldest, { at }] of this.#forgotten) {
+      if (now - at < KEEP_FORGOTTEN_MS) break;
+      this.#forgotten.delete(oldest);
+    }
+    for (const name of gone) {
+      const entry = this.#index.get(name);
+      this.#forget(name);
+      if (entry !== undefined) this.#forgotten.set(name, { entry, at: now });
     }
   }
 
-  /** Lets requests be answered before work goes on. While there is more work, the view is behind. */
-  async #pause(wait?: Promise<unknown>): Promise<void> {
-    this.#isBehind = true;
-    clearTimeout(this.#catchingUp);
-    this.#catchingUp = setTimeout(() => this.#catchUp(), QUIET_MS);
-    await (wait ?? new Promise((resolve) => setTimeout(resolve, 0)));
-  }
-
-  #catchUp(): void {
-    const isWorking = this.#isReadingAll || this.#isReadingChanges || this.#isLettingGo;
-    // One that is not watched and takes long to read is behind most of the time.
-    const isPolledSlowly = this.#watcher === undefined && this.#restsUntil > performance.now();
-    this.#isBehind = isWorking || isPolledSlowly;
-    if (this.#isBehind) this.#catchingUp = setTimeout(() => this.#catchUp(), QUIET_MS);
-  }
-
-  /** Puts back in force what went just before the spool did: who removes a big or slow one takes a while. */
-  #restore(): void {
-    const now = performance.now();
-    for (const [name, { record, at }] of this.#gone) {
-      if (now - at >= REMEMBER_MS) continue;
-      this.#index.set(name, record);
-      this.#records.set(name, record);
+  /** Restores what was forgotten just before the folder vanished: removing a big or slow one takes a while. */
+  #restoreForgotten(): void {
+    const now = this.#clock.now();
+    for (const [name, { entry, at }] of this.#forgotten) {
+      if (now - at < KEEP_FORGOTTEN_MS) this.#index.set(name, entry);
     }
-    this.#gone.clear();
+    this.#forgotten.clear();
   }
+
+  // Events.
 
   #startWatching(): void {
     try {
       this.#watcher = this.#watch(this.#store.root);
-      this.#following = this.#follow(this.#watcher);
+      this.#released = this.#follow(this.#watcher);
     } catch (error) {
-      this.#tellPolling("cannot watch", told(error));
+      this.#logPolling("cannot watch", errorMessage(error));
     }
-    // What is watched can wait to be looked after.
-    if (this.#watcher === undefined || this.#timer !== undefined) this.#schedule();
-    else afterStartup(() => this.#timer === undefined && !this.#closed && this.#schedule());
+    // The first comparison of a watched folder can wait.
+    if (this.#watcher === undefined || this.#cancelTicks !== undefined) this.#schedule();
+    else {afterStartup(() =>
+        this.#cancelTicks === undefined && !this.#isDisposed && this.#schedule()
+      );}
   }
 
   #stopWatching(): void {
@@ -425,340 +413,287 @@ export class SpoolWatcher implements Disposable {
     }
   }
 
-  #schedule(): void {
-    clearInterval(this.#timer);
-    this.#timer = setInterval(() => this.#tick(), this.#watcher === undefined ? POLL_MS : LOOK_MS);
-  }
-
-  #tellPolling(what: string, why: string): void {
-    const times = 1000 / POLL_MS;
-    this.#log.warning("{what} {root}, reading it {times} times a second: {why}", {
-      what,
-      root: this.#store.root,
-      times,
-      why,
-    });
-  }
-
   async #follow(watcher: Deno.FsWatcher): Promise<void> {
     let why = "the watch ended";
     let events = 0;
     try {
       for await (const event of watcher) {
         this.#missed = undefined;
-        // Deno itself has dropped events: that of the folder's removal, too, for all one knows.
+        // Deno has dropped events, the removal of the folder possibly among them.
         if (event.flag === "rescan") void this.#startAnew();
-        else for (const path of event.paths) this.#changed(path, event.kind);
-        // Thousands of changes at once must not keep balancers waiting.
-        if (++events < EVENTS_PER_TURN) continue;
+        else for (const path of event.paths) this.#handle(path, event.kind);
+        if (++events < EVENTS_PER_SLICE) continue;
         events = 0;
         this.#isFlooded = true;
-        await this.#pause();
+        await this.#work.pause();
       }
     } catch (error) {
-      why = told(error);
+      why = errorMessage(error);
     }
-    if (this.#closed || this.#watcher !== watcher) return;
+    if (this.#isDisposed || this.#watcher !== watcher) return;
     this.#stopWatching();
     this.#pollInstead(why);
   }
 
-  #pollInstead(why: string): void {
-    this.#tellPolling("no longer watching", why);
-    this.#schedule();
-  }
-
-  #changed(path: string, kind: Deno.FsEvent["kind"]): void {
+  #handle(path: string, kind: Deno.FsEvent["kind"]): void {
     if (path === this.#store.root) {
-      // The next one may have its inode, and be born in the same tick of the clock.
-      if (kind === "remove") this.#removed = true;
-      // Moved away or not to be looked into for a while, it was watched no more.
+      // The next folder may have the same inode and time of birth.
+      if (kind === "remove") this.#isRemoved = true;
+      // A folder that was moved, or was unreadable for a while, is no longer watched.
       if (kind !== "access") void this.#startAnew();
       return;
     }
     this.#changes.add(path.slice(path.lastIndexOf("/") + 1));
-    if (!this.#isReadingChanges) this.#do(this.#readChanges());
+    if (!this.#isReadingChanges) void this.#work.run(this.#readChanges());
   }
 
-  /** Reads what events told of. */
   *#readChanges(): Work {
     this.#isReadingChanges = true;
-    let began = performance.now();
     for (const name of this.#changes) {
       this.#changes.delete(name);
-      if (this.#read(name) === "none" && this.#index.has(name)) this.#seeVanished(name);
-      if (performance.now() - began < TURN_MS) continue;
-      yield;
-      began = performance.now();
+      if (this.#tryRead(name) === false && this.#index.has(name)) this.#noteVanished(name);
+      if (this.#work.isSliceOver) yield;
     }
     this.#isReadingChanges = false;
   }
 
-  /**
-   * Believes that records are gone once nothing more goes: who removes the whole spool takes the records
-   * first, and that is no word of an operator's on any service.
-   */
-  #settle(): void {
-    const now = performance.now();
-    if (this.#settling === undefined) this.#settlingSince = now;
-    else if (now - this.#settlingSince > MAX_SETTLE_MS) return;
-    clearTimeout(this.#settling);
-    this.#settling = setTimeout(() => {
-      this.#settling = undefined;
-      if (!this.#isLettingGo) this.#do(this.#letVanishedGo());
-    }, SETTLE_MS);
+  // What no event reports.
+
+  #schedule(): void {
+    this.#cancelTicks?.();
+    const interval = this.#watcher === undefined ? POLL_MS : COMPARE_MS;
+    this.#cancelTicks = this.#clock.every(interval, () => this.#tick());
   }
 
-  /** Lets go of what has vanished. */
-  *#letVanishedGo(): Work {
-    this.#isLettingGo = true;
-    for (let began = performance.now(); this.#vanished.size > 0;) {
-      const names = this.#vanished.keys().take(GONE_PER_LOOK).toArray();
-      for (const name of names) this.#vanished.delete(name);
-      this.#letGo(names);
-      if (performance.now() - began < TURN_MS) continue;
-      yield;
-      began = performance.now();
-    }
-    this.#isLettingGo = false;
+  #pollInstead(why: string): void {
+    this.#logPolling("no longer watching", why);
+    this.#schedule();
   }
 
-  /** Looks after what no event tells of. */
+  #logPolling(what: string, why: string): void {
+    const { root } = this.#store;
+    const times = 1000 / POLL_MS;
+    this.#log.warning("{what} {root}, reading it {times} times a second: {why}", {
+      ...{ what, root, times, why },
+    });
+  }
+
   #tick(): void {
     this.#misnamed.report();
-    if (!this.#isSame() || (this.#fault !== null && this.#watcher !== undefined)) {
+    const isRested = this.#clock.now() >= this.#restsUntil;
+    if (!this.#isSameFolder() || (this.#problem !== null && this.#watcher !== undefined)) {
       void this.#startAnew();
     } else if (this.#watcher === undefined) {
-      if (performance.now() >= this.#restsUntil) this.#reread();
+      if (isRested) this.#readFolderAgain();
     } else {
-      if (performance.now() >= this.#restsUntil && !this.#isReadingAll) this.#do(this.#compare());
-      for (const name of this.#faulty.values().take(MAX_LOOKS).toArray()) {
-        this.refresh(name);
-        // Of too many to look at each time, all have their turn.
-        if (this.#faulty.size > MAX_LOOKS && this.#faulty.delete(name)) this.#faulty.add(name);
-      }
-      this.#lookAround();
+      if (isRested && !this.#isReadingFolder) void this.#work.run(this.#compareNames());
+      this.#readInvalid();
+      this.#compareFingerprints();
     }
   }
 
-  /**
-   * Looks whether records changed that no event told of. When the system has no room for more events it
-   * drops them, and Deno does not pass on that it did.
-   */
-  #lookAround(): void {
-    for (let looks = 0; looks < MAX_LOOKS; looks++) {
-      const { done, value: name } = this.#turn.next();
+  /** Reads invalid entries, whose attributes may not show that they have become valid. */
+  #readInvalid(): void {
+    for (const name of this.#invalid.values().take(MAX_COMPARED).toArray()) {
+      if (this.#tryRead(name) === false) this.#noteVanished(name);
+      // The next ones come next time.
+      if (this.#invalid.size > MAX_COMPARED && this.#invalid.delete(name)) this.#invalid.add(name);
+    }
+  }
+
+  /** Reads files whose attributes have changed. The kernel drops events that it has no room for. */
+  #compareFingerprints(): void {
+    for (let compared = 0; compared < MAX_COMPARED; compared++) {
+      const { done, value: name } = this.#scanCursor.next();
       if (done) {
-        this.#turn = this.#records.keys();
+        this.#scanCursor = this.#index.names;
         return;
       }
-      if (this.#look(name) !== this.#looks.get(name)) this.#read(name);
+      this.#tryRead(name, true);
     }
   }
 
   /**
-   * Looks whether names came or went that no event told of. Deno tells of no link that leads elsewhere;
-   * and at a pipe its watcher waits for ever, and tells of nothing that comes after it.
+   * Compares the names in the folder with those in the index. Deno reports no link that leads elsewhere; and at
+   * a pipe its watcher waits for ever, and reports nothing that comes after it.
    */
-  *#compare(): Work {
-    this.#isReadingAll = true;
-    const startedAt = performance.now();
+  *#compareNames(): Work {
+    this.#isReadingFolder = true;
+    const startedAt = this.#clock.now();
     try {
       const changedAt = Deno.statSync(this.#store.root).mtime?.getTime();
       if (changedAt === this.#comparedAt) return;
       const isQuiet = changedAt === this.#changedAt;
       this.#changedAt = changedAt;
       const names = yield* this.#list();
-      let began = performance.now();
       for (const name of names) {
         if (!this.#index.has(name)) {
-          this.#read(name);
-          // An event that comes from now on may be that of this name.
+          this.#tryRead(name);
+          // An event from now on may be about this name.
           this.#missed ??= name;
         }
-        if (performance.now() - began < TURN_MS) continue;
-        yield;
-        began = performance.now();
+        if (this.#work.isSliceOver) yield;
       }
-      for (const name of this.#records.keys()) {
+      for (const name of this.#index.names) {
         if (!names.has(name) && !this.#vanished.has(name)) {
-          this.#seeVanished(name);
+          this.#noteVanished(name);
           this.#missed ??= name;
         }
-        if (performance.now() - began < TURN_MS) continue;
-        yield;
-        began = performance.now();
+        if (this.#work.isSliceOver) yield;
       }
-      // The event of what has just changed may be on its way.
+      // The event of a recent change may be on its way.
       if (!isQuiet || this.#isOutdated || this.#isReadingChanges) return;
       this.#comparedAt = changedAt;
-      // In a flood of events the system drops those that it has no room for, and the watch is still good.
-      const missed = this.#missed;
-      const isFlooded = this.#isFlooded;
+      // In a flood the kernel drops events, and the watch is still good.
+      const missed = this.#isFlooded ? undefined : this.#missed;
       this.#missed = undefined;
       this.#isFlooded = false;
-      if (missed === undefined || isFlooded) return;
-      // It is left as it is: closing a watcher that waits at a pipe would wait with it.
+      if (missed === undefined) return;
+      // It is not closed: closing a watcher that waits at a pipe would wait with it.
       this.#watcher = undefined;
       this.#pollInstead(`no event told of ${missed}`);
     } catch (error) {
-      this.#setFault(told(error));
+      this.#setProblem(errorMessage(error));
     } finally {
       this.#finishReading(startedAt);
     }
   }
 
-  /** Lists what says something of a service. */
+  // The whole folder.
+
+  /** Lists the names of records and weights. */
   *#list(): Generator<Promise<unknown> | undefined, Set<string>> {
-    const { size } = Deno.statSync(this.#store.root);
     let all: string[] = [];
-    if (size < BIG_FOLDER_BYTES) all = this.#store.listFiles();
+    if (Deno.statSync(this.#store.root).size < BIG_FOLDER_BYTES) all = this.#store.listFiles();
     else yield this.#store.listFilesInBackground().then((names) => void (all = names));
     const names = new Set<string>();
     const misnamed: string[] = [];
-    let began = performance.now();
     for (const name of all) {
       if (isSpoolName(name)) names.add(name);
       else if (isMisnamed(name)) misnamed.push(name);
-      if (performance.now() - began < TURN_MS) continue;
-      yield;
-      began = performance.now();
+      if (this.#work.isSliceOver) yield;
     }
     this.#misnamed.update(misnamed);
     return names;
   }
 
-  #finishReading(startedAt: number): void {
-    const now = performance.now();
-    this.#isReadingAll = false;
-    const took = now - startedAt;
-    this.#restsUntil = took < SLOW_MS ? 0 : now + REST_FACTOR * took;
-    if (this.#isOutdated && !this.#closed) this.#reread();
-  }
-
-  /** Begins anew with the folder that is now at the spool's path, if there is one. */
-  async #startAnew(): Promise<void> {
-    try {
-      const root = this.#identity();
-      if (root !== this.#root || this.#removed) this.#adopt(root);
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) this.#restore();
-      this.#setFault(told(error));
-      return;
-    }
-    this.#looks.clear();
-    this.#missed = undefined;
-    this.#stopWatching();
-    this.#reread();
-    // Deno has a new watcher share what the last one of that path still holds: the folder that is gone.
-    await this.#following;
-    if (this.#closed || this.#watcher !== undefined) return;
-    this.#startWatching();
-    this.#reread();
-  }
-
-  /** Takes another folder for the spool, unless it is one that says nothing. */
-  #adopt(identity: string): void {
-    const { root } = this.#store;
-    this.#restore();
-    if (this.#index.hasActiveEntries && this.#store.listEntries().length === 0) {
-      throw new Error(`${root} is another folder than before, and has no record`);
-    }
-    if (identity !== this.#root) {
-      this.#log.warning("{root} is another folder than before", { root });
-    }
-    this.#root = identity;
-    this.#removed = false;
-  }
-
-  /** Reads everything again, or leaves everything as it is. */
-  #reread(): void {
+  #readFolderAgain(): void {
     this.#isOutdated = true;
-    if (!this.#isReadingAll) this.#do(this.#readAll());
+    if (!this.#isReadingFolder) void this.#work.run(this.#readFolder());
   }
 
-  *#readAll(): Work {
-    this.#isReadingAll = true;
+  *#readFolder(): Work {
+    this.#isReadingFolder = true;
     this.#isOutdated = false;
-    const startedAt = performance.now();
+    const startedAt = this.#clock.now();
     try {
       const names = yield* this.#list();
-      // A file that looks as it did when it was read says what it said.
-      const areLooksTrusted = this.#watcher === undefined || names.size > MAX_READ_TWICE;
-      let began = performance.now();
+      const ifChanged = this.#watcher === undefined || names.size > MAX_READ_AGAIN;
       for (const name of names) {
-        const isAsItWas = areLooksTrusted && this.#look(name) === this.#looks.get(name);
-        if (!isAsItWas && this.#read(name) === "unknown") throw new Error(this.#fault ?? "");
-        if (performance.now() - began < TURN_MS) continue;
-        yield;
-        began = performance.now();
+        this.#read(name, ifChanged);
+        if (this.#work.isSliceOver) yield;
       }
-      if (this.#identity() !== this.#root) {
+      if (this.#identity() !== this.#folder) {
         throw new Error(`${this.#store.root} was replaced meanwhile`);
       }
       const gone: string[] = [];
-      for (const name of this.#records.keys()) {
+      for (const name of this.#index.names) {
         if (!names.has(name)) gone.push(name);
-        if (gone.length >= GONE_PER_LOOK) this.#letGo(gone.splice(0));
-        if (performance.now() - began < TURN_MS) continue;
-        yield;
-        began = performance.now();
+        if (gone.length >= FORGET_BATCH) this.#forgetIfGone(gone.splice(0));
+        if (this.#work.isSliceOver) yield;
       }
-      this.#letGo(gone);
-      this.#setFault(null);
+      this.#forgetIfGone(gone);
+      this.#setProblem(null);
     } catch (error) {
-      this.#setFault(told(error));
+      this.#setProblem(errorMessage(error));
     } finally {
       this.#finishReading(startedAt);
     }
   }
 
-  /** Tells whether the spool is still the folder that is known. */
-  #isSame(): boolean {
+  #finishReading(startedAt: number): void {
+    this.#isReadingFolder = false;
+    const now = this.#clock.now();
+    const took = now - startedAt;
+    this.#restsUntil = took < SLOW_MS ? 0 : now + REST_FACTOR * took;
+    if (this.#isOutdated && !this.#isDisposed) this.#readFolderAgain();
+  }
+
+  // The identity of the folder.
+
+  /** Watches and reads the folder that is now at the spool's path. */
+  async #startAnew(): Promise<void> {
     try {
-      return this.#identity() === this.#root && !this.#removed;
+      const folder = this.#identity();
+      if (folder !== this.#folder || this.#isRemoved) this.#switchTo(folder);
     } catch (error) {
-      this.#setFault(told(error));
+      if (error instanceof Deno.errors.NotFound) this.#restoreForgotten();
+      this.#setProblem(errorMessage(error));
+      return;
     }
-    return false;
+    this.#fingerprints.clear();
+    this.#missed = undefined;
+    this.#stopWatching();
+    this.#readFolderAgain();
+    // Until the last watcher has released the folder of that path, a new one would watch the same folder.
+    await this.#released;
+    if (this.#isDisposed || this.#watcher !== undefined) return;
+    this.#startWatching();
+    this.#readFolderAgain();
   }
 
-  #setFault(fault: string | null): void {
-    if (fault === this.#fault) return;
-    this.#fault = fault;
-    const root = this.#store.root;
-    if (fault === null) this.#log.warning("{root} can be read again", { root });
-    else {this.#log.error("{root} cannot be read, what was known of it stays in force: {fault}", {
-        root,
-        fault,
-      });}
+  /**
+   * Accepts another folder as the spool.
+   *
+   * @throws {Error} If it has no entry although some are active.
+   */
+  #switchTo(folder: string): void {
+    const { root } = this.#store;
+    this.#restoreForgotten();
+    if (this.#index.hasActiveEntries && this.#store.listEntries().length === 0) {
+      throw new Error(`${root} is another folder than before, and has no record`);
+    }
+    if (folder !== this.#folder) {
+      this.#log.warning("{root} is another folder than before", { root });
+    }
+    this.#folder = folder;
+    this.#isRemoved = false;
   }
 
-  /** Tells one folder from another, and fails where records cannot be listed or looked at. */
+  #isSameFolder(): boolean {
+    try {
+      return this.#identity() === this.#folder && !this.#isRemoved;
+    } catch (error) {
+      this.#setProblem(errorMessage(error));
+      return false;
+    }
+  }
+
+  /** Identifies the folder at the spool's path. It throws where files cannot be listed or looked up. */
   #identity(): string {
     const { root } = this.#store;
     const { dev, ino, birthtime, isDirectory } = Deno.statSync(root);
     if (!isDirectory) throw new Error(`${root} is not a folder`);
     Deno.openSync(root).close();
-    this.#store.readDowntime(".nobody");
+    this.#store.stat(".none");
     return `${dev}:${ino}:${birthtime?.getTime()}`;
   }
 
-  #look(name: string): string {
-    try {
-      const { ino, mtime, ctime, size } = Deno.lstatSync(this.#store.path(name));
-      return `${ino} ${mtime?.getTime()} ${ctime?.getTime()} ${size}`;
-    } catch {
-      return "";
+  #setProblem(problem: string | null): void {
+    if (problem === this.#problem) return;
+    this.#problem = problem;
+    const { root } = this.#store;
+    if (problem === null) {
+      this.#log.warning("{root} can be read again", { root });
+    } else {
+      this.#log.error("{root} cannot be read, what was known of it stays in force: {fault}", {
+        ...{ root, fault: problem },
+      });
     }
   }
 }
 
-function stateOf(record: DowntimeRecord | WeightRecord, now: number): RecordState {
-  if (isExpired(record, now)) return "expired";
-  return "weight" in record ? "weight" : record.mode;
-}
-
-function told(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+function stateOf(entry: Entry, now: number): RecordState {
+  if (isExpired(entry, now)) return "expired";
+  return "weight" in entry ? "weight" : entry.mode;
 }

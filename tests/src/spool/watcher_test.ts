@@ -20,6 +20,7 @@ class Viewed implements Disposable {
   /** How often a record was read. */
   reads = 0;
   readonly root: string;
+  readonly index = new SpoolIndex(undefined, () => this.now);
   readonly view: SpoolWatcher;
 
   /**
@@ -38,14 +39,14 @@ class Viewed implements Disposable {
     for (const [name, content] of Object.entries(records)) this.write(name, content);
     const store = new SpoolStore(this.root);
     const read = store.readEntry.bind(store);
-    store.readEntry = (name) => {
+    store.readEntry = (name, info) => {
       this.reads++;
-      return read(name);
+      return read(name, info);
     };
     try {
       this.view = new SpoolWatcher({
         store,
-        index: new SpoolIndex(undefined, () => this.now),
+        index: this.index,
         log: this.#log(),
         ...watch === undefined ? {} : { watch },
       });
@@ -72,7 +73,7 @@ class Viewed implements Disposable {
 
   /** Why a service is down, undefined if it is up. */
   reason(service: string, port = 0): string | undefined {
-    return this.view.find(service, port, "127.0.0.1")?.record.reason;
+    return this.index.find(service, port, "127.0.0.1")?.record.reason;
   }
 
   /** Waits until a service is down for a reason, or up where that is undefined. */
@@ -247,8 +248,8 @@ for (const [how, watch] of WAYS) {
   Deno.test(`A ${how} spool: what drains, and a weight, are known like what is down`, async () => {
     const named = (weight: number, rest = "") => `{"reason": "canary", "weight": ${weight}${rest}}`;
     using spool = new Viewed({ ".weight:all": named(90), web: '{"mode": "drain"}' }, watch);
-    const weight = () => spool.view.weight("web", 8080, "127.0.0.1");
-    const code = () => spool.view.find("web", 8080, "127.0.0.1")?.verdict.code;
+    const weight = () => spool.index.weight("web", 8080, "127.0.0.1");
+    const code = () => spool.index.find("web", 8080, "127.0.0.1")?.verdict.code;
     assertEquals([weight(), code(), spool.view.health], [
       90,
       404,
@@ -259,7 +260,7 @@ for (const [how, watch] of WAYS) {
     spool.write(".new", named(50, ', "expiration": 200'));
     Deno.renameSync(spool.file(".new"), spool.file(".weight:web"));
     await until("its weight is 50", () => weight() === 50);
-    assertEquals(spool.view.activeEntries.weights.map(({ name }) => name), ["all", "web"]);
+    assertEquals(spool.index.activeEntries.weights.map(({ name }) => name), ["all", "web"]);
     spool.now = 201;
     assertEquals(weight(), 90);
     Deno.mkdirSync(spool.file(".weight:web:8080"));
@@ -281,7 +282,7 @@ for (const [how, watch] of WAYS) {
 
   Deno.test(`A ${how} spool: made anew and empty, it leaves weights in force, too`, async () => {
     using spool = new Viewed({ ".weight:web": '{"weight": 50}' }, watch);
-    const weight = () => spool.view.weight("web", 0, "127.0.0.1");
+    const weight = () => spool.index.weight("web", 0, "127.0.0.1");
     Deno.removeSync(spool.root, { recursive: true });
     Deno.mkdirSync(spool.root);
     await until("it is told of", () => /has no record$/.test(spool.view.health.fault ?? ""));
@@ -290,7 +291,7 @@ for (const [how, watch] of WAYS) {
     spool.write(".weight:api", '{"weight": 5}');
     await until("it is the spool", () => weight() === 100);
     await spool.isHealthy(true);
-    assertEquals(spool.view.weight("api", 0, "127.0.0.1"), 5);
+    assertEquals(spool.index.weight("api", 0, "127.0.0.1"), 5);
   });
 
   Deno.test(`A ${how} spool: gone with all its records, it leaves them in force`, async () => {

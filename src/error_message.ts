@@ -1,0 +1,8 @@
+/**
+ * Returns the message of an error, or a thrown value as text.
+ *
+ * @param error What was thrown.
+ */
+export function errorMessage(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
