@@ -16,40 +16,39 @@ import {
   type Settings,
 } from "./src/config.ts";
 import { escapeControls } from "./src/control_characters.ts";
+import { requireTestedDeno } from "./src/deno_release.ts";
+import { type CommandLine, parseFlags, UsageError, wholeNumber } from "./src/flags.ts";
+import { DaemonLog, type Log, LogError, surviveUncaughtErrors } from "./src/log.ts";
+import { nonlocalBind, nonlocalBindWarning } from "./src/net/local_addresses.ts";
+import {
+  DESCRIPTORS_PER_WORKER,
+  Instance,
+  type InstanceOptions,
+  StartError,
+} from "./src/daemon/instance.ts";
+import { PermissionError, Permissions } from "./src/daemon/permissions.ts";
+import { Supervisor } from "./src/daemon/supervisor.ts";
 import {
   DescriptorCounter,
   DescriptorsError,
   ensureDescriptors,
 } from "./src/server/descriptors.ts";
-import {
-  DESCRIPTORS_PER_WORKER,
-  Instance,
-  type InstanceOptions,
-  type Listening,
-  StartError,
-} from "./src/daemon/instance.ts";
-import { requireTestedDeno } from "./src/deno_release.ts";
-import { type CommandLine, parseFlags, UsageError, wholeNumber } from "./src/flags.ts";
-import { type DaemonLog, type Log, LogError, openLog, surviveUncaughtErrors } from "./src/log.ts";
-import { nonlocalBind, nonlocalBindWarning } from "./src/net/local_addresses.ts";
-import { PermissionError, Permissions } from "./src/daemon/permissions.ts";
 import { DEFAULT_SPOOL_ROOT, SpoolStore } from "./src/spool/store.ts";
-import { Supervisor } from "./src/daemon/supervisor.ts";
 import { VERSION } from "./src/version.ts";
 
 const USAGE =
-  `hacheck [-c FILE] [-p PORT]... [-A PORT] [-B ADDRESS] [-n PROCESSES] [-S] [--spool-root DIR] [-v] [--version] [--help]
+  `hacheck [-c FILE] [-p PORT]... [-A PORT] [-B ADDRESS] [-n WORKERS] [-S] [--spool-root DIR] [-v] [--version] [--help]
 
-Answers the health checks of HAProxy: down for what is marked down in the spool, else what the service says.
+Answers the health checks of HAProxy. A service that a record in the spool takes out is down; any other is checked.
 
   -c, --config-file FILE    configuration, in YAML
   -p, --port PORT           port to listen on, may be repeated (default 3333)
-  -A, --agent-port PORT     port to answer agent checks on (default not at all)
+  -A, --agent-port PORT     port for agent checks (default none)
   -B, --bind-address IP     address to listen on (default 0.0.0.0)
-  -n, --processes N         event loops that serve side by side (default 1); also --num-procs
+  -n, --processes WORKERS   number of workers (default 1); also --num-procs
   -S, --skip-spool-in-checks
-                            checks but those of /spool speak of services alone, whatever is marked
-      --spool-root DIR      where downtimes are kept (default ${DEFAULT_SPOOL_ROOT})
+                            ignore records in all checks but those of /spool
+      --spool-root DIR      folder of the records (default ${DEFAULT_SPOOL_ROOT})
   -v, --verbose             log every request
       --version             print the version
       --help                print this`;
@@ -67,12 +66,18 @@ const FLAGS = {
   help: { short: "h", takesValue: false },
 };
 
+/** More workers than any host has processors would only cost memory. */
+const MAX_WORKERS = 256;
+
+/** For how many workers descriptors are counted at most: each takes 10 ms. */
+const MAX_WORKERS_COUNTED = 4;
+
 /** What a command line asks for. */
 interface Options extends Omit<InstanceOptions, "descriptors" | "permissions"> {
   readonly configPath: string | null;
   readonly agentPort: number | null;
   readonly spoolInChecks: boolean;
-  readonly processes: number;
+  readonly workers: number;
 }
 
 async function optionsOf(line: CommandLine): Promise<Options> {
@@ -92,7 +97,7 @@ async function optionsOf(line: CommandLine): Promise<Options> {
     configPath: line.one("config-file") ?? null,
     agentPort,
     spoolInChecks: !line.has("skip-spool-in-checks"),
-    processes: wholeNumber("-n", line.one("processes") ?? "1", 1, MAX_PROCESSES),
+    workers: wholeNumber("-n", line.one("processes") ?? "1", 1, MAX_WORKERS),
     ports,
     address,
     spoolRoot: await absolute(line.one("spool-root") ?? DEFAULT_SPOOL_ROOT),
@@ -102,81 +107,75 @@ async function optionsOf(line: CommandLine): Promise<Options> {
   };
 }
 
-/** More event loops than any host has processors would only cost memory. */
-const MAX_PROCESSES = 256;
-
-/** For how many event loops there have to be so many: to find out takes 10 ms for each. */
-const MAX_LOOPS_COUNTED = 4;
-
-/** A folder's path from the root on. What resolves one starts Deno's Node layer, which takes 12 ms. */
+/** Resolves a path. `node:path` loads Deno's Node layer, which takes 12 ms, so most paths are taken as they are. */
 async function absolute(path: string): Promise<string> {
   if (/^(?:\/[^/.][^/]*)+$/.test(path)) return path;
   return (await import("node:path")).resolve(path);
 }
 
-/** The daemon's event loops, be they one or many. */
-interface Serving {
-  readonly listening: Listening;
-  configure(settings: Settings): void;
-  stop(): Promise<void>;
+/** Rejects a port for agent checks that is also one for HTTP: workers would share it unnoticed. */
+function requireDistinctPort(what: string, port: number | null, ports: readonly number[]): void {
+  if (port === null || port === 0 || !ports.includes(port)) return;
+  throw new UsageError(`Bad ${what}: expected another port than those of -p: received ${port}`);
 }
 
+/** One worker, or the supervisor of several. */
+type Serving = Pick<Supervisor, "listening" | "configure" | "stop">;
+
 async function serve(
-  { processes, ...options }: Omit<InstanceOptions, "descriptors"> & { readonly processes: number },
+  { workers, ...options }: Omit<InstanceOptions, "descriptors"> & { readonly workers: number },
   settings: Settings,
   log: Log,
   counters: Counters,
 ): Promise<Serving> {
   const { spoolRoot } = options;
   await ensureDescriptors(settings.config.rlimit_nofile, spoolRoot);
-  if (processes > 1) {
-    const enough = DESCRIPTORS_PER_WORKER * Math.min(processes, MAX_LOOPS_COUNTED);
+  if (workers > 1) {
+    const enough = DESCRIPTORS_PER_WORKER * Math.min(workers, MAX_WORKERS_COUNTED);
     const descriptors = new DescriptorCounter(enough, spoolRoot).count();
-    return await Supervisor.start(processes, { ...options, descriptors }, settings, log);
+    return await Supervisor.start(workers, { ...options, descriptors }, settings, log);
   }
-  const loop = new Instance({ ...options, descriptors: null }, settings, log, undefined, counters);
-  const listening = await loop.listen();
-  return { listening, configure: (settings) => loop.configure(settings), stop: () => loop.stop() };
+  const instance = new Instance({ ...options, descriptors: null }, settings, log, counters);
+  await instance.listen();
+  return instance;
 }
 
-/** Creates the spool where that is permitted, and possible: who reads it tells if it is not there. */
+/** Creates the spool folder, if the daemon may. The instance reports a missing one. */
 function createSpool({ spoolRoot }: Options): void {
   try {
     new SpoolStore(spoolRoot).create();
   } catch {
-    // It is for the operator to create.
+    // The operator creates it.
   }
 }
 
-/** Resolves with the signal that is to stop the daemon. */
-function stopped(): Promise<Deno.Signal> {
+/** Resolves with the signal that stops the daemon. */
+function stopSignal(): Promise<Deno.Signal> {
   const signals: Deno.Signal[] = ["SIGTERM", "SIGINT", "SIGQUIT"];
   return new Promise((resolve) => {
     for (const signal of signals) Deno.addSignalListener(signal, () => resolve(signal));
   });
 }
 
-/** How often the daemon looks whether its certificate expires soon, in milliseconds. */
-const EXPIRY_EVERY_MS = 86_400_000;
+/** How often the expiry of the certificate is checked, in milliseconds. */
+const EXPIRY_CHECK_MS = 86_400_000;
 
-/** Warns of the certificate in force once a day, as it does at the start. */
-function warnOfExpiry({ identity }: Settings, log: Log): void {
+/** Warns every day of a certificate that expires soon. The warning at the start is part of `adviceOn`. */
+function watchExpiry({ identity }: Settings, log: Log): void {
   if (identity === null) return;
   setInterval(() => {
     for (const advice of expiryAdvice(identity, Date.now())) log.warning("{advice}", { advice });
-  }, EXPIRY_EVERY_MS);
+  }, EXPIRY_CHECK_MS);
 }
 
-/** Reads the configuration again whenever it is asked to. One that cannot be used changes nothing. */
+/** Loads the configuration again at each SIGHUP. An invalid one changes nothing. */
 function reloadOnHangup(
   options: Options,
   permissions: Permissions,
   { identity, config }: Settings,
   starting: Promise<Serving>,
   log: DaemonLog,
-  counters: Counters,
 ): void {
-  const { agent_port } = config;
   const restrictions = new Restrictions(config);
   Deno.addSignalListener("SIGHUP", async () => {
     try {
@@ -185,20 +184,20 @@ function reloadOnHangup(
         permissions.demand(config);
         restrictions.demand(config);
       });
-      openLog(settings, options.verbose, counters.errors, log);
+      log.reopen(settings.config);
       restrictions.add(settings.config);
-      // Who listens goes on as who it is, and so do those who take the place of one that died.
+      // Listeners keep the certificate that they were started with, and so do their replacements.
       serving.configure({ ...settings, identity });
       if (JSON.stringify(settings.identity) !== JSON.stringify(identity)) {
-        log.warning("tls_cert and tls_key have changed: hacheck must be started again for them");
+        log.warning("tls_cert and tls_key have changed: restart hacheck to use them");
       }
-      if (settings.config.agent_port !== agent_port && options.agentPort === null) {
-        log.warning("agent_port has changed: hacheck must be started again for it");
+      if (settings.config.agent_port !== config.agent_port && options.agentPort === null) {
+        log.warning("agent_port has changed: restart hacheck to use it");
       }
       logConfigWarnings(settings, options, log);
       log.info("the configuration was read again");
     } catch (error) {
-      if (!isRefusal(error)) throw error;
+      if (!isOperatorError(error)) throw error;
       log.error("the configuration stays as it was: {why}", { why: error.message });
     }
   });
@@ -218,24 +217,19 @@ function logConfigWarnings(settings: LoadedSettings, options: Options, log: Log)
   const isInChecks = options.spoolInChecks && settings.config.spool_in_checks;
   if (!isInChecks && agentPortOf(options, settings) === null) {
     log.warning(
-      "without the spool in checks and without agent checks (-A), only /spool tells what is marked down",
+      "records affect neither checks of services (-S or spool_in_checks) nor agent checks (-A): " +
+        "only /spool reports them",
     );
   }
 }
 
-/** The port of agent checks, which the command line may give in the place of the configuration. */
+/** The port for agent checks: the command line overrides the configuration. */
 function agentPortOf({ agentPort }: Options, { config }: Settings): number | null {
   return agentPort ?? config.agent_port;
 }
 
-/** Refuses a port for agent checks on which others are answered: event loops would share it all the same. */
-function requireDistinctPort(what: string, port: number | null, ports: readonly number[]): void {
-  if (port === null || port === 0 || !ports.includes(port)) return;
-  throw new UsageError(`Bad ${what}: expected another port than those of -p: received ${port}`);
-}
-
-/** Tells what an operator did wrong from what went wrong in the program. */
-function isRefusal(error: unknown): error is Error {
+/** Whether an error is for the operator to resolve, and not internal. */
+function isOperatorError(error: unknown): error is Error {
   return error instanceof UsageError || error instanceof ConfigError ||
     error instanceof PermissionError || error instanceof StartError ||
     error instanceof LogError || error instanceof DescriptorsError;
@@ -245,14 +239,14 @@ function isRefusal(error: unknown): error is Error {
  * Runs the daemon until a signal stops it.
  *
  * @param args The command line.
- * @returns The exit code: 0 after a stop, 2 if it was told wrongly, 1 if it could not start.
+ * @returns The exit status: 0 after a stop, 1 if the daemon cannot start, 2 for invalid usage or configuration.
  */
 export async function main(args: readonly string[]): Promise<number> {
   let opened: DaemonLog | undefined;
   try {
     const line = parseFlags(args, FLAGS);
-    if (line.has("help")) return say(USAGE);
-    if (line.has("version")) return say(`hacheck ${VERSION}`);
+    if (line.has("help")) return print(USAGE);
+    if (line.has("version")) return print(`hacheck ${VERSION}`);
     const options = await optionsOf(line);
     const permissions = new Permissions(options);
     permissions.demand();
@@ -260,21 +254,21 @@ export async function main(args: readonly string[]): Promise<number> {
     const agentPort = agentPortOf(options, settings);
     requireDistinctPort("agent_port", agentPort, options.ports);
     const counters = newCounters();
-    const log = opened = openLog(settings, options.verbose, counters.errors);
+    const log = opened = new DaemonLog(settings.config, options.verbose, counters.errors);
     logConfigWarnings(settings, options, log);
     surviveUncaughtErrors(log, counters.errors);
     createSpool(options);
     const inForce = permissions.giveUp(settings.config, log);
-    const stop = stopped();
+    const stop = stopSignal();
     const starting = serve(
       { ...options, agentPort, permissions: inForce },
       settings,
       log,
       counters,
     );
-    // From the start on: a hangup that nobody hears ends a program.
-    warnOfExpiry(settings, log);
-    reloadOnHangup(options, permissions, settings, starting, log, counters);
+    watchExpiry(settings, log);
+    // Before the daemon listens: SIGHUP without a listener would end it.
+    reloadOnHangup(options, permissions, settings, starting, log);
     const serving = await starting;
     const { addresses, agents } = serving.listening;
     for (const address of addresses) {
@@ -290,7 +284,7 @@ export async function main(args: readonly string[]): Promise<number> {
     await serving.stop();
     return 0;
   } catch (error) {
-    if (!isRefusal(error)) throw error;
+    if (!isOperatorError(error)) throw error;
     await opened?.flush();
     console.error(`hacheck: ${escapeControls(error.message)}`);
     return error instanceof UsageError || error instanceof ConfigError ? 2 : 1;
@@ -299,7 +293,7 @@ export async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-function say(text: string): number {
+function print(text: string): number {
   console.log(text);
   return 0;
 }

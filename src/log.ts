@@ -1,6 +1,6 @@
 import { type InternalErrorCounters, newCounters } from "./metrics/counters.ts";
 import { escapeControls } from "./control_characters.ts";
-import { LogFile, LogSink, openForAppending } from "./log_sink.ts";
+import { LogFile, LogSink } from "./log_sink.ts";
 
 /** The severity of a record. */
 export type Level = "debug" | "info" | "warning" | "error";
@@ -23,16 +23,6 @@ export interface LogRecord {
   readonly timestamp: number;
 }
 
-/** Where and how to log. */
-export interface LogOptions {
-  /** `stdout`, `stderr`, or the path of a file to append to. */
-  readonly path: string;
-  /** The format of a line. */
-  readonly format: "text" | "json";
-  /** Whether to log debug records. */
-  readonly verbose: boolean;
-}
-
 /** How long {@linkcode DaemonLog.flush} waits for a reader, in milliseconds. */
 const FLUSH_TIMEOUT_MS = 1000;
 
@@ -43,71 +33,53 @@ export class LogError extends Error {
 
 /** The keys of the configuration that decide on the log. */
 interface LogConfig {
+  /** `stdout`, `stderr`, or the path of a file to append to. */
   readonly log_path: string;
-  readonly log_format: LogOptions["format"];
-}
-
-/**
- * Opens the log, or reopens it with another configuration.
- *
- * @param settings The configuration.
- * @param verbose Whether to log debug records.
- * @param errors Counts lines that cannot be written.
- * @param log The open log, if any.
- * @returns The log.
- * @throws {LogError} If its file cannot be opened.
- */
-export function openLog(
-  { config }: { readonly config: LogConfig },
-  verbose: boolean,
-  errors: InternalErrorCounters,
-  log?: DaemonLog,
-): DaemonLog {
-  const { log_path: path, log_format: format } = config;
-  const options = { path, format, verbose };
-  try {
-    if (log === undefined) return new DaemonLog(options, errors);
-    log.reopen(options);
-    return log;
-  } catch (error) {
-    throw new LogError(`Cannot open log_path ${path}: ${(error as Error).message}`);
-  }
+  /** The format of a line. */
+  readonly log_format: "text" | "json";
 }
 
 /** The log of the daemon. Own code: a library that starts Deno's Node layer took a third of the startup. */
 export class DaemonLog implements Log, Disposable {
+  readonly #verbose: boolean;
   readonly #errors: InternalErrorCounters;
-  #options: LogOptions;
+  #config: LogConfig;
   #sink: LogSink;
 
   /**
-   * @param options Where and how to log.
+   * @param config The configuration.
+   * @param verbose Whether to log debug records.
    * @param errors Counts lines that cannot be written.
-   * @throws {Error} If the file cannot be opened.
+   * @throws {LogError} If the file cannot be opened.
    */
-  constructor(options: LogOptions, errors: InternalErrorCounters = newCounters().errors) {
+  constructor(
+    config: LogConfig,
+    verbose: boolean,
+    errors: InternalErrorCounters = newCounters().errors,
+  ) {
+    this.#verbose = verbose;
     this.#errors = errors;
-    this.#options = options;
-    this.#sink = this.#open(options.path);
+    this.#config = config;
+    this.#sink = this.#open(config.log_path);
   }
 
   /**
-   * Changes where and how to log.
+   * Replaces the configuration.
    *
-   * @param options The new options.
-   * @throws {Error} If the file cannot be opened. The old options then stay.
+   * @param config The new configuration.
+   * @throws {LogError} If the file cannot be opened. The old configuration then stays.
    */
-  reopen(options: LogOptions): void {
-    const { path } = options;
-    if (path !== this.#options.path) {
+  reopen(config: LogConfig): void {
+    const { log_path: path } = config;
+    if (path !== this.#config.log_path) {
       const sink = this.#open(path);
       this.#sink.close();
       this.#sink = sink;
     } else if (!isStream(path)) {
       // Only tests whether it can be opened: the sink notices by itself that the file was moved.
-      openForAppending(path).close();
+      openFile(path).close();
     }
-    this.#options = options;
+    this.#config = config;
   }
 
   /**
@@ -126,7 +98,7 @@ export class DaemonLog implements Log, Disposable {
 
   /** Logs details for debugging. */
   readonly debug: LogFunction = (message, properties) => {
-    if (this.#options.verbose) this.#write("debug", message, properties);
+    if (this.#verbose) this.#write("debug", message, properties);
   };
 
   /** Logs a rare, normal event. */
@@ -149,12 +121,12 @@ export class DaemonLog implements Log, Disposable {
   }
 
   #line(level: Level, message: string, properties: LogRecord["properties"]): Uint8Array {
-    const format = this.#options.format === "json" ? formatJson : formatLine;
+    const format = this.#config.log_format === "json" ? formatJson : formatLine;
     return encoder.encode(format({ level, message, properties, timestamp: Date.now() }));
   }
 
   #open(path: string): LogSink {
-    const target = isStream(path) ? Deno[path] : new LogFile(path);
+    const target = isStream(path) ? Deno[path] : openFile(path);
     return new LogSink(
       target,
       this.#errors,
@@ -165,6 +137,14 @@ export class DaemonLog implements Log, Disposable {
 
 function isStream(path: string): path is "stdout" | "stderr" {
   return path === "stdout" || path === "stderr";
+}
+
+function openFile(path: string): LogFile {
+  try {
+    return new LogFile(path);
+  } catch (error) {
+    throw new LogError(`Cannot open log_path ${path}: ${(error as Error).message}`);
+  }
 }
 
 const encoder = new TextEncoder();

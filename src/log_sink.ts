@@ -68,10 +68,10 @@ export class LogSink {
    */
   write(line: Uint8Array): void {
     if (this.#bytes + line.length > MAX_QUEUED_LOG_BYTES) {
-      this.#lose(1);
+      this.#drop(1);
       return;
     }
-    this.#report();
+    this.#queueNotice();
     this.#queue(line);
     this.#draining ??= this.#drain();
   }
@@ -87,7 +87,7 @@ export class LogSink {
     if (this.#draining === undefined) this.#target.close?.();
   }
 
-  #lose(count: number): void {
+  #drop(count: number): void {
     this.#lost += count;
     this.#errors.lost_log_lines += count;
   }
@@ -99,19 +99,19 @@ export class LogSink {
       last.lines.push(line);
       last.bytes += line.length;
     } else {
-      this.#begin(line, 0);
+      this.#startBatch(line, 0);
     }
   }
 
-  #begin(line: Uint8Array, lost: number): void {
+  #startBatch(line: Uint8Array, lost: number): void {
     this.#bytes += line.length;
     this.#batches.push({ lines: [line], bytes: line.length, lost });
   }
 
-  /** Queues the notice of lost lines, in their place. */
-  #report(): void {
+  /** Queues the notice of lost lines in their place. */
+  #queueNotice(): void {
     if (this.#lost === 0) return;
-    this.#begin(this.#notice(this.#lost), this.#lost);
+    this.#startBatch(this.#notice(this.#lost), this.#lost);
     this.#lost = 0;
   }
 
@@ -121,7 +121,7 @@ export class LogSink {
       const batch = this.#batches.shift();
       if (batch === undefined) {
         if (this.#lost === 0 || !isWorking) break;
-        this.#report();
+        this.#queueNotice();
         continue;
       }
       isWorking = await this.#writeBatch(batch);
@@ -151,7 +151,7 @@ export class LogSink {
       if (written > 0) this.#isTorn = all[written - 1] !== LINE_FEED;
       const whole = all.subarray(start, written).filter((byte) => byte === LINE_FEED).length;
       if (lost > 0) this.#lost += lost;
-      else this.#lose(lines.length - whole);
+      else this.#drop(lines.length - whole);
       return false;
     }
   }
@@ -211,13 +211,7 @@ export class LogFile implements LogTarget {
   }
 }
 
-/**
- * Opens a file to append to.
- *
- * @param path Its path.
- * @throws {Error} If it cannot be opened.
- */
-export function openForAppending(path: string): Deno.FsFile {
+function openForAppending(path: string): Deno.FsFile {
   // Opening a FIFO that nothing reads would block.
   if (isFifo(path)) throw new Error("it is a FIFO: expected a file");
   return Deno.openSync(path, { append: true, create: true, mode: 0o640 });

@@ -135,16 +135,16 @@ export class Instance {
    * @param options What to serve.
    * @param settings How to serve it.
    * @param log The log.
-   * @param connect Turns this worker's query handlers into a way to query all workers.
    * @param counters Counts events. The log may count into the same object.
+   * @param connect Turns this worker's query handlers into a way to query all workers.
    * @throws {StartError} If the spool cannot be read.
    */
   constructor(
     options: InstanceOptions,
     settings: Settings,
     log: Log,
-    connect: (handlers: QueryHandlers) => QueryWorkers = querySingle,
     counters: Counters = newCounters(),
+    connect: (handlers: QueryHandlers) => QueryWorkers = querySingle,
   ) {
     const { spoolRoot, startedAt } = options;
     this.#options = options;
@@ -239,13 +239,20 @@ export class Instance {
     };
   }
 
+  /** The addresses that it listens on. */
+  get listening(): Listening {
+    return {
+      addresses: this.#listeners.map(({ addr }) => addr),
+      agents: this.#agents?.addr ?? null,
+    };
+  }
+
   /**
    * Starts listening.
    *
-   * @returns The addresses.
    * @throws {StartError} If a port cannot be opened.
    */
-  async listen(): Promise<Listening> {
+  async listen(): Promise<void> {
     const { address: hostname, ports, shared, spoolRoot: path } = this.#options;
     const { listeners: counters } = this.#counters;
     const log = this.#log;
@@ -267,15 +274,12 @@ export class Instance {
     const descriptors = new DescriptorCounter(DESCRIPTORS_PER_WORKER, path, known);
     const listeners = this.#listeners;
     this.#reaper = new ConnectionReaper({ listeners, descriptors, outflow, path, log });
-    return {
-      addresses: this.#listeners.map(({ addr }) => addr),
-      agents: await this.#listenToAgents(),
-    };
+    await this.#listenToAgents();
   }
 
-  async #listenToAgents(): Promise<Deno.NetAddr | null> {
+  async #listenToAgents(): Promise<void> {
     const { agentPort: port = null, address: hostname, shared } = this.#options;
-    if (port === null) return null;
+    if (port === null) return;
     const log = this.#log;
     const [{ AgentListener }, { agentResponse }] = await Promise.all([
       import("../server/agent_listener.ts"),
@@ -304,7 +308,6 @@ export class Instance {
       throw cannotListen(hostname, port, error);
     }
     this.#ports.add(this.#agents.addr.port);
-    return this.#agents.addr;
   }
 
   /** Stops listening, finishes the requests in progress, and closes everything. */

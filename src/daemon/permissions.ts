@@ -40,8 +40,8 @@ export interface Use {
   readonly ports: readonly number[];
   /** The port to answer agent checks on; null where the command line does not say. */
   readonly agentPort: number | null;
-  /** How many event loops there are. */
-  readonly processes: number;
+  /** The number of workers. */
+  readonly workers: number;
 }
 
 /** What the configuration says of it. */
@@ -163,7 +163,7 @@ export const DAEMON_NEEDS: readonly Need[] = [
     kind: "read",
     place: "code",
     why: "load hacheck's own code in each worker; compiled programs contain it",
-    of: ({ processes }) => processes > 1 && !Deno.build.standalone ? ownCode() : [],
+    of: ({ workers }) => workers > 1 && !Deno.build.standalone ? ownCode() : [],
   },
 ];
 

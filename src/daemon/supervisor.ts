@@ -1,57 +1,65 @@
 import type { Settings } from "../config.ts";
 import { cannotListen, type InstanceOptions, type Listening, StartError } from "./instance.ts";
 import type { Log } from "../log.ts";
-import { Ledger } from "../metrics/ledger.ts";
 import type { WorkerMetrics } from "../metrics/exposition.ts";
-import type { WorkerQueries, WorkerResults } from "../server/worker_queries.ts";
+import { Ledger } from "../metrics/ledger.ts";
+import type { WorkerQueries } from "../server/worker_queries.ts";
 
-/** What a supervisor tells an event loop. */
-export type Order =
+/** A message from the supervisor to a worker. */
+export type Command =
   | { readonly kind: "start"; readonly options: InstanceOptions; readonly settings: Settings }
   | { readonly kind: "configure"; readonly settings: Settings }
-  | { readonly kind: "question"; readonly id: number; readonly question: Question }
-  | { readonly kind: "answers"; readonly id: number; readonly answers: readonly unknown[] }
-  | { readonly kind: "stop" };
+  | { readonly kind: "stop" }
+  /** A query to process. */
+  | { readonly kind: "query"; readonly id: number; readonly query: Query }
+  /** The results of all workers for a query that this worker sent. */
+  | { readonly kind: "results"; readonly id: number; readonly results: readonly unknown[] };
 
-/** What an event loop tells its supervisor. */
+/** A message from a worker to the supervisor. */
 export type Report =
   | { readonly kind: "listening"; readonly listening: Listening }
   | { readonly kind: "failed"; readonly message: string }
-  | { readonly kind: "ask"; readonly id: number; readonly question: Question }
-  | { readonly kind: "answer"; readonly id: number; readonly answer: unknown }
-  | { readonly kind: "stopped" };
+  | { readonly kind: "stopped" }
+  /** A query to all workers. */
+  | { readonly kind: "query"; readonly id: number; readonly query: Query }
+  /** The worker's result for a query. */
+  | { readonly kind: "result"; readonly id: number; readonly result: unknown };
 
-/** A question for every event loop, with what goes with it. */
-export type Question = {
+/** A query to all workers, with its parameter. */
+export type Query = {
   [Kind in keyof WorkerQueries]: { readonly kind: Kind; readonly detail: WorkerQueries[Kind] };
 }[keyof WorkerQueries];
 
-/** The first module of an event loop. Where modules are bundled, each keeps its path from the bundle on. */
+/** The first module of a worker. Bundled modules keep their path relative to the bundle. */
 const WORKER = import.meta.url.endsWith(".ts") ? "./worker.ts" : "./src/daemon/worker.js";
 
-/** How long an event loop may take to answer another, in milliseconds. Who takes longer is left out. */
-const PATIENCE_MS = 1000;
+/** How long a worker may take for a query, in milliseconds. Later results are left out. */
+const QUERY_TIMEOUT_MS = 1000;
 
-/** How long to wait before an event loop is replaced that could not even start, in milliseconds. */
+/** How long stopping may take beyond `healthcheck_timeout`, in milliseconds. */
+const STOP_TIMEOUT_MS = 1000;
+
+/** How long to wait before the next attempt to replace a worker, in milliseconds. */
 const RETRY_MS = 1000;
 
-/** WorkerResults that are being gathered. */
-interface Gathering {
+/** A query whose results are being collected. */
+interface PendingQuery {
   readonly kind: keyof WorkerQueries;
-  readonly answers: Map<Worker, WorkerResults[keyof WorkerResults]>;
-  readonly expected: Set<Worker>;
+  readonly results: Map<Worker, unknown>;
+  /** The workers without a result. */
+  readonly missing: Set<Worker>;
   readonly finish: () => void;
 }
 
-/** Runs event loops side by side, each in a worker, and replaces those that die. */
+/** Runs several workers, and replaces those that crash. */
 export class Supervisor {
   readonly #log: Log;
   readonly #workers = new Set<Worker>();
-  readonly #gatherings = new Map<number, Gathering>();
+  readonly #pending = new Map<number, PendingQuery>();
   readonly #ledger = new Ledger<Worker>();
   #options: InstanceOptions;
   #settings: Settings;
-  #questions = 0;
+  #nextId = 0;
   #stopping = false;
   #listening: Listening = { addresses: [], agents: null };
 
@@ -62,13 +70,13 @@ export class Supervisor {
   }
 
   /**
-   * Starts event loops.
+   * Starts the workers.
    *
-   * @param count How many.
+   * @param count Their number.
    * @param options What each of them serves.
-   * @param settings How.
-   * @param log Where deaths are told.
-   * @returns Their supervisor, once all of them listen.
+   * @param settings Their configuration.
+   * @param log Logs crashes.
+   * @returns The supervisor, once all workers listen.
    * @throws {StartError} If they cannot start.
    */
   static async start(
@@ -77,10 +85,10 @@ export class Supervisor {
     settings: Settings,
     log: Log,
   ): Promise<Supervisor> {
-    demandPorts(options);
+    requireFreePorts(options);
     const supervisor = new Supervisor({ ...options, shared: true }, settings, log);
     try {
-      // The first one finds out which ports are free, where any will do.
+      // The first worker chooses the free ports.
       const { addresses, agents } = supervisor.#listening = await supervisor.#spawn();
       const ports = addresses.map(({ port }) => port);
       supervisor.#options = { ...supervisor.#options, ports, agentPort: agents?.port ?? null };
@@ -93,29 +101,29 @@ export class Supervisor {
     }
   }
 
-  /** Where all of them listen. */
+  /** The addresses that all workers listen on. */
   get listening(): Listening {
     return this.#listening;
   }
 
   /**
-   * Gives all event loops other settings.
+   * Replaces the configuration of all workers.
    *
-   * @param settings How to serve from now on.
+   * @param settings The new configuration.
    */
   configure(settings: Settings): void {
     this.#settings = settings;
-    for (const worker of this.#workers) tell(worker, { kind: "configure", settings });
+    for (const worker of this.#workers) send(worker, { kind: "configure", settings });
   }
 
-  /** Stops all event loops gracefully; one that hangs and does not hear of it, by force. */
+  /** Stops all workers gracefully, and terminates those that hang. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    const patience = this.#settings.config.healthcheck_timeout * 1000 + PATIENCE_MS;
+    const timeoutMs = this.#settings.config.healthcheck_timeout * 1000 + STOP_TIMEOUT_MS;
     let timer: ReturnType<typeof setTimeout> | undefined;
     await Promise.race([
       Promise.all([...this.#workers].map(stopped)),
-      new Promise<void>((resolve) => timer = setTimeout(resolve, patience)),
+      new Promise<void>((resolve) => timer = setTimeout(resolve, timeoutMs)),
     ]);
     clearTimeout(timer);
     for (const worker of this.#workers) worker.terminate();
@@ -126,110 +134,101 @@ export class Supervisor {
     this.#workers.add(worker);
     return new Promise((resolve, reject) => {
       let listens = false;
-      const die = (why: string) => {
+      const onCrash = (why: string) => {
         if (!this.#discard(worker)) return;
-        if (listens) {
-          this.#ledger.retire(worker);
-          this.#replace(why);
-        } else reject(new StartError(why));
+        if (!listens) return reject(new StartError(why));
+        this.#ledger.retire(worker);
+        if (!this.#stopping) this.#log.error("a worker crashed and is replaced: {why}", { why });
+        this.#replace();
       };
       worker.addEventListener("message", ({ data }: MessageEvent<Report>) => {
-        if (data.kind === "listening") {
-          listens = true;
-          resolve(data.listening);
-        } else if (data.kind === "failed") {
-          die(data.message);
-        } else {
-          this.#heed(worker, data);
+        switch (data.kind) {
+          case "listening":
+            listens = true;
+            return resolve(data.listening);
+          case "failed":
+            return onCrash(data.message);
+          case "query":
+            return this.#forward(worker, data.id, data.query);
+          case "result":
+            return this.#collect(worker, data.id, data.result);
         }
       });
       worker.addEventListener("error", (event) => {
         event.preventDefault();
-        die(event.message);
+        onCrash(event.message);
       });
-      tell(worker, { kind: "start", options: this.#options, settings: this.#settings });
+      send(worker, { kind: "start", options: this.#options, settings: this.#settings });
     });
   }
 
-  #heed(worker: Worker, report: Report): void {
-    if (report.kind === "ask") this.#gather(worker, report.id, report.question);
-    else if (report.kind === "answer") this.#take(worker, report.id, report.answer);
-  }
-
-  /** Passes a question on to all, and their answers back to the one that asks. */
-  #gather(asker: Worker, askersId: number, question: Question): void {
-    const id = this.#questions++;
-    const gathering: Gathering = {
-      kind: question.kind,
-      answers: new Map(),
-      expected: new Set(this.#workers),
-      finish: () => {
-        clearTimeout(timer);
-        this.#gatherings.delete(id);
-        // In an order of their own, so that who asks again can tell one from another.
-        const answered = [...this.#workers].filter((worker) => gathering.answers.has(worker));
-        const answers = gathering.kind === "metrics"
+  /** Forwards a query to all workers, and their results to the sender. */
+  #forward(sender: Worker, sendersId: number, query: Query): void {
+    const id = this.#nextId++;
+    const results = new Map<Worker, unknown>();
+    const finish = () => {
+      clearTimeout(timer);
+      this.#pending.delete(id);
+      // In the order of the workers, so that a client can recognise one in the next response.
+      const answered = [...this.#workers].filter((worker) => results.has(worker));
+      send(sender, {
+        kind: "results",
+        id: sendersId,
+        results: query.kind === "metrics"
           ? this.#ledger.complete(answered)
-          : answered.map((worker) => gathering.answers.get(worker));
-        tell(asker, { kind: "answers", id: askersId, answers });
-      },
+          : answered.map((worker) => results.get(worker)),
+      });
     };
-    const timer = setTimeout(gathering.finish, PATIENCE_MS);
-    this.#gatherings.set(id, gathering);
-    for (const worker of this.#workers) tell(worker, { kind: "question", id, question });
+    const timer = setTimeout(finish, QUERY_TIMEOUT_MS);
+    this.#pending.set(id, { kind: query.kind, results, missing: new Set(this.#workers), finish });
+    for (const worker of this.#workers) send(worker, { kind: "query", id, query });
   }
 
-  #take(worker: Worker, id: number, answer: unknown): void {
-    const gathering = this.#gatherings.get(id);
-    if (gathering === undefined || !gathering.expected.delete(worker)) return;
-    gathering.answers.set(worker, answer as WorkerResults[keyof WorkerResults]);
-    if (gathering.kind === "metrics") this.#ledger.record(worker, answer as WorkerMetrics);
-    if (gathering.expected.size === 0) gathering.finish();
+  #collect(worker: Worker, id: number, result: unknown): void {
+    const pending = this.#pending.get(id);
+    if (pending === undefined || !pending.missing.delete(worker)) return;
+    pending.results.set(worker, result);
+    if (pending.kind === "metrics") this.#ledger.record(worker, result as WorkerMetrics);
+    if (pending.missing.size === 0) pending.finish();
   }
 
-  /** Lets go of an event loop that has died, and waits for its answers no longer. False if that is done. */
+  /** Removes a crashed worker. Returns false if that has been done. */
   #discard(worker: Worker): boolean {
     worker.terminate();
     if (!this.#workers.delete(worker)) return false;
-    for (const gathering of [...this.#gatherings.values()]) {
-      if (gathering.expected.delete(worker) && gathering.expected.size === 0) gathering.finish();
+    for (const { missing, finish } of [...this.#pending.values()]) {
+      if (missing.delete(worker) && missing.size === 0) finish();
     }
     return true;
   }
 
-  #replace(why: string): void {
-    if (this.#stopping) return;
-    this.#log.error("an event loop died and is replaced: {why}", { why });
-    this.#respawn();
-  }
-
-  #respawn(): void {
+  #replace(): void {
     if (this.#stopping) return;
     this.#spawn().catch((error) => {
       if (this.#stopping) return;
-      this.#log.error("an event loop cannot be replaced yet: {why}", { why: error.message });
-      setTimeout(() => this.#respawn(), RETRY_MS);
+      this.#log.error("a crashed worker cannot be replaced yet: {why}", { why: error.message });
+      setTimeout(() => this.#replace(), RETRY_MS);
     });
   }
 }
 
-/** Tells an event loop to stop, and waits until it has. */
+/** Stops a worker. Resolves when it has stopped or crashed. */
 function stopped(worker: Worker): Promise<void> {
   return new Promise((resolve) => {
     worker.addEventListener("message", ({ data }: MessageEvent<Report>) => {
       if (data.kind === "stopped") resolve();
     });
     worker.addEventListener("error", () => resolve());
-    tell(worker, { kind: "stop" });
+    send(worker, { kind: "stop" });
   });
 }
 
-function tell(worker: Worker, order: Order): void {
-  worker.postMessage(order);
+function send(worker: Worker, command: Command): void {
+  worker.postMessage(command);
 }
 
-/** Event loops share their ports with whoever asks for it, another daemon of the same user's included. */
-function demandPorts({ address: hostname, ports, agentPort = null }: InstanceOptions): void {
+/** With `reusePort`, which workers need, another daemon of the same user could hold a port unnoticed. */
+function requireFreePorts({ address: hostname, ports, agentPort = null }: InstanceOptions): void {
   for (const port of [...ports, ...agentPort === null ? [] : [agentPort]]) {
     try {
       Deno.listen({ hostname, port }).close();

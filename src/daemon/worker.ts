@@ -1,79 +1,95 @@
 /**
- * An event loop of its own, as its supervisor orders.
+ * The first module of a worker, which a supervisor starts.
  *
  * @module
  */
 
-import { newCounters } from "../metrics/counters.ts";
 import { Instance } from "./instance.ts";
-import { type DaemonLog, openLog, surviveUncaughtErrors } from "../log.ts";
-import type { QueryHandlers, QueryWorkers, WorkerResults } from "../server/worker_queries.ts";
-import type { Order, Question, Report } from "./supervisor.ts";
+import { DaemonLog, surviveUncaughtErrors } from "../log.ts";
+import { newCounters } from "../metrics/counters.ts";
+import type { QueryHandlers, QueryWorkers } from "../server/worker_queries.ts";
+import type { Command, Query, Report } from "./supervisor.ts";
 
 /** The part of a worker's global scope that is used here. */
 interface WorkerScope {
   postMessage(report: Report): void;
-  addEventListener(type: "message", listener: (event: MessageEvent<Order>) => void): void;
+  addEventListener(type: "message", listener: (event: MessageEvent<Command>) => void): void;
+}
+
+/** Runs an instance as its supervisor commands. */
+class SupervisedInstance {
+  readonly #scope: WorkerScope;
+  readonly #counters = newCounters();
+  /** The own queries that wait for the results of all workers. */
+  readonly #pending = new Map<number, (results: readonly unknown[]) => void>();
+  #nextId = 0;
+  #log: DaemonLog | undefined;
+  #instance: Instance | undefined;
+  #handlers: QueryHandlers | undefined;
+
+  constructor(scope: WorkerScope) {
+    this.#scope = scope;
+  }
+
+  async onCommand(command: Command): Promise<void> {
+    switch (command.kind) {
+      case "start":
+        return await this.#start(command);
+      case "configure":
+        this.#instance?.configure(command.settings);
+        this.#log?.reopen(command.settings.config);
+        return;
+      case "stop":
+        await this.#instance?.stop();
+        await this.#log?.flush();
+        return this.#scope.postMessage({ kind: "stopped" });
+      case "query": {
+        const { id, query } = command;
+        return this.#scope.postMessage({ kind: "result", id, result: this.#process(query) });
+      }
+      case "results":
+        this.#pending.get(command.id)?.(command.results);
+        this.#pending.delete(command.id);
+    }
+  }
+
+  async #start({ options, settings }: Command & { kind: "start" }): Promise<void> {
+    const { errors } = this.#counters;
+    try {
+      this.#log = new DaemonLog(settings.config, options.verbose, errors);
+      surviveUncaughtErrors(this.#log, errors);
+      this.#instance = new Instance(
+        options,
+        settings,
+        this.#log,
+        this.#counters,
+        (handlers) => this.#connect(handlers),
+      );
+      await this.#instance.listen();
+      this.#scope.postMessage({ kind: "listening", listening: this.#instance.listening });
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      await this.#log?.flush();
+      this.#scope.postMessage({ kind: "failed", message });
+    }
+  }
+
+  #connect(handlers: QueryHandlers): QueryWorkers {
+    this.#handlers = handlers;
+    return (kind, detail) =>
+      new Promise((resolve) => {
+        const id = this.#nextId++;
+        this.#pending.set(id, resolve as (results: readonly unknown[]) => void);
+        this.#scope.postMessage({ kind: "query", id, query: { kind, detail } as Query });
+      });
+  }
+
+  #process({ kind, detail }: Query): unknown {
+    const handler = this.#handlers![kind] as (detail: unknown) => unknown;
+    return handler(detail);
+  }
 }
 
 const scope = globalThis as unknown as WorkerScope;
-
-/** The questions that this event loop waits for the answers to. */
-const waiting = new Map<number, (answers: readonly unknown[]) => void>();
-let questions = 0;
-let loop: Instance | undefined;
-let verbose = false;
-let log: DaemonLog | undefined;
-let respondent: QueryHandlers | undefined;
-const counters = newCounters();
-
-function peers(own: QueryHandlers): QueryWorkers {
-  respondent = own;
-  return (kind, detail) =>
-    new Promise((resolve) => {
-      const id = questions++;
-      waiting.set(id, (answers) => resolve(answers as WorkerResults[typeof kind][]));
-      scope.postMessage({ kind: "ask", id, question: { kind, detail } as Question });
-    });
-}
-
-async function start({ options, settings }: Order & { kind: "start" }): Promise<void> {
-  try {
-    verbose = options.verbose;
-    log = openLog(settings, verbose, counters.errors);
-    surviveUncaughtErrors(log, counters.errors);
-    loop = new Instance(options, settings, log, peers, counters);
-    scope.postMessage({ kind: "listening", listening: await loop.listen() });
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    await log?.flush();
-    scope.postMessage({ kind: "failed", message });
-  }
-}
-
-/** One question at a time has one type of answer; that it is the right one, the respondent's type tells. */
-function answer({ kind, detail }: Question): unknown {
-  const respond = respondent![kind] as (detail: unknown) => unknown;
-  return respond(detail);
-}
-
-scope.addEventListener("message", async ({ data }) => {
-  switch (data.kind) {
-    case "start":
-      return await start(data);
-    case "configure":
-      loop?.configure(data.settings);
-      openLog(data.settings, verbose, counters.errors, log);
-      return;
-    case "question":
-      return scope.postMessage({ kind: "answer", id: data.id, answer: answer(data.question) });
-    case "answers":
-      waiting.get(data.id)?.(data.answers);
-      waiting.delete(data.id);
-      return;
-    case "stop":
-      await loop?.stop();
-      await log?.flush();
-      scope.postMessage({ kind: "stopped" });
-  }
-});
+const supervised = new SupervisedInstance(scope);
+scope.addEventListener("message", ({ data }) => supervised.onCommand(data));

@@ -379,7 +379,7 @@ ${authority === undefined ? "" : `https_verify: true\nhttps_ca: ${authority}`}
     configPath: file,
     address: "127.0.0.1",
     ports: [port],
-    processes: loops,
+    workers: loops,
     agentPort,
   };
   const inUse = {

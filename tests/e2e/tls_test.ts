@@ -116,7 +116,7 @@ serverTest(
     put(second);
     daemon.kill("SIGHUP");
     await daemon.logged(
-      /WARNING tls_cert and tls_key have changed: hacheck must be started again for them/,
+      /WARNING tls_cert and tls_key have changed: restart hacheck to use them/,
     );
     await daemon.logged(/the configuration was read again/);
     assertEquals(await ask(daemon, "/spool/web/0", authority), "200 ");

@@ -365,7 +365,7 @@ Deno.test("an event loop that dies is replaced, and the daemon answers throughou
       return !debug.loops.includes(victim!) && (await loopsOf(daemon)).length === 3;
     });
     const told = new RegExp(
-      `(?:ERROR an event loop died and is replaced: .*struck[^]*){${deaths}}`,
+      `(?:ERROR a worker crashed and is replaced: .*struck[^]*){${deaths}}`,
     );
     await daemon.logged(told);
     // What was asked before is answered, or known to be lost.
@@ -384,13 +384,13 @@ const HINDRANCES = [
   {
     hindrance: "the spool is away",
     why:
-      /ERROR an event loop cannot be replaced yet: Cannot read spool .*: there is no such folder/g,
+      /ERROR a crashed worker cannot be replaced yet: Cannot read spool .*: there is no such folder/g,
     begin: ({ spool }: Daemon) => Deno.renameSync(spool, `${spool}.away`),
     end: ({ spool }: Daemon) => Deno.renameSync(`${spool}.away`, spool),
   },
   {
     hindrance: "its code is away",
-    why: /ERROR an event loop cannot be replaced yet: .*worker\.[jt]s\.away/g,
+    why: /ERROR a crashed worker cannot be replaced yet: .*worker\.[jt]s\.away/g,
     begin: (_: Daemon, debug: Debugger) =>
       debug.run(`const There = Worker;
         Worker = class extends There {

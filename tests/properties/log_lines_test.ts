@@ -63,7 +63,7 @@ Deno.test("No fault is lost for how it looks, in text or in JSON", async () => {
   for (const format of ["text", "json"] as const) {
     const path = folder.file(format);
     const faults = newCounters().errors;
-    using log = new DaemonLog({ path, format, verbose: false }, faults);
+    using log = new DaemonLog({ log_path: path, log_format: format }, false, faults);
     let logged = 0;
     await holds(
       fc.asyncProperty(thing, async (error) => {

@@ -2,15 +2,16 @@ import { newCounters } from "../../src/metrics/counters.ts";
 import { LogSink, type LogTarget, MAX_QUEUED_LOG_BYTES } from "../../src/log_sink.ts";
 import { assertEquals } from "../support/assert.ts";
 
-/** A target that takes bytes as a test says: none until it may. */
+/** A target that accepts no bytes before open(), and then as many as a test allows. */
 class SlowTarget implements LogTarget {
   readonly #decoder = new TextDecoder();
   #opened = Promise.withResolvers<void>();
   text = "";
   writes = 0;
   closed = 0;
-  /** How many bytes it takes at once, and how many until it fails. */
+  /** How many bytes it accepts at once. */
   most = Infinity;
+  /** How many bytes it accepts before it fails. */
   room = Infinity;
 
   open(): void {
@@ -34,33 +35,33 @@ class SlowTarget implements LogTarget {
 
 const encoder = new TextEncoder();
 
-function sinkOf(target: LogTarget, faults = newCounters().errors) {
-  const sink = new LogSink(target, faults, (count) => encoder.encode(`lost ${count}\n`));
-  return { sink, faults, log: (line: string) => sink.write(encoder.encode(`${line}\n`)) };
+function sinkOf(target: LogTarget, errors = newCounters().errors) {
+  const sink = new LogSink(target, errors, (count) => encoder.encode(`lost ${count}\n`));
+  return { sink, errors, log: (line: string) => sink.write(encoder.encode(`${line}\n`)) };
 }
 
-Deno.test("LogSink writes lines in order and in few writes, however few bytes are taken at once", async () => {
+Deno.test("LogSink writes lines in order and in few writes, even if a write is partial", async () => {
   for (const most of [Infinity, 7]) {
     const target = new SlowTarget();
     target.most = most;
-    const { sink, log, faults } = sinkOf(target);
+    const { sink, log, errors } = sinkOf(target);
     const lines = Array.from({ length: 1000 }, (_, i) => `line ${i}`);
     for (const line of lines) log(line);
     target.open();
     await sink.drained();
     assertEquals(target.text, lines.map((line) => `${line}\n`).join(""));
     if (most === Infinity) assertEquals(target.writes, 1 + Math.ceil(target.text.length / 4096));
-    assertEquals(faults.lost_log_lines, 0);
+    assertEquals(errors.lost_log_lines, 0);
   }
 });
 
-Deno.test("LogSink loses lines beyond its bound, counts them, and says so where they would stand", async () => {
+Deno.test("LogSink drops lines beyond its bound, counts them, and writes a notice in their place", async () => {
   const target = new SlowTarget();
-  const { sink, log, faults } = sinkOf(target);
+  const { sink, log, errors } = sinkOf(target);
   const long = "x".repeat(MAX_QUEUED_LOG_BYTES / 4 - 1);
   for (let i = 0; i < 4; i++) log(long);
   for (let i = 0; i < 3; i++) log("lost");
-  assertEquals(faults.lost_log_lines, 3);
+  assertEquals(errors.lost_log_lines, 3);
   target.open();
   await sink.drained();
   assertEquals(target.text, `${long}\n`.repeat(4) + "lost 3\n");
@@ -69,10 +70,10 @@ Deno.test("LogSink loses lines beyond its bound, counts them, and says so where 
   assertEquals(target.text.split("\n").slice(-3), ["lost 3", "found", ""]);
 });
 
-Deno.test("LogSink goes on after writes that fail, and begins a line again", async () => {
+Deno.test("LogSink continues after failed writes, and ends a torn line", async () => {
   const target = new SlowTarget();
   target.open();
-  const { sink, log, faults } = sinkOf(target);
+  const { sink, log, errors } = sinkOf(target);
   const logged = async (line: string) => {
     log(line);
     await sink.drained();
@@ -82,13 +83,13 @@ Deno.test("LogSink goes on after writes that fail, and begins a line again", asy
   target.room = 2;
   await logged("two");
   await logged("three");
-  assertEquals([target.text, faults.lost_log_lines], ["one\ntw", 2]);
+  assertEquals([target.text, errors.lost_log_lines], ["one\ntw", 2]);
   target.room = Infinity;
   await logged("four");
-  assertEquals([target.text, faults.lost_log_lines], ["one\ntw\nlost 2\nfour\n", 2]);
+  assertEquals([target.text, errors.lost_log_lines], ["one\ntw\nlost 2\nfour\n", 2]);
 });
 
-Deno.test("LogSink closes its target once what is queued is written", async () => {
+Deno.test("LogSink.close() closes the target once the queue is written", async () => {
   const target = new SlowTarget();
   const { sink, log } = sinkOf(target);
   log("one");

@@ -1,4 +1,4 @@
-import { DaemonLog, formatJson, formatLine, type Level } from "../../src/log.ts";
+import { DaemonLog, formatJson, formatLine, type Level, LogError } from "../../src/log.ts";
 import { assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
 import { TempFolder } from "../support/programs.ts";
 
@@ -15,12 +15,12 @@ function line(parts: readonly unknown[], level: Level = "info"): string {
   return formatLine({ level, message, properties, timestamp: TIMESTAMP });
 }
 
-Deno.test("formatLine() says when and how grave, and then what", () => {
+Deno.test("formatLine() begins with the time and the level", () => {
   assertEquals(line(["up"]), "2026-01-02T03:04:05.006Z INFO up\n");
   assertEquals(line(["up"], "warning"), "2026-01-02T03:04:05.006Z WARNING up\n");
 });
 
-Deno.test("formatLine() tells values as what they are", () => {
+Deno.test("formatLine() formats values by their type", () => {
   const cases: [message: unknown[], text: string][] = [
     [["port ", 80, " of ", "web", ""], "port 80 of web"],
     [
@@ -33,7 +33,7 @@ Deno.test("formatLine() tells values as what they are", () => {
   }
 });
 
-Deno.test("formatLine() puts everything on one line, and leaves nothing that steers a terminal", () => {
+Deno.test("formatLine() escapes control characters and line breaks", () => {
   const cases: [text: string, escaped: string][] = [
     ["a\nb", "a\\nb"],
     ["a\r\nb\tc", "a\\u000d\\nb\\u0009c"],
@@ -51,7 +51,7 @@ Deno.test("formatLine() puts everything on one line, and leaves nothing that ste
   }
 });
 
-Deno.test("a property says no more than it does, whatever braces stand in it", () => {
+Deno.test("formatLine() does not expand placeholders in values", () => {
   const properties = { first: "{second}", second: "$& {first}" };
   const record = { level: "info", timestamp: TIMESTAMP, properties } as const;
   assertEquals(
@@ -60,7 +60,7 @@ Deno.test("a property says no more than it does, whatever braces stand in it", (
   );
 });
 
-Deno.test("formatJson() tells the text, and the properties as they are", () => {
+Deno.test("formatJson() has the message and the properties", () => {
   const error = new TypeError("no\nway");
   const message = "{what} failed: {error}";
   const record = { level: "warning", timestamp: TIMESTAMP, message } as const;
@@ -78,14 +78,14 @@ Deno.test("formatJson() tells the text, and the properties as they are", () => {
   });
 });
 
-Deno.test("formatLine() tells where an error comes from, on the same line", () => {
+Deno.test("formatLine() includes the stack of an error, on the same line", () => {
   assertMatch(
     line(["it failed: ", new TypeError("no\nway")]),
     /^2026-01-02T03:04:05\.006Z INFO it failed: TypeError: no\\nway\\n +at .*log_test\.ts:\d+:\d+.*\n$/,
   );
 });
 
-Deno.test("formatLine() tells even what is no text and no JSON", () => {
+Deno.test("formatLine() formats values that have no text and no JSON form", () => {
   const loop: Record<string, unknown> = {};
   loop.loop = loop;
   const mute = Object.assign(new Error("x"), { stack: Object.create(null) });
@@ -95,19 +95,18 @@ Deno.test("formatLine() tells even what is no text and no JSON", () => {
   assertMatch(line([loop]), /INFO <ref \*1> \{ loop: \[Circular \*1\] \}\n$/);
 });
 
-Deno.test("a log goes on elsewhere for all who log already, or as before if it cannot", async () => {
+Deno.test("DaemonLog.reopen() redirects the existing functions, or changes nothing if it fails", async () => {
   using folder = new TempFolder();
   const [first, second] = [folder.file("first"), folder.file("second")];
-  using log = new DaemonLog({ path: first, format: "text", verbose: false });
+  using log = new DaemonLog({ log_path: first, log_format: "text" }, false);
   const { debug, warning } = log;
-  debug("not told");
+  debug("not logged");
   warning("{key} is {value}", { key: "a", value: "b\nc" });
-  assertThrows(() => log.reopen({ path: folder.path, format: "text", verbose: true }), Error);
-  debug("not told either");
+  assertThrows(() => log.reopen({ log_path: folder.path, log_format: "json" }), LogError);
   log.info("two");
   await log.flush();
-  log.reopen({ path: second, format: "json", verbose: true });
-  debug("three: {key}", { key: "a\nb" });
+  log.reopen({ log_path: second, log_format: "json" });
+  warning("three: {key}", { key: "a\nb" });
   log.error("four");
   await log.flush();
   assertMatch(Deno.readTextFileSync(first), /^\S+Z WARNING a is b\\nc\n\S+Z INFO two\n$/);
@@ -115,6 +114,17 @@ Deno.test("a log goes on elsewhere for all who log already, or as before if it c
   assertEquals(records.pop(), "");
   assertEquals(
     records.map((line) => JSON.parse(line)).map(({ level, properties }) => [level, properties]),
-    [["DEBUG", { key: "a\nb" }], ["ERROR", {}]],
+    [["WARN", { key: "a\nb" }], ["ERROR", {}]],
   );
+});
+
+Deno.test("DaemonLog logs debug records only if it is verbose", async () => {
+  using folder = new TempFolder();
+  for (const [verbose, lines] of [[false, 0], [true, 1]] as const) {
+    const path = folder.file(String(verbose));
+    using log = new DaemonLog({ log_path: path, log_format: "text" }, verbose);
+    log.debug("details");
+    await log.flush();
+    assertEquals(Deno.readTextFileSync(path).split(" DEBUG details\n").length - 1, lines);
+  }
 });

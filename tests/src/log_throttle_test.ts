@@ -1,27 +1,27 @@
 import { LogThrottle, THROTTLE_MS } from "../../src/log_throttle.ts";
 import { assertEquals } from "../support/assert.ts";
 
-Deno.test("LogThrottle tells the first time at once, and then how often it did not", () => {
+Deno.test("LogThrottle.once() logs the first event, then one per THROTTLE_MS with a count", () => {
   let now = 0;
   const lines: string[] = [];
-  const seldom = new LogThrottle(() => now);
-  const tell = () => seldom.once((others) => lines.push(`a fall${others}`));
-  for (let times = 0; times < 5; times++) tell();
-  assertEquals(lines, ["a fall"]);
+  const throttle = new LogThrottle(() => now);
+  const log = () => throttle.once((others) => lines.push(`a crash${others}`));
+  for (let times = 0; times < 5; times++) log();
+  assertEquals(lines, ["a crash"]);
   now = THROTTLE_MS - 1;
-  tell();
-  assertEquals(lines, ["a fall"]);
+  log();
+  assertEquals(lines, ["a crash"]);
   now = THROTTLE_MS;
-  tell();
-  tell();
+  log();
+  log();
   now = 2 * THROTTLE_MS;
-  tell();
+  log();
   now = 3 * THROTTLE_MS;
-  tell();
+  log();
   assertEquals(lines, [
-    "a fall",
-    "a fall (and 5 more since the last such line)",
-    "a fall (and 1 more since the last such line)",
-    "a fall",
+    "a crash",
+    "a crash (and 5 more since the last such line)",
+    "a crash (and 1 more since the last such line)",
+    "a crash",
   ]);
 });
