@@ -111,7 +111,7 @@ async function timeToAnswer(commandOn: (port: number) => readonly string[]): Pro
       async () => {
         using connection = await RawConnection.open(port);
         await connection.send("GET /spool/web/0/status HTTP/1.0\r\n\r\n");
-        await connection.rest();
+        await connection.readAll();
         took = performance.now() - started;
         return true;
       },

@@ -5,9 +5,9 @@ import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { commandOf } from "../support/forms.ts";
 import {
-  BOUND_BY_MODES,
   Daemon,
   hactl,
+  RESPECTING_FILE_MODES,
   type Result,
   run,
   TempFolder,
@@ -548,7 +548,7 @@ serverTest("hactl says that the spool cannot be read or written, and leaves it a
   using host = await Host.make();
   host.write("web", "maint");
   const there = (...args: string[]) =>
-    under(BOUND_BY_MODES, host.spool, [...args, "-p", host.port], { SUDO_USER: "alice" });
+    under(RESPECTING_FILE_MODES, host.spool, [...args, "-p", host.port], { SUDO_USER: "alice" });
   try {
     for (
       const [mode, args, message] of [

@@ -6,11 +6,11 @@ import { Debugger } from "../support/debugger.ts";
 import {
   Daemon,
   type DaemonOptions,
-  FOR_EVENT_LOOPS,
   hactl,
   run,
   runDaemon,
   TempFolder,
+  WORKER_GRANTS,
 } from "../support/programs.ts";
 import { RawConnection } from "../support/raw_http.ts";
 import { freePort, until } from "../servers/mod.ts";
@@ -52,7 +52,7 @@ for (const loops of [1, 3]) {
   Deno.test(`with -n ${loops}, agents are told of what hactl says as soon as it has returned`, async () => {
     await using agents = await AgentDaemon.start({
       args: ["-n", String(loops)],
-      grants: FOR_EVENT_LOOPS,
+      grants: WORKER_GRANTS,
       config: "agent_silence: all\n",
     });
     const steps: readonly [command: string[], web: string, all: string][] = [
@@ -98,7 +98,7 @@ for (const loops of [1, 2]) {
     const config = folder.write("changing.yaml", "agent_down: maint\n");
     await using agents = await AgentDaemon.start({
       args: ["-n", String(loops), "-c", config],
-      grants: [...FOR_EVENT_LOOPS, `--allow-read=${config}`],
+      grants: [...WORKER_GRANTS, `--allow-read=${config}`],
     });
     const { daemon } = agents;
     await agents.hactl("down", "web", "-r", "kernel update");
@@ -148,13 +148,16 @@ Deno.test("SIGHUP with another agent_port says that it takes a restart", async (
 Deno.test("an event loop that takes the place of a dead one answers agents as well", async () => {
   await using agents = await AgentDaemon.start({
     args: ["-n", "2"],
-    grants: [...FOR_EVENT_LOOPS, Debugger.GRANT],
+    grants: [...WORKER_GRANTS, Debugger.GRANT],
   });
   await agents.hactl("down", "web", "-r", "maint");
   await using debug = await Debugger.attach(agents.daemon, 2);
-  for (const victim of debug.loops) {
+  for (const victim of debug.workers) {
     await debug.kill(victim);
-    await until("it is replaced", () => !debug.loops.includes(victim) && debug.loops.length === 2);
+    await until(
+      "it is replaced",
+      () => !debug.workers.includes(victim) && debug.workers.length === 2,
+    );
     await until("agents are told the same", async () => {
       const answers = await agents.askAll("web\n");
       return answers.length === 1 && answers[0] === "maint\n";
@@ -163,14 +166,14 @@ Deno.test("an event loop that takes the place of a dead one answers agents as we
 });
 
 Deno.test("the port of agent checks is not shared with another daemon, however many event loops there are", async () => {
-  await using agents = await AgentDaemon.start({ args: ["-n", "2"], grants: FOR_EVENT_LOOPS });
+  await using agents = await AgentDaemon.start({ args: ["-n", "2"], grants: WORKER_GRANTS });
   using folder = new TempFolder();
   for (const loops of ["1", "2"]) {
     const where = ["-B", "127.0.0.1", "-p", "0", "-A", String(agents.port)];
     assertEquals(
       await runDaemon(
         [...where, "-n", loops, "--spool-root", folder.path],
-        [...flagsOf(daemonGrants(folder.path)), ...FOR_EVENT_LOOPS],
+        [...flagsOf(daemonGrants(folder.path)), ...WORKER_GRANTS],
       ),
       {
         code: 1,
@@ -271,7 +274,7 @@ async function askStalled(agents: AgentDaemon, phase: Phase): Promise<string | u
   };
   await phase(client, stop, stall);
   agents.daemon.kill("SIGCONT");
-  const answer = await client.rest();
+  const answer = await client.readAll();
   return stoppedAfter < AGENT_LINE_TIMEOUT_MS - 20 ? answer : undefined;
 }
 
@@ -307,7 +310,7 @@ Deno.test("a line that comes late or in halves is not answered, and never as age
   await agents.hactl("down", "web", "-r", "maint");
   for (const pieces of [["we", "b/8080\n"], ["web/8080", "\n"]]) {
     using client = await RawConnection.open(agents.port);
-    const answer = client.rest();
+    const answer = client.readAll();
     for (const piece of pieces) {
       await client.send(piece).catch(() => {});
       await new Promise((resolve) => setTimeout(resolve, 2 * STALL_MS));
@@ -373,7 +376,7 @@ Deno.test("clients that say nothing and hold on take no descriptor for long, and
     assertEquals(await agents.ask("web\n"), "ready up 100%\n");
     await until("it holds none of them", async () => await openBy(daemon) <= before);
     // The daemon closed each of them without an answer.
-    for (const connection of held) assertEquals(await connection.rest(), "");
+    for (const connection of held) assertEquals(await connection.readAll(), "");
   } finally {
     for (const connection of held) connection[Symbol.dispose]();
   }
@@ -412,7 +415,7 @@ Deno.test("on SIGTERM, a client that has connected is answered, and the daemon e
   await agents.daemon.logged(/stopping on SIGTERM/);
   await asking.send("\n").catch(() => {});
   const isInTime = performance.now() - began < AGENT_LINE_TIMEOUT_MS;
-  const answer = await asking.rest().catch(() => "");
+  const answer = await asking.readAll().catch(() => "");
   if (isInTime) assertEquals(answer, "ready up 100%\n");
   assertEquals((await agents.daemon.ended()).code, 0);
 });

@@ -2,12 +2,12 @@ import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { commandOf } from "../support/forms.ts";
 import {
-  BOUND_BY_MODES,
   Daemon,
-  FOR_EVENT_LOOPS,
+  RESPECTING_FILE_MODES,
   run,
   runDaemon,
   TempFolder,
+  WORKER_GRANTS,
 } from "../support/programs.ts";
 import { RawConnection } from "../support/raw_http.ts";
 import { afterRequest, FaultyServer, sending, silent } from "../servers/faulty.ts";
@@ -73,7 +73,7 @@ for (const signal of ["SIGTERM", "SIGINT", "SIGQUIT"] as const) {
     assertEquals(await underWay, { status: 200, body: "fine" });
     assertEquals(await endOf(daemon), { success: true, code: 0, signal: null });
     assertStringIncludes(daemon.log, `INFO stopping on ${signal}\n`);
-    assertEquals(await idle.rest(), "");
+    assertEquals(await idle.readAll(), "");
   });
 }
 
@@ -119,12 +119,12 @@ Deno.test("a form that trickles is waited for no longer than a check may take", 
   using slow = await RawConnection.open(daemon.port);
   await slow.send(head + form.slice(0, 10));
   using late = await RawConnection.open(daemon.port);
-  const answer = late.some();
+  const answer = late.readSome();
   let answered = false;
   answer.then(() => answered = true);
   await late.send(head);
   await slow.send(form.slice(10));
-  assertMatch(await slow.some(), /^HTTP\/1\.1 200 /);
+  assertMatch(await slow.readSome(), /^HTTP\/1\.1 200 /);
   Deno.removeSync(`${spool.path}/web`);
   // As many bytes as would never make it a whole form.
   for (let sent = 0; sent < form.length - 1 && !answered; sent++) {
@@ -300,7 +300,7 @@ Deno.test("a daemon that cannot start says why in one line, and ends with 1", as
     assertEquals(
       await runDaemon(args, [
         ...["--no-prompt", `--allow-read=${folder.path}`, "--allow-net"],
-        ...args.includes("-n") ? FOR_EVENT_LOOPS : [],
+        ...args.includes("-n") ? WORKER_GRANTS : [],
       ]),
       {
         code,
@@ -341,7 +341,7 @@ serverTest("a daemon that the system lets not read says so", ["setpriv"], async 
   const config = folder.write("hacheck.yaml", "# nothing\n");
   const start = async () => {
     const [command, ...args] = [
-      ...BOUND_BY_MODES,
+      ...RESPECTING_FILE_MODES,
       ...commandOf("hacheck", { spool, grants: [`--allow-read=${config}`] }),
       ...["-B", "127.0.0.1", "-p", "0", "--spool-root", spool, "-c", config],
     ];

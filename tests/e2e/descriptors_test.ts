@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "../support/assert.ts";
 import { commandOf } from "../support/forms.ts";
-import { Daemon, FOR_EVENT_LOOPS, run, TempFolder } from "../support/programs.ts";
+import { Daemon, run, TempFolder, WORKER_GRANTS } from "../support/programs.ts";
 import { serverTest } from "../servers/mod.ts";
 
 /** Runs a program that may have 150 files open, and up to 300 if it asks for it. */
@@ -13,7 +13,7 @@ for (const loops of [1, 3]) {
       "prlimit",
     ], async () => {
       await using daemon = await Daemon.start({
-        ...{ wrapper: LIMITED, args, grants: FOR_EVENT_LOOPS },
+        ...{ wrapper: LIMITED, args, grants: WORKER_GRANTS },
         config: `rlimit_nofile: ${wanted}\n`,
       });
       const { stdout } = await run("prlimit", [
@@ -35,7 +35,7 @@ for (const loops of [1, 3]) {
         ...[...LIMITED, "timeout", "60"],
         ...commandOf("hacheck", {
           spool: folder.path,
-          grants: [...FOR_EVENT_LOOPS, `--allow-read=${config}`],
+          grants: [...WORKER_GRANTS, `--allow-read=${config}`],
         }),
         ...[...args, "-c", config, "-p", "0", "-B", "127.0.0.1", "--spool-root", folder.path],
       ];

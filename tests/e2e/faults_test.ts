@@ -2,10 +2,10 @@ import type { InternalErrorCounters } from "../../src/metrics/counters.ts";
 import type { SpoolHealth } from "../../src/spool/watcher.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { Debugger } from "../support/debugger.ts";
-import { MOUNT_PROGRAMS, onSmallDisk, runAmong, WITH_OWN_MOUNTS } from "../support/mounts.ts";
+import { IN_MOUNT_NAMESPACE, MOUNT_PROGRAMS, onSmallDisk, runInMounts } from "../support/mounts.ts";
 import { Daemon, hactlCommand, type Result, run, TempFolder } from "../support/programs.ts";
 import { FaultyServer, silent } from "../servers/faulty.ts";
-import { filesLike, freePort, serverTest, until } from "../servers/mod.ts";
+import { filesMatching, freePort, serverTest, until } from "../servers/mod.ts";
 
 /** What `/status` tells. */
 interface Status {
@@ -37,7 +37,7 @@ async function answers(
 
 /** Runs hactl among a daemon's mounts. */
 function hactlAmong(daemon: Daemon, ...args: readonly string[]): Promise<Result> {
-  return runAmong(
+  return runInMounts(
     daemon,
     ...hactlCommand(daemon.spool, [...args, "-p", String(daemon.port)]),
   );
@@ -45,7 +45,7 @@ function hactlAmong(daemon: Daemon, ...args: readonly string[]): Promise<Result>
 
 /** Runs a line of shell among a daemon's mounts, with the spool as `$1`, and returns what it prints. */
 async function shell(daemon: Daemon, line: string, ...more: readonly string[]): Promise<string> {
-  const { code, stdout, stderr } = await runAmong(
+  const { code, stdout, stderr } = await runInMounts(
     daemon,
     ...["sh", "-c", line, "sh", daemon.spool, ...more],
   );
@@ -192,10 +192,10 @@ serverTest(
       port: freePort(),
     });
     const lost = async () => (await statusOf(daemon)).faults.lost_log_lines;
-    const log = async () => (await runAmong(daemon, "cat", path)).stdout;
+    const log = async () => (await runInMounts(daemon, "cat", path)).stdout;
     assertEquals(await lost(), 0);
     await until("requests are logged", async () => (await log()).includes("DEBUG 200 GET "));
-    const fill = await runAmong(
+    const fill = await runInMounts(
       daemon,
       "sh",
       "-c",
@@ -208,7 +208,7 @@ serverTest(
     const before = await lost();
     for (let i = 0; i < 5; i++) assertEquals(await daemon.get("/spool/web/0"), UP);
     await until("all lines are counted", async () => await lost() >= before + 6);
-    assertEquals((await runAmong(daemon, "rm", folder.file("filler"))).code, 0);
+    assertEquals((await runInMounts(daemon, "rm", folder.file("filler"))).code, 0);
     assertEquals(await daemon.get("/spool/found/0"), UP);
     await until("lines are written again", async () => (await log()).includes("/spool/found/0 "));
     assertMatch(
@@ -224,7 +224,7 @@ serverTest(
   async () => {
     for (const isMountedFirst of [false, true]) {
       using folder = new TempFolder();
-      const wrapper = isMountedFirst ? onSmallDisk(folder.path, "size=64k") : WITH_OWN_MOUNTS;
+      const wrapper = isMountedFirst ? onSmallDisk(folder.path, "size=64k") : IN_MOUNT_NAMESPACE;
       await using daemon = await Daemon.start({ spool: folder.path, wrapper });
       const [take, giveBack] = isMountedFirst
         ? ['mount --bind "$1" "$2" && umount "$1"', 'mount --bind "$2" "$1"']
@@ -523,7 +523,7 @@ Deno.test("Changes of records are known of which nobody tells, not even that the
 
 /** The library that tells a program another time. */
 const FAKETIME_PATTERN = "/usr/lib/*/faketime/libfaketimeMT.so.1";
-const [FAKETIME = FAKETIME_PATTERN] = filesLike(FAKETIME_PATTERN);
+const [FAKETIME = FAKETIME_PATTERN] = filesMatching(FAKETIME_PATTERN);
 
 serverTest(
   "A clock set forward and back moves expirations and nothing else",

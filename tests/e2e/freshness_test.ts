@@ -1,11 +1,6 @@
 import { main } from "../../cli/hactl.ts";
 import { assert, assertEquals } from "../support/assert.ts";
-import {
-  Daemon,
-  type DaemonOptions,
-  FOR_EVENT_LOOPS,
-  WITHOUT_WATCHES,
-} from "../support/programs.ts";
+import { Daemon, type DaemonOptions, WITHOUT_INOTIFY, WORKER_GRANTS } from "../support/programs.ts";
 import { serverTest, until } from "../servers/mod.ts";
 
 /** How often a machine may be too busy for the daemon to answer hactl within its second. */
@@ -58,11 +53,11 @@ Deno.test("500 times hactl down and up: no answer after it contradicts it", asyn
 });
 
 Deno.test("Nor does that of any of several event loops", async () => {
-  await rounds(100, { args: ["-n", "2"], grants: FOR_EVENT_LOOPS });
+  await rounds(100, { args: ["-n", "2"], grants: WORKER_GRANTS });
 });
 
 serverTest("Nor that of a daemon that cannot watch its spool", ["unshare"], async () => {
-  await rounds(20, { wrapper: WITHOUT_WATCHES });
+  await rounds(20, { wrapper: WITHOUT_INOTIFY });
 });
 
 Deno.test("Several operators at once: what each has marked is so when their hactl returns", async () => {

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
-import { Daemon, FOR_EVENT_LOOPS, run } from "../support/programs.ts";
-import { RawConnection, takenApart } from "../support/raw_http.ts";
+import { Daemon, run, WORKER_GRANTS } from "../support/programs.ts";
+import { parseResponse, RawConnection } from "../support/raw_http.ts";
 import { until } from "../servers/mod.ts";
 
 /** Runs a program that may have so many files open. */
@@ -74,7 +74,7 @@ async function askSteadily(
     try {
       using connection = await RawConnection.open(port);
       await connection.send(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
-      const answer = takenApart(await connection.rest());
+      const answer = parseResponse(await connection.readAll());
       outcome.answered++;
       if (answer.status !== status) outcome.wrong.push(`${path}: ${answer.status} ${answer.body}`);
     } catch (error) {
@@ -121,7 +121,7 @@ for (const loops of [1, 2]) {
     await using daemon = await Daemon.start({
       wrapper: limited(1024),
       args: ["-n", String(loops)],
-      grants: FOR_EVENT_LOOPS,
+      grants: WORKER_GRANTS,
       // Each check of the service is one of its own.
       config: "cache_time: 0\n",
     });

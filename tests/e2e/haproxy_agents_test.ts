@@ -376,13 +376,13 @@ for (const [way, backend, up, draining] of WAYS) {
         await sees("a drains", draining, up);
         assertEquals(await answering(), "b");
         a.finish();
-        assertMatch(await byA.rest(), / a ends/);
+        assertMatch(await byA.readAll(), / a ends/);
 
         await hactl("up", "web", "-P", a.port);
         await sees("a is up", up, up);
         assertEquals(await answering(), "a,b");
         b.finish();
-        assertMatch(await byB.rest(), / b ends/);
+        assertMatch(await byB.readAll(), / b ends/);
         assert(!haproxy.log.includes("is DOWN, reason"), haproxy.log);
       });
     },
@@ -400,7 +400,7 @@ async function download({ port }: HAProxy): Promise<RawConnection> {
 async function begins(connection: RawConnection): Promise<string> {
   let text = "";
   while (!text.includes(" begins,")) {
-    const some = await connection.some();
+    const some = await connection.readSome();
     if (some === "") throw new Error(`the download ended: ${text}`);
     text += some;
   }

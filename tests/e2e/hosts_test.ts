@@ -1,10 +1,10 @@
 import { assert, assertEquals } from "../support/assert.ts";
 import {
-  askBeside,
-  IN_OWN_NETWORK,
+  getInNetwork,
+  IN_NETWORK_NAMESPACE,
   NETWORK_PROGRAMS,
-  runBeside,
-  ServiceBeside,
+  NetworkService,
+  runInNetwork,
 } from "../support/network.ts";
 import { commandOf } from "../support/forms.ts";
 import { Daemon } from "../support/programs.ts";
@@ -34,7 +34,7 @@ const NOBODYS = ["224.0.0.1", "255.255.255.255"];
 /** Starts a daemon in a network of its own. */
 function start(): Promise<Daemon> {
   return Daemon.start({
-    wrapper: IN_OWN_NETWORK,
+    wrapper: IN_NETWORK_NAMESPACE,
     config: "cache_time: 60\ncheck_hosts: [0.0.0.0/0, '::/0']\n",
   });
 }
@@ -44,11 +44,11 @@ serverTest(
   NETWORK_PROGRAMS,
   async () => {
     await using daemon = await start();
-    await using service = await ServiceBeside.start(daemon);
+    await using service = await NetworkService.start(daemon);
     for (const way of WAYS) {
       for (const address of [...OWN, ...OTHERS]) {
         const path = `/tcp/web/${service.port}`;
-        const { status } = await askBeside(daemon, path, way(address, service.port));
+        const { status } = await getInNetwork(daemon, path, way(address, service.port));
         const expected = OWN.includes(address) ? 200 : NOBODYS.includes(address) ? 403 : 503;
         assertEquals([address, status], [address, expected]);
       }
@@ -58,11 +58,11 @@ serverTest(
 
 serverTest("all own addresses share one result in the cache", NETWORK_PROGRAMS, async () => {
   await using daemon = await start();
-  await using service = await ServiceBeside.start(daemon);
+  await using service = await NetworkService.start(daemon);
   for (const way of WAYS) {
     for (const address of OWN) {
       const path = `/http/web/${service.port}`;
-      const answer = await askBeside(daemon, path, way(address, service.port));
+      const answer = await getInNetwork(daemon, path, way(address, service.port));
       assertEquals(answer, { status: 200, body: "1" });
     }
   }
@@ -87,11 +87,11 @@ for (const [name, addresses] of RECORDS) {
     await using daemon = await start();
     Deno.writeTextFileSync(`${daemon.spool}/${name}`, "maint");
     await until("it is known", async () => {
-      return JSON.parse((await askBeside(daemon, "/status")).body).spool.records === 1;
+      return JSON.parse((await getInNetwork(daemon, "/status")).body).spool.records === 1;
     });
     for (const way of WAYS) {
       for (const address of [...OWN, ...OTHERS]) {
-        const answer = await askBeside(daemon, "/spool/web/8080", way(address, 8080));
+        const answer = await getInNetwork(daemon, "/spool/web/8080", way(address, 8080));
         assertEquals(
           { address, ...answer },
           addresses.includes(address)
@@ -116,7 +116,7 @@ for (const host of ["10.9.8.7", "fd00::7", "127.0.0.1", "10.9.8.8", "127.0.0.2",
         : [host];
       for (const [command, status] of [["down", 503], ["up", 200]] as const) {
         assertEquals(
-          await runBeside(
+          await runInNetwork(
             daemon,
             ...commandOf("hactl", { spool: daemon.spool }),
             ...[command, "web", "-P", "8080", "-H", host, "-r", "maint"],
@@ -125,7 +125,7 @@ for (const host of ["10.9.8.7", "fd00::7", "127.0.0.1", "10.9.8.8", "127.0.0.2",
           { code: 0, stdout: "", stderr: "" },
         );
         for (const address of [...OWN, ...OTHERS]) {
-          const answer = await askBeside(daemon, "/spool/web/8080", {
+          const answer = await getInNetwork(daemon, "/spool/web/8080", {
             "X-Nerve-Check-IP": address,
           });
           const expected = marked.includes(address) ? status : 200;

@@ -105,7 +105,7 @@ Deno.test({
       `);
       let outcome: unknown;
       await until(`${specifier} is decided on`, async () => {
-        outcome = await debug.ask("globalThis.outcome ?? null");
+        outcome = await debug.evaluate("globalThis.outcome ?? null");
         return outcome !== null;
       });
       assert(outcome !== "imported", specifier);

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
-import { Daemon, FOR_EVENT_LOOPS, run, runDaemon, TempFolder } from "../support/programs.ts";
+import { Daemon, run, runDaemon, TempFolder, WORKER_GRANTS } from "../support/programs.ts";
 import { RawConnection } from "../support/raw_http.ts";
 import { freePort, until } from "../servers/mod.ts";
 
@@ -40,7 +40,7 @@ function daemonOn(pipe: UnreadPipe, args: readonly string[]): Promise<Daemon> {
   return Daemon.start({
     wrapper: ["sh", "-c", 'exec 2>"$0"; exec "$@"', pipe.path],
     args: ["-v", ...args],
-    grants: FOR_EVENT_LOOPS,
+    grants: WORKER_GRANTS,
     port: freePort(),
   });
 }
@@ -54,7 +54,7 @@ async function askFor(daemon: Daemon, count: number): Promise<void> {
     using connection = await RawConnection.open(daemon.port);
     const requests = paths.slice(0, 100).map((path) => `GET ${path} HTTP/1.1\r\nHost: x\r\n`);
     await connection.send(`${requests.join("\r\n")}Connection: close\r\n\r\n`);
-    const answered = (await connection.rest()).split("HTTP/1.1 200 OK\r\n").length - 1;
+    const answered = (await connection.readAll()).split("HTTP/1.1 200 OK\r\n").length - 1;
     assert(answered > 0);
     paths.splice(0, answered);
   }

@@ -1,6 +1,6 @@
 import { daemonGrants, flagsOf } from "../../src/daemon/permissions.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
-import { Daemon, FOR_EVENT_LOOPS, run, runDaemon, TempFolder } from "../support/programs.ts";
+import { Daemon, run, runDaemon, TempFolder, WORKER_GRANTS } from "../support/programs.ts";
 import { freePort, serverTest, until } from "../servers/mod.ts";
 
 const LOGROTATE = "/usr/sbin/logrotate";
@@ -36,7 +36,7 @@ class RotatedDaemon implements AsyncDisposable {
         await Daemon.start({
           args: ["-v", "-n", String(loops)],
           config: `log_path: ${log}\nlog_format: ${format}\n`,
-          grants: [...FOR_EVENT_LOOPS, `--allow-read=${log}`, `--allow-write=${log}`],
+          grants: [...WORKER_GRANTS, `--allow-read=${log}`, `--allow-write=${log}`],
           port: freePort(),
         }),
       );

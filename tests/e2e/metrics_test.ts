@@ -1,10 +1,10 @@
 import { METRICS } from "../../src/metrics/exposition.ts";
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals } from "../support/assert.ts";
-import { heard } from "../support/clients.ts";
+import { getFromWorkers } from "../support/clients.ts";
 import { Debugger } from "../support/debugger.ts";
 import { samplesOf } from "../support/metrics.ts";
-import { Daemon, type DaemonOptions, FOR_EVENT_LOOPS } from "../support/programs.ts";
+import { Daemon, type DaemonOptions, WORKER_GRANTS } from "../support/programs.ts";
 import { codeAfter, itemsOf } from "../support/docs.ts";
 import { afterRequest, ClosedPort, FaultyServer, sending } from "../servers/faulty.ts";
 import { serverTest, until } from "../servers/mod.ts";
@@ -16,7 +16,7 @@ function start(loops: number, options: DaemonOptions = {}): Promise<Daemon> {
   return Daemon.start({
     ...options,
     args: ["-n", String(loops), ...options.args ?? []],
-    grants: [...FOR_EVENT_LOOPS, ...options.grants ?? []],
+    grants: [...WORKER_GRANTS, ...options.grants ?? []],
   });
 }
 
@@ -184,10 +184,10 @@ Deno.test("the counts of an event loop that dies stay, and its death is one of t
   const requests = 'hacheck_requests_total{protocol="spool",code="200"}';
   assertEquals((await samples(daemon)).get(requests), 40);
   for (let deaths = 1; deaths <= 3; deaths++) {
-    const [victim] = debug.loops;
+    const [victim] = debug.workers;
     await debug.kill(victim!);
     await until("it is replaced", async () => {
-      return !debug.loops.includes(victim!) &&
+      return !debug.workers.includes(victim!) &&
         (await samples(daemon)).get("hacheck_event_loops") === 3;
     });
     const now = await samples(daemon);
@@ -204,10 +204,10 @@ Deno.test("the counts of an event loop that hangs stay, and it is told that it d
   assertEquals((await samples(daemon)).get(requests), 40);
   {
     await using debug = await Debugger.attach(daemon, 2);
-    await debug.hang(debug.loops[0]!);
+    await debug.hang(debug.workers[0]!);
   }
   await until("the other tells that it does not answer", async () => {
-    const told = (await heard(daemon, "/metrics")).map(samplesOf);
+    const told = (await getFromWorkers(daemon, "/metrics")).map(samplesOf);
     for (const samples of told) assertEquals(samples.get(requests), 40);
     return told.some((samples) => samples.get("hacheck_event_loops") === 1);
   });
@@ -252,8 +252,8 @@ Deno.test("/metrics tells of the checks under way and of those that wait", async
   };
   for (const expected of [[2, 3], [2, 1], [1, 0]]) {
     await until(`it says ${expected}`, async () => String(await now()) === String(expected));
-    await until("they have asked", () => service.waiting === expected[0]);
-    service.answer("fine");
+    await until("they have asked", () => service.pending === expected[0]);
+    service.respond("fine");
   }
   await Promise.all(answers);
   assertEquals(await now(), [0, 0]);

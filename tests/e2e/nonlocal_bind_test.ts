@@ -1,5 +1,10 @@
 import { assert, assertEquals } from "../support/assert.ts";
-import { askBeside, NETWORK_PROGRAMS, runBeside, ServiceBeside } from "../support/network.ts";
+import {
+  getInNetwork,
+  NETWORK_PROGRAMS,
+  NetworkService,
+  runInNetwork,
+} from "../support/network.ts";
 import { Daemon, TempFolder } from "../support/programs.ts";
 import { serverTest, until } from "../servers/mod.ts";
 
@@ -26,19 +31,19 @@ function inNetwork(nonlocalBind: boolean): string[] {
 /** The statuses of checks of a service at several addresses. */
 async function statuses(
   daemon: Daemon,
-  service: ServiceBeside,
+  service: NetworkService,
   addresses: readonly string[],
 ): Promise<Record<string, number>> {
   const path = `/tcp/web/${service.port}`;
   const seen: Record<string, number> = {};
   for (const address of addresses) {
-    seen[address] = (await askBeside(daemon, path, { "X-Nerve-Check-IP": address })).status;
+    seen[address] = (await getInNetwork(daemon, path, { "X-Nerve-Check-IP": address })).status;
   }
   return seen;
 }
 
 async function reported(daemon: Daemon): Promise<unknown> {
-  return JSON.parse((await askBeside(daemon, "/status")).body).own_addresses;
+  return JSON.parse((await getInNetwork(daemon, "/status")).body).own_addresses;
 }
 
 const CONFIG = "cache_time: 0\nhealthcheck_timeout: 1\ncheck_hosts: [10.9.8.9, 'fd00::9']\n";
@@ -51,7 +56,7 @@ serverTest(
   NETWORK_PROGRAMS,
   async () => {
     await using daemon = await Daemon.start({ wrapper: inNetwork(false), config: CONFIG });
-    await using service = await ServiceBeside.start(daemon, "::");
+    await using service = await NetworkService.start(daemon, "::");
     const seen = await statuses(daemon, service, ADDRESSES);
     assertEquals(seen, {
       ...{ "10.9.8.7": 200, "10.9.8.8": 403, "10.9.8.9": 503 },
@@ -67,7 +72,7 @@ serverTest(
   NETWORK_PROGRAMS,
   async () => {
     await using daemon = await Daemon.start({ wrapper: inNetwork(true), config: CONFIG });
-    await using service = await ServiceBeside.start(daemon, "::");
+    await using service = await NetworkService.start(daemon, "::");
     const expected = {
       ...{ "10.9.8.7": 200, "10.9.8.8": 403, "10.9.8.9": 503 },
       // No method is right for IPv6: own_addresses is needed.
@@ -86,8 +91,8 @@ serverTest(
       const path = `/spool/${host}/8080`;
       const status = host === "10.9.8.7" ? 503 : 200;
       await until("it is known", async () => {
-        const other = await askBeside(daemon, path, { "X-Nerve-Check-IP": host });
-        return other.status === 503 && (await askBeside(daemon, path)).status === status;
+        const other = await getInNetwork(daemon, path, { "X-Nerve-Check-IP": host });
+        return other.status === 503 && (await getInNetwork(daemon, path)).status === status;
       });
     }
   },
@@ -102,7 +107,7 @@ serverTest(
         wrapper: inNetwork(nonlocalBind),
         config: `${CONFIG}own_addresses: ['FD00:0::7', 10.9.8.7]\n`,
       });
-      await using service = await ServiceBeside.start(daemon, "::");
+      await using service = await NetworkService.start(daemon, "::");
       assertEquals(await statuses(daemon, service, ADDRESSES), {
         ...{ "10.9.8.7": 200, "10.9.8.8": 403, "10.9.8.9": 503 },
         ...{ "fd00::7": 200, "fd00::8": 403, "fd00::9": 503 },
@@ -122,14 +127,14 @@ serverTest("nonlocal_bind is noticed while the daemon runs", NETWORK_PROGRAMS, a
     args: ["-c", config],
     grants: [`--allow-read=${config}`],
   });
-  await using service = await ServiceBeside.start(daemon, "::");
+  await using service = await NetworkService.start(daemon, "::");
   assertEquals(await statuses(daemon, service, ["10.9.8.7", "fd00::7"]), {
     "10.9.8.7": 200,
     "fd00::7": 200,
   });
   for (const version of ["4", "6"]) {
     const switchOn = `echo 1 >/proc/sys/net/ipv${version}/ip_nonlocal_bind`;
-    assertEquals(await runBeside(daemon, "sh", "-c", switchOn), {
+    assertEquals(await runInNetwork(daemon, "sh", "-c", switchOn), {
       code: 0,
       stdout: "",
       stderr: "",

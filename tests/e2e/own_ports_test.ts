@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "../support/assert.ts";
-import { Daemon, FOR_EVENT_LOOPS } from "../support/programs.ts";
+import { Daemon, WORKER_GRANTS } from "../support/programs.ts";
 
 /** An address of this machine that is no loopback one; undefined where it has none. */
 function ownAddress(): string | undefined {
@@ -12,7 +12,7 @@ for (const loops of [1, 3]) {
   Deno.test(`with -n ${loops}, the daemon refuses to check its own ports, however they are named`, async () => {
     await using daemon = await Daemon.start({
       args: ["-n", String(loops), "-p", "0", "-p", "0", "-A", "0"],
-      grants: FOR_EVENT_LOOPS,
+      grants: WORKER_GRANTS,
     });
     const [, agents] = await daemon.logged(
       /agent checks are answered on 127\.0\.0\.1 port (\d+)\n/,

@@ -5,11 +5,11 @@ import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import {
   Daemon,
   type DaemonOptions,
-  FOR_EVENT_LOOPS,
   hactl,
   TempFolder,
+  WORKER_GRANTS,
 } from "../support/programs.ts";
-import { speak } from "../support/raw_http.ts";
+import { sendRaw } from "../support/raw_http.ts";
 import { CHROMIUM_PROGRAMS, startChromium } from "../servers/chromium.ts";
 import { afterRequest, FaultyServer, sending } from "../servers/faulty.ts";
 import { freePort, serverTest, until } from "../servers/mod.ts";
@@ -126,7 +126,7 @@ Deno.test("GET / returns 404 if Accept names neither text/html nor application/j
     for (const method of ["GET", "HEAD"]) {
       const header = accept === null ? "" : `Accept: ${accept}\r\n`;
       for (const version of ["1.0", "1.1"]) {
-        const { status, body } = await speak(
+        const { status, body } = await sendRaw(
           daemon.port,
           `${method} / HTTP/${version}\r\nHost: x\r\nConnection: close\r\n${header}\r\n`,
         );
@@ -224,7 +224,7 @@ Deno.test("GET /events sends the downtimes that hactl records, and the state of 
 });
 
 Deno.test("with several workers the page reports all of them", async () => {
-  await using daemon = await Daemon.start({ args: ["-n", "3"], grants: FOR_EVENT_LOOPS });
+  await using daemon = await Daemon.start({ args: ["-n", "3"], grants: WORKER_GRANTS });
   const checks = 24;
   const port = freePort();
   for (let i = 0; i < checks; i++) await daemon.get(`/tcp/web/${port}`);
@@ -268,7 +268,7 @@ for (const loops of ["1", "2"]) {
   Deno.test(`a stopping daemon with ${loops} workers does not wait for open event streams`, async () => {
     await using daemon = await Daemon.start({
       args: ["-n", loops],
-      grants: FOR_EVENT_LOOPS,
+      grants: WORKER_GRANTS,
       // A stopping daemon waits this long for requests in flight.
       config: "healthcheck_timeout: 3600\n",
     });

@@ -5,14 +5,14 @@ import { assertEquals, assertMatch, assertStringIncludes } from "../support/asse
 import { askAgent } from "../support/agent.ts";
 import { Debugger } from "../support/debugger.ts";
 import {
-  askBeside,
-  IN_OWN_NETWORK,
+  getInNetwork,
+  IN_NETWORK_NAMESPACE,
+  LOCAL_ADDRESSES,
   NETWORK_PROGRAMS,
-  OWN_ADDRESSES,
-  ServiceBeside,
+  NetworkService,
 } from "../support/network.ts";
 import { FORM, HOME } from "../support/forms.ts";
-import { Daemon, FOR_EVENT_LOOPS, runDaemon, TempFolder } from "../support/programs.ts";
+import { Daemon, runDaemon, TempFolder, WORKER_GRANTS } from "../support/programs.ts";
 import { Authority, CERTIFICATE_PROGRAMS } from "../servers/certificates.ts";
 import { FaultyServer, sending, silent } from "../servers/faulty.ts";
 import { MariaDb, MARIADB_PROGRAMS, USER } from "../servers/mariadb.ts";
@@ -48,7 +48,7 @@ async function granted(
   loop?: string,
 ): Promise<string[]> {
   const list = permissions.join(", ");
-  const states = await debug.ask(
+  const states = await debug.evaluate(
     `[${list}].map((one) => Deno.permissions.querySync(one).state)`,
     loop,
   ) as string[];
@@ -67,7 +67,7 @@ const EXCESSES: readonly (readonly string[])[] = [
 for (const loops of [0, 2]) {
   for (const flags of EXCESSES) {
     Deno.test(`what no daemon needs is given up for good with -n ${loops || 1}: ${flags.join(" ")}`, async () => {
-      const code = loops === 0 ? [] : FOR_EVENT_LOOPS;
+      const code = loops === 0 ? [] : WORKER_GRANTS;
       const all = flags[0] === "--allow-all";
       await using daemon = await Daemon.start({
         ...all ? { allGrants: () => ["--no-prompt", "--allow-all"] } : {},
@@ -77,10 +77,10 @@ for (const loops of [0, 2]) {
       const { others, write } = await told(daemon);
       assertEquals([others, write], [[], []]);
       await using debug = await Debugger.attach(daemon, loops);
-      for (const loop of [undefined, ...debug.loops]) {
+      for (const loop of [undefined, ...debug.workers]) {
         assertEquals(await granted(debug, NEEDLESS, loop), []);
         const again = `Deno.permissions.requestSync({ name: "run" }).state`;
-        assertEquals(await debug.ask(again, loop), "denied");
+        assertEquals(await debug.evaluate(again, loop), "denied");
       }
     });
   }
@@ -161,7 +161,7 @@ for (const { what, loops = 1, config = "# nothing\n", kept } of KEPT) {
       }
     }
     await using debug = await Debugger.attach(daemon, loops === 1 ? 0 : loops);
-    for (const loop of [undefined, ...debug.loops]) {
+    for (const loop of [undefined, ...debug.workers]) {
       const has = await granted(debug, Object.keys(permissions), loop);
       // A file that no feature is known to need stays granted, if it was by a flag of its own.
       const isExpected = (one: string) => !one.endsWith(" log") || kept.includes(one);
@@ -500,16 +500,16 @@ serverTest(
   async () => {
     for (const [more, status] of [[[], 503], [["10.9.8.7:0", "[fd00::7]:0"], 200]] as const) {
       await using daemon = await Daemon.start({
-        wrapper: IN_OWN_NETWORK,
+        wrapper: IN_NETWORK_NAMESPACE,
         allGrants: installed([...LOCKED_ADDRESSES, ...more]),
-        config: `check_hosts: ${JSON.stringify(OWN_ADDRESSES)}\n`,
+        config: `check_hosts: ${JSON.stringify(LOCAL_ADDRESSES)}\n`,
       });
-      await using service = await ServiceBeside.start(daemon);
-      for (const address of OWN_ADDRESSES) {
+      await using service = await NetworkService.start(daemon);
+      for (const address of LOCAL_ADDRESSES) {
         const headers = {
           "X-Haproxy-Server-State": `UP; address=${address}; port=${service.port}`,
         };
-        const answer = await askBeside(daemon, "/http/web/0/status", headers);
+        const answer = await getInNetwork(daemon, "/http/web/0/status", headers);
         assertEquals([address, answer.status], [address, status], answer.body);
       }
     }

@@ -1,12 +1,6 @@
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { Clients } from "../support/clients.ts";
-import {
-  Daemon,
-  type DaemonOptions,
-  FOR_EVENT_LOOPS,
-  run,
-  TempFolder,
-} from "../support/programs.ts";
+import { Daemon, type DaemonOptions, run, TempFolder, WORKER_GRANTS } from "../support/programs.ts";
 import { ClosedPort, FaultyServer, silent } from "../servers/faulty.ts";
 import { freePort, until } from "../servers/mod.ts";
 import { DeferredService } from "../servers/deferred_service.ts";
@@ -49,7 +43,7 @@ class ReloadedDaemon implements AsyncDisposable {
         ...options,
         args: ["-n", String(loops), "-c", config, ...options.args ?? []],
         grants: [
-          ...[...FOR_EVENT_LOOPS, `--allow-read=${config},${logs}`, `--allow-write=${logs}`],
+          ...[...WORKER_GRANTS, `--allow-read=${config},${logs}`, `--allow-write=${logs}`],
           ...options.grants ?? [],
         ],
       });
@@ -218,7 +212,7 @@ const CHANGES: readonly Change[] = [
         return sum("checks_under_way") + sum("checks_queued") === answers.length;
       });
       await until("all are answered", () => {
-        service.answer("fine");
+        service.respond("fine");
         return answered === answers.length;
       });
       await Promise.all(answers);
@@ -490,12 +484,12 @@ remote_spool_token: ${TOKEN}
         const { web } = JSON.parse(body).service_access_counts;
         return web?.["127.0.0.1"] === asked.length * ALL;
       });
-      await until("they are under way", () => service.waiting === asked.length * loops);
+      await until("they are under way", () => service.pending === asked.length * loops);
       assertEquals(await reloaded.reload(`${content}healthcheck_timeout: 60\n`), [REREAD]);
     }
     daemon.kill("SIGTERM");
     await daemon.logged(/stopping on SIGTERM/);
-    service.answer("fine");
+    service.respond("fine");
     for (const answers of asked) assertEquals(await answers, "200 fine");
     assertEquals((await daemon.ended()).code, 0);
   });

@@ -1,7 +1,7 @@
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals } from "../support/assert.ts";
-import { askBeside, IN_OWN_NETWORK, NETWORK_PROGRAMS } from "../support/network.ts";
-import { Daemon, FOR_EVENT_LOOPS } from "../support/programs.ts";
+import { getInNetwork, IN_NETWORK_NAMESPACE, NETWORK_PROGRAMS } from "../support/network.ts";
+import { Daemon, WORKER_GRANTS } from "../support/programs.ts";
 import { ClosedPort } from "../servers/faulty.ts";
 import { serverTest, until } from "../servers/mod.ts";
 import { DeferredService } from "../servers/deferred_service.ts";
@@ -19,7 +19,7 @@ for (const loops of [1, 3]) {
   Deno.test(`/debug/runtime tells of the program, and how each of ${loops} event loops is`, async () => {
     await using daemon = await Daemon.start({
       args: ["-n", String(loops)],
-      grants: FOR_EVENT_LOOPS,
+      grants: WORKER_GRANTS,
     });
     const { versions, permissions, event_loops, ...others } = await runtime(daemon);
     assertEquals(others, {});
@@ -93,8 +93,8 @@ Deno.test("/debug/runtime tells of the checks under way and of those that wait",
   };
   for (const expected of [[2, 3], [2, 1], [1, 0]]) {
     await until(`it says ${expected}`, async () => String(await now()) === String(expected));
-    await until("they have asked", () => service.waiting === expected[0]);
-    service.answer("fine");
+    await until("they have asked", () => service.pending === expected[0]);
+    service.respond("fine");
   }
   for (const answer of await Promise.all(answers)) {
     assertEquals(answer, { status: 200, body: "fine" });
@@ -136,18 +136,18 @@ serverTest(
   async () => {
     for (const bind of new Set(CLIENTS.map(([bind]) => bind))) {
       await using daemon = await Daemon.start({
-        wrapper: IN_OWN_NETWORK,
+        wrapper: IN_NETWORK_NAMESPACE,
         args: ["-B", bind, "-v"],
       });
       for (const [, host, from, tells] of CLIENTS.filter(([own]) => own === bind)) {
-        const ask = (path: string) => askBeside(daemon, path, {}, host, ["--interface", from]);
+        const ask = (path: string) => getInNetwork(daemon, path, {}, host, ["--interface", from]);
         const { status, body } = await ask(PAGE);
         assertEquals([bind, host, from, status], [bind, host, from, tells ? 200 : 403]);
         if (!tells) assertEquals(body, "Only for clients on this host");
         await ask(`/spool/${from.replaceAll(":", "-")}/0`);
         await daemon.logged(new RegExp(`/debug/runtime \\(${from.replaceAll(".", "\\.")}\\) `));
       }
-      const counts = await askBeside(
+      const counts = await getInNetwork(
         daemon,
         "/status/count",
         {},

@@ -1,5 +1,5 @@
 import { assertEquals } from "../support/assert.ts";
-import { IN_OWN_NETWORK, NETWORK_PROGRAMS, runBeside } from "../support/network.ts";
+import { IN_NETWORK_NAMESPACE, NETWORK_PROGRAMS, runInNetwork } from "../support/network.ts";
 import { Daemon } from "../support/programs.ts";
 import { serverTest } from "../servers/mod.ts";
 
@@ -15,10 +15,10 @@ serverTest(
   NETWORK_PROGRAMS,
   async () => {
     await using daemon = await Daemon.start({
-      wrapper: [...IN_OWN_NETWORK, ...FEW_PORTS],
+      wrapper: [...IN_NETWORK_NAMESPACE, ...FEW_PORTS],
       args: ["-p", "3333"],
     });
-    const { stdout } = await runBeside(
+    const { stdout } = await runInNetwork(
       daemon,
       ...["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}\n", "-H", "Pragma: no-cache"],
       daemon.url("/tcp/web/[40000-40015]/[1-10]"),

@@ -31,8 +31,8 @@ for (const cacheTime of [10, 0]) {
       for (let i = 0; i < 100; i++) answers.push(daemon.get(`/http/web/${service.port}/status`));
       await until("all have asked", async () => await askedFor(daemon, "web") === answers.length);
     }
-    await until("the service is asked", () => service.waiting === 1);
-    service.answer("fine");
+    await until("the service is asked", () => service.pending === 1);
+    service.respond("fine");
     for (const answer of await Promise.all(answers)) {
       assertEquals(answer, { status: 200, body: "fine" });
     }
@@ -106,15 +106,15 @@ Deno.test("who wants no cached result does not keep neighbours waiting, and refr
   await using daemon = await Daemon.start();
   const path = `/http/web/${service.port}`;
   const first = daemon.get(path);
-  await until("the service is asked", () => service.waiting === 1);
-  service.answer("old");
+  await until("the service is asked", () => service.pending === 1);
+  service.respond("old");
   assertEquals((await first).body, "old");
   for (const headers of [{ pragma: "no-cache" }, { "cache-control": "no-cache" }]) {
     const { body } = await daemon.get(path);
     const anew = daemon.get(path, headers);
-    await until("the service is asked again", () => service.waiting === 1);
+    await until("the service is asked again", () => service.pending === 1);
     assertEquals((await daemon.get(path)).body, body);
-    service.answer(JSON.stringify(headers));
+    service.respond(JSON.stringify(headers));
     assertEquals((await anew).body, JSON.stringify(headers));
     assertEquals((await daemon.get(path)).body, JSON.stringify(headers));
   }
@@ -134,12 +134,12 @@ Deno.test("so many services are asked at once as the configuration says, and /st
     JSON.parse((await daemon.get("/status")).body).outbound_request_queue_size;
   for (const [accepted, asking, rest] of [[3, 3, 7], [6, 3, 4], [9, 3, 1], [10, 1, 0]] as const) {
     await until("the next are asked", async () => {
-      return service.waiting === asking && await queued() === rest;
+      return service.pending === asking && await queued() === rest;
     });
     assertEquals(service.accepted, accepted);
     // What needs no service needs no place either.
     assertEquals((await daemon.get("/spool/web/0")).status, 200);
-    service.answer("fine");
+    service.respond("fine");
   }
   for (const answer of await Promise.all(answers)) {
     assertEquals(answer, { status: 200, body: "fine" });

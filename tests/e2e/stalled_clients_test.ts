@@ -29,7 +29,7 @@ async function askForMany(daemon: Daemon): Promise<void> {
     using connection = await RawConnection.open(daemon.port);
     const requests = paths.slice(0, 100).map((path) => `GET ${path} HTTP/1.1\r\nHost: x\r\n`);
     await connection.send(`${requests.join("\r\n")}Connection: close\r\n\r\n`);
-    const responses = (await connection.rest()).split("HTTP/1.1 200 OK\r\n").length - 1;
+    const responses = (await connection.readAll()).split("HTTP/1.1 200 OK\r\n").length - 1;
     paths.splice(0, responses);
   }
   const { body } = await daemon.get("/recent");

@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch } from "../support/assert.ts";
 import { Daemon, type DaemonOptions, TempFolder } from "../support/programs.ts";
-import { RawConnection, takenApart } from "../support/raw_http.ts";
+import { parseResponse, RawConnection } from "../support/raw_http.ts";
 import { afterRequest, type Behaviour, FaultyServer } from "../servers/faulty.ts";
 
 /** How long the daemon is stopped, in milliseconds. */
@@ -97,7 +97,7 @@ const phases: readonly {
         using connection = await RawConnection.open(daemon.port);
         await connection.send(`GET /spool/${name}`);
         await stall(daemon, () => connection.send("/0 HTTP/1.0\r\n\r\n"));
-        assertEquals(takenApart(await connection.rest()).status, expected);
+        assertEquals(parseResponse(await connection.readAll()).status, expected);
       }
     },
   },
@@ -207,7 +207,7 @@ const phases: readonly {
         );
         await delay(50);
         await stall(daemon, () => connection.send(form.slice(8)));
-        assertEquals(takenApart(await connection.rest()).status, 200);
+        assertEquals(parseResponse(await connection.readAll()).status, 200);
       };
       await change("status=down&reason=maint");
       const { status, body } = await daemon.get("/spool/web/0");

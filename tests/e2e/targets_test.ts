@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "../support/assert.ts";
-import { runBeside } from "../support/network.ts";
-import { Daemon, FOR_EVENT_LOOPS } from "../support/programs.ts";
-import { speak } from "../support/raw_http.ts";
+import { runInNetwork } from "../support/network.ts";
+import { Daemon, WORKER_GRANTS } from "../support/programs.ts";
+import { sendRaw } from "../support/raw_http.ts";
 import {
   SECOND_HOST_ADDRESSES,
   SECOND_HOST_PORT,
@@ -9,7 +9,7 @@ import {
   SecondHost,
 } from "../servers/second_host.ts";
 import { serverTest, until } from "../servers/mod.ts";
-import { NO_ADDRESSES } from "../support/invalid_addresses.ts";
+import { INVALID_ADDRESSES } from "../support/invalid_addresses.ts";
 
 const { plain, metadata } = SECOND_HOST_ADDRESSES;
 
@@ -37,7 +37,7 @@ async function ask(
     ...headers.flatMap((header) => ["--header", header]),
     `http://127.0.0.1:${daemon.port}${path}`,
   ]);
-  const { code, stdout, stderr } = await runBeside(daemon, "curl", ...args);
+  const { code, stdout, stderr } = await runInNetwork(daemon, "curl", ...args);
   assertEquals([code, stderr], [0, ""]);
   return stdout.trim().split("\n");
 }
@@ -56,22 +56,22 @@ function named(addresses: readonly string[], protocols: readonly string[]) {
 }
 
 serverTest("a daemon that lists no hosts connects to none", SECOND_HOST_PROGRAMS, async () => {
-  await using neighbour = await SecondHost.start();
-  await using daemon = await Daemon.start({ wrapper: neighbour.beside });
+  await using secondHost = await SecondHost.start();
+  await using daemon = await Daemon.start({ wrapper: secondHost.firstHost });
   for (const address of [...plain, ...metadata]) {
     const host = address.includes(":") ? `[${address}]` : address;
     const url = `http://${host}:${SECOND_HOST_PORT}/`;
-    const { stdout } = await runBeside(daemon, "curl", "-gsS", "--max-time", "20", url);
-    assertEquals(stdout, "neighbour", `${address} can be reached`);
+    const { stdout } = await runInNetwork(daemon, "curl", "-gsS", "--max-time", "20", url);
+    assertEquals(stdout, "second host", `${address} can be reached`);
   }
-  const reached = neighbour.asked;
+  const reached = secondHost.requests;
   const attacks = [
     ...named([...plain, ...metadata], CONNECTING),
-    ...named(NO_ADDRESSES, ["http"]),
+    ...named(INVALID_ADDRESSES, ["http"]),
   ];
   const statuses = await ask(daemon, attacks);
   attacks.forEach(({ headers }, i) => assertEquals([headers, statuses[i]], [headers, "403"]));
-  assertEquals(neighbour.asked, reached);
+  assertEquals(secondHost.requests, reached);
   await daemon.logged(/WARNING refused/);
   assertEquals(daemon.log.split("WARNING refused").length - 1, 1, daemon.log);
 });
@@ -89,9 +89,9 @@ serverTest(
       ["[168.63.129.16, 100.100.100.200]", ["168.63.129.16", "100.100.100.200"]],
     ];
     for (const [lists, allowed] of cases) {
-      await using neighbour = await SecondHost.start();
+      await using secondHost = await SecondHost.start();
       await using daemon = await Daemon.start({
-        wrapper: neighbour.beside,
+        wrapper: secondHost.firstHost,
         config: `check_hosts: ${lists}\n`,
       });
       const asked = [...plain, ...metadata].map((address) => ({
@@ -104,7 +104,7 @@ serverTest(
         const expected = allowed.includes(address) ? "200" : "403";
         assertEquals([lists, address, statuses[i]], [lists, address, expected]);
       });
-      assertEquals(neighbour.asked, allowed.length, lists);
+      assertEquals(secondHost.requests, allowed.length, lists);
     }
   },
 );
@@ -112,9 +112,9 @@ serverTest(
 Deno.test("what is no address is refused, with what was said and the key to set", async () => {
   await using daemon = await Daemon.start({ config: "check_hosts: [0.0.0.0/0, '::/0']\n" });
   let count = 0;
-  for (const spelling of NO_ADDRESSES) {
+  for (const spelling of INVALID_ADDRESSES) {
     for (const header of ["X-Nerve-Check-IP: ", "X-Haproxy-Server-State: UP; port=1; address="]) {
-      const { status, body } = await speak(
+      const { status, body } = await sendRaw(
         daemon.port,
         `GET /tcp/web/1 HTTP/1.1\r\nHost: x\r\n${header}${spelling}\r\nConnection: close\r\n\r\n`,
       );
@@ -145,7 +145,7 @@ Deno.test("a header that no HTTP message can carry is not answered with a check"
   await using daemon = await Daemon.start();
   for (const odd of ["127.0.0.1\0", "127.0.0.1\x0b", "\x01", "127.0.0.1\x7f", "a\rb"]) {
     for (const header of ["X-Nerve-Check-IP: ", "X-Haproxy-Server-State: UP; address="]) {
-      const { status } = await speak(
+      const { status } = await sendRaw(
         daemon.port,
         `GET /tcp/web/${service.addr.port} HTTP/1.1\r\nHost: x\r\n${header}${odd}\r\nConnection: close\r\n\r\n`,
       );
@@ -153,7 +153,7 @@ Deno.test("a header that no HTTP message can carry is not answered with a check"
     }
   }
   // One that is very long.
-  const { status } = await speak(
+  const { status } = await sendRaw(
     daemon.port,
     `GET /tcp/web/1 HTTP/1.0\r\nX-Nerve-Check-IP: ${"1".repeat(30_000)}\r\n\r\n`,
   );
@@ -161,7 +161,7 @@ Deno.test("a header that no HTTP message can carry is not answered with a check"
 });
 
 Deno.test("an address that is not listed is refused by checks that connect, and known to the spool", async () => {
-  await using daemon = await Daemon.start({ args: ["-n", "2"], grants: FOR_EVENT_LOOPS });
+  await using daemon = await Daemon.start({ args: ["-n", "2"], grants: WORKER_GRANTS });
   Deno.writeTextFileSync(`${daemon.spool}/web:198.51.100.7:8080`, "maint");
   const headers = { "X-Nerve-Check-IP": "198.51.100.7" };
   const down = { status: 503, body: "Service web in down state: maint" };

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
-import { Daemon, FOR_EVENT_LOOPS, hactl, runDaemon, TempFolder } from "../support/programs.ts";
-import { speak } from "../support/raw_http.ts";
+import { Daemon, hactl, runDaemon, TempFolder, WORKER_GRANTS } from "../support/programs.ts";
+import { sendRaw } from "../support/raw_http.ts";
 import {
   Authority,
   type Certificate,
@@ -37,11 +37,11 @@ for (const loops of [1, 2]) {
       await using daemon = await Daemon.start({
         config: configured(certificate),
         args: ["-n", String(loops)],
-        grants: [granted(certificate), ...FOR_EVENT_LOOPS],
+        grants: [granted(certificate), ...WORKER_GRANTS],
       });
       const port = String(daemon.port);
       assertEquals(await ask(daemon, "/spool/web/0", authority), "200 ");
-      const plain = await speak(daemon.port, "GET /spool/web/0 HTTP/1.0\r\n\r\n").catch(String);
+      const plain = await sendRaw(daemon.port, "GET /spool/web/0 HTTP/1.0\r\n\r\n").catch(String);
       assertEquals(typeof plain, "string", "an answer without TLS");
       for (const [command, expected] of [["down", 503], ["up", 200]] as const) {
         assertEquals(await hactl(daemon.spool, [command, "web", "-r", "maint", "-p", port]), {

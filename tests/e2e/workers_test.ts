@@ -1,16 +1,16 @@
 import { daemonGrants, flagsOf } from "../../src/daemon/permissions.ts";
 import type { RuntimeReport } from "../../src/metrics/runtime.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
-import { Clients, heard } from "../support/clients.ts";
+import { Clients, getFromWorkers } from "../support/clients.ts";
 import { Debugger } from "../support/debugger.ts";
 import {
   Daemon,
   type DaemonOptions,
-  FOR_EVENT_LOOPS,
   hactl,
   run,
   runDaemon,
   TempFolder,
+  WORKER_GRANTS,
 } from "../support/programs.ts";
 import { freePort, serverTest, until } from "../servers/mod.ts";
 import { DeferredService } from "../servers/deferred_service.ts";
@@ -20,7 +20,7 @@ function start(loops: number, options: DaemonOptions = {}): Promise<Daemon> {
   return Daemon.start({
     ...options,
     args: ["-n", String(loops), ...options.args ?? []],
-    grants: [...FOR_EVENT_LOOPS, ...options.grants ?? []],
+    grants: [...WORKER_GRANTS, ...options.grants ?? []],
   });
 }
 
@@ -120,10 +120,10 @@ Deno.test("/status sums up what the caches of all event loops have done", async 
   const answers = Array.from({ length: requests }, () => daemon.get(`/http/web/${service.port}/`));
   await until("all have asked", async () => sumCounters(await asked(daemon)) === requests);
   await until("each event loop that was asked asks", async () => {
-    return service.waiting === (await asked(daemon)).filter((n) => n > 0).length;
+    return service.pending === (await asked(daemon)).filter((n) => n > 0).length;
   });
-  const running = service.waiting;
-  service.answer("fine");
+  const running = service.pending;
+  service.respond("fine");
   for (const answer of await Promise.all(answers)) {
     assertEquals(answer, { status: 200, body: "fine" });
   }
@@ -156,7 +156,7 @@ Deno.test("/status sums up who waits at all event loops", async () => {
   let answered = 0;
   for (const answer of answers) answer.then(() => answered++);
   await until("all are answered", () => {
-    service.answer("fine");
+    service.respond("fine");
     return answered === answers.length;
   });
 });
@@ -230,7 +230,7 @@ Deno.test("SIGTERM stops all event loops once what is under way at each of them 
   const answers: Promise<{ status: number; body: string }>[] = [];
   await until("each event loop has a check under way", async () => {
     answers.push(daemon.get(`/http/web/${service.port}/${answers.length}`));
-    await until("it is under way", () => service.waiting === answers.length);
+    await until("it is under way", () => service.pending === answers.length);
     return (await loopsOf(daemon)).every((loop) => loop.checks_under_way > 0);
   });
   daemon.kill("SIGTERM");
@@ -242,7 +242,7 @@ Deno.test("SIGTERM stops all event loops once what is under way at each of them 
       return true;
     }
   });
-  service.answer("fine");
+  service.respond("fine");
   for (const answer of await Promise.all(answers)) {
     assertEquals(answer, { status: 200, body: "fine" });
   }
@@ -258,10 +258,10 @@ Deno.test("an event loop that hangs does not keep the daemon from stopping", asy
   {
     // Deno does not let a program end while it is debugged.
     await using debug = await Debugger.attach(daemon, 2);
-    await debug.hang(debug.loops[0]!);
+    await debug.hang(debug.workers[0]!);
   }
   await until("the other tells that it does not answer", async () => {
-    const answers = await heard(daemon, "/debug/runtime");
+    const answers = await getFromWorkers(daemon, "/debug/runtime");
     return answers.some((answer) => JSON.parse(answer).event_loops.length === 1);
   });
   daemon.kill("SIGTERM");
@@ -304,7 +304,7 @@ Deno.test("several event loops need the grant to read their own code, and say so
     {
       code: 1,
       stdout: "",
-      stderr: `hacheck: -n above 1 needs ${FOR_EVENT_LOOPS[0]}\n`,
+      stderr: `hacheck: -n above 1 needs ${WORKER_GRANTS[0]}\n`,
     },
   );
 });
@@ -317,7 +317,7 @@ for (const [first, second] of [[1, 1], [1, 2], [2, 1], [2, 2]] as const) {
         ...["-n", String(second), "-p", String(daemon.port)],
         ...["-B", "127.0.0.1", "--spool-root", daemon.spool],
       ],
-      [...flagsOf(daemonGrants(daemon.spool)), ...FOR_EVENT_LOOPS],
+      [...flagsOf(daemonGrants(daemon.spool)), ...WORKER_GRANTS],
     );
     assertEquals({ code, stdout }, { code: 1, stdout: "" });
     assertEquals(
@@ -331,7 +331,7 @@ for (const [first, second] of [[1, 1], [1, 2], [2, 1], [2, 2]] as const) {
 Deno.test("an event loop survives a fault that nobody caught, and tells of it", async () => {
   await using daemon = await start(2, { grants: [Debugger.GRANT] });
   await using debug = await Debugger.attach(daemon, 2);
-  const { loops } = debug;
+  const { workers } = debug;
   for (
     const [code, told] of [
       ['setTimeout(() => { throw new Error("struck") });', "Error: struck"],
@@ -342,10 +342,10 @@ Deno.test("an event loop survives a fault that nobody caught, and tells of it", 
       await loopsOf(daemon);
       return daemon.log.includes(`ERROR internal error: ${told}`);
     };
-    await debug.runUntil("it is told of", isTold, code, loops[0]!);
+    await debug.runUntil("it is told of", isTold, code, workers[0]!);
   }
   await until("both answer", async () => (await loopsOf(daemon)).length === 2);
-  assertEquals(debug.loops, loops);
+  assertEquals(debug.workers, workers);
 });
 
 Deno.test("an event loop that dies is replaced, and the daemon answers throughout", async () => {
@@ -358,11 +358,11 @@ Deno.test("an event loop that dies is replaced, and the daemon answers throughou
   const clients = new Clients(4, daemon, "/spool/web/0", 503);
   await using _stops = clients;
   for (let deaths = 1; deaths <= 5; deaths++) {
-    const [victim] = debug.loops;
+    const [victim] = debug.workers;
     await clients.more();
     await debug.kill(victim!);
     await until("it is replaced", async () => {
-      return !debug.loops.includes(victim!) && (await loopsOf(daemon)).length === 3;
+      return !debug.workers.includes(victim!) && (await loopsOf(daemon)).length === 3;
     });
     const told = new RegExp(
       `(?:ERROR a worker crashed and is replaced: .*struck[^]*){${deaths}}`,
@@ -408,7 +408,7 @@ for (const { hindrance, why, begin, end } of HINDRANCES) {
     await using debug = await Debugger.attach(daemon, 3);
     const tries = () => (daemon.log.match(why) ?? []).length;
     await begin(daemon, debug);
-    await debug.kill(debug.loops[0]!);
+    await debug.kill(debug.workers[0]!);
     await until("it was tried more than once", () => tries() >= 3);
     // Who is too busy to answer is left out.
     await until("two are left", async () => (await loopsOf(daemon)).length === 2);
@@ -428,7 +428,7 @@ for (const { hindrance, why, begin, end } of HINDRANCES) {
       undefined,
       1500,
     );
-    assertEquals(debug.loops.length, 3);
+    assertEquals(debug.workers.length, 3);
     await until("all answer", async () => (await loopsOf(daemon)).length === 3);
   });
 }

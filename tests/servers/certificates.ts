@@ -1,35 +1,35 @@
 /**
- * Certificates, made by OpenSSL.
+ * Makes certificates by OpenSSL.
  *
  * @module
  */
 
 import { run, type TempFolder } from "../support/programs.ts";
 
-/** The programs that they take. */
+/** The programs that certificates need. */
 export const CERTIFICATE_PROGRAMS: readonly string[] = ["openssl"];
 
 /** A certificate and its key. */
 export interface Certificate {
-  /** The path of the certificate and, behind it, of those that its issuer needs to be known by. */
+  /** The path of the certificate, followed by those of intermediate authorities. */
   readonly certificate: string;
   /** The path of its key. */
   readonly key: string;
 }
 
-/** What a certificate says. */
+/** The content of a certificate. */
 export interface CertificateOptions {
-  /** For whom it is, as OpenSSL writes it: `DNS:web.example,IP:127.0.0.1`; nobody, if not given. */
+  /** Its subject alternative names, as OpenSSL writes them: `DNS:web.example,IP:127.0.0.1`; none, if not given. */
   readonly for?: string;
-  /** From when on it is valid, in days from now. */
+  /** The start of its validity, in days from now. */
   readonly from?: number;
-  /** Until when it is valid, in days from now. */
+  /** The end of its validity, in days from now. */
   readonly until?: number;
 }
 
 const NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
 
-/** Who issues certificates. */
+/** A certificate authority. */
 export class Authority implements Certificate {
   readonly #folder: TempFolder;
   readonly #name: string;
@@ -66,9 +66,9 @@ commonName = supplied
   }
 
   /**
-   * Makes one that trusts in itself.
+   * Makes a root authority.
    *
-   * @param folder Where to keep what it makes.
+   * @param folder The folder of its files.
    * @param name A name that is not used in the folder yet.
    */
   static async create(folder: TempFolder, name: string): Promise<Authority> {
@@ -78,10 +78,10 @@ commonName = supplied
   }
 
   /**
-   * Makes one that this one answers for.
+   * Makes an intermediate authority.
    *
    * @param name A name that is not used in the folder yet.
-   * @param options What its certificate says.
+   * @param options The content of its certificate.
    */
   async createSubordinate(name: string, options: CertificateOptions = {}): Promise<Authority> {
     await this.#issue(name, "basicConstraints = critical, CA:true", options);
@@ -93,7 +93,7 @@ commonName = supplied
    * Issues a certificate.
    *
    * @param name A name that is not used in the folder yet.
-   * @param options What it says.
+   * @param options The content of the certificate.
    */
   issue(name: string, options: CertificateOptions): Promise<Certificate> {
     const names = options.for === undefined ? "" : `\nsubjectAltName = ${options.for}`;
@@ -131,11 +131,11 @@ commonName = supplied
 }
 
 /**
- * Makes a certificate that nobody has issued but itself.
+ * Makes a self-signed certificate.
  *
- * @param folder Where to keep it.
+ * @param folder The folder of its files.
  * @param name A name that is not used in the folder yet.
- * @param names For whom it is, as OpenSSL writes it.
+ * @param names Its subject alternative names, as OpenSSL writes them.
  */
 export async function issueSelfSigned(
   folder: TempFolder,
@@ -152,7 +152,7 @@ function selfSign(made: Certificate, subject: string, ...args: readonly string[]
   return openssl("req", "-x509", ...NEW_KEY, "-days", "30", "-subj", subject, ...files, ...args);
 }
 
-/** A time as ASN.1 writes it: `20250101000000Z`. */
+/** Formats a time as ASN.1 does: `20250101000000Z`. */
 function timeIn(days: number): string {
   return new Date(Date.now() + days * 86_400_000).toISOString().replace(/[-:T]|\.\d+/g, "");
 }

@@ -1,22 +1,22 @@
 import type { Socket } from "node:net";
 import { afterRequest, FaultyServer, sending } from "./faulty.ts";
 
-/** A web service that answers what it is asked when the test says so. */
+/** A web service that responds when the test says so. */
 export class DeferredService implements AsyncDisposable {
   readonly #server: FaultyServer;
-  readonly #waiting: Socket[];
+  readonly #pending: Socket[];
 
-  private constructor(server: FaultyServer, waiting: Socket[]) {
+  private constructor(server: FaultyServer, pending: Socket[]) {
     this.#server = server;
-    this.#waiting = waiting;
+    this.#pending = pending;
   }
 
-  /** Starts it. */
+  /** Starts a service. */
   static async start(): Promise<DeferredService> {
-    const waiting: Socket[] = [];
+    const pending: Socket[] = [];
     return new DeferredService(
-      await FaultyServer.start(afterRequest((socket) => waiting.push(socket))),
-      waiting,
+      await FaultyServer.start(afterRequest((socket) => pending.push(socket))),
+      pending,
     );
   }
 
@@ -25,30 +25,30 @@ export class DeferredService implements AsyncDisposable {
     return this.#server.port;
   }
 
-  /** How many wait for an answer. */
-  get waiting(): number {
-    return this.#waiting.length;
+  /** How many requests wait for a response. */
+  get pending(): number {
+    return this.#pending.length;
   }
 
-  /** How often it was asked. */
+  /** How many connections it has accepted. */
   get accepted(): number {
     return this.#server.accepted;
   }
 
   /**
-   * Answers everybody who waits.
+   * Responds to all pending requests.
    *
-   * @param body What to say.
+   * @param body The body of the response.
    */
-  answer(body: string): void {
-    const say = sending(
+  respond(body: string): void {
+    const respond = sending(
       `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
       (socket) => socket.end(),
     );
-    for (const socket of this.#waiting.splice(0)) say(socket);
+    for (const socket of this.#pending.splice(0)) respond(socket);
   }
 
-  /** Stops it. */
+  /** Stops the service. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.#server[Symbol.asyncDispose]();
   }

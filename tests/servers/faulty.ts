@@ -1,5 +1,5 @@
 /**
- * Real TCP servers that misbehave.
+ * TCP servers that misbehave.
  *
  * @module
  */
@@ -8,10 +8,10 @@ import { Buffer } from "node:buffer";
 import { createServer, type Server, type Socket } from "node:net";
 import { run } from "../support/programs.ts";
 
-/** What a server does with a connection. It may keep it: it is closed with the server. */
+/** Handles a connection. A connection that it keeps open is closed with the server. */
 export type Behaviour = (socket: Socket) => void;
 
-/** A server of 127.0.0.1 that never closes a connection by itself unless its behaviour says so. */
+/** A server of 127.0.0.1 whose connections only its behaviour closes. */
 export class FaultyServer implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets: ReadonlySet<Socket>;
@@ -19,7 +19,7 @@ export class FaultyServer implements AsyncDisposable {
 
   /** Its port. */
   readonly port: number;
-  /** How many connections it has had. */
+  /** How many connections it has accepted. */
   accepted = 0;
 
   private constructor(server: Server, sockets: ReadonlySet<Socket>, received: Buffer[]) {
@@ -31,10 +31,10 @@ export class FaultyServer implements AsyncDisposable {
   }
 
   /**
-   * Starts a server that treats every connection alike.
+   * Starts a server.
    *
-   * @param behaviour What it does.
-   * @param address Where it listens: any free port of 127.0.0.1, if not given.
+   * @param behaviour Handles each connection.
+   * @param address Where it listens: on a free port of 127.0.0.1, if not given.
    */
   static async start(
     behaviour: Behaviour,
@@ -42,15 +42,15 @@ export class FaultyServer implements AsyncDisposable {
   ): Promise<FaultyServer> {
     const sockets = new Set<Socket>();
     const received: Buffer[] = [];
-    // Half open: that the peer has said its last does not close this side.
+    // Half open: this side stays open when the peer has sent its end.
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       sockets.add(socket);
       socket.on("close", () => sockets.delete(socket));
-      // A peer that goes before it has heard all is what these servers are made for.
+      // A peer may close before it has read everything.
       socket.on("error", () => {});
       socket.on("data", (bytes) => {
         received.push(bytes as Buffer);
-        unheard.set(socket, (unheard.get(socket) ?? "") + (bytes as Buffer).toString("latin1"));
+        unread.set(socket, (unread.get(socket) ?? "") + (bytes as Buffer).toString("latin1"));
       });
       behaviour(socket);
     });
@@ -61,12 +61,12 @@ export class FaultyServer implements AsyncDisposable {
     return new FaultyServer(server, sockets, received);
   }
 
-  /** All that it was told, a character a byte. */
+  /** All received bytes, one character for each. */
   get received(): string {
     return Buffer.concat(this.#received).toString("latin1");
   }
 
-  /** How many connections to it are open at their other end. */
+  /** Returns how many of its connections are open at the client. */
   connected(): Promise<number> {
     return connectionsTo(this.port);
   }
@@ -79,10 +79,10 @@ export class FaultyServer implements AsyncDisposable {
   }
 }
 
-/** What has come from a peer and no behaviour has waited for yet. */
-const unheard = new WeakMap<Socket, string>();
+/** Received bytes that no behaviour has consumed. */
+const unread = new WeakMap<Socket, string>();
 
-/** Accepts, and never speaks. */
+/** Accepts, and sends nothing. */
 export const silent: Behaviour = () => {};
 
 /** Accepts, and closes at once. */
@@ -96,10 +96,10 @@ export const resetting: Behaviour = (socket) => {
 };
 
 /**
- * Sends something, and then behaves otherwise.
+ * Sends something.
  *
- * @param content What to send, text with a byte for each character.
- * @param then How to go on.
+ * @param content What to send; a text is sent as one byte for each character.
+ * @param then The next behaviour.
  */
 export function sending(content: string | Uint8Array, then: Behaviour = silent): Behaviour {
   const bytes = typeof content === "string" ? Buffer.from(content, "latin1") : content;
@@ -107,40 +107,40 @@ export function sending(content: string | Uint8Array, then: Behaviour = silent):
 }
 
 /**
- * Waits until it has been told something, and behaves then.
+ * Waits for bytes.
  *
- * @param then How to go on.
- * @param end What the last that it waits for must end with; any byte will do, if not given.
+ * @param then The next behaviour.
+ * @param end How the received bytes must end; any byte will do, if not given.
  */
 export function afterData(then: Behaviour, end = ""): Behaviour {
   return (socket) => {
-    const hear = () => {
-      const heard = unheard.get(socket) ?? "";
-      if (heard === "" || !heard.endsWith(end)) return;
-      unheard.delete(socket);
-      socket.off("data", hear);
+    const proceed = () => {
+      const received = unread.get(socket) ?? "";
+      if (received === "" || !received.endsWith(end)) return;
+      unread.delete(socket);
+      socket.off("data", proceed);
       then(socket);
     };
-    socket.on("data", hear);
-    hear();
+    socket.on("data", proceed);
+    proceed();
   };
 }
 
 /**
- * Waits until it has been asked for something by HTTP, and behaves then.
+ * Waits for an HTTP request.
  *
- * @param then How to go on.
+ * @param then The next behaviour.
  */
 export function afterRequest(then: Behaviour): Behaviour {
   return afterData(then, "\r\n\r\n");
 }
 
 /**
- * Sends something piece by piece.
+ * Sends pieces with pauses.
  *
  * @param pieces What to send.
- * @param pause How many milliseconds lie between two pieces.
- * @param then How to go on.
+ * @param pause The pause between two pieces, in milliseconds.
+ * @param then The next behaviour.
  */
 export function dripping(
   pieces: Iterable<string>,
@@ -161,9 +161,9 @@ export function dripping(
 }
 
 /**
- * Sends the same again and again, as fast as it is taken, until the connection is closed.
+ * Sends the same content again and again, as fast as the peer reads, until the connection is closed.
  *
- * @param content What to send, text with a byte for each character.
+ * @param content What to send, one byte for each character.
  */
 export function flooding(content: string): Behaviour {
   const block = Buffer.from(content.repeat(Math.ceil(65_536 / content.length)), "latin1");
@@ -176,9 +176,9 @@ export function flooding(content: string): Behaviour {
   };
 }
 
-/** Servers that no check may hang at, and none may leave a connection to. */
+/** Faulty services. A check of each must end in time and close its connection. */
 export const FAULTS: Readonly<Record<string, Behaviour>> = {
-  "accepts and never speaks": silent,
+  "accepts and sends nothing": silent,
   "closes at once": closing,
   "resets the connection": resetting,
   "sends another protocol's banner and waits": sending("SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"),
@@ -187,7 +187,7 @@ export const FAULTS: Readonly<Record<string, Behaviour>> = {
   "sends zeros without an end": flooding("\0"),
 };
 
-/** A port of 127.0.0.1 that refuses: a connection holds it, so that nobody can listen on it. */
+/** A port of 127.0.0.1 that refuses connections. A connection holds it, so that no process can listen on it. */
 export class ClosedPort implements Disposable {
   readonly #connections: readonly Deno.TcpConn[];
 
@@ -199,20 +199,20 @@ export class ClosedPort implements Disposable {
     this.port = held.localAddr.port;
   }
 
-  /** Finds such a port. */
+  /** Takes a port. */
   static async open(): Promise<ClosedPort> {
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const held = await Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port });
     return new ClosedPort(held, await listener.accept());
   }
 
-  /** Gives the port back. */
+  /** Releases the port. */
   [Symbol.dispose](): void {
     for (const connection of this.#connections) connection.close();
   }
 }
 
-/** A port of 127.0.0.1 that answers nobody: its line of connections to accept is full. */
+/** A port of 127.0.0.1 that does not respond: its accept queue is full. */
 export class FullPort implements Disposable {
   readonly #listener: Deno.TcpListener;
   readonly #waiting: Deno.TcpConn[] = [];
@@ -226,7 +226,7 @@ export class FullPort implements Disposable {
     return this.#listener.addr.port;
   }
 
-  /** Fills the line. */
+  /** Takes a port, and fills its queue. */
   static async open(): Promise<FullPort> {
     const full = new FullPort();
     for (;;) {
@@ -241,7 +241,7 @@ export class FullPort implements Disposable {
     }
   }
 
-  /** Gives the port back. */
+  /** Releases the port. */
   [Symbol.dispose](): void {
     for (const connection of this.#waiting) connection.close();
     this.#listener.close();
@@ -249,19 +249,19 @@ export class FullPort implements Disposable {
 }
 
 /**
- * Counts the connections to a port of 127.0.0.1 that are open at their other end. One that a
- * program has closed but the system still has to wind up is not among them.
+ * Counts the connections to a port of 127.0.0.1 that are open at the client. Connections that the client has
+ * closed and the kernel still keeps do not count.
  *
  * @param port The port.
  */
 export async function connectionsTo(port: number): Promise<number> {
-  // Deno lets no program read this by itself that may not do everything.
+  // Deno reads /proc only with all permissions.
   const { stdout } = await run("cat", ["/proc/net/tcp"]);
   const rows = stdout.split("\n").map((line) => line.trim().split(/\s+/));
   const listening = new Set(rows.flatMap(([, local, , state]) => state === "0A" ? [local] : []));
   const peer = `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`;
   return rows.filter(([, local, remote, , , , , , , inode]) => {
-    // A server's end of a connection may still name the port that its client, gone since, came from.
+    // A server's socket may have the port as its remote port, from an earlier client.
     return remote === peer && inode !== "0" && !listening.has(local);
   }).length;
 }

@@ -1,8 +1,8 @@
 /**
- * A real gRPC server: Debian's Python with gRPC, which is the C++ core that most languages share.
+ * A gRPC server by Debian's Python package, which uses the C++ core that most languages share.
  *
- * It is none of npm's. Those run on `node:http2`, whose server side in Deno 2.9.6 ends the whole
- * process after some hundred connections.
+ * Servers from npm use `node:http2`, whose server side in Deno 2.9.6 ends the whole process after some hundred
+ * connections.
  *
  * @module
  */
@@ -11,16 +11,16 @@ import { ServerProcess } from "./process.ts";
 
 const PYTHON = "/usr/bin/python3";
 
-/** The programs that it takes. */
+/** The programs that it needs. */
 export const GRPC_PROGRAMS: readonly string[] = [
   PYTHON,
   "/usr/lib/python3/dist-packages/grpc/__init__.py",
 ];
 
-/** What a server says of its services; the empty name is the server as a whole. */
+/** The statuses of services; the empty name is the whole server. */
 export type Health = Readonly<Record<string, "UNKNOWN" | "SERVING" | "NOT_SERVING">>;
 
-/** Answers by grpc.health.v1 what a file says, which is read anew for each call. */
+/** Serves grpc.health.v1 by a file of statuses, which it reads for each call. */
 const SCRIPT = `
 import json, sys, threading
 from concurrent import futures
@@ -48,7 +48,7 @@ def check(request, context):
     if status is None:
         context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
     number = ["UNKNOWN", "SERVING", "NOT_SERVING"].index(status)
-    # As protobuf writes it: a zero is left out.
+    # Protobuf leaves out a zero.
     return bytes([8, number]) if number else b""
 
 class Health(grpc.GenericRpcHandler):
@@ -56,7 +56,7 @@ class Health(grpc.GenericRpcHandler):
         if call.method == "/grpc.health.v1.Health/Check":
             return grpc.unary_unary_rpc_method_handler(check)
 
-# A port that another one listens on is taken, not shared.
+# Do not share a port with another server.
 server = grpc.server(futures.ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
 if path:
     server.add_generic_rpc_handlers((Health(),))
@@ -76,15 +76,15 @@ export class Grpc extends ServerProcess {
   }
 
   /**
-   * Starts one, and waits until it accepts connections.
+   * Starts a server, and waits until it accepts connections.
    *
-   * @param health What it says of its services by grpc.health.v1; null for a server without that.
+   * @param health The statuses of its services; null for a server without grpc.health.v1.
    */
   static start(health: Health | null): Promise<Grpc> {
     return new Grpc(health).launch();
   }
 
-  /** Changes what it says of a service. */
+  /** Sets the status of a service. */
   setStatus(service: string, status: Health[string]): void {
     this.#health = { ...this.#health, [service]: status };
     this.#writeHealth();

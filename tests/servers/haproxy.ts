@@ -1,5 +1,5 @@
 /**
- * A real HAProxy.
+ * HAProxy.
  *
  * @module
  */
@@ -7,13 +7,13 @@
 import { TempFolder } from "../support/programs.ts";
 import { freePort, until } from "./mod.ts";
 
-/** A row of `show stat`: a frontend, a backend or a server, each value by the name of its column. */
+/** A row of `show stat`, for a frontend, a backend or a server: its values by the names of the columns. */
 export type StatRow = Readonly<Record<string, string>>;
 
-/** How often another port is tried where the one that was free a moment ago is taken. */
-const ATTEMPTS = 3;
+/** How many ports to try: another process may take a free port first. */
+const MAX_PORTS = 3;
 
-/** An HAProxy in a process of its own, in the foreground, with its statistics on a Unix socket. */
+/** An HAProxy process in the foreground, with its statistics on a Unix socket. */
 export class HAProxy implements AsyncDisposable {
   readonly #folder = new TempFolder();
   readonly #socket = this.#folder.file("haproxy.sock");
@@ -22,7 +22,7 @@ export class HAProxy implements AsyncDisposable {
   #log = "";
   #ended = false;
 
-  /** The port of 127.0.0.1 that its frontend was given. */
+  /** The port of its frontend, of 127.0.0.1. */
   readonly port: number;
 
   private constructor(configuration: string, port: number) {
@@ -32,7 +32,7 @@ export class HAProxy implements AsyncDisposable {
       `global
     stats socket ${this.#socket} level operator
     maxconn 1000
-    # A port that another HAProxy listens on is taken, not shared.
+    # Do not share a port with another HAProxy.
     noreuseport
 
 ${configuration}`,
@@ -50,23 +50,25 @@ ${configuration}`,
   /**
    * Starts HAProxy, and waits until it runs.
    *
-   * @param configuration Makes the configuration, but for its `global` section, from the port
-   * that its frontend is to listen on.
-   * @throws {Error} If it does not start, with what it said.
+   * @param configuration Makes the configuration without its `global` section, for the port of the frontend.
+   * @throws {Error} If it does not start, with its log.
    */
   static async start(configuration: (port: number) => string): Promise<HAProxy> {
     for (let attempt = 1;; attempt++) {
       const port = freePort();
       const haproxy = new HAProxy(configuration(port), port);
       try {
-        await until("HAProxy runs", async () => haproxy.#ended || await haproxy.stat() !== null);
+        await until(
+          "HAProxy responds",
+          async () => haproxy.#ended || await haproxy.stat() !== null,
+        );
         if (!haproxy.#ended) return haproxy;
       } catch (error) {
         await haproxy[Symbol.asyncDispose]();
         throw error;
       }
       await haproxy[Symbol.asyncDispose]();
-      if (attempt === ATTEMPTS || !haproxy.log.includes("cannot bind")) {
+      if (attempt === MAX_PORTS || !haproxy.log.includes("cannot bind")) {
         throw new Error(`HAProxy did not start: ${haproxy.log}`);
       }
     }
@@ -77,20 +79,20 @@ ${configuration}`,
     return this.#log;
   }
 
-  /** Asks it for its statistics: `show stat` on its socket. */
+  /** Returns its statistics, `show stat`. */
   async stat(): Promise<StatRow[]> {
     const connection = await Deno.connect({ transport: "unix", path: this.#socket });
-    // One command is answered, and the connection closed: its end is the end of the answer.
+    // HAProxy closes the connection after the response.
     await connection.write(new TextEncoder().encode("show stat\n"));
     return parseStat(await new Response(connection.readable).text());
   }
 
-  /** Stops it if it still runs, and removes what it leaves. */
+  /** Kills the process if it still runs, and removes its folder. */
   async [Symbol.asyncDispose](): Promise<void> {
     try {
       this.#process.kill("SIGKILL");
     } catch {
-      // It has ended already.
+      // The process has ended already.
     }
     await this.#reading;
     this.#folder[Symbol.dispose]();
@@ -105,7 +107,7 @@ ${configuration}`,
   }
 }
 
-/** Reads what `show stat` prints, in CSV: values with commas or quotes in them stand in quotes. */
+/** Parses the CSV of `show stat`. Values with commas or quotes are quoted. */
 export function parseStat(csv: string): StatRow[] {
   const [columns = [], ...rows] = csv.replace(/^# /, "").trim().split("\n").map(valuesOf);
   return rows.map((values) =>

@@ -1,18 +1,18 @@
 /**
- * A real MariaDB.
+ * MariaDB.
  *
  * @module
  */
 
 import { ServerProcess } from "./process.ts";
 
-/** The programs that it takes. */
+/** The programs that it needs. */
 export const MARIADB_PROGRAMS: readonly string[] = ["mariadbd", "mariadb-install-db", "mariadb"];
 
-/** The user whom every {@linkcode MariaDb} lets in, from anywhere. */
+/** A user who may log in to every {@linkcode MariaDb}, from any host. */
 export const USER = { username: "checker", password: 'pa\'ss "wörd"' } as const;
 
-/** What makes it small, and no part of the machine's own configuration. */
+/** Options for a small server that ignores the machine's configuration. */
 const SMALL = [
   "--no-defaults",
   "--innodb-log-file-size=4M",
@@ -20,11 +20,11 @@ const SMALL = [
   "--key-buffer-size=1M",
   "--aria-pagecache-buffer-size=1M",
   "--innodb-flush-log-at-trx-commit=0",
-  // It runs as root only if it is told so.
+  // Without this option it refuses to run as root.
   ...Deno.uid() === 0 ? ["--user=root"] : [],
 ];
 
-/** A MariaDB of 127.0.0.1 with data of its own. */
+/** A MariaDB of 127.0.0.1 with its own data. */
 export class MariaDb extends ServerProcess {
   readonly #options: readonly string[];
   readonly #wrapper: readonly string[];
@@ -36,7 +36,7 @@ export class MariaDb extends ServerProcess {
   }
 
   /**
-   * Starts one, and waits until it answers.
+   * Starts a server, and waits until it responds.
    *
    * @param options Further options of mariadbd.
    */
@@ -45,10 +45,10 @@ export class MariaDb extends ServerProcess {
   }
 
   /**
-   * Starts one in a network of its own, where it listens on every address and blocks hosts
-   * (error 1129). A MariaDB that does not look names up, or is asked from 127.0.0.1, blocks nobody.
+   * Starts a server in a network namespace, where it listens on every address and blocks hosts (error 1129). A
+   * MariaDB that resolves no names never blocks, and none blocks 127.0.0.1.
    *
-   * @param wrapper A program that runs another in a network of its own, with its arguments.
+   * @param wrapper The command that runs a program in a network namespace.
    * @param options Further options of mariadbd.
    */
   static startInNetwork(
@@ -73,10 +73,10 @@ export class MariaDb extends ServerProcess {
   }
 
   /**
-   * Asks it as its administrator, who needs no port.
+   * Runs a query as the administrator, by the Unix socket.
    *
-   * @param sql What to ask.
-   * @returns The rows, a line each, their columns separated by tabs.
+   * @param sql The query.
+   * @returns The rows, one on a line, with tabs between the columns.
    */
   query(sql: string): Promise<string> {
     return this.run(
@@ -92,16 +92,16 @@ export class MariaDb extends ServerProcess {
   }
 
   /**
-   * Asks it what it has counted.
+   * Returns a status variable.
    *
-   * @param name What, as `SHOW GLOBAL STATUS` names it.
+   * @param name Its name in `SHOW GLOBAL STATUS`.
    */
   async status(name: string): Promise<number> {
     const [, value] = (await this.query(`SHOW GLOBAL STATUS LIKE '${name}'`)).split("\t");
     return Number(value);
   }
 
-  /** A folder for temporary tables of its own too: who starts removes those that others have in the same. */
+  /** A server removes all temporary tables in its tmpdir when it starts, so each needs its own. */
   get #folders(): string[] {
     return [`--datadir=${this.folder.file("data")}`, `--tmpdir=${this.folder.file("tmp")}`];
   }

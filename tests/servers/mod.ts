@@ -4,12 +4,12 @@
  * @module
  */
 
-/** Where servers are looked for. */
+/** The folders of servers. */
 const FOLDERS = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin", "/sbin", "/bin"];
 
 function isInstalled(program: string): boolean {
   const paths = program.startsWith("/")
-    ? filesLike(program)
+    ? filesMatching(program)
     : FOLDERS.map((folder) => `${folder}/${program}`);
   return paths.some((path) => {
     try {
@@ -26,7 +26,7 @@ function isInstalled(program: string): boolean {
  * @param pattern An absolute path. `*` stands for any characters within a name.
  * @returns The paths that match, sorted. A pattern without `*` is returned as it is.
  */
-export function filesLike(pattern: string): string[] {
+export function filesMatching(pattern: string): string[] {
   let paths = [""];
   for (const part of pattern.split("/").slice(1)) {
     const name = new RegExp(`^${part.split("*").map(RegExp.escape).join(".*")}$`);
@@ -57,11 +57,11 @@ function exists(path: string): boolean {
 }
 
 /**
- * Registers a test that needs programs which are not everywhere. Where one is missing the test is
- * reported as ignored with the reason; with `HACHECK_REQUIRE_SERVERS=1` it fails.
+ * Registers a test that needs installed programs. If one is missing, Deno reports the test as ignored; with
+ * `HACHECK_REQUIRE_SERVERS=1` the test fails.
  *
  * @param name The test's name.
- * @param programs The programs it needs.
+ * @param programs The needed programs: names, or absolute paths in which `*` stands for any characters.
  * @param fn The test.
  */
 export function serverTest(
@@ -81,13 +81,13 @@ export function serverTest(
   }
 }
 
-/** The ports that are looked through for a free one: the system gives none of them to a connection by itself. */
+/** The range of {@linkcode freePort}. It is below the ephemeral ports, which connections use. */
 const PORTS = { first: 10_000, count: 20_000 };
 
 /**
- * Finds a port of 127.0.0.1 that is free, for a server that cannot tell which one it took.
+ * Finds a free port of 127.0.0.1, for a server that cannot choose one by itself.
  *
- * @returns The port. Who looks for one like this may take it before the server does, if chance so wills.
+ * @returns The port. Another process may take it before the server does.
  */
 export function freePort(): number {
   for (;;) {
@@ -102,29 +102,30 @@ export function freePort(): number {
 }
 
 /**
- * Waits until something holds.
+ * Waits until a condition holds.
  *
- * @param what What is waited for, for the message.
- * @param holds Tells whether it holds. Where it throws, it does not.
- * @param patience For how many milliseconds at most.
- * @param rest How many milliseconds to wait before it is asked again.
+ * @param what The condition, for the message.
+ * @param holds Returns whether the condition holds. An error counts as false.
+ * @param timeoutMs How long to wait at most, in milliseconds.
+ * @param intervalMs The time between two calls, in milliseconds.
+ * @throws {Error} If the condition does not hold in time. The cause is the last error of `holds`.
  */
 export async function until(
   what: string,
   holds: () => boolean | Promise<boolean>,
-  patience = 60_000,
-  rest = 10,
+  timeoutMs = 60_000,
+  intervalMs = 10,
 ): Promise<void> {
   const start = performance.now();
   let last: unknown;
-  while (performance.now() - start < patience) {
+  while (performance.now() - start < timeoutMs) {
     try {
       if (await holds()) return;
       last = undefined;
     } catch (error) {
       last = error;
     }
-    await new Promise((resolve) => setTimeout(resolve, rest));
+    await new Promise((resolve) => setTimeout(resolve, intervalMs));
   }
-  throw new Error(`still not: ${what}`, { cause: last });
+  throw new Error(`not within ${timeoutMs / 1000} s: ${what}`, { cause: last });
 }

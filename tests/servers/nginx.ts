@@ -1,12 +1,12 @@
 /**
- * A real nginx.
+ * nginx.
  *
  * @module
  */
 
 import { ServerProcess } from "./process.ts";
 
-/** The programs that it takes. */
+/** The programs that it needs. */
 export const NGINX_PROGRAMS: readonly string[] = ["nginx"];
 
 /** An nginx of 127.0.0.1. */
@@ -19,9 +19,9 @@ export class Nginx extends ServerProcess {
   }
 
   /**
-   * Starts one, and waits until it accepts connections.
+   * Starts a server, and waits until it accepts connections.
    *
-   * @param serverOn Makes its `server` sections for an address to `listen` on.
+   * @param serverOn Makes its `server` sections, for the address to `listen` on.
    */
   static start(serverOn: (address: string) => string): Promise<Nginx> {
     return new Nginx(serverOn).launch();
@@ -33,7 +33,7 @@ export class Nginx extends ServerProcess {
     const path = this.folder.write(
       "nginx.conf",
       `daemon off;
-# One process, which ends when it is told to.
+# One process, which ends by a signal.
 master_process off;
 pid ${this.folder.file("pid")};
 error_log stderr;

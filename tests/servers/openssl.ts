@@ -1,15 +1,15 @@
 /**
- * A real TLS server that can be told which versions and algorithms it speaks.
+ * A TLS server with selectable versions and algorithms.
  *
  * @module
  */
 
 import { ServerProcess } from "./process.ts";
 
-/** The programs that it takes. */
+/** The programs that it needs. */
 export const OPENSSL_PROGRAMS: readonly string[] = ["openssl"];
 
-/** An `openssl s_server` of 127.0.0.1 that answers every request by HTTP, with a certificate of its own. */
+/** An `openssl s_server` of 127.0.0.1 that responds to every request by HTTP, with its own certificate. */
 export class OpensslServer extends ServerProcess {
   readonly #newKey: readonly string[];
   readonly #options: readonly string[];
@@ -21,7 +21,7 @@ export class OpensslServer extends ServerProcess {
   }
 
   /**
-   * Starts one, and waits until it accepts connections.
+   * Starts a server, and waits until it accepts connections.
    *
    * @param newKey Options of `openssl req` for the key of its certificate: `-newkey rsa:1024`.
    * @param options Further options of `openssl s_server`.

@@ -1,5 +1,5 @@
 /**
- * A real Postfix.
+ * Postfix.
  *
  * @module
  */
@@ -8,16 +8,16 @@ import { ServerProcess } from "./process.ts";
 
 const PROGRAMS = "/usr/lib/postfix/sbin";
 
-/** The programs that it takes. */
+/** The programs that it needs. */
 export const POSTFIX_PROGRAMS: readonly string[] = [`${PROGRAMS}/master`, `${PROGRAMS}/smtpd`];
 
-/** A Postfix of 127.0.0.1 that speaks SMTP and delivers nothing. Only root can start it. */
+/** A Postfix of 127.0.0.1 that delivers nothing. Only root can start it. */
 export class Postfix extends ServerProcess {
   private constructor() {
     super();
   }
 
-  /** Starts one, and waits until it accepts connections. */
+  /** Starts a server, and waits until it accepts connections. */
   static start(): Promise<Postfix> {
     return new Postfix().launch();
   }
@@ -27,7 +27,7 @@ export class Postfix extends ServerProcess {
     for (const name of ["etc", "data", "queue", "queue/pid", "queue/private", "queue/public"]) {
       Deno.mkdirSync(folder.file(name));
     }
-    // Its children are not root, and must find their way.
+    // Its child processes are not root, and must be able to enter the folder.
     Deno.chmodSync(folder.path, 0o711);
     const owned = ["data", "queue/private", "queue/public"].map((name) => folder.file(name));
     await this.run("chown", "postfix", ...owned);
@@ -41,7 +41,7 @@ inet_protocols = ipv4
 myhostname = mail.example
 smtpd_peername_lookup = no
 smtpd_relay_restrictions = reject
-# Who knows the recipients, and who counts the clients, would be servers of their own.
+# Without the servers that know recipients and count clients.
 alias_maps =
 local_recipient_maps =
 smtpd_client_connection_count_limit = 0
@@ -55,7 +55,7 @@ smtpd_client_connection_rate_limit = 0
     return [`${PROGRAMS}/master`, "-d", "-c", this.folder.file("etc")];
   }
 
-  /** Told so, it stops its children too. */
+  /** Unlike SIGKILL, this signal stops the child processes too. */
   protected override get stopSignal(): Deno.Signal {
     return "SIGTERM";
   }

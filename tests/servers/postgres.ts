@@ -1,12 +1,12 @@
 /**
- * A real PostgreSQL.
+ * PostgreSQL.
  *
  * @module
  */
 
 import { ServerProcess } from "./process.ts";
 
-/** The programs are apart for each major version, and in nobody's path. */
+/** Debian keeps the programs in a folder for each major version. */
 const PROGRAMS = newestFolder("/usr/lib/postgresql");
 
 function newestFolder(root: string): string {
@@ -18,18 +18,18 @@ function newestFolder(root: string): string {
   }
 }
 
-/** The programs that it takes. */
+/** The programs that it needs. */
 export const POSTGRES_PROGRAMS: readonly string[] = [
   ...["initdb", "postgres", "psql"].map((name) => `${PROGRAMS}/${name}`),
   "setpriv",
 ];
 
-/** It does not run as root. */
+/** PostgreSQL refuses to run as root. */
 const NOT_AS_ROOT: readonly string[] = Deno.uid() === 0
   ? ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
   : [];
 
-/** A PostgreSQL of 127.0.0.1 with data of its own. */
+/** A PostgreSQL of 127.0.0.1 with its own data. */
 export class Postgres extends ServerProcess {
   readonly #access: string;
   readonly #settings: readonly string[];
@@ -42,9 +42,9 @@ export class Postgres extends ServerProcess {
   }
 
   /**
-   * Starts one, and waits until it answers.
+   * Starts a server, and waits until it responds.
    *
-   * @param access The lines of pg_hba.conf for who comes by TCP.
+   * @param access The lines of pg_hba.conf for connections by TCP.
    * @param settings Further settings: `name=value`.
    */
   static start(access: string, settings: readonly string[] = []): Promise<Postgres> {
@@ -52,10 +52,10 @@ export class Postgres extends ServerProcess {
   }
 
   /**
-   * Asks it as its administrator, who needs no port.
+   * Runs a query as the administrator, by the Unix socket.
    *
-   * @param sql What to ask.
-   * @returns The rows, a line each, their columns separated by `|`.
+   * @param sql The query.
+   * @returns The rows, one on a line, with `|` between the columns.
    */
   query(sql: string): Promise<string> {
     return this.run(
@@ -110,7 +110,7 @@ export class Postgres extends ServerProcess {
     return await this.query("SELECT 1") === "1";
   }
 
-  /** Told so, it ends its sessions and itself at once. */
+  /** This signal ends all sessions at once. */
   protected override get stopSignal(): Deno.Signal {
     return "SIGQUIT";
   }

@@ -1,5 +1,5 @@
 /**
- * Servers that run in a process of their own.
+ * Servers that run in their own process.
  *
  * @module
  */
@@ -7,15 +7,15 @@
 import { run, TempFolder } from "../support/programs.ts";
 import { freePort, until } from "./mod.ts";
 
-/** How often another port is tried when somebody else was quicker to take it. */
-const TRIES = 5;
+/** How many ports to try: another process may take a free port first. */
+const MAX_PORTS = 5;
 
-/** Where programs are looked for: servers are not in everybody's path. */
+/** The search path for programs: the user's may lack the folders of servers. */
 const PATH = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin:/sbin:/bin";
 
 /** A server of 127.0.0.1 with a folder of its own. */
 export abstract class ServerProcess implements AsyncDisposable {
-  /** Where it keeps what it writes. It is gone with the server. */
+  /** The folder of its files. It is removed with the server. */
   protected readonly folder: TempFolder = new TempFolder();
   #process: Deno.ChildProcess | undefined;
   #output: Promise<unknown> = Promise.resolve();
@@ -30,36 +30,36 @@ export abstract class ServerProcess implements AsyncDisposable {
     return this.#log;
   }
 
-  /** Writes what it needs, whatever its port will be. */
+  /** Writes the files that it needs, before a port is chosen. */
   protected prepare(): Promise<void> {
     return Promise.resolve();
   }
 
-  /** Its command line for a port. */
+  /** Returns its command line for a port. */
   protected abstract commandOn(port: number): readonly string[];
 
-  /** Tells whether it answers; where this throws, it does not. */
+  /** Returns whether it responds. An error counts as false. */
   protected async answers(): Promise<boolean> {
     using _connection = await Deno.connect({ hostname: "127.0.0.1", port: this.port });
     return true;
   }
 
-  /** What makes it stop at once. */
+  /** The signal that makes it stop at once. */
   protected get stopSignal(): Deno.Signal {
     return "SIGKILL";
   }
 
-  /** Starts it on a port that is free, and waits until it answers. */
+  /** Starts it on a free port, and waits until it responds. */
   protected async launch(): Promise<this> {
     try {
       await this.prepare();
       for (let tries = 1;; tries++) {
         this.port = freePort();
         this.#spawn(this.commandOn(this.port));
-        await until("the server answers or has ended", () => this.#hasEnded || this.answers());
+        await until("the server responds or has ended", () => this.#hasEnded || this.answers());
         if (!this.#hasEnded) return this;
         await this.#output;
-        if (tries === TRIES) throw new Error(`the server does not start: ${this.#log}`);
+        if (tries === MAX_PORTS) throw new Error(`the server did not start: ${this.#log}`);
       }
     } catch (error) {
       await this[Symbol.asyncDispose]();
@@ -68,11 +68,11 @@ export abstract class ServerProcess implements AsyncDisposable {
   }
 
   /**
-   * Runs a program to its end.
+   * Runs a program until it ends.
    *
    * @param command Its command line.
-   * @returns What it printed.
-   * @throws {Error} If it fails, with what it said.
+   * @returns Its stdout.
+   * @throws {Error} If the program fails, with its whole output.
    */
   protected async run(...command: readonly string[]): Promise<string> {
     const [program, ...args] = command;
@@ -81,13 +81,13 @@ export abstract class ServerProcess implements AsyncDisposable {
     return stdout.trim();
   }
 
-  /** The number of its process, or of the program that runs it. */
+  /** Its process ID, or that of its wrapper. */
   get pid(): number {
     if (this.#process === undefined) throw new Error("the server was not started");
     return this.#process.pid;
   }
 
-  /** Sends it a signal, unless it has ended. */
+  /** Sends it a signal unless it has ended. */
   kill(signal: Deno.Signal): void {
     if (!this.#hasEnded) this.#process?.kill(signal);
   }
@@ -99,7 +99,7 @@ export abstract class ServerProcess implements AsyncDisposable {
     await this.#output;
   }
 
-  /** Stops it, and removes what it leaves. */
+  /** Stops it, and removes its folder. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
     this.folder[Symbol.dispose]();

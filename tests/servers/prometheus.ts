@@ -1,5 +1,5 @@
 /**
- * A real Prometheus.
+ * Prometheus.
  *
  * @module
  */
@@ -7,26 +7,26 @@
 import { until } from "./mod.ts";
 import { ServerProcess } from "./process.ts";
 
-/** The programs that it takes. */
+/** The programs that it needs. */
 export const PROMETHEUS_PROGRAMS: readonly string[] = ["prometheus", "promtool"];
 
-/** What Prometheus answers to a query: for each series its labels and its value. */
+/** The result of a query: the labels and the value of each series. */
 export type Vector = readonly {
   readonly metric: Readonly<Record<string, string>>;
   readonly value: readonly [time: number, value: string];
 }[];
 
-/** How a rule fares. */
+/** The state of a rule. */
 export interface Rule {
   /** Its name. */
   readonly name: string;
-  /** `ok` once it could be evaluated. */
+  /** `ok` once Prometheus has evaluated it. */
   readonly health: string;
-  /** Why it could not. */
+  /** The last error of its evaluation. */
   readonly lastError?: string;
 }
 
-/** What a Prometheus is told. */
+/** The configuration of a Prometheus. */
 export interface PrometheusOptions {
   /** The `scrape_configs` section of its configuration. */
   readonly scrapeConfigs: string;
@@ -44,34 +44,34 @@ export class Prometheus extends ServerProcess {
   }
 
   /**
-   * Starts one, and waits until it answers.
+   * Starts a server, and waits until it responds.
    *
-   * @param options What it is told.
+   * @param options Its configuration.
    */
   static start(options: PrometheusOptions): Promise<Prometheus> {
     return new Prometheus(options).launch();
   }
 
   /**
-   * Asks it for something, now.
+   * Evaluates an expression at the current time.
    *
-   * @param expression What, in PromQL.
-   * @returns The answer.
-   * @throws {Error} If it does not understand.
+   * @param expression The expression, in PromQL.
+   * @returns Its value.
+   * @throws {Error} If Prometheus rejects it.
    */
   async query(expression: string): Promise<Vector> {
-    const { result } = await this.#ask(
+    const { result } = await this.#get(
       `/api/v1/query?${new URLSearchParams({ query: expression })}`,
     ) as { result: Vector };
     return result;
   }
 
   /**
-   * Asks it for one figure.
+   * Evaluates an expression that has at most one series.
    *
-   * @param expression What, in PromQL.
-   * @returns The value of the only series; undefined if there is none.
-   * @throws {Error} If there are several.
+   * @param expression The expression, in PromQL.
+   * @returns The value of the series; undefined if there is none.
+   * @throws {Error} If there are several series.
    */
   async figure(expression: string): Promise<number | undefined> {
     const [first, ...others] = await this.query(expression);
@@ -80,21 +80,21 @@ export class Prometheus extends ServerProcess {
   }
 
   /**
-   * Waits until it has scraped its targets anew.
+   * Waits until it has scraped its targets again.
    *
-   * @param targets How many there are.
+   * @param targets The number of targets.
    */
   async scraped(targets = 1): Promise<void> {
-    // A scrape bears the time of its beginning.
+    // The timestamp of a scrape is its start.
     const now = Date.now() / 1000;
     await until("every target was scraped", async () => {
       return await this.figure(`count(up == 1 and timestamp(up) > ${now})`) === targets;
     });
   }
 
-  /** How its rules fare. */
+  /** Returns the state of its rules. */
   async rules(): Promise<readonly Rule[]> {
-    const { groups } = await this.#ask("/api/v1/rules") as {
+    const { groups } = await this.#get("/api/v1/rules") as {
       groups: readonly { readonly rules: readonly Rule[] }[];
     };
     return groups.flatMap(({ rules }) => rules);
@@ -125,10 +125,10 @@ ${scrapeConfigs}`,
     return response.ok;
   }
 
-  async #ask(path: string): Promise<unknown> {
+  async #get(path: string): Promise<unknown> {
     const response = await fetch(`http://127.0.0.1:${this.port}${path}`);
     const { status, data, error } = await response.json();
-    if (status !== "success") throw new Error(`Prometheus does not understand: ${error}`);
+    if (status !== "success") throw new Error(`Prometheus rejected ${path}: ${error}`);
     return data;
   }
 }

@@ -1,18 +1,18 @@
 /**
- * A real Redis, and a real Sentinel.
+ * Redis and Sentinel.
  *
  * @module
  */
 
 import { ServerProcess } from "./process.ts";
 
-/** The programs that a {@linkcode Redis} takes. */
+/** The programs that a {@linkcode Redis} needs. */
 export const REDIS_PROGRAMS: readonly string[] = ["redis-server", "redis-cli"];
 
-/** The programs that a {@linkcode Sentinel} and what it watches take. */
+/** The programs that a {@linkcode Sentinel} and its master need. */
 export const SENTINEL_PROGRAMS: readonly string[] = [...REDIS_PROGRAMS, "redis-sentinel"];
 
-/** A Redis of 127.0.0.1 that keeps nothing. */
+/** A Redis of 127.0.0.1 without persistence. */
 export class Redis extends ServerProcess {
   readonly #configuration: string;
 
@@ -22,7 +22,7 @@ export class Redis extends ServerProcess {
   }
 
   /**
-   * Starts one, and waits until it accepts connections.
+   * Starts a server, and waits until it accepts connections.
    *
    * @param configuration Further lines of its configuration.
    */
@@ -31,10 +31,10 @@ export class Redis extends ServerProcess {
   }
 
   /**
-   * Gives it a command.
+   * Runs a command.
    *
    * @param words Options of `redis-cli`, and the command.
-   * @returns What it answers.
+   * @returns The reply.
    */
   command(...words: readonly string[]): Promise<string> {
     return this.run("redis-cli", "-p", String(this.port), ...words);
@@ -51,15 +51,15 @@ export class Redis extends ServerProcess {
   }
 }
 
-/** Who asks for which password; none, if not given. */
+/** Passwords. Without one, no login is needed. */
 export interface SentinelPasswords {
-  /** The Sentinel's. */
+  /** The Sentinel's own. */
   readonly own?: string;
-  /** That of the Redis which it watches. */
+  /** Its master's. */
   readonly master?: string;
 }
 
-/** A Sentinel of 127.0.0.1, which watches a Redis by the name `main`. */
+/** A Sentinel of 127.0.0.1, which monitors a Redis by the name `main`. */
 export class Sentinel extends ServerProcess {
   readonly #master: Redis;
   readonly #passwords: SentinelPasswords;
@@ -71,9 +71,9 @@ export class Sentinel extends ServerProcess {
   }
 
   /**
-   * Starts one, and waits until it knows that what it watches is up.
+   * Starts a Sentinel, and waits until it reports that its master is up.
    *
-   * @param master What it watches.
+   * @param master The Redis to monitor.
    * @param passwords The passwords.
    */
   static start(master: Redis, passwords: SentinelPasswords = {}): Promise<Sentinel> {

@@ -1,26 +1,26 @@
 /**
- * Another machine beside that of a daemon: each has a network of its own, and a cable joins them.
+ * A second host: two network namespaces, joined by a virtual cable.
  *
  * @module
  */
 
 import { until } from "./mod.ts";
 
-/** The programs that this needs. */
+/** The programs that it needs. */
 export const SECOND_HOST_PROGRAMS: readonly string[] = ["unshare", "nsenter", "ip", "curl"];
 
-/** The neighbour's addresses. It has those of metadata too, as clouds have it. */
+/** The addresses of the second host, among them those of clouds' metadata services. */
 export const SECOND_HOST_ADDRESSES = {
   plain: ["10.1.1.2", "fd00:9::2"],
   metadata: ["169.254.169.254", "100.100.100.200", "168.63.129.16", "fd00:ec2::254"],
 } as const;
 
-/** The port on which the neighbour answers every request with 200. */
+/** The port on which the second host responds with 200 to every request. */
 export const SECOND_HOST_PORT = 8080;
 
 const WITH_TOOLS = "PATH=$PATH:/usr/sbin:/sbin; set -e; ip link set lo up";
 
-/** A machine with an HTTP server. */
+/** A network namespace with an HTTP server. */
 export class SecondHost implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
   readonly #output: Promise<void>;
@@ -31,13 +31,13 @@ export class SecondHost implements AsyncDisposable {
     this.#output = this.#read();
   }
 
-  /** Starts it, and waits until it answers. */
+  /** Starts the host, and waits until its server listens. */
   static async start(): Promise<SecondHost> {
     const script = `Deno.serve(
       { hostname: "::", port: ${SECOND_HOST_PORT}, onListen: () => console.log("ready") },
       () => {
-        console.log("asked");
-        return new Response("neighbour", { headers: { connection: "close" } });
+        console.log("request");
+        return new Response("second host", { headers: { connection: "close" } });
       },
     )`;
     const program = [Deno.execPath(), "eval", "--no-lock", script];
@@ -50,28 +50,26 @@ export class SecondHost implements AsyncDisposable {
       stdout: "piped",
       stderr: "inherit",
     }).spawn();
-    const neighbour = new SecondHost(process);
-    await until("the neighbour listens", () => neighbour.#log.includes("ready"));
-    return neighbour;
+    const host = new SecondHost(process);
+    await until("the second host listens", () => host.#log.includes("ready"));
+    return host;
   }
 
-  /** How many requests it has got. */
-  get asked(): number {
-    return this.#log.split("asked").length - 1;
+  /** How many requests it has received. */
+  get requests(): number {
+    return this.#log.split("request").length - 1;
   }
 
-  /** Runs a program on a machine beside it, from which all of its addresses can be reached. */
-  get beside(): readonly string[] {
+  /** The command that runs a program on the first host, which can reach all addresses of the second. */
+  get firstHost(): readonly string[] {
     const { plain, metadata } = SECOND_HOST_ADDRESSES;
     const all = [...plain, ...metadata];
-    const there = all.map((address) =>
+    const farAddresses = all.map((address) =>
       address.includes(":")
         ? `ip address add ${address}/128 dev far nodad`
         : `ip address add ${address}/32 dev far`
     );
-    const there_routes = ["10.1.1.1", "fd00:9::1"].map((address) =>
-      `ip route add ${address} dev far`
-    );
+    const farRoutes = ["10.1.1.1", "fd00:9::1"].map((address) => `ip route add ${address} dev far`);
     const cable = [
       WITH_TOOLS,
       `ip link add near type veth peer name far netns ${this.#process.pid}`,
@@ -79,13 +77,13 @@ export class SecondHost implements AsyncDisposable {
       "ip address add fd00:9::1/128 dev near nodad",
       "ip link set near up",
       `nsenter --net --target ${this.#process.pid} sh -ec '${
-        ["ip link set far up", ...there, ...there_routes].join("; ")
+        ["ip link set far up", ...farAddresses, ...farRoutes].join("; ")
       }'`,
       ...all.map((address) => `ip route add ${address} dev near`),
       'exec "$@"',
     ];
-    const into = ["--user", "--preserve-credentials", "--target", String(this.#process.pid)];
-    return ["nsenter", ...into, "unshare", "--net", "sh", "-c", cable.join("; "), "sh"];
+    const namespace = ["--user", "--preserve-credentials", "--target", String(this.#process.pid)];
+    return ["nsenter", ...namespace, "unshare", "--net", "sh", "-c", cable.join("; "), "sh"];
   }
 
   /** Stops it. */

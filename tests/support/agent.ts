@@ -1,14 +1,14 @@
 import { RawConnection } from "./raw_http.ts";
 
 /**
- * Asks for an agent check, as HAProxy does.
+ * Sends an agent check, as HAProxy does.
  *
- * @param port The port of 127.0.0.1 on which they are answered.
- * @param question What is sent, its end included; empty for nothing.
- * @returns All that is answered until the connection is closed.
+ * @param port The agent port of 127.0.0.1.
+ * @param request What to send, with the line feed; empty to send nothing.
+ * @returns The whole response, read until the daemon closes the connection.
  */
-export async function askAgent(port: number, question: string): Promise<string> {
+export async function askAgent(port: number, request: string): Promise<string> {
   using connection = await RawConnection.open(port);
-  if (question !== "") await connection.send(question);
-  return await connection.rest();
+  if (request !== "") await connection.send(request);
+  return await connection.readAll();
 }

@@ -9,7 +9,7 @@ import * as untyped from "@std/assert";
 /** Fails unless a value is truthy. */
 export const assert: (value: unknown, message?: string) => asserts value = untyped.assert;
 
-/** Fails unless two values are equal, in all that they hold. */
+/** Fails unless two values are deeply equal. */
 export const assertEquals: <T>(actual: T, expected: T, message?: string) => void =
   untyped.assertEquals;
 
@@ -17,7 +17,7 @@ export const assertEquals: <T>(actual: T, expected: T, message?: string) => void
 export const assertMatch: (actual: string, expected: RegExp, message?: string) => void =
   untyped.assertMatch;
 
-/** Fails unless a text holds another. */
+/** Fails unless a text includes another. */
 export const assertStringIncludes: (actual: string, expected: string, message?: string) => void =
   untyped.assertStringIncludes;
 

@@ -1,25 +1,25 @@
 import type { Daemon } from "./programs.ts";
 import { until } from "../servers/mod.ts";
 
-/** Clients that ask one thing after another, until they are told to stop. */
+/** Clients that send one request after another until they are disposed of. */
 export class Clients implements AsyncDisposable {
   readonly #clients: Promise<void>[];
   #stopped = false;
 
-  /** How many got an answer. */
+  /** How many requests got a response. */
   answered = 0;
-  /** How many answers were not the expected one. */
+  /** How many responses had another status than the expected one. */
   wrong = 0;
-  /** How many got none. */
+  /** How many requests got no response. */
   lost = 0;
 
   /**
-   * Lets them begin.
+   * Starts them.
    *
-   * @param count How many they are.
-   * @param daemon Whom they ask.
-   * @param path What for.
-   * @param expected The status of the answer that is right.
+   * @param count The number of clients.
+   * @param daemon The daemon.
+   * @param path The path that they request.
+   * @param expected The expected status.
    */
   constructor(count: number, daemon: Daemon, path: string, expected: number) {
     this.#clients = Array.from({ length: count }, async () => {
@@ -36,13 +36,13 @@ export class Clients implements AsyncDisposable {
     });
   }
 
-  /** Waits until some more have got an answer. */
+  /** Waits until so many more requests got a response. */
   async more(count = 200): Promise<void> {
     const enough = this.answered + count;
-    await until("more requests are answered", () => this.answered >= enough);
+    await until(`${count} more requests are answered`, () => this.answered >= enough);
   }
 
-  /** Waits until each has its last answer. */
+  /** Stops them, and waits for their last responses. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopped = true;
     await Promise.all(this.#clients);
@@ -50,17 +50,17 @@ export class Clients implements AsyncDisposable {
 }
 
 /**
- * Asks eight times at once, of which about half come to an event loop that hangs, where it is one of two.
+ * Sends eight requests at once. If one of two workers hangs, about half of the requests reach it.
  *
- * @param daemon Whom to ask.
- * @param path What to ask for.
- * @returns The answers of those that were answered.
+ * @param daemon The daemon.
+ * @param path The path.
+ * @returns The bodies of the responses that came within 3 s.
  */
-export async function heard(daemon: Daemon, path: string): Promise<string[]> {
-  const answers = await Promise.allSettled(Array.from({ length: 8 }, async () => {
+export async function getFromWorkers(daemon: Daemon, path: string): Promise<string[]> {
+  const responses = await Promise.allSettled(Array.from({ length: 8 }, async () => {
     const signal = AbortSignal.timeout(3000);
     const headers = { connection: "close" };
     return await (await fetch(daemon.url(path), { headers, signal })).text();
   }));
-  return answers.flatMap((answer) => answer.status === "fulfilled" ? [answer.value] : []);
+  return responses.flatMap((response) => response.status === "fulfilled" ? [response.value] : []);
 }

@@ -1,35 +1,35 @@
 /**
- * A file system of a daemon's own, as the unit for systemd makes it: what it reads is there and
- * read-only, and nothing else is there. In it runs nobody with any privilege.
+ * A sandbox for a daemon, like the one that the systemd unit makes: a read-only file system with nothing but
+ * the files that the daemon reads, no privileges, and a seccomp filter.
  *
  * @module
  */
 
 import { run } from "./programs.ts";
 
-/** The programs that this needs. */
+/** The programs that {@linkcode confined} needs. */
 export const CONFINEMENT_PROGRAMS: readonly string[] = [
   ...["unshare", "setpriv", "mount", "chroot", "/usr/bin/python3"],
-  // A seccomp filter takes libseccomp.
+  // For the seccomp filter.
   "/usr/lib/python3/dist-packages/seccomp.*.so",
   "systemd-analyze",
 ];
 
-/** The user and group that it runs as, who own nothing. */
+/** The user and group of the sandbox. They own no files. */
 export const NOBODY: { readonly uid: number; readonly gid: number } = { uid: 64_999, gid: 64_998 };
 
-/** Who is not root may be nobody but himself, and is root only among his own. */
+/** Without root, the sandbox needs a user namespace and keeps the user. */
 const IS_ROOT = Deno.uid() === 0;
 
-/** What is there, and what may be written. */
+/** What a sandbox contains and permits. */
 export interface Confinement {
-  /** The folder to make the file system in. */
+  /** The folder in which the file system is made. */
   readonly root: string;
-  /** Folders and files, by the path that they have there. */
+  /** Folders and files, by their paths in the sandbox. */
   readonly mounts: Readonly<Record<string, { readonly from: string; readonly writable?: boolean }>>;
-  /** The system calls that are permitted. */
+  /** The permitted system calls. */
   readonly calls: readonly string[];
-  /** The address families of sockets that are permitted. */
+  /** The permitted address families of sockets. */
   readonly families: readonly string[];
 }
 
@@ -45,7 +45,7 @@ printf '%s' "$mounts" | while IFS='|' read -r from to options; do
   [ "$options" = rw ] || mount -o "remount,bind,$options" "$root$to"
 done
 mkdir -p "$root/proc"
-# In a container, even its root may have no processes but those that the container shows.
+# In a container, root may not mount proc with options.
 mount -t proc -o subset=pid,hidepid=invisible proc "$root/proc" 2>/dev/null ||
   mount --rbind /proc "$root/proc"
 mount -o remount,bind,ro "$root"
@@ -61,7 +61,7 @@ for call in calls:
         if call != "socket":
             filter.add_rule(seccomp.ALLOW, call)
     except (RuntimeError, ValueError):
-        pass  # Another architecture's.
+        pass  # A call of another architecture.
 for family in families:
     filter.add_rule(seccomp.ALLOW, "socket", seccomp.Arg(0, seccomp.EQ, getattr(socket, family)))
 filter.load()
@@ -69,17 +69,17 @@ os.execv(program[0], program)
 `;
 
 /**
- * Makes what runs a daemon in confinement.
+ * Makes the command that runs a program in a sandbox.
  *
- * @param confinement What is there.
- * @returns A program that runs it, with its arguments.
+ * @param confinement What the sandbox contains and permits.
+ * @returns The command, to be followed by the program and its arguments.
  */
 export async function confined(confinement: Confinement): Promise<string[]> {
   const { root, mounts, calls, families } = confinement;
   const { stdout } = await run(Deno.execPath(), ["info", "--json"]);
   const needed = [
     ...["/usr", Deno.execPath(), JSON.parse(stdout).denoDir].map((path) => [path, path, "ro"]),
-    // Of the devices, those that every program may open.
+    // The devices that every program may open.
     ...["null", "zero", "urandom"].map((name) => [`/dev/${name}`, `/dev/${name}`, "rw"]),
     [
       new URL("../../", import.meta.url).pathname,

@@ -1,23 +1,23 @@
 import type { Daemon } from "./programs.ts";
 import { until } from "../servers/mod.ts";
 
-/** How long what is said may go unanswered before it is said again, in milliseconds. */
-const HEARING_MS = 1000;
+/** A call without a response is sent again after this time, in milliseconds. */
+const RETRY_MS = 1000;
 
-/** How often it is said. */
-const MAX_TRIES = 20;
+/** How often a call is sent at most. */
+const MAX_CALLS = 60;
 
-/** A debugger in a daemon: it does to its event loops, and asks of them, what no request can. */
+/** A debugger in a daemon. It runs code in the daemon's workers. */
 export class Debugger implements AsyncDisposable {
   readonly #socket: WebSocket;
   readonly #closed = Promise.withResolvers<void>();
-  /** The session with each event loop. */
-  readonly #loops = new Map<string, string>();
-  /** Who waits for the result of a call. */
-  readonly #waiting = new Map<number, (result: unknown) => void>();
+  /** The session of each worker. */
+  readonly #sessions = new Map<string, string>();
+  /** The callback of each call without a result. */
+  readonly #pending = new Map<number, (result: unknown) => void>();
   #calls = 0;
 
-  /** The grant of a daemon that can be debugged. */
+  /** The permission that a daemon needs to be debugged. */
   static readonly GRANT = "--inspect=127.0.0.1:0";
 
   private constructor(socket: WebSocket) {
@@ -25,12 +25,12 @@ export class Debugger implements AsyncDisposable {
     socket.onclose = () => this.#closed.resolve();
     socket.onmessage = ({ data }) => {
       const { id, method, params, result } = JSON.parse(data);
-      this.#waiting.get(id)?.(result);
-      this.#waiting.delete(id);
+      this.#pending.get(id)?.(result);
+      this.#pending.delete(id);
       if (method === "Target.attachedToTarget") {
-        this.#loops.set(params.targetInfo.targetId, params.sessionId);
+        this.#sessions.set(params.targetInfo.targetId, params.sessionId);
       } else if (method === "Target.targetDestroyed") {
-        this.#loops.delete(params.targetId);
+        this.#sessions.delete(params.targetId);
       }
     };
   }
@@ -39,9 +39,9 @@ export class Debugger implements AsyncDisposable {
    * Attaches one to a daemon.
    *
    * @param daemon The daemon.
-   * @param loops How many event loops it has, beside its main program.
+   * @param workers How many workers it has, beside its main program.
    */
-  static async attach(daemon: Daemon, loops: number): Promise<Debugger> {
+  static async attach(daemon: Daemon, workers: number): Promise<Debugger> {
     // Deno logs it from a thread of its own, maybe after the daemon has logged its start.
     const [, url] = await daemon.logged(/^Debugger listening on (ws:\S+)$/m);
     const socket = new WebSocket(url!);
@@ -52,74 +52,78 @@ export class Debugger implements AsyncDisposable {
       waitForDebuggerOnStart: false,
       flatten: true,
     });
-    await until("all event loops are debugged", () => attached.#loops.size === loops);
-    // What is said to an event loop that has just come is not always heard.
-    for (const loop of attached.loops) await attached.run("0", loop);
+    await until(
+      "the debugger has a session with each worker",
+      () => attached.#sessions.size === workers,
+    );
+    // A worker that has just started may drop a call.
+    for (const worker of attached.workers) await attached.run("0", worker);
     return attached;
   }
 
-  /** The event loops that there are. */
-  get loops(): readonly string[] {
-    return [...this.#loops.keys()];
+  /** The workers that run. */
+  get workers(): readonly string[] {
+    return [...this.#sessions.keys()];
   }
 
   /**
-   * Runs code in an event loop, or in the daemon's main program. It may run twice.
+   * Runs code in a worker. The code may run twice.
    *
    * @param code The code.
-   * @param loop Which event loop.
+   * @param worker The worker; the daemon's main program, if not given.
    */
-  async run(code: string, loop?: string): Promise<void> {
-    await this.#evaluate({ expression: code }, loop);
+  async run(code: string, worker?: string): Promise<void> {
+    await this.#evaluate({ expression: code }, worker);
   }
 
   /**
-   * Asks an event loop, or the daemon's main program, what an expression is.
+   * Evaluates an expression in a worker.
    *
-   * @param expression The expression. Its value must be one that JSON can tell.
-   * @param loop Which event loop.
+   * @param expression The expression. JSON must be able to express its value.
+   * @param worker The worker; the daemon's main program, if not given.
+   * @returns The value.
    */
-  async ask(expression: string, loop?: string): Promise<unknown> {
-    const result = await this.#evaluate({ expression, returnByValue: true }, loop);
+  async evaluate(expression: string, worker?: string): Promise<unknown> {
+    const result = await this.#evaluate({ expression, returnByValue: true }, worker);
     return (result as { result: { value: unknown } }).result.value;
   }
 
   /**
-   * Runs code in an event loop again and again until what it does is seen: what it sets off may go unseen by
-   * an event loop that nobody asks for anything.
+   * Runs code in a worker again and again until a condition holds: an idle worker may not notice what the code
+   * set off.
    *
-   * @param what What is to be seen, for the message.
-   * @param seen Tells whether it is.
+   * @param what The condition, for the message.
+   * @param holds Returns whether it holds.
    * @param code The code.
-   * @param loop Which event loop.
+   * @param worker The worker.
    */
   async runUntil(
     what: string,
-    seen: () => boolean | Promise<boolean>,
+    holds: () => boolean | Promise<boolean>,
     code: string,
-    loop: string,
+    worker: string,
   ): Promise<void> {
-    const see = async () => {
-      if (await seen()) return true;
-      await this.run(code, loop);
+    const attempt = async () => {
+      if (await holds()) return true;
+      await this.run(code, worker);
       return false;
     };
-    await until(what, see, 60_000, 500);
+    await until(what, attempt, 60_000, 500);
   }
 
-  /** Kills an event loop by a fault that nothing in it can catch. */
-  async kill(loop: string): Promise<void> {
+  /** Ends a worker by an error that nothing in the worker can catch. */
+  async kill(worker: string): Promise<void> {
     await this.runUntil(
-      "it is dead",
-      () => !this.#loops.has(loop),
+      "the worker has ended",
+      () => !this.#sessions.has(worker),
       'Event.prototype.preventDefault = () => {}; setTimeout(() => { throw new Error("struck") });',
-      loop,
+      worker,
     );
   }
 
-  /** Lets an event loop hang for good, soon after it has said that it heard. */
-  async hang(loop: string): Promise<void> {
-    await this.run("setTimeout(() => { for (;;); }, 100);", loop);
+  /** Makes a worker hang for good, shortly after the worker has confirmed the call. */
+  async hang(worker: string): Promise<void> {
+    await this.run("setTimeout(() => { for (;;); }, 100);", worker);
   }
 
   /** Detaches it. */
@@ -128,25 +132,25 @@ export class Debugger implements AsyncDisposable {
     await this.#closed.promise;
   }
 
-  /** Says it again until it is answered, or there is nobody left to answer. */
-  async #evaluate(params: Record<string, unknown>, loop?: string): Promise<unknown> {
-    const answer = Promise.withResolvers<unknown>();
+  /** Sends a call again until there is a result or the worker has ended. */
+  async #evaluate(params: Record<string, unknown>, worker?: string): Promise<unknown> {
+    const response = Promise.withResolvers<unknown>();
     const ids: number[] = [];
     let result: unknown;
-    while (result === undefined && (loop === undefined || this.#loops.has(loop))) {
-      if (ids.length === MAX_TRIES) throw new Error(`unheard: ${params.expression}`);
-      const session = loop === undefined ? undefined : this.#loops.get(loop);
+    while (result === undefined && (worker === undefined || this.#sessions.has(worker))) {
+      if (ids.length === MAX_CALLS) throw new Error(`no result: ${params.expression}`);
+      const session = worker === undefined ? undefined : this.#sessions.get(worker);
       const id = this.#send("Runtime.evaluate", params, session);
-      this.#waiting.set(id, answer.resolve);
+      this.#pending.set(id, response.resolve);
       ids.push(id);
       let timer: ReturnType<typeof setTimeout> | undefined;
       const pause = new Promise<undefined>((resolve) =>
-        timer = setTimeout(() => resolve(undefined), HEARING_MS)
+        timer = setTimeout(() => resolve(undefined), RETRY_MS)
       );
-      result = await Promise.race([answer.promise, pause]);
+      result = await Promise.race([response.promise, pause]);
       clearTimeout(timer);
     }
-    for (const id of ids) this.#waiting.delete(id);
+    for (const id of ids) this.#pending.delete(id);
     return result;
   }
 

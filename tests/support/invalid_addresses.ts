@@ -1,15 +1,14 @@
 /**
- * What attackers write where an IP address should stand.
+ * Values that attackers send in place of an IP address.
  *
  * @module
  */
 
 /**
- * Spellings that some program or other takes for an address of this machine or of a cloud's metadata,
- * and values that smuggle more than an address. A header can carry each of them, and so can a field of
- * HAProxy's.
+ * Spellings that some programs read as an address of this machine or of a cloud's metadata service, and
+ * values that contain more than an address. Headers and the fields of HAProxy's header can carry each.
  */
-export const NO_ADDRESSES: readonly string[] = [
+export const INVALID_ADDRESSES: readonly string[] = [
   // Names.
   ...["localhost", "LOCALHOST", "ip6-localhost", "metadata.google.internal", "a.example.org"],
   ...["127.0.0.1.nip.io", "169.254.169.254.", "127.0.0.1.", ".", "*", "-", "unix@/run/x", "abns@x"],
@@ -21,9 +20,9 @@ export const NO_ADDRESSES: readonly string[] = [
   // IPv4 in IPv6.
   ...["::ffff:127.0.0.1", "::ffff:169.254.169.254", "::FFFF:A9FE:A9FE", "0:0:0:0:0:ffff:7f00:1"],
   ...["::127.0.0.1", "64:ff9b::169.254.169.254", "::ffff:0:169.254.169.254", "::ffff:0:a9fe:a9fe"],
-  // No address at all, and all of them.
+  // The unspecified address.
   ...["0.0.0.0", "::", "[::]", "0:0:0:0:0:0:0:0", "::0", "0::0"],
-  // IPv6 otherwise.
+  // Other IPv6.
   ...["[::1]", "::1%lo", "fe80::1%eth0", "fe80::a9fe:a9fe%25eth0", "::1%", ":::1", "1::2::3", ":1"],
   ...["0:0:0:0:0:0:0:0:1", "00000::1", "::g", "::1/128", "0::1]", "[0::1", "1:2:3:4:5:6:7"],
   // More than an address.
@@ -38,6 +37,6 @@ export const NO_ADDRESSES: readonly string[] = [
     '"127.0.0.1"',
   ],
   ...["'127.0.0.1'", "<b>", "${IFS}", "$(id)", "../../etc/passwd"],
-  // What looks like digits and dots, in Latin-1.
+  // Characters of Latin-1 that resemble digits and dots.
   ...["127\xb70\xb70\xb71", "\xb9\xb2\xb3.0.0.1", "127.0.0.1\xad", "\xe4"],
 ];

@@ -1,11 +1,11 @@
 import type { Log } from "../../src/log.ts";
 
-/** A log that is kept for a test to look at. */
+/** A log in memory. */
 export class RecordedLog {
-  /** What was logged: `ERROR cannot do this`, in order. */
+  /** The logged lines, such as `ERROR cannot do this`. */
   readonly lines: string[] = [];
 
-  /** Takes what is logged. */
+  /** The log. */
   readonly log: Log = {
     debug: this.#writer("DEBUG"),
     info: this.#writer("INFO"),

@@ -1,14 +1,14 @@
 /**
- * Prometheus' text format, read.
+ * Reads Prometheus' text format.
  *
  * @module
  */
 
 /**
- * Reads what `/metrics` says.
+ * Parses the response of `/metrics`.
  *
  * @param text The text.
- * @returns The figures, by their series as they are written.
+ * @returns The value of each series, by its name and labels as they are written.
  */
 export function samplesOf(text: string): Map<string, number> {
   const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));

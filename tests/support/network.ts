@@ -1,5 +1,5 @@
 /**
- * A network of a daemon's own, where this machine has addresses beside those of loopback.
+ * A network namespace for one daemon, with addresses besides loopback.
  *
  * @module
  */
@@ -7,45 +7,45 @@
 import { type Daemon, type Result, run } from "./programs.ts";
 import { freePort, until } from "../servers/mod.ts";
 
-/** The programs that this needs. */
+/** The programs that these functions need. */
 export const NETWORK_PROGRAMS: readonly string[] = ["unshare", "nsenter", "ip", "curl"];
 
-/** The addresses of this machine there, beside those of loopback. */
-export const OWN_ADDRESSES: readonly string[] = ["10.9.8.7", "fd00::7"];
+/** The addresses in the namespace, besides loopback. */
+export const LOCAL_ADDRESSES: readonly string[] = ["10.9.8.7", "fd00::7"];
 
-/** Runs a program in a network of its own. */
-export const IN_OWN_NETWORK: readonly string[] = [
+/** Runs a program in a network namespace of its own. */
+export const IN_NETWORK_NAMESPACE: readonly string[] = [
   ...["unshare", "--map-root-user", "--net", "sh", "-c"],
   [
     "PATH=$PATH:/usr/sbin:/sbin",
     "ip link set lo up",
-    ...OWN_ADDRESSES.map((address) => `ip address add ${address} dev lo`),
+    ...LOCAL_ADDRESSES.map((address) => `ip address add ${address} dev lo`),
     'exec "$@"',
   ].join(" && "),
   "sh",
 ];
 
 /**
- * Runs a command in a daemon's network.
+ * Runs a command in a daemon's network namespace.
  *
  * @param daemon The daemon.
  * @param command The command.
  */
-export function runBeside(daemon: Daemon, ...command: readonly string[]): Promise<Result> {
+export function runInNetwork(daemon: Daemon, ...command: readonly string[]): Promise<Result> {
   const network = ["--user", "--net", "--preserve-credentials", "--target", String(daemon.pid)];
   return run("nsenter", [...network, ...command], { NO_COLOR: "1" });
 }
 
-/** A service in a daemon's network. It answers each request with how many it has had. */
-export class ServiceBeside implements AsyncDisposable {
+/** A service in a daemon's network namespace. Its response is the number of requests so far. */
+export class NetworkService implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
 
   /** Its port. */
   readonly port = freePort();
 
   private constructor(daemon: Daemon, hostname: string) {
-    const script = `let asked = 0;
-      Deno.serve({ hostname: "${hostname}", port: ${this.port} }, () => new Response(String(++asked)));`;
+    const script = `let requests = 0;
+      Deno.serve({ hostname: "${hostname}", port: ${this.port} }, () => new Response(String(++requests)));`;
     this.#process = new Deno.Command("nsenter", {
       args: [
         ...["--user", "--net", "--preserve-credentials", "--target", String(daemon.pid)],
@@ -55,14 +55,14 @@ export class ServiceBeside implements AsyncDisposable {
     }).spawn();
   }
 
-  /** Starts it, and waits until it listens. */
-  static async start(daemon: Daemon, hostname = "127.0.0.1"): Promise<ServiceBeside> {
-    const service = new ServiceBeside(daemon, hostname);
+  /** Starts a service, and waits until it listens. */
+  static async start(daemon: Daemon, hostname = "127.0.0.1"): Promise<NetworkService> {
+    const service = new NetworkService(daemon, hostname);
     const port = service.port.toString(16).toUpperCase().padStart(4, "0");
-    // 0A is a socket that listens.
+    // The state 0A is LISTEN.
     const listens = new RegExp(`:${port} [0-9A-F]+:0000 0A `);
     await until("the service listens", async () => {
-      const { stdout } = await runBeside(daemon, "cat", "/proc/net/tcp", "/proc/net/tcp6");
+      const { stdout } = await runInNetwork(daemon, "cat", "/proc/net/tcp", "/proc/net/tcp6");
       return listens.test(stdout);
     });
     return service;
@@ -75,22 +75,22 @@ export class ServiceBeside implements AsyncDisposable {
 }
 
 /**
- * Asks a daemon for a page from within its network.
+ * Sends a GET request to a daemon from its network namespace.
  *
  * @param daemon The daemon.
- * @param path The page.
- * @param headers Headers to send.
- * @param host The address to ask it at.
+ * @param path The path.
+ * @param headers The request's headers.
+ * @param host The daemon's address.
  * @param options Further arguments for curl.
  */
-export async function askBeside(
+export async function getInNetwork(
   daemon: Daemon,
   path: string,
   headers: Readonly<Record<string, string>> = {},
   host = "127.0.0.1",
   options: readonly string[] = [],
 ): Promise<{ status: number; body: string }> {
-  const { code, stdout, stderr } = await runBeside(daemon, "curl", ...[
+  const { code, stdout, stderr } = await runInNetwork(daemon, "curl", ...[
     ...[
       "--silent",
       "--show-error",

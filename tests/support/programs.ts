@@ -1,5 +1,5 @@
 /**
- * The programs under test, run as operators run them.
+ * Runs the programs under test as operators run them.
  *
  * @module
  */
@@ -8,43 +8,43 @@ import { daemonGrants, flagsOf } from "../../src/daemon/permissions.ts";
 import { commandOf, HOME } from "./forms.ts";
 import { until } from "../servers/mod.ts";
 
-/** How long a program may take to start or to stop, in milliseconds. */
-const PATIENCE_MS = 60_000;
+/** A program must start or stop within this time, in milliseconds. */
+const PROGRAM_TIMEOUT_MS = 60_000;
 
-/** What a daemon may do, beyond others, that has several event loops. */
-export const FOR_EVENT_LOOPS: readonly string[] = [`--allow-read=${HOME}src,${HOME}deno.json`];
+/** Permissions that a daemon with several workers needs in addition. */
+export const WORKER_GRANTS: readonly string[] = [`--allow-read=${HOME}src,${HOME}deno.json`];
 
-/** Runs a program so that the modes of files bind it even if it is root's. Needs setpriv. */
-export const BOUND_BY_MODES: readonly string[] = Deno.uid() === 0
+/** Runs a program so that file modes apply even to root. Needs setpriv. */
+export const RESPECTING_FILE_MODES: readonly string[] = Deno.uid() === 0
   ? ["bounding-set", "inh-caps"].reduce(
     (args, set) => [...args, `--${set}=-dac_override,-dac_read_search,-fowner`],
     ["setpriv"],
   )
   : [];
 
-/** Runs a program where no folder can be watched. Needs unshare. */
-export const WITHOUT_WATCHES: readonly string[] = [
+/** Runs a program that cannot watch folders. Needs unshare. */
+export const WITHOUT_INOTIFY: readonly string[] = [
   ...["unshare", "--map-root-user"],
   ...["sh", "-c", 'echo 0 > /proc/sys/user/max_inotify_instances && exec "$@"', "sh"],
 ];
 
-/** A folder that is gone when the test is over. */
+/** A temporary folder. */
 export class TempFolder implements Disposable {
   /** Its path. */
   readonly path: string = Deno.makeTempDirSync({ prefix: "hacheck-" });
 
-  /** The path of a file in it. */
+  /** Returns the path of a file in the folder. */
   file(name: string): string {
     return `${this.path}/${name}`;
   }
 
-  /** Writes a file in it, and returns the file's path. */
+  /** Writes a file into the folder, and returns the file's path. */
   write(name: string, content: string): string {
     Deno.writeTextFileSync(this.file(name), content);
     return this.file(name);
   }
 
-  /** Removes it. */
+  /** Removes the folder. */
   [Symbol.dispose](): void {
     Deno.removeSync(this.path, { recursive: true });
   }
@@ -52,33 +52,33 @@ export class TempFolder implements Disposable {
 
 /** How to start a daemon. */
 export interface DaemonOptions {
-  /** Its spool; one of its own, if not given. */
+  /** Its spool; a new one, if not given. */
   readonly spool?: string;
   /** The content of its configuration file; none, if not given. */
   readonly config?: string;
   /** Further arguments. */
   readonly args?: readonly string[];
-  /** What it may do beyond what every daemon may, or beyond what it is installed with. */
+  /** Permissions in addition to those that it is installed with. */
   readonly grants?: readonly string[];
-  /** All that it may do, if that is something else. */
+  /** All permissions, in place of those that it is installed with. */
   readonly allGrants?: (spool: string) => readonly string[];
-  /** The port it listens on, for one that does not log on stderr that it listens. */
+  /** Its port, if it does not log to stderr. */
   readonly port?: number;
-  /** Its first module; that of the form under test, if not given. It takes `allGrants`, or the README's. */
+  /** Its first module; that of the form under test, if not given. */
   readonly entry?: string;
   /** A program that runs it, with its arguments, such as `sh -c 'ulimit …; exec "$@"' sh`. */
   readonly wrapper?: readonly string[];
 }
 
-/** A daemon in a process of its own, in the form under test. */
+/** A process of the daemon, in the form under test. */
 export class Daemon implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
   readonly #folder: TempFolder;
   readonly #reading: Promise<void>;
   #log = "";
-  #told: () => void = () => {};
+  #onLog: () => void = () => {};
 
-  /** The port of 127.0.0.1 that it listens on. */
+  /** Its port of 127.0.0.1. */
   port = 0;
   /** Its spool. */
   readonly spool: string;
@@ -125,12 +125,12 @@ export class Daemon implements AsyncDisposable {
       daemon.port = Number(port);
     } else {
       daemon.port = options.port;
-      await until("it answers", async () => (await daemon.get("/status")).status === 200);
+      await until("the daemon responds", async () => (await daemon.get("/status")).status === 200);
     }
     return daemon;
   }
 
-  /** Its process. */
+  /** Its process ID. */
   get pid(): number {
     return this.#process.pid;
   }
@@ -140,12 +140,12 @@ export class Daemon implements AsyncDisposable {
     return this.#log;
   }
 
-  /** The URL of one of its pages. */
+  /** Returns the URL of a path. */
   url(path: string): string {
     return `http://127.0.0.1:${this.port}${path}`;
   }
 
-  /** Asks it for a page, on a connection of its own. */
+  /** Sends a GET request on a new connection. */
   async get(
     path: string,
     headers: Record<string, string> = {},
@@ -157,18 +157,18 @@ export class Daemon implements AsyncDisposable {
     return { status: response.status, body: await response.text() };
   }
 
-  /** Waits until it has logged what matches a pattern. */
+  /** Waits until its log matches a pattern. */
   async logged(pattern: RegExp): Promise<RegExpExecArray> {
     const start = performance.now();
     for (;;) {
       const match = pattern.exec(this.#log);
       if (match !== null) return match;
-      if (performance.now() - start > PATIENCE_MS) {
+      if (performance.now() - start > PROGRAM_TIMEOUT_MS) {
         throw new Error(`the daemon did not log ${pattern}: ${this.#log}`);
       }
       let timer: ReturnType<typeof setTimeout> | undefined;
       await Promise.race([
-        new Promise<void>((resolve) => this.#told = resolve),
+        new Promise<void>((resolve) => this.#onLog = resolve),
         new Promise<void>((resolve) => timer = setTimeout(resolve, 1000)),
       ]);
       clearTimeout(timer);
@@ -180,18 +180,18 @@ export class Daemon implements AsyncDisposable {
     this.#process.kill(signal);
   }
 
-  /** Waits until it has ended, and all that it has logged is known. */
+  /** Waits until the process has ended and its whole log is read. */
   async ended(): Promise<Deno.CommandStatus> {
     await this.#reading;
     return await this.#process.status;
   }
 
-  /** Stops it if it still runs, and removes what it leaves. */
+  /** Kills the process if it still runs, and removes its folder. */
   async [Symbol.asyncDispose](): Promise<void> {
     try {
       this.#process.kill("SIGKILL");
     } catch {
-      // It has ended already.
+      // The process has ended already.
     }
     await this.ended();
     this.#folder[Symbol.dispose]();
@@ -200,23 +200,23 @@ export class Daemon implements AsyncDisposable {
   async #read(): Promise<void> {
     for await (const text of this.#process.stderr.pipeThrough(new TextDecoderStream())) {
       this.#log += text;
-      this.#told();
+      this.#onLog();
     }
-    this.#told();
+    this.#onLog();
   }
 }
 
-/** What a program printed, and how it ended. */
+/** The result of a program. */
 export interface Result {
   /** Its exit code. */
   readonly code: number;
-  /** What it printed. */
+  /** What it printed to stdout. */
   readonly stdout: string;
-  /** What it told its user. */
+  /** What it printed to stderr. */
   readonly stderr: string;
 }
 
-/** Runs a command to its end. */
+/** Runs a command until it ends. */
 export async function run(
   command: string,
   args: readonly string[],
@@ -231,27 +231,32 @@ export async function run(
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }
 
-/** Runs the daemon's program where it is expected to end by itself. */
+/** Runs a daemon that is expected to end by itself. */
 export function runDaemon(args: readonly string[], grants: readonly string[]): Promise<Result> {
-  const patience = String(PATIENCE_MS / 1000);
+  const seconds = String(PROGRAM_TIMEOUT_MS / 1000);
   const program = commandOf("hacheck", { allGrants: grants });
-  return run("timeout", [patience, ...program, ...args], { NO_COLOR: "1" });
+  return run("timeout", [seconds, ...program, ...args], { NO_COLOR: "1" });
 }
 
-/** How often hactl is run again where the daemon had no time to answer it: the machine is busy. */
+/** How often hactl runs at most, if the daemon of a busy machine does not respond in time. */
 const MAX_RUNS = 5;
 
 /**
- * Runs hactl on a spool, in the form under test. It is run again, as an operator would do, where the daemon did
- * not answer within the second that hactl waits for it.
+ * Runs hactl on a spool, in the form under test. Runs it again, as an operator would, if the daemon did not
+ * respond within the second that hactl waits.
+ *
+ * @param spool The spool.
+ * @param args Its arguments.
+ * @param env Environment variables.
+ * @param grants Permissions in addition to those that it is installed with.
  */
 export async function hactl(
   spool: string,
   args: readonly string[],
   env: Record<string, string> = {},
-  more: readonly string[] = [],
+  grants: readonly string[] = [],
 ): Promise<Result> {
-  const [command, ...rest] = hactlCommand(spool, args, more);
+  const [command, ...rest] = hactlCommand(spool, args, grants);
   for (let runs = 1;; runs++) {
     const result = await run(command!, rest, { NO_COLOR: "1", SUDO_USER: "operator", ...env });
     const isSlow = / no response within 1000 ms\n/.test(result.stderr);
@@ -259,11 +264,11 @@ export async function hactl(
   }
 }
 
-/** The command line that does so, by more grants than its own if need be. */
+/** Returns the command line that {@linkcode hactl} runs. */
 export function hactlCommand(
   spool: string,
   args: readonly string[],
-  more: readonly string[] = [],
+  grants: readonly string[] = [],
 ): string[] {
-  return [...commandOf("hactl", { spool, grants: more }), ...args, "--spool-root", spool];
+  return [...commandOf("hactl", { spool, grants }), ...args, "--spool-root", spool];
 }

@@ -1,12 +1,12 @@
 import { Dice } from "../load/dice.ts";
 
 /**
- * Makes bytes that look like chance and are the same in every run.
+ * Makes pseudo-random bytes, which are the same in every run.
  *
- * @param seed Where to begin.
- * @returns A function that gives so many more of them, a character a byte.
+ * @param seed The seed.
+ * @returns A function that returns the next bytes, one character for each.
  */
-export function chance(seed: number): (length: number) => string {
+export function randomBytes(seed: number): (length: number) => string {
   const dice = new Dice(seed);
   return (length) => dice.bytes(length);
 }

@@ -1,16 +1,16 @@
 /**
- * HTTP spoken by hand, for what no client library sends.
+ * Raw HTTP, for requests that no client library sends.
  *
  * @module
  */
 
-/** A response, taken apart. */
+/** A parsed response. */
 export interface RawResponse {
   /** Its status code. */
   readonly status: number;
   /** Its headers. */
   readonly headers: Headers;
-  /** All that follows them. */
+  /** Everything after the headers. */
   readonly body: string;
 }
 
@@ -27,7 +27,7 @@ export class RawConnection implements Disposable {
     return new RawConnection(await Deno.connect({ hostname: "127.0.0.1", port }));
   }
 
-  /** Sends something, text with a byte for each character. */
+  /** Sends a text, one byte for each character. */
   async send(text: string): Promise<void> {
     const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));
     for (let sent = 0; sent < bytes.length;) {
@@ -35,15 +35,15 @@ export class RawConnection implements Disposable {
     }
   }
 
-  /** Reads what comes first. */
-  async some(): Promise<string> {
+  /** Reads the next bytes. */
+  async readSome(): Promise<string> {
     const buffer = new Uint8Array(4096);
     const read = await this.#connection.read(buffer);
     return new TextDecoder("latin1").decode(buffer.subarray(0, read ?? 0));
   }
 
-  /** Reads all that comes until the other end closes, a character for each byte. */
-  async rest(): Promise<string> {
+  /** Reads until the other end closes, one character for each byte. */
+  async readAll(): Promise<string> {
     const decoder = new TextDecoder("latin1");
     const buffer = new Uint8Array(4096);
     let text = "";
@@ -54,7 +54,7 @@ export class RawConnection implements Disposable {
     }
   }
 
-  /** Closes it. */
+  /** Closes the connection. */
   [Symbol.dispose](): void {
     this.#connection.close();
   }
@@ -64,22 +64,22 @@ export class RawConnection implements Disposable {
  * Sends a request to a port of 127.0.0.1, and reads until the server closes the connection.
  *
  * @param port The port.
- * @param request The whole request, a byte for each character. Unless it is one of HTTP/1.0, it
- * must ask for the connection to be closed.
+ * @param request The whole request, one byte for each character. Except in HTTP/1.0, it must include
+ * `Connection: close`.
  */
-export async function speak(port: number, request: string): Promise<RawResponse> {
+export async function sendRaw(port: number, request: string): Promise<RawResponse> {
   using connection = await RawConnection.open(port);
   await connection.send(request);
-  return takenApart(await connection.rest());
+  return parseResponse(await connection.readAll());
 }
 
 /**
- * Takes a response apart.
+ * Parses a response.
  *
- * @param response All of it.
- * @throws {Error} If it is none.
+ * @param response The whole response.
+ * @throws {Error} If it is not HTTP/1.
  */
-export function takenApart(response: string): RawResponse {
+export function parseResponse(response: string): RawResponse {
   const [, status, lines = "", body = ""] =
     /^HTTP\/1\.[01] (\d{3})[^\r]*\r\n((?:[^\r]+\r\n)*)\r\n(.*)$/s.exec(response) ?? [];
   if (status === undefined) throw new Error(`not a response: ${JSON.stringify(response)}`);

@@ -1,10 +1,10 @@
 /**
- * Clients that ask and do not read.
+ * Clients that send requests and do not read the responses.
  *
  * @module
  */
 
-/** Connections that are open until they are disposed of. */
+/** Connections that stay open until they are disposed of. */
 export class StalledClients implements Disposable {
   readonly #connections: Deno.TcpConn[] = [];
 
@@ -14,11 +14,11 @@ export class StalledClients implements Disposable {
   }
 
   /**
-   * Opens connections, sends the same on each, and reads nothing.
+   * Opens connections, sends the same bytes on each, and reads nothing.
    *
    * @param port The port of 127.0.0.1.
-   * @param connections How many.
-   * @param bytes What is sent on each. What the server does not take is not waited for.
+   * @param connections The number of connections.
+   * @param bytes What to send on each. This function does not wait until the server has taken all.
    */
   static async open(port: number, connections: number, bytes: Uint8Array): Promise<StalledClients> {
     const clients = new StalledClients();
@@ -28,13 +28,13 @@ export class StalledClients implements Disposable {
         clients.#connections.push(connection);
         sendAll(connection, bytes);
       } catch {
-        // The server cut the connection, as it may.
+        // The server may close connections.
       }
     }
     return clients;
   }
 
-  /** Closes all of them. */
+  /** Closes all connections. */
   [Symbol.dispose](): void {
     for (const connection of this.#connections) connection.close();
   }
@@ -44,20 +44,20 @@ async function sendAll(connection: Deno.TcpConn, bytes: Uint8Array): Promise<voi
   try {
     for (let sent = 0; sent < bytes.length;) sent += await connection.write(bytes.subarray(sent));
   } catch {
-    // It was closed.
+    // The connection was closed.
   }
 }
 
 const encoder = new TextEncoder();
 
-/** Requests in HTTP/1.1, one after another without waiting for the responses. */
+/** Returns pipelined requests in HTTP/1.1. */
 export function pipelined(path: string, count = 1, method = "GET"): Uint8Array {
   return encoder.encode(`${method} ${path} HTTP/1.1\r\nHost: x\r\n\r\n`.repeat(count));
 }
 
 const PREFACE = encoder.encode("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
-/** The types of frames, and their flags. */
+/** Types of frames, and the flags of HEADERS. */
 const HEADERS = 1;
 const SETTINGS = 4;
 const END_OF_STREAM_AND_HEADERS = 5;
@@ -65,7 +65,7 @@ const END_OF_STREAM_AND_HEADERS = 5;
 /** SETTINGS_INITIAL_WINDOW_SIZE of 0. */
 const CLOSED_WINDOW = Uint8Array.of(0, 4, 0, 0, 0, 0);
 
-/** Requests in HTTP/2 by prior knowledge, of a client that lets the server send no byte of a body. */
+/** Returns requests in HTTP/2 by prior knowledge, with a flow-control window of 0 bytes. */
 export function withClosedWindow(path: string, streams: number): Uint8Array {
   const head = joined([
     // From HPACK's static table: GET, http; then literals: the path, the authority.

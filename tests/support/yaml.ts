@@ -1,4 +1,4 @@
 import { stringify } from "@std/yaml";
 
-/** Writes a value as YAML. */
+/** Formats a value as YAML. */
 export const stringifyYaml: (value: unknown) => string = stringify;

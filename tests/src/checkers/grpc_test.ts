@@ -1,6 +1,6 @@
 import { checkGrpc } from "../../../src/checkers/grpc.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
-import { chance } from "../../support/random_bytes.ts";
+import { randomBytes } from "../../support/random_bytes.ts";
 import {
   afterData,
   type Behaviour,
@@ -335,7 +335,7 @@ for (
   ] as const
 ) {
   Deno.test(`checkGrpc() survives ${name}, a hundred times another`, async () => {
-    const next = chance(20_150_706);
+    const next = randomBytes(20_150_706);
     let bytes = "";
     await using server = await FaultyServer.start((socket) => behaviourFor(bytes)(socket));
     for (let turn = 0; turn < 100; turn++) {

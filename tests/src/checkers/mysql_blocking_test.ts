@@ -1,18 +1,18 @@
 import type { Verdict } from "../../../src/checks/check.ts";
 import { assertEquals, assertMatch } from "../../support/assert.ts";
-import { IN_OWN_NETWORK, NETWORK_PROGRAMS, OWN_ADDRESSES } from "../../support/network.ts";
+import { IN_NETWORK_NAMESPACE, LOCAL_ADDRESSES, NETWORK_PROGRAMS } from "../../support/network.ts";
 import { run, TempFolder } from "../../support/programs.ts";
 import { MariaDb, MARIADB_PROGRAMS } from "../../servers/mariadb.ts";
 import { serverTest } from "../../servers/mod.ts";
 
-const [HOST] = OWN_ADDRESSES;
+const [HOST] = LOCAL_ADDRESSES;
 
 /** The server counts the errors of a host only if it finds the host's name. */
-const HOSTS = OWN_ADDRESSES.map((address) => `${address} client.example\n`).join("");
+const HOSTS = LOCAL_ADDRESSES.map((address) => `${address} client.example\n`).join("");
 
 /** Runs a program in a network of its own, with names for its addresses. */
 const IN_NETWORK_WITH_NAMES = [
-  ...IN_OWN_NETWORK,
+  ...IN_NETWORK_NAMESPACE,
   ...["unshare", "--mount", "sh", "-c"],
   'mount --bind "$0" /etc/hosts && exec "$@"',
 ];

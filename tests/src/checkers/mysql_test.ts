@@ -1,6 +1,6 @@
 import { mysqlChecker } from "../../../src/checkers/mysql.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
-import { chance } from "../../support/random_bytes.ts";
+import { randomBytes } from "../../support/random_bytes.ts";
 import {
   afterData,
   type Behaviour,
@@ -258,7 +258,7 @@ const payloads: readonly [name: string, (bytes: string) => Behaviour][] = [
 
 for (const [name, behaviourFor] of payloads) {
   Deno.test(`mysqlChecker() survives ${name}, a hundred times another`, async () => {
-    const some = chance(20_150_706);
+    const some = randomBytes(20_150_706);
     let bytes = "";
     await using server = await FaultyServer.start((socket) => behaviourFor(bytes)(socket));
     for (let turn = 0; turn < 100; turn++) {

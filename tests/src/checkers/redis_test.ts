@@ -1,6 +1,6 @@
 import { redisChecker } from "../../../src/checkers/redis.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
-import { chance } from "../../support/random_bytes.ts";
+import { randomBytes } from "../../support/random_bytes.ts";
 import {
   afterData,
   type Behaviour,
@@ -300,7 +300,7 @@ for (const { name, behaviour, code = 503, why = /./ } of servers) {
 }
 
 Deno.test("redisChecker() survives nonsense, a hundred times another", async () => {
-  const next = chance(20_150_706);
+  const next = randomBytes(20_150_706);
   let bytes = "";
   await using server = await FaultyServer.start((socket) => answering(bytes, closing)(socket));
   for (let turn = 0; turn < 100; turn++) {

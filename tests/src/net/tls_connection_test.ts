@@ -1,7 +1,7 @@
 import { openTls, type TlsOptions } from "../../../src/net/tls_connection.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { TempFolder } from "../../support/programs.ts";
-import { chance } from "../../support/random_bytes.ts";
+import { randomBytes } from "../../support/random_bytes.ts";
 import { Authority, CERTIFICATE_PROGRAMS } from "../../servers/certificates.ts";
 import {
   afterData,
@@ -124,7 +124,7 @@ async function readAll(
 for (const size of [1, 1000, 1_000_000]) {
   serverTest(`openTls() gives what it reads in pieces of ${size} bytes`, PROGRAMS, async () => {
     // More than any check reads.
-    const expected = chance(size)(size === 1 ? 2000 : 400_000);
+    const expected = randomBytes(size)(size === 1 ? 2000 : 400_000);
     await using server = await TlsServer.start(afterData(sending(expected, closing), "over"));
     const tls = { serverName: null, trusted: server.issuer };
     using connection = await openTls("127.0.0.1", server.port, tls, ampleTime());
@@ -294,7 +294,7 @@ Deno.test("openTls() does not connect when its time is over before", async () =>
 });
 
 Deno.test("openTls() survives nonsense, a hundred times another", async () => {
-  const next = chance(20_150_706);
+  const next = randomBytes(20_150_706);
   let said = "";
   await using server = await FaultyServer.start((socket) =>
     afterData(sending(said, closing))(socket)

@@ -66,7 +66,7 @@ Deno.test("AgentListener joins the pieces of a line", async () => {
   await using agents = new EchoingAgent();
   using connection = await RawConnection.open(agents.port);
   for (const piece of ["we", "b/80", "80", "\n"]) await connection.send(piece);
-  assertEquals(await connection.rest(), "received web/8080\n");
+  assertEquals(await connection.readAll(), "received web/8080\n");
 });
 
 Deno.test("AgentListener calls respond() without a line only if the client sent nothing", async () => {
@@ -135,7 +135,7 @@ async function askAndClose(port: number, sent: string): Promise<string> {
 /** Sends a byte at a time until the listener closes. */
 async function drip(port: number, sent: string): Promise<string> {
   using connection = await RawConnection.open(port);
-  const response = connection.rest().catch(() => "");
+  const response = connection.readAll().catch(() => "");
   let isClosed = false;
   response.finally(() => isClosed = true);
   for (const byte of sent) {
@@ -220,7 +220,7 @@ Deno.test("AgentListener.stop() accepts nothing more and responds to open connec
   assertEquals(await askAgent(agents.port, "x\n"), "received x\n");
   const stopped = agents.listener.stop();
   await client.send("b\n");
-  assertEquals(await client.rest(), "received web\n");
+  assertEquals(await client.readAll(), "received web\n");
   await stopped;
   const { port } = agents;
   let refused = false;

@@ -8,7 +8,7 @@ import { Listener, SERVERS_PER_PORT } from "../../../src/server/listener.ts";
 import type { Router } from "../../../src/server/router.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { RecordedLog } from "../../support/log.ts";
-import { RawConnection, speak } from "../../support/raw_http.ts";
+import { RawConnection, sendRaw } from "../../support/raw_http.ts";
 import { until } from "../../servers/mod.ts";
 import { closeSync, openSync } from "node:fs";
 
@@ -83,7 +83,7 @@ class ReapedListener implements AsyncDisposable {
         this.#hanging.push(connection);
         await connection.send("GET /x");
         // Those that the test itself closes count, too.
-        connection.rest().then(() => state.ended++, () => state.ended++);
+        connection.readAll().then(() => state.ended++, () => state.ended++);
       } catch {
         // Its server has just been terminated.
         state.ended++;
@@ -101,7 +101,7 @@ class ReapedListener implements AsyncDisposable {
     while (asked.length < MANY) {
       const before = this.#responses.length;
       let isLost = false;
-      const answer = speak(this.port, "GET /slow HTTP/1.0\r\n\r\n");
+      const answer = sendRaw(this.port, "GET /slow HTTP/1.0\r\n\r\n");
       const end = answer.then(({ body }) => body, () => {
         isLost = true;
         return "cut";
@@ -130,7 +130,7 @@ Deno.test("ConnectionReaper closes hanging connections of a server above maxAge"
   const hanging = await reaped.hang();
   await until("they are closed", () => hanging.ended === MANY);
   assert(reaped.counters.renewals >= SERVERS_PER_PORT);
-  await until("it is answered", async () => (await speak(reaped.port, REQUEST)).body === "fine");
+  await until("it is answered", async () => (await sendRaw(reaped.port, REQUEST)).body === "fine");
   assertEquals([reaped.counters.falls, reaped.counters.cut_requests], [0, 0]);
   assertEquals(reaped.recorded.lines, []);
 });

@@ -3,7 +3,7 @@ import { Listener, SERVERS_PER_PORT } from "../../../src/server/listener.ts";
 import type { Router } from "../../../src/server/router.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../../support/assert.ts";
 import { RecordedLog } from "../../support/log.ts";
-import { RawConnection, speak } from "../../support/raw_http.ts";
+import { RawConnection, sendRaw } from "../../support/raw_http.ts";
 import { until } from "../../servers/mod.ts";
 
 const REQUEST = "GET /x HTTP/1.0\r\n\r\n";
@@ -32,7 +32,7 @@ Deno.test("Listener passes the request and the client's address to the router", 
   );
   const { hostname, port } = listener.addr;
   assertEquals(hostname, "127.0.0.1");
-  const { status, body } = await speak(port, "PUT /a/../b?c#d HTTP/1.0\r\nHost: x y\r\n\r\n");
+  const { status, body } = await sendRaw(port, "PUT /a/../b?c#d HTTP/1.0\r\nHost: x y\r\n\r\n");
   assertEquals([status, body], [200, "PUT http://x y/a/../b?c#d 127.0.0.1"]);
   await listener.stop(20_000);
 });
@@ -49,7 +49,7 @@ Deno.test("Listener responds 503 to an error of the router and logs it", async (
   const listener = listening((request, info) => router(request, info), recorded);
   const { port } = listener.addr;
   for (router of errors) {
-    const { status, body } = await speak(port, REQUEST);
+    const { status, body } = await sendRaw(port, REQUEST);
     assertEquals([status, body], [503, "Internal error"]);
   }
   assertEquals(recorded.lines, [
@@ -57,7 +57,7 @@ Deno.test("Listener responds 503 to an error of the router and logs it", async (
     "ERROR internal error in a response: Error: a bug",
   ]);
   router = () => new Response("fine");
-  assertEquals((await speak(port, REQUEST)).body, "fine");
+  assertEquals((await sendRaw(port, REQUEST)).body, "fine");
   await listener.stop(20_000);
 });
 
@@ -69,11 +69,11 @@ Deno.test("new Listener() throws if the port is in use", async () => {
     () => listening(() => new Response("second"), recorded, port),
     Deno.errors.AddrInUse,
   );
-  assertEquals((await speak(port, REQUEST)).body, "first");
+  assertEquals((await sendRaw(port, REQUEST)).body, "first");
   await listener.stop(20_000);
   // The port is free again.
   const second = listening(() => new Response("second"), recorded, port);
-  assertEquals((await speak(port, REQUEST)).body, "second");
+  assertEquals((await sendRaw(port, REQUEST)).body, "second");
   await second.stop(20_000);
   assertEquals(recorded.lines, []);
 });
@@ -105,8 +105,8 @@ for (const [what, most, request] of LIMITS) {
       return new Response("fine");
     });
     const { port } = listener.addr;
-    assertEquals((await speak(port, request(most))).body, "fine");
-    const { status, body } = await speak(port, request(most + 1));
+    assertEquals((await sendRaw(port, request(most))).body, "fine");
+    const { status, body } = await sendRaw(port, request(most + 1));
     assertEquals([status, body, asked], [400, "", 1]);
     await listener.stop(20_000);
   });
@@ -121,11 +121,11 @@ Deno.test("Listener.stop() accepts nothing more and finishes requests in flight"
   });
   const { port } = listener.addr;
   using idle = await RawConnection.open(port);
-  const inFlight = speak(port, REQUEST);
+  const inFlight = sendRaw(port, REQUEST);
   await until("the request is in flight", () => begun === 1);
   let stopped = false;
   const stopping = listener.stop(20_000).then(() => stopped = true);
-  assertEquals(await idle.rest(), "");
+  assertEquals(await idle.readAll(), "");
   await until("connections are refused", async () => {
     try {
       (await Deno.connect({ hostname: "127.0.0.1", port })).close();
@@ -152,12 +152,12 @@ Deno.test("Listener.stop() waits no longer than its timeout", async () => {
   const { port } = listener.addr;
   using half = await RawConnection.open(port);
   await half.send("GET /x HTTP/1.1\r\nHost:");
-  const hanging = speak(port, REQUEST);
+  const hanging = sendRaw(port, REQUEST);
   await until("the request is in flight", () => begun === 1);
   await listener.stop(50);
   resolve(new Response("late"));
   assertEquals((await hanging).body, "late");
-  assertEquals(await half.rest(), "");
+  assertEquals(await half.readAll(), "");
   assertEquals(recorded.lines, []);
 });
 
@@ -170,7 +170,7 @@ async function half(port: number): Promise<RawConnection[]> {
     await connection.send("GET /spool/we");
   }
   // A response on another connection: these have been accepted.
-  assertEquals((await speak(port, REQUEST)).status, 200);
+  assertEquals((await sendRaw(port, REQUEST)).status, 200);
   return connections;
 }
 
@@ -178,7 +178,7 @@ async function half(port: number): Promise<RawConnection[]> {
 async function ended(connections: readonly RawConnection[], timeout: number): Promise<number> {
   let count = 0;
   const ends = connections.map((connection) =>
-    connection.rest().then(() => count++, (error) => {
+    connection.readAll().then(() => count++, (error) => {
       if (error instanceof Deno.errors.ConnectionReset) count++;
     })
   );
@@ -202,7 +202,9 @@ Deno.test("Listener.terminate() closes the hanging connections of rotated server
     assertEquals(listener.retiring, undefined);
   }
   assertEquals(await ended(hanging, 20_000), hanging.length);
-  for (let asked = 0; asked < 20; asked++) assertEquals((await speak(port, REQUEST)).body, "fine");
+  for (let asked = 0; asked < 20; asked++) {
+    assertEquals((await sendRaw(port, REQUEST)).body, "fine");
+  }
   assertEquals(counters, { renewals: SERVERS_PER_PORT, falls: 0, cut_requests: 0 });
   await listener.stop(20_000);
   assertEquals(recorded.lines, []);
@@ -216,7 +218,7 @@ async function answering(counters: ListenerCounters) {
   const count = 8 * SERVERS_PER_PORT;
   const asked = Array.from(
     { length: count },
-    () => speak(listener.addr.port, REQUEST).then(({ body }) => body, () => "cut"),
+    () => sendRaw(listener.addr.port, REQUEST).then(({ body }) => body, () => "cut"),
   );
   await until("all are in flight", () => answers.length === count);
   assertEquals(listener.inFlight, count);
@@ -294,7 +296,7 @@ Deno.test("Listener restarts servers that crash without file descriptors", async
   const reader = process.stdout.getReader();
   const port = Number(new TextDecoder().decode((await reader.read()).value));
   const hanging: RawConnection[] = [];
-  const report = async () => JSON.parse((await speak(port, REQUEST)).body);
+  const report = async () => JSON.parse((await sendRaw(port, REQUEST)).body);
   let falls = 0;
   await until("each server has crashed", async () => {
     try {

@@ -4,7 +4,7 @@ import {
   TESTED_RELEASE,
 } from "../../../src/server/request_headers.ts";
 import { assertEquals, assertMatch } from "../../support/assert.ts";
-import { speak } from "../../support/raw_http.ts";
+import { sendRaw } from "../../support/raw_http.ts";
 
 const NAMES = ["x-name", "X-Name", "x-twice", "x-other", "host", "User-Agent", "cookie", "x-bytes"];
 
@@ -15,7 +15,7 @@ async function inspect<T>(look: (request: Request) => T): Promise<T> {
     seen = look(request);
     return new Response("fine");
   });
-  const { status } = await speak(
+  const { status } = await sendRaw(
     server.addr.port,
     "GET / HTTP/1.1\r\nHost: x\r\nX-Name: a\r\nX-Twice: b\r\nX-Twice: c\r\nCookie: d=1\r\n" +
       "Cookie: e=2\r\nSet-Cookie: f\r\nSet-Cookie: g\r\nX-Bytes: \u00fc \u20ac\r\nX-Empty:\r\n" +

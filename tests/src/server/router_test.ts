@@ -6,7 +6,7 @@ import { VERSION } from "../../../src/version.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { RecordedLog } from "../../support/log.ts";
 import { Daemon, TempFolder } from "../../support/programs.ts";
-import { RawConnection, speak } from "../../support/raw_http.ts";
+import { RawConnection, sendRaw } from "../../support/raw_http.ts";
 import {
   afterRequest,
   ClosedPort,
@@ -1147,7 +1147,7 @@ Deno.test("HEAD and OPTIONS are answered as GET is, HEAD without the body", asyn
           last(`${method} ${path} HTTP/1.1`, "Host: x"),
         ]
       ) {
-        const answer = await speak(daemon.port, request);
+        const answer = await sendRaw(daemon.port, request);
         assertEquals(
           [answer.status, answer.body],
           [status, method === "HEAD" ? "" : body],
@@ -1178,7 +1178,7 @@ Deno.test("what is asked for is passed on to the service byte for byte", async (
   ) {
     await using service = await well();
     const line = `GET /http/web/${service.port}${given} HTTP/1.1`;
-    const { status, body } = await speak(daemon.port, last(line, "Host: h\xe9"));
+    const { status, body } = await sendRaw(daemon.port, last(line, "Host: h\xe9"));
     assertEquals([status, body], [200, "fine"], given);
     assertMatch(service.received, /^GET [^ ]* HTTP\/1\.1\r\n(?:.*\r\n)*Host: h\xe9\r\n/);
     assertEquals(service.received.split(" ")[1], passed);
@@ -1218,7 +1218,7 @@ Deno.test("odd requests are answered, and harm nobody", async () => {
       ["\0\0\0\0\r\n\r\n", 400],
     ] as const
   ) {
-    assertEquals((await speak(daemon.port, request)).status, status, request);
+    assertEquals((await sendRaw(daemon.port, request)).status, status, request);
   }
   assertEquals(await daemon.get("/spool/web/0"), { status: 200, body: "" });
 });
@@ -1228,7 +1228,7 @@ Deno.test("a path in the Host header asks for nothing", async () => {
   Deno.writeTextFileSync(`${daemon.spool}/web`, "maint");
   await until("web is down", async () => (await daemon.get("/spool/web/0")).status === 503);
   for (const host of ["x/spool/api/0", "x/spool/api/0?", "/spool/api/0/", "x?y", "x/"]) {
-    const answer = await speak(daemon.port, last("GET /spool/web/0 HTTP/1.1", `Host: ${host}`));
+    const answer = await sendRaw(daemon.port, last("GET /spool/web/0 HTTP/1.1", `Host: ${host}`));
     assertEquals(
       [answer.status, answer.body],
       [400, "Bad Host: expected a name or an address, with or without a port"],
@@ -1240,7 +1240,7 @@ Deno.test("a path in the Host header asks for nothing", async () => {
 Deno.test("several requests on one connection are answered in their order", async () => {
   await using service = await well();
   await using daemon = await Daemon.start();
-  const { status, body } = await speak(
+  const { status, body } = await sendRaw(
     daemon.port,
     `GET /http/web/${service.port} HTTP/1.1\r\nHost: x\r\n\r\n` +
       "GET /spool/web/0 HTTP/1.1\r\nHost: x\r\n\r\n" +
@@ -1257,7 +1257,7 @@ Deno.test("a form that comes in pieces is read to its end, and one that ends too
     config: CHANGING,
     grants: [`--allow-write=${spool.path}`],
   });
-  const { status, body } = await speak(
+  const { status, body } = await sendRaw(
     daemon.port,
     last("POST /spool/web/0/status HTTP/1.1", "Host: x", "Transfer-Encoding: chunked") +
       "c\r\nstatus=down&\r\na\r\nreason=%C3\r\n4\r\n%BC!\r\n0\r\n\r\n",

@@ -2,7 +2,7 @@ import { canonicalAddress } from "../../../src/net/addresses.ts";
 import { LocalAddresses } from "../../../src/net/local_addresses.ts";
 import { type Target, targetOf } from "../../../src/server/target.ts";
 import { assertEquals } from "../../support/assert.ts";
-import { NO_ADDRESSES } from "../../support/invalid_addresses.ts";
+import { INVALID_ADDRESSES } from "../../support/invalid_addresses.ts";
 
 const own = new LocalAddresses();
 
@@ -169,7 +169,7 @@ Deno.test("targetOf() says what is wrong with the port that a client gives", () 
 });
 
 Deno.test("targetOf() finds no address in what is spelled otherwise, and says where it stood", () => {
-  for (const spelling of [...NO_ADDRESSES, LONG]) {
+  for (const spelling of [...INVALID_ADDRESSES, LONG]) {
     const shown = JSON.stringify(spelling === LONG ? `${LONG.slice(1)}…` : spelling);
     for (
       const [given, fault] of [

@@ -2,7 +2,7 @@ import { type DowntimeRecord, formatEntry } from "../../../src/spool/entry.ts";
 import { EntryTooLongError, MAX_RECORD_BYTES, SpoolStore } from "../../../src/spool/store.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { commandOf } from "../../support/forms.ts";
-import { BOUND_BY_MODES, type Result, run, TempFolder } from "../../support/programs.ts";
+import { RESPECTING_FILE_MODES, type Result, run, TempFolder } from "../../support/programs.ts";
 import { serverTest } from "../../servers/mod.ts";
 
 /** Of 1 January 2100: a test that sees it expire is an old one. */
@@ -419,14 +419,14 @@ Deno.test("A record is readable for everybody and the spool for its group, whate
 
 serverTest(
   "What another user's killed writer left behind is no hindrance",
-  BOUND_BY_MODES.slice(0, 1),
+  RESPECTING_FILE_MODES.slice(0, 1),
   async () => {
     using spool = new TestSpool();
     // Only root can leave something in another's name; for others the file's mode has to do.
     spool.write(".hacheck.tmp", '{"reas');
     if (Deno.uid() === 0) Deno.chownSync(spool.file(".hacheck.tmp"), 65534, 65534);
     Deno.chmodSync(spool.file(".hacheck.tmp"), 0o444);
-    const result = await downAfter("true", spool.path, BOUND_BY_MODES);
+    const result = await downAfter("true", spool.path, RESPECTING_FILE_MODES);
     assertEquals(result, DONE);
     assertEquals(spool.store.readDowntime("web")?.record.reason, "maint");
     assertEquals(spool.files, ["web"]);

@@ -7,7 +7,12 @@ import {
   type SpoolWatcherOptions,
 } from "../../../src/spool/watcher.ts";
 import { assert, assertEquals, assertThrows } from "../../support/assert.ts";
-import { BOUND_BY_MODES, Daemon, TempFolder, WITHOUT_WATCHES } from "../../support/programs.ts";
+import {
+  Daemon,
+  RESPECTING_FILE_MODES,
+  TempFolder,
+  WITHOUT_INOTIFY,
+} from "../../support/programs.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 
 /** A view of a spool, and what it says. */
@@ -804,10 +809,10 @@ async function answers(daemon: Daemon, service: string, reason: string | null): 
   });
 }
 
-const SETPRIV = BOUND_BY_MODES.slice(0, 1);
+const SETPRIV = RESPECTING_FILE_MODES.slice(0, 1);
 
 serverTest("A spool that stops being readable stays in force and is told of", SETPRIV, async () => {
-  await using daemon = await Daemon.start({ wrapper: BOUND_BY_MODES });
+  await using daemon = await Daemon.start({ wrapper: RESPECTING_FILE_MODES });
   const { spool } = daemon;
   try {
     const known: string[] = [];
@@ -839,7 +844,7 @@ serverTest(
   "What changes in a spool while it is unreadable is known afterwards",
   SETPRIV,
   async () => {
-    await using daemon = await Daemon.start({ wrapper: BOUND_BY_MODES });
+    await using daemon = await Daemon.start({ wrapper: RESPECTING_FILE_MODES });
     const { spool } = daemon;
     const beside = `${spool}-files`;
     Deno.mkdirSync(beside);
@@ -855,7 +860,7 @@ serverTest(
 );
 
 serverTest("A record that may not be read is down until it may be", SETPRIV, async () => {
-  await using daemon = await Daemon.start({ wrapper: BOUND_BY_MODES });
+  await using daemon = await Daemon.start({ wrapper: RESPECTING_FILE_MODES });
   const path = `${daemon.spool}/web`;
   Deno.writeTextFileSync(path, "maint");
   await answers(daemon, "web", "maint");
@@ -874,7 +879,7 @@ serverTest("A record that may not be read is down until it may be", SETPRIV, asy
 });
 
 serverTest("A daemon that gets no watch reads the spool all the same", ["unshare"], async () => {
-  await using daemon = await Daemon.start({ wrapper: WITHOUT_WATCHES });
+  await using daemon = await Daemon.start({ wrapper: WITHOUT_INOTIFY });
   await daemon.logged(
     /WARNING cannot watch \S+, reading it 20 times a second: Too many open files/,
   );
