@@ -332,9 +332,6 @@ export class Instance {
       }),
       counts: () => this.#stats.counts(),
       recent: (threshold) => this.#stats.recent(threshold, now()),
-      spool: ({ service, port, host }) =>
-        this.#index.find(service, port, host)?.verdict ?? { code: 200, message: "" },
-      weight: ({ service, port, host }) => this.#index.weight(service, port, host),
       entry: (subject) => this.#entryReport(subject),
       checks: (service) =>
         this.#setup.routes.recentChecks(service, now() - RECENT_SECONDS)
@@ -373,6 +370,7 @@ export class Instance {
 
   #entryReport(subject: Subject): EntryReport {
     const { service, port, host } = subject;
+    // These lookups come first: while the index is out of date, they read the files.
     const found = this.#index.find(service, port, host);
     const agentWeight = this.#index.weight(service, port, host);
     return {

@@ -6,9 +6,9 @@
 
 import { type CheckRequest, isFailure } from "../checks/check.ts";
 import type { Pipeline } from "../checks/pipeline.ts";
-import type { QueryWorkers, WorkerQueries, WorkerResults } from "./worker_queries.ts";
+import type { QueryWorkers } from "./worker_queries.ts";
 import type { LocalAddresses } from "../net/local_addresses.ts";
-import { isServiceName, type Subject } from "../spool/names.ts";
+import { isServiceName } from "../spool/names.ts";
 import { parseCheckPath } from "./path.ts";
 import { json, text } from "./responses.ts";
 import { targetOf } from "./target.ts";
@@ -47,40 +47,27 @@ type ServicePage = (
 
 /** The pages about a service, by the start of their paths. */
 export const SERVICE_PAGES: readonly (readonly [prefix: string, page: ServicePage])[] = [
-  // What `/spool/<service>/<port>` responds, without being counted as a check.
-  ["/status/spool/", pageOf("spool", ([{ code, message }]) => text(code, message))],
-  // The weight that agent checks report, in per cent.
-  ["/status/weight/", pageOf("weight", ([weight]) => text(200, String(weight ?? "unknown")))],
-  ["/status/services/", pageOf("entry", entryPage)],
+  ["/status/services/", entryPage],
   ["/status/checks/", checksPage],
 ];
 
-/** Makes a page that waits with 409 until all workers agree: hactl verifies its changes by it. */
-function pageOf<Kind extends "spool" | "weight" | "entry">(
-  kind: Kind,
-  respond: (results: [WorkerResults[Kind], ...WorkerResults[Kind][]]) => Response,
-): ServicePage {
-  return async ({ queryWorkers, own }, { path, headers }) => {
-    const check = parseCheckPath(path.slice("/status".length));
-    if (check === undefined) return undefined;
-    const target = await targetOf(headers, check.port, own);
-    if (typeof target === "string") return text(400, target);
-    if (target.host === null) return text(400, target.fault);
-    const { port, host } = target;
-    const subject: Subject = { service: check.service, port, host };
-    const [first, ...others] = await queryWorkers(kind, subject as WorkerQueries[Kind]);
-    const isAgreed = others.every((other) => stateOf(other) === stateOf(first));
-    return isAgreed ? respond([first!, ...others]) : text(409, "The workers do not agree yet");
-  };
-}
-
-/** What must be the same in all workers: a balancer asks one of them. */
-function stateOf(result: unknown): string {
-  return JSON.stringify(result, (name, value) => name === "last_asked" ? null : value);
-}
-
-/** The service's own record and weight, the record that keeps it out, and when a balancer last asked for it. */
-function entryPage(reports: [WorkerResults["entry"], ...WorkerResults["entry"][]]): Response {
+/**
+ * The service's own record and weight, the record that keeps it out, the weight that agent checks report, and
+ * when a balancer last asked for it. 409 until all workers agree: hactl verifies its changes by this page.
+ */
+async function entryPage(
+  { queryWorkers, own }: ServiceSources,
+  { path, headers }: StatusRequest,
+): Promise<Response | undefined> {
+  const check = parseCheckPath(path.slice("/status".length));
+  if (check === undefined) return undefined;
+  const target = await targetOf(headers, check.port, own);
+  if (typeof target === "string") return text(400, target);
+  if (target.host === null) return text(400, target.fault);
+  const subject = { service: check.service, port: target.port, host: target.host };
+  const reports = await queryWorkers("entry", subject);
+  const states = reports.map((report) => JSON.stringify({ ...report, last_asked: null }));
+  if (new Set(states).size > 1) return text(409, "The workers do not agree yet");
   const times = reports.flatMap(({ last_asked }) => last_asked ?? []);
   return json({ ...reports[0], last_asked: times.length === 0 ? null : Math.max(...times) });
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { CheckRequest, Verdict } from "../checks/check.ts";
+import type { CheckRequest } from "../checks/check.ts";
 import type { Counters } from "../metrics/counters.ts";
 import type { RuntimeReport } from "../metrics/runtime.ts";
 import type { RecentService, ServiceReport } from "../metrics/stats.ts";
@@ -21,10 +21,6 @@ export interface WorkerQueries {
   counts: null;
   /** The services requested within the last so many seconds. */
   recent: number;
-  /** The spool's verdict on a subject. */
-  spool: Subject;
-  /** The weight of a subject. */
-  weight: Subject;
   /** The records and the weight of a subject. */
   entry: Subject;
   /** The checks of this service that balancers requested lately. */
@@ -45,9 +41,6 @@ export interface WorkerResults {
   /** Requests, by service and client. */
   counts: Record<string, Record<string, number>>;
   recent: RecentService[];
-  spool: Verdict;
-  /** From 0 to 100; null for an invalid weight. */
-  weight: number | null;
   entry: EntryReport;
   checks: readonly CheckRequest[];
   /** Whether the worker now knows what the file contains. */

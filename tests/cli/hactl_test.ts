@@ -670,7 +670,7 @@ Deno.test("once hactl drain or weight has returned, the daemon agrees, whatever 
       assertEquals((await says("/spool")).status, 404);
       for (const weight of [50 + times, 0, 100]) {
         assertEquals(await hactlOn("weight", "web", String(weight), ...where, ...why), SILENT);
-        assertEquals(await says("/status/weight"), { status: 200, body: String(weight) });
+        assertEquals(JSON.parse((await says("/status/services")).body).agent_weight, weight);
       }
       assertEquals(await hactlOn("up", "web", ...where), SILENT);
       assertEquals(await says("/spool"), { status: 200, body: "" });
@@ -680,7 +680,8 @@ Deno.test("once hactl drain or weight has returned, the daemon agrees, whatever 
   assertEquals(await hactlOn("weight", "all", "10"), SILENT);
   assertEquals(await hactlOn("weight", "web", "20"), SILENT);
   assertEquals(await hactlOn("weight", "web", "100"), SILENT);
-  assertEquals((await daemon.get("/status/weight/web/8080")).body, "10");
+  const { body } = await daemon.get("/status/services/web/8080");
+  assertEquals(JSON.parse(body).agent_weight, 10);
 });
 
 Deno.test("hactl weight tells a daemon that does not follow", async () => {

@@ -211,7 +211,8 @@ Deno.test("with -S or spool_in_checks: false, checks of services do not ask the 
     assertEquals(await daemon.get(`/http/web/${port}/`), { status: 200, body: "fine" });
     assertEquals(await status(`/tcp/web/${port}`), 200);
     assertEquals(await status(`/spool/web/${port}`), 503);
-    assertEquals(await status(`/status/spool/web/${port}`), 503);
+    const { kept_out_by } = JSON.parse((await daemon.get(`/status/services/web/${port}`)).body);
+    assertEquals(kept_out_by.name, "all");
     assertEquals(await agents.ask(`web/${port}\n`), "maint\n");
     assertEquals(
       await status("/tcp/web/1"),

@@ -67,7 +67,9 @@ for (const loops of [1, 3]) {
       await using daemon = await start(loops, { config: "cache_time: 60\n" });
       Deno.writeTextFileSync(`${daemon.spool}/db`, "maint");
       Deno.writeTextFileSync(`${daemon.spool}/old`, '{"reason":"","expiration":1}');
-      await until("db is down", async () => (await daemon.get("/status/spool/db/0")).status > 200);
+      await until("db is down", async () => {
+        return JSON.parse((await daemon.get("/status/services/db/0")).body).kept_out_by !== null;
+      });
       await using prometheus = await Prometheus.start({
         scrapeConfigs: scrapeConfigs(daemon),
         rules: alerts(),

@@ -73,7 +73,7 @@ Deno.test("/debug/runtime counts the checks that were asked for by protocol", as
       ["/gopher/web/70", 404],
       ["/http/web/99999/x", 400],
       ["/status", 200],
-      ["/status/spool/web/0", 200],
+      ["/status/services/web/0", 200],
     ] as const
   ) {
     assertEquals([path, (await daemon.get(path)).status], [path, status]);

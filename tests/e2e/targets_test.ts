@@ -166,10 +166,10 @@ Deno.test("an address that is not listed is refused by checks that connect, and 
   const headers = { "X-Nerve-Check-IP": "198.51.100.7" };
   const down = { status: 503, body: "Service web in down state: maint" };
   await until("it is known", async () => {
-    return (await daemon.get("/status/spool/web/8080", headers)).status === 503;
+    const { status, body } = await daemon.get("/status/services/web/8080", headers);
+    return status === 200 && JSON.parse(body).kept_out_by?.name === "web:198.51.100.7:8080";
   });
   assertEquals(await daemon.get("/spool/web/8080", headers), down);
-  assertEquals(await daemon.get("/status/spool/web/8080", headers), down);
   const times = 20;
   for (let i = 0; i < times; i++) {
     assertEquals(await daemon.get("/http/web/8080", headers), {

@@ -186,8 +186,8 @@ Deno.test("a POST is obeyed by all event loops once it is answered", async () =>
     const weight = String(times % 100);
     assertEquals(await post(daemon, "web", { weight, reason }), { status: 200, body: "" });
     for (const { status } of await askAll(daemon, "/spool/web/8080")) assertEquals(status, 404);
-    for (const answer of await askAll(daemon, "/status/weight/web/8080")) {
-      assertEquals(answer, { status: 200, body: weight });
+    for (const { body } of await askAll(daemon, "/status/services/web/8080")) {
+      assertEquals(JSON.parse(body).agent_weight, Number(weight));
     }
     for (const { body } of await askAll(daemon, "/status/downtimes")) {
       const { downtimes: [downtime], weights: [weighed] } = JSON.parse(body);
@@ -218,8 +218,8 @@ Deno.test("hactl's word is obeyed by all event loops once it has returned", asyn
     if (times % 5 !== 0) continue;
     const weight = String(times);
     assertEquals(await hactl(daemon.spool, ["weight", "web", weight, ...port]), done);
-    for (const answer of await askAll(daemon, "/status/weight/web/8080")) {
-      assertEquals(answer, { status: 200, body: weight });
+    for (const { body } of await askAll(daemon, "/status/services/web/8080")) {
+      assertEquals(JSON.parse(body).agent_weight, Number(weight));
     }
   }
 });

@@ -258,12 +258,10 @@ export class Requests {
       ]],
       ["/recent?threshold=x", [[400, /^Bad threshold: /]]],
       ["/recent?threshold=-1", [[400, /^Bad threshold: /]]],
-      ["/status/spool/condemned/0", [[503, this.#world.condemned.get("condemned")!.line]]],
-      ["/status/weight/web/0/x", [[200, "100"]]],
-      ["/status/weight/web/65536", [[400, /^Bad port/]]],
+      ["/status/services/condemned/0", [[200, /"kept_out_by":\{"name":"condemned",/]]],
       ["/status/downtimes", [[200, /^\{"downtimes":\[.+\],"weights":\[.*\]\}$/], TOO_LARGE]],
-      ["/status/spool/web/0/x", [[200, ""]]],
-      ["/status/spool/web/65536", [[400, /^Bad port/]]],
+      ["/status/services/web/0/x", [[200, /"kept_out_by":null,.*"agent_weight":100,/]]],
+      ["/status/services/web/65536", [[400, /^Bad port/]]],
       ["/debug/runtime", [[200, /^\{"versions":\{.*\}$/]]],
     ]);
     if (dice.percent(10)) {

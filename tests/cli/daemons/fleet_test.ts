@@ -64,6 +64,11 @@ function changeable(config = "", ports: readonly number[] = []): Promise<Daemon>
   });
 }
 
+/** The weight that a daemon reports to agent checks. */
+async function agentWeight(daemon: Daemon, service: string): Promise<number | null> {
+  return JSON.parse((await daemon.get(`/status/services/${service}/0`)).body).agent_weight;
+}
+
 const lines = (text: string) => text.trimEnd().split("\n");
 
 Deno.test("hactl marks services on all daemons that are named, and says which have done so", async () => {
@@ -128,7 +133,7 @@ Deno.test("hactl tells what daemons say as it tells what the spool says, with th
     assertEquals([code, stdout], [0, `${first}\tOK\n`]);
   }
   assertEquals((await one.get("/spool/web/0")).status, 404);
-  assertEquals((await one.get("/status/weight/db/0")).body, "50");
+  assertEquals(await agentWeight(one, "db"), 50);
   Deno.writeTextFileSync(`${other.spool}/all`, '{"expiration": 4000000000}');
   await one.get("/spool/api/0");
 
@@ -165,7 +170,7 @@ ${second}\tDOWN\t4000000000.000000\tall\t
     },
   ]);
   assertEquals((await operator.hactl(["weight", "db", "100", "--daemon", first!])).code, 0);
-  assertEquals((await one.get("/status/weight/db/0")).body, "100");
+  assertEquals(await agentWeight(one, "db"), 100);
 });
 
 Deno.test("hactl waits for all daemons that are named", async () => {

@@ -81,8 +81,8 @@ class Bench implements AsyncDisposable {
   }
 
   /** Asks for a page, and reads it. */
-  async page(path: string): Promise<Record<string, unknown>> {
-    const { status, body, headers } = await this.ask(path);
+  async page(path: string, asked: Asked = {}): Promise<Record<string, unknown>> {
+    const { status, body, headers } = await this.ask(path, asked);
     assertEquals([status, headers.get("content-type")], [200, "application/json; charset=UTF-8"]);
     return JSON.parse(body);
   }
@@ -93,7 +93,7 @@ class Bench implements AsyncDisposable {
     await Deno.rename(this.folder.write(".tmp", content), this.folder.file(name));
     const [service, port = 0] = name.split(":");
     await until(`${name} is down`, async () => {
-      return (await this.ask(`/status/spool/${service}/${port}`)).status !== 200;
+      return (await this.page(`/status/services/${service}/${port}`)).kept_out_by !== null;
     });
   }
 
@@ -142,7 +142,7 @@ Deno.test("what is no check and no page is not found, whatever the method", asyn
       assertEquals(await bench.told(path, { method }), [404, NOT_FOUND], `${method} ${path}`);
     }
   }
-  for (const path of ["/status/spool/", "/status/spool/web", "/status/spool/web/x"]) {
+  for (const path of ["/status/services/", "/status/services/web", "/status/services/web/x"]) {
     assertEquals(await bench.told(path), [404, NOT_FOUND], path);
   }
 });
@@ -161,8 +161,8 @@ Deno.test("a method that a path does not know is refused, and those it does know
       "GET, HEAD, OPTIONS, POST",
     ],
     [
-      ["/status", "/status/count", "/recent?threshold=1", "/status/spool/web/0"]
-        .concat("/status/downtimes", "/status/weight/web/0"),
+      ["/status", "/status/count", "/recent?threshold=1", "/status/services/web/0"]
+        .concat("/status/downtimes"),
       ["POST", "PUT", "DELETE", "OPTIONS"],
       "GET, HEAD",
     ],
@@ -409,7 +409,7 @@ Deno.test("what is wrong with a target is said, by spool checks too", async () =
     ["/http/web/0", {}, noPort],
     ["/tcp/web/0/x", {}, noPort],
     ["/mysql/web/3306", state("port=0"), noPort],
-    ...["/spool/web", "/http/web", "/status/spool/web"].map((path): [string, Asked, string] => [
+    ...["/spool/web", "/http/web", "/status/services/web"].map((path): [string, Asked, string] => [
       `${path}/65536`,
       {},
       "Bad port in the path: expected a number from 0 to 65535: received 65536",
@@ -425,7 +425,7 @@ Deno.test("what is wrong with a target is said, by spool checks too", async () =
       'Bad address= in X-Haproxy-Server-State: expected an IPv4 or IPv6 address: received "web"',
     ],
     [
-      "/status/spool/web/0",
+      "/status/services/web/0",
       { headers: { "X-Nerve-Check-IP": "0x7f.1" } },
       'Bad X-Nerve-Check-IP: expected an IPv4 or IPv6 address: received "0x7f.1"',
     ],
@@ -455,7 +455,6 @@ Deno.test("the record of port 0 is down for checks that name no port, and for no
   const port = (port: number) => ({ headers: { "X-Haproxy-Server-State": `UP; port=${port}` } });
   const cases: [path: string, asked: Asked, status: number][] = [
     ["/spool/web/0", {}, 503],
-    ["/status/spool/web/0", {}, 503],
     ["/http/web/0/status", {}, 503],
     ["/spool/web/8080", port(0), 503],
     ["/spool/web/8080", {}, 200],
@@ -465,6 +464,8 @@ Deno.test("the record of port 0 is down for checks that name no port, and for no
   for (const [path, asked, status] of cases) {
     assertEquals((await bench.ask(path, asked)).status, status, path);
   }
+  const { kept_out_by } = await bench.page("/status/services/web/0");
+  assertEquals((kept_out_by as { name: string }).name, "web:0");
 });
 
 Deno.test("this machine's addresses are all one, for the spool", async () => {
@@ -608,7 +609,9 @@ Deno.test("/status/count tells who asked for what, and how often", async () => {
   await bench.ask("/spool/web/0", { client: "2001:db8::1" });
   await bench.ask("/http/db/0");
   // None of these is a check.
-  for (const path of ["/status", "/recent", "/status/spool/x/0", "/gopher/x/0", "/spool/x/99999"]) {
+  for (
+    const path of ["/status", "/recent", "/status/services/x/0", "/gopher/x/0", "/spool/x/99999"]
+  ) {
     await bench.ask(path);
   }
   await bench.ask("/spool/x/0", { method: "POST" });
@@ -715,39 +718,37 @@ Deno.test("/status/downtimes tells what is in force, sorted by name, and counts 
   assertEquals(await bench.page("/status/count"), { service_access_counts: {} });
 });
 
-Deno.test("/status/weight tells the weight of what is asked for, and counts as nothing", async () => {
+Deno.test("/status/services/… reports the weight of agent checks, and counts as no check", async () => {
   await using bench = new Bench();
   const headers = { "X-Haproxy-Server-State": "UP; port=8080" };
-  assertEquals(await bench.told("/status/weight/web/0"), [200, "100"]);
+  const weight = async (path: string, asked: Asked = {}) =>
+    (await bench.page(`/status/services/${path}`, asked)).agent_weight;
+  assertEquals(await weight("web/0"), 100);
   bench.folder.write(".weight:web", '{"weight": 50}');
   bench.folder.write(".weight:web:8080", '{"weight": 0}');
   bench.folder.write(".weight:api", '{"weight": 101}');
   await bench.mark("db", "");
-  assertEquals(await bench.told("/status/weight/web/0"), [200, "50"]);
-  assertEquals(await bench.told("/status/weight/web/0", { headers }), [200, "0"]);
-  assertEquals(await bench.told("/status/weight/api/80/x?y"), [200, "unknown"]);
-  assertEquals(await bench.told("/status/weight/web/65536"), [
-    400,
-    "Bad port in the path: expected a number from 0 to 65535: received 65536",
-  ]);
-  assertEquals(await bench.told("/status/weight/web"), [404, NOT_FOUND]);
+  assertEquals(await weight("web/0"), 50);
+  assertEquals(await weight("web/0", { headers }), 0);
+  assertEquals(await weight("api/80/x?y"), null, "an invalid weight");
   assertEquals(await bench.page("/status/count"), { service_access_counts: {} });
 });
 
-Deno.test("/status/spool answers as a spool check does, and counts as none", async () => {
+Deno.test("/status/services/… reports the record that decides a check, and counts as no check", async () => {
   await using bench = new Bench();
   await bench.mark("web:8080", '{"reason": "maint", "creation": 1}');
   const headers = { "X-Haproxy-Server-State": "UP; port=8080" };
-  for (const prefix of ["/status/spool", "/spool"]) {
-    assertEquals(await bench.told(`${prefix}/web/0`), [200, ""]);
-    assertEquals(
-      await bench.told(`${prefix}/web/0`, { headers }),
-      [503, "Service web in down state since 1.000000: maint"],
-    );
-    if (prefix === "/status/spool") {
-      assertEquals(await bench.page("/status/count"), { service_access_counts: {} });
-    }
-  }
+  const path = "/status/services/web/0";
+  assertEquals((await bench.page(path)).kept_out_by, null);
+  assertEquals((await bench.page(path, { headers })).kept_out_by, {
+    ...{ name: "web:8080", mode: "down", reason: "maint", expiration: null, creation: 1 },
+  });
+  assertEquals(await bench.page("/status/count"), { service_access_counts: {} });
+  assertEquals(await bench.told("/spool/web/0"), [200, ""]);
+  assertEquals(
+    await bench.told("/spool/web/0", { headers }),
+    [503, "Service web in down state since 1.000000: maint"],
+  );
 });
 
 const FORM = { "Content-Type": "application/x-www-form-urlencoded" };
@@ -825,7 +826,7 @@ Deno.test("only allowed_clients are answered, whatever they ask for", async () =
   );
   const paths = ["/spool/web/0", "/http/web/0", "/status", "/status/count", "/recent", "/nothing"];
   for (const client of ["192.0.2.2", "::ffff:192.0.2.2", "127.0.0.1", "::1", "2001:db9::1"]) {
-    for (const path of [...paths, "/debug/runtime", "/status/spool/web/0"]) {
+    for (const path of [...paths, "/debug/runtime", "/status/services/web/0"]) {
       for (const method of ["GET", "HEAD", "POST", "OPTIONS", "DELETE"]) {
         const body = method === "HEAD" ? "" : "Forbidden";
         const { status, body: said } = await bench.ask(path, { client, method });
@@ -901,6 +902,7 @@ Deno.test("POST marks services down and up, and no later answer contradicts it",
 Deno.test("POST drains and gives weights, and no later answer contradicts it", async () => {
   await using bench = new Bench(CHANGING);
   const path = "/spool/web/8080/status";
+  const entry = "/status/services/web/8080";
   const files = () => [...Deno.readDirSync(bench.folder.path)].map(({ name }) => name).sort();
   const drain = "status=drain&reason=maint&creation=5&expiration=4000000000";
   assertEquals(await bench.told(path, form(drain)), [200, ""]);
@@ -916,7 +918,7 @@ Deno.test("POST drains and gives weights, and no later answer contradicts it", a
 
   for (const [weight, more] of [["50", "&reason=canary&creation=5"], ["0", ""], ["007", ""]]) {
     assertEquals(await bench.told(path, form(`weight=${weight}${more}`)), [200, ""]);
-    assertEquals(await bench.told("/status/weight/web/8080"), [200, String(Number(weight))]);
+    assertEquals((await bench.page(entry)).agent_weight, Number(weight));
     assertEquals(files(), [".weight:web:8080", "web:8080"]);
   }
   await bench.told(path, form("weight=50&reason=canary&creation=5"));
@@ -929,7 +931,7 @@ Deno.test("POST drains and gives weights, and no later answer contradicts it", a
   assertEquals(files(), [".weight:web:8080"]);
   for (let times = 1; times <= 2; times++) {
     assertEquals(await bench.told(path, form("weight=100&reason=x")), [200, ""]);
-    assertEquals(await bench.told("/status/weight/web/8080"), [200, "100"]);
+    assertEquals((await bench.page(entry)).agent_weight, 100);
     assertEquals(files(), []);
   }
 });
