@@ -57,8 +57,11 @@ interface Draft {
 
 const BAD_HOST: readonly Answer[] = [[400, /^Bad Host: /]];
 
-/** The answer where large pages wait for clients that do not read. */
-const TOO_LARGE: Answer = [503, /^Too many bytes of large pages wait for clients: /];
+/** The response where large pages wait for clients that do not read, or too many were requested. */
+const TOO_LARGE: Answer = [
+  503,
+  /^Too many (?:bytes of large pages wait for clients|large pages were requested): /,
+];
 
 /** Pages that tell of thousands of services. */
 const LONG_PAGES: readonly Pick<Draft, "method" | "target" | "headers" | "answers">[] = [
