@@ -3,7 +3,7 @@ import { Deadlines } from "../checks/deadlines.ts";
 import type { InternalErrorCounters } from "../metrics/counters.ts";
 import type { Log } from "../log.ts";
 import type { QueryWorkers } from "./worker_queries.ts";
-import { canHaveRecord, recordName, weightName } from "../spool/names.ts";
+import { ALL, canHaveRecord, recordName, weightName } from "../spool/names.ts";
 import { FULL_WEIGHT, isTime, isWeight } from "../spool/entry.ts";
 import { EntryTooLongError, type SpoolStore } from "../spool/store.ts";
 import type { CheckPath } from "./path.ts";
@@ -82,6 +82,9 @@ export async function changeSpool(
   if (typeof form === "string") return text(400, form);
   const change = parseChange(form, queryOf(path));
   if (typeof change === "string") return text(400, change);
+  if (service === ALL && port !== 0 && adds(change)) {
+    return text(400, `Bad port in the path: expected 0 with ${ALL}: received ${port}`);
+  }
   const subject = { service, port, host: LOCAL_ADDRESS };
   const name = recordName(subject);
   const file = change.status === "weight" ? weightName(subject) : name;

@@ -1084,6 +1084,13 @@ Deno.test("POST refuses what cannot be marked", async () => {
     400,
     "Bad port in the path: expected a number from 0 to 65535: received 65536",
   ]);
+  for (const change of ["status=down&reason=x", "status=drain&reason=x", "weight=50"]) {
+    assertEquals(await bench.told("/spool/all/8081", form(change)), [
+      400,
+      "Bad port in the path: expected 0 with all: received 8081",
+    ], change);
+  }
+  assertEquals(await bench.told("/spool/all/8081", form("status=up")), [200, ""]);
   assertEquals([...Deno.readDirSync(bench.folder.path)], []);
 });
 
