@@ -7,11 +7,11 @@ import { clientAddress, type Router } from "./router.ts";
 export const NOT_LISTED = "allowed_clients does not list it";
 
 /**
- * Lets only some clients in. The others are told nothing but that they are not.
+ * Rejects other clients than the listed ones with 403.
  *
- * @param clients Who they are.
- * @param router Answers them.
- * @param refusals Where it is told who was refused.
+ * @param clients The listed clients.
+ * @param router Responds to their requests.
+ * @param refusals Counts and logs the others.
  */
 export function clientAllowlist(clients: Networks, router: Router, refusals: Refusals): Router {
   return (request, info) => {

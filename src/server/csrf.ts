@@ -1,23 +1,20 @@
 /**
- * Tells whether a browser made a request, and for whom.
- *
- * A browser says of every POST where it comes from, by `Origin` or `Sec-Fetch-Site`, which no script of a page
- * can change. What is no browser says neither.
+ * Finds out whether a browser sent a POST, and from which site (CSRF). Browsers send `Origin` or `Sec-Fetch-Site`,
+ * which no script can change; other clients send neither.
  *
  * @param request The request.
- * @returns `"same"` if it is made by what this daemon has answered itself, `"other"` if by another site's
- * page; undefined if by no browser. A name that was made to lead here is the same to a browser as one that
- * does by right.
+ * @returns `"same"` for a page of this daemon, or of a name that was made to lead here (DNS rebinding); `"other"` for
+ * another site's page; undefined for other clients than browsers.
  *
  * @example
  * ```ts
  * import { browserOrigin } from "./csrf.ts";
  * import { assertEquals } from "@std/assert";
  *
- * const asked = (headers: HeadersInit) => new Request("http://10.0.0.1:3333/spool/web/0", { headers });
- * assertEquals(browserOrigin(asked({ origin: "http://10.0.0.1:3333" })), "same");
- * assertEquals(browserOrigin(asked({ origin: "http://example.org" })), "other");
- * assertEquals(browserOrigin(asked({})), undefined);
+ * const post = (headers: HeadersInit) => new Request("http://10.0.0.1:3333/spool/web/0", { headers });
+ * assertEquals(browserOrigin(post({ origin: "http://10.0.0.1:3333" })), "same");
+ * assertEquals(browserOrigin(post({ origin: "http://example.org" })), "other");
+ * assertEquals(browserOrigin(post({})), undefined);
  * ```
  */
 export function browserOrigin({ headers, url }: Request): "same" | "other" | undefined {

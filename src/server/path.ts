@@ -1,17 +1,14 @@
 import { isServiceName } from "../spool/names.ts";
 
-/** What the path of a check says. */
+/** The path of a check. */
 export interface CheckPath {
-  /** The first part. */
   readonly protocol: string;
-  /** The second. */
   readonly service: string;
-  /** The third: a number, from 0 on. It may be beyond 65535. */
+  /** From 0 on. It may be above 65535. */
   readonly port: number;
   /**
-   * What to ask the service for: the rest behind the slash that ends the port, with its query string. It begins
-   * with a `/`, which is put before it where it is missing: `/http/web/80/status` and `/http/web/80//status` both
-   * ask for `/status`.
+   * The path and query string to request from the service: what follows the slash after the port. A missing `/` at
+   * its start is added, so `/http/web/80/status` and `/http/web/80//status` both request `/status`.
    */
   readonly path: string;
 }
@@ -19,11 +16,11 @@ export interface CheckPath {
 const CHECK = /^\/([a-z][a-z-]*)\/([^/?]+)\/(\d+)([/?].*)?$/s;
 
 /**
- * Cuts the path and query string out of a request's URL. It is cut, not parsed: what a client
- * puts in its Host header makes no URL of it, and what it asks for is passed on to services untouched.
+ * Cuts the path and query string out of a request's URL. A client's `Host` header may make it an invalid URL, and
+ * services get the path unchanged, so it is not parsed.
  *
  * @param url The URL as `Deno.serve` gives it.
- * @returns The path with its query string; empty where there is none.
+ * @returns The path with its query string; empty if there is none.
  */
 export function pathOf(url: string): string {
   const host = url.indexOf("//") + 2;
@@ -33,10 +30,10 @@ export function pathOf(url: string): string {
 }
 
 /**
- * Reads the path of a check.
+ * Parses the path of a check.
  *
  * @param path The path with its query string.
- * @returns What it says, or undefined if it is no check's.
+ * @returns Its parts; undefined if it is not the path of a check.
  *
  * @example
  * ```ts

@@ -1,13 +1,14 @@
+import { TESTED_DENO } from "../deno_release.ts";
 import type { HeaderAccessReport } from "../metrics/runtime.ts";
 
 /** Where headers are looked up. */
 export type HeaderSource = Pick<Headers, "get">;
 
-/** The Deno release whose private field was tested. */
-export const TESTED_RELEASE = "2.9.6";
-
 /** How many requests of each run are compared with `request.headers`. */
 export const COMPARED_REQUESTS = 100;
+
+/** A header that no client sends. */
+const ABSENT = "x-hacheck-absent";
 
 /** Deno's private part of a request of `Deno.serve`. */
 interface InnerRequest {
@@ -27,8 +28,8 @@ export class HeaderReader {
 
   /** @param release The release of Deno. */
   constructor(release: string = Deno.version.deno) {
-    if (release !== TESTED_RELEASE) {
-      this.#reason = `Deno ${release} is not the tested release ${TESTED_RELEASE}`;
+    if (release !== TESTED_DENO) {
+      this.#reason = `Deno ${release} is not the tested release ${TESTED_DENO}`;
     }
   }
 
@@ -49,48 +50,29 @@ export class HeaderReader {
    */
   of(request: Request): HeaderSource {
     if (this.#reason !== null) return request.headers;
-    this.#symbol ??= symbolOf(request);
-    const inner = (request as unknown as Record<symbol, InnerRequest | undefined>)[this.#symbol];
-    if (inner?.header === undefined) return request.headers;
-    if (this.#compared < COMPARED_REQUESTS && !this.#agree(inner, request.headers)) {
-      return request.headers;
-    }
-    return new InnerHeaders(inner);
+    const inner = this.#innerOf(request);
+    if (inner?.header === undefined) this.#reason = "the private field is missing";
+    else if (this.#compared < COMPARED_REQUESTS) this.#compare(inner, request.headers);
+    if (this.#reason !== null) return request.headers;
+    return { get: (name) => inner!.header(name) };
   }
 
-  #agree(inner: InnerRequest, headers: Headers): boolean {
+  #innerOf(request: Request): InnerRequest | undefined {
+    this.#symbol ??= Object.getOwnPropertySymbols(request)
+      .find(({ description }) => description === "request");
+    if (this.#symbol === undefined) return undefined;
+    return (request as unknown as Record<symbol, InnerRequest | undefined>)[this.#symbol];
+  }
+
+  #compare(inner: InnerRequest, headers: Headers): void {
     this.#compared++;
     try {
-      for (const name of [...headers.keys(), ABSENT]) {
-        if (inner.header(name) === headers.get(name)) continue;
-        this.#reason = `the header ${name} differs from request.headers`;
-        return false;
-      }
-      return true;
+      const differing = [...headers.keys(), ABSENT]
+        .find((name) => inner.header(name) !== headers.get(name));
+      if (differing === undefined) return;
+      this.#reason = `the header ${differing} differs from request.headers`;
     } catch (error) {
       this.#reason = `the lookup failed: ${error}`;
-      return false;
     }
   }
-}
-
-/** A header that no client sends. */
-const ABSENT = "x-hacheck-absent";
-
-class InnerHeaders implements HeaderSource {
-  readonly #inner: InnerRequest;
-
-  constructor(inner: InnerRequest) {
-    this.#inner = inner;
-  }
-
-  get(name: string): string | null {
-    return this.#inner.header(name);
-  }
-}
-
-/** Returns the symbol of the private field, or one that no request has. */
-function symbolOf(request: Request): symbol {
-  const symbols = Object.getOwnPropertySymbols(request);
-  return symbols.find(({ description }) => description === "request") ?? Symbol("none");
 }

@@ -1,25 +1,19 @@
-/**
- * Requests in, responses out.
- *
- * @module
- */
-
 import type { CheckRequest, Verdict } from "../checks/check.ts";
-import type { Header } from "../net/http_client.ts";
+import { type Pipeline, SPOOL_PROTOCOL } from "../checks/pipeline.ts";
 import {
   type Counters,
   countersOf,
   countResponse,
   type ProtocolCounters,
 } from "../metrics/counters.ts";
-import { type Pipeline, SPOOL_PROTOCOL } from "../checks/pipeline.ts";
-import type { Refusals } from "./refusals.ts";
 import type { ServiceRecorder, Stats } from "../metrics/stats.ts";
-import type { CheckPath } from "./path.ts";
-import { HeaderReader, type HeaderSource } from "./request_headers.ts";
+import type { Header } from "../net/http_client.ts";
 import { PageCache } from "./page_cache.ts";
+import type { CheckPath } from "./path.ts";
+import type { Refusals } from "./refusals.ts";
+import { HeaderReader, type HeaderSource } from "./request_headers.ts";
 import { createResponder, notAllowed, text } from "./responses.ts";
-import { anotherQuestion, type Route, Routes } from "./routes.ts";
+import { type Route, Routes } from "./routes.ts";
 import { changeSpool, type SpoolChanges } from "./spool_changes.ts";
 import { statusPage, type StatusSources } from "./status_pages.ts";
 import { type Target, targetOf, type TargetResult } from "./target.ts";
@@ -27,137 +21,105 @@ import type { TargetPolicy } from "./target_policy.ts";
 
 /** What a router works with. */
 export interface RouterOptions extends Omit<StatusSources, "cache"> {
-  /** What answers checks. */
+  /** Runs checks. */
   readonly pipeline: Pipeline;
-  /** Who asked for what. */
+  /** Records which client requested which service. */
   readonly stats: Stats;
   /** Counts requests and responses. */
   readonly counters: Pick<Counters, "protocols">;
-  /** What checks may connect to. */
+  /** Decides which targets may be checked. */
   readonly targets: TargetPolicy;
-  /** Where it is told who was refused. */
+  /** Counts and logs refusals. */
   readonly refusals: Refusals;
-  /** The names of the headers that are passed on to services. */
+  /** The names of the headers that are forwarded to services. */
   readonly headersToCopy: readonly string[];
-  /** Looks up headers; a new one, if not given. */
+  /** Looks up headers; a new one by default. */
   readonly headers?: HeaderReader;
-  /** The URLs that were asked for; new ones, if not given. */
+  /** The parsed URLs; new ones by default. */
   readonly routes?: Routes;
-  /** How POST changes the spool; null where it may not. */
+  /** How POST changes the spool; null if it may not. */
   readonly spoolChanges: SpoolChanges | null;
 }
 
-/** What a router must know of the connection that a request came on. */
+/** The connection of a request. */
 export interface RequestInfo {
-  /** Who asks. */
+  /** The client's address. */
   readonly remoteAddr: { readonly hostname: string };
 }
 
 /**
- * The address of who asks, as everybody writes it: on a socket for both, IPv4 comes as `::ffff:10.0.0.1`.
+ * Returns the client's address. A dual-stack socket reports IPv4 as `::ffff:10.0.0.1`.
  *
- * @param info What is known of the connection.
+ * @param info The connection.
  */
 export function clientAddress({ remoteAddr: { hostname } }: RequestInfo): string {
   return hostname.startsWith("::ffff:") ? hostname.slice("::ffff:".length) : hostname;
 }
 
-/** Answers a request, at once where nothing is waited for. */
+/** Responds to a request, at once if nothing has to be waited for. */
 export type Router = (request: Request, info: RequestInfo) => Response | Promise<Response>;
 
 const CHECK_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
 
+const BAD_HOST = "Bad Host: expected a name or an address, with or without a port";
+
+const NOT_FOUND =
+  "Not found: expected /<protocol>/<service>/<port>/<query>, /status, /status/count, /recent or /metrics";
+
 /**
- * Makes the function that answers every request.
+ * Creates the function that responds to every request.
  *
  * @param options What to work with.
- * @returns A function that `Deno.serve` takes as handler, and that a test calls without a port.
+ * @returns A handler for `Deno.serve`. Tests call it without a port.
  */
 export function createRouter(options: RouterOptions): Router {
   const { pipeline, stats, own, targets, refusals, headersToCopy, spoolChanges } = options;
   const { routes = new Routes(), headers: reader = new HeaderReader() } = options;
-  const responseOf = createResponder();
+  const responseTo = createResponder();
   const sources: StatusSources = { ...options, cache: new PageCache() };
 
   function check(headers: HeaderSource, route: Route, path: CheckPath, client: string) {
     const target = targetOf(headers, path.port, own);
     return target instanceof Promise
-      ? target.then((target) => checkAt(target, headers, route, path, client))
-      : checkAt(target, headers, route, path, client);
+      ? target.then((target) => checkTarget(target, headers, route, path, client))
+      : checkTarget(target, headers, route, path, client);
   }
 
-  function checkAt(
+  function checkTarget(
     target: TargetResult,
     headers: HeaderSource,
     route: Route,
     path: CheckPath,
     client: string,
   ) {
-    const counters = route.counters ??= countersOf(options.counters, path.protocol);
-    if (typeof target === "string") return refused(counters, 400, target);
-    const asksService = path.protocol !== SPOOL_PROTOCOL;
-    if (asksService) {
+    const counters = countersOf(options.counters, path.protocol);
+    if (typeof target === "string") return reject(counters, 400, target);
+    const isOfService = path.protocol !== SPOOL_PROTOCOL;
+    if (isOfService) {
       const refusal = targets.refusal(target);
       if (refusal !== undefined) {
         refusals.report("targets", client, refusal);
-        return refused(counters, 403, refusal);
+        return reject(counters, 403, refusal);
       }
     }
-    // Nothing connects to it, but it has no records either.
-    if (target.host === null) return refused(counters, 400, target.fault);
+    // A check of the spool connects to nothing, but an invalid address has no records.
+    if (target.host === null) return reject(counters, 400, target.problem);
     counters.requests++;
     const now = Date.now() / 1000;
     const recorder = stats.countRequest(path.service, client, now);
-    const question = questionOf(
-      route,
-      path,
-      target,
-      headers,
-      asksService ? headersToCopy : [],
-      now,
-    );
-    const fresh = asksService && wantsFresh(headers);
-    const verdict = pipeline.check(question, fresh, client);
-    if (!(verdict instanceof Promise)) return answer(counters, recorder, client, verdict, now);
-    const began = performance.now();
+    const names = isOfService ? headersToCopy : [];
+    const request = checkRequest(route, path, target, headers, names, now);
+    const verdict = pipeline.check(request, isOfService && bypassesCache(headers), client);
+    if (!(verdict instanceof Promise)) return respond(counters, recorder, client, verdict, now);
+    const start = performance.now();
     return verdict.then((verdict) => {
       const now = Date.now() / 1000;
-      recorder.recordCheckTime(verdict.code, now, performance.now() - began);
-      return answer(counters, recorder, client, verdict, now);
+      recorder.recordCheckTime(verdict.code, now, performance.now() - start);
+      return respond(counters, recorder, client, verdict, now);
     });
   }
 
-  /** The same object for the same question: the pipeline knows it again. */
-  function questionOf(
-    route: Route,
-    { protocol, service, path }: CheckPath,
-    { host, port }: Target,
-    headers: HeaderSource,
-    names: readonly string[],
-    now: number,
-  ): CheckRequest {
-    const { question } = route;
-    const isSame = (question: CheckRequest) =>
-      question.port === port && question.host === host && agree(question.headers, headers, names);
-    if (question !== undefined) {
-      if (isSame(question)) {
-        route.askedAt = now;
-        return question;
-      }
-      const known = anotherQuestion(route, isSame);
-      route.askedAt = now;
-      if (known !== undefined) return route.question = known;
-    }
-    route.askedAt = now;
-    const copied: Header[] = [];
-    for (const name of names) {
-      const value = headers.get(name);
-      if (value) copied.push([name, value]);
-    }
-    return route.question = { protocol, service, host, port, path, headers: copied };
-  }
-
-  function answer(
+  function respond(
     counters: ProtocolCounters,
     recorder: ServiceRecorder,
     client: string,
@@ -166,7 +128,7 @@ export function createRouter(options: RouterOptions): Router {
   ): Response {
     countResponse(counters, verdict.code);
     recorder.recordResponse(verdict.code, client, now);
-    return responseOf(verdict);
+    return responseTo(verdict);
   }
 
   return (request, info) => {
@@ -188,14 +150,37 @@ export function createRouter(options: RouterOptions): Router {
   };
 }
 
-/** The answer to a check that is not to be made. */
-function refused(counters: ProtocolCounters, code: number, why: string): Response {
+/** Rejects a check. */
+function reject(counters: ProtocolCounters, code: number, why: string): Response {
   countResponse(counters, code);
   return text(code, why);
 }
 
-/** Tells whether the headers to copy are those that were copied before. */
-function agree(
+function checkRequest(
+  route: Route,
+  { protocol, service, path }: CheckPath,
+  { host, port }: Target,
+  headers: HeaderSource,
+  names: readonly string[],
+  now: number,
+): CheckRequest {
+  return route.request(
+    (request) =>
+      request.port === port && request.host === host && isCopy(request.headers, headers, names),
+    () => ({ protocol, service, host, port, path, headers: copyHeaders(headers, names) }),
+    now,
+  );
+}
+
+function copyHeaders(headers: HeaderSource, names: readonly string[]): Header[] {
+  return names.flatMap((name): Header[] => {
+    const value = headers.get(name);
+    return value ? [[name, value]] : [];
+  });
+}
+
+/** Whether `copyHeaders` would return the same again. */
+function isCopy(
   copied: readonly Header[],
   headers: HeaderSource,
   names: readonly string[],
@@ -204,23 +189,18 @@ function agree(
   for (const name of names) {
     const value = headers.get(name);
     if (!value) continue;
-    const before = copied[i++];
-    if (before === undefined || before[0] !== name || before[1] !== value) return false;
+    const header = copied[i++];
+    if (header === undefined || header[0] !== name || header[1] !== value) return false;
   }
   return i === copied.length;
 }
 
-/** A URL is a Host header and a target: with a path in the first, it asks for something else than the second. */
+/** Deno joins `Host` and path to the URL, so a path in `Host` would hide the path of the request. */
 function isForged(host: string | null): boolean {
   return host !== null && (host.includes("/") || host.includes("?"));
 }
 
-const BAD_HOST = "Bad Host: expected a name or an address, with or without a port";
-
-const NOT_FOUND =
-  "Not found: expected /<protocol>/<service>/<port>/<query>, /status, /status/count, /recent or /metrics";
-
-function wantsFresh(headers: HeaderSource): boolean {
+function bypassesCache(headers: HeaderSource): boolean {
   return isNoCache(headers.get("pragma")) || isNoCache(headers.get("cache-control"));
 }
 

@@ -63,7 +63,7 @@ async function entryPage(
   if (check === undefined) return undefined;
   const target = await targetOf(headers, check.port, own);
   if (typeof target === "string") return text(400, target);
-  if (target.host === null) return text(400, target.fault);
+  if (target.host === null) return text(400, target.problem);
   const subject = { service: check.service, port: target.port, host: target.host };
   const reports = await queryWorkers("entry", subject);
   const states = reports.map((report) => JSON.stringify({ ...report, last_asked: null }));

@@ -1,26 +1,23 @@
 import { createLRU } from "lru.min";
 import { isLoopback, LOCAL_ADDRESS } from "../net/addresses.ts";
 import { MAX_CACHED_MATCHES, Network } from "../net/networks.ts";
-import type { Target, UnknownAddress } from "./target.ts";
+import type { InvalidTarget, Target } from "./target.ts";
 
-/** What a check may connect to, beside this machine. */
+/** What checks may connect to, beside this host. */
 export interface TargetPolicyOptions {
-  /** The addresses and ranges of other machines, of what {@linkcode Network.parse} reads. */
+  /** The addresses and ranges of other hosts, as {@linkcode Network.parse} reads them. */
   readonly hosts: readonly string[];
   /** The ports, or ranges of them (`8000-8999`); null for all. */
   readonly ports: readonly (number | string)[] | null;
-  /** The ports that the daemon itself listens on; none, if not given. It may be filled later. */
+  /** The daemon's own ports, which may be filled later; none by default. */
   readonly ownPorts?: ReadonlySet<number>;
 }
 
-/** Where nobody listens, whatever is listed: this network, multicast, broadcast and reserved. */
-const NOBODYS = ["0.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4", "::/96", "ff00::/8"];
+/** Never allowed: this network, multicast, broadcast and reserved. */
+const UNUSABLE = ["0.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4", "::/96", "ff00::/8"];
 
-/**
- * Where a machine is told, unasked for a password, what only it should know: link-local addresses,
- * and those at which clouds serve their metadata. A wide range was hardly meant to include them.
- */
-const GUARDED = [
+/** Allowed only if listed by themselves: link-local addresses and those of the clouds' metadata (SSRF). */
+const SENSITIVE = [
   ...["169.254.0.0/16", "fe80::/10"],
   ...["100.100.100.200", "fd00:100::100:200"], // Alibaba
   ...["168.63.129.16"], // Azure
@@ -29,7 +26,7 @@ const GUARDED = [
   ...["fd20:ce::254"], // Google
   ...["fd00:a9fe:a9fe::1"], // Linode
   ...["fd00:42::42"], // Scaleway
-  // The same by way of a translator to IPv4: NAT64 and 6to4.
+  // The same by translation to IPv4: NAT64 and 6to4.
   ...["64:ff9b::a9fe:0/112", "64:ff9b::6464:64c8", "64:ff9b::a83f:8110", "64:ff9b::c000:c0"],
   ...["64:ff9b:1::/48"],
   ...["2002:a9fe::/32", "2002:6464:64c8::/48", "2002:a83f:8110::/48", "2002:c000:c0::/48"],
@@ -40,9 +37,8 @@ function networks(texts: readonly string[]): readonly Network[] {
 }
 
 /**
- * Decides what a check may connect to: this machine, but for the daemon's own ports, and what the
- * configuration lists. A check of the daemon by itself could name another such check, and that a third one: one
- * request would take many places.
+ * Decides which targets may be checked: this host without the daemon's own ports, and what the configuration lists.
+ * A check of the daemon by itself could request another one, and so on.
  *
  * @example
  * ```ts
@@ -59,73 +55,69 @@ function networks(texts: readonly string[]): readonly Network[] {
  */
 export class TargetPolicy {
   readonly #listed: readonly Network[];
-  /** Read when they are asked for first: to read them takes 2.5 ms of the start. */
-  #reserved:
-    | { readonly nobodys: readonly Network[]; readonly guarded: readonly Network[] }
-    | undefined;
   readonly #ports: readonly (readonly [first: number, last: number])[] | null;
   readonly #ownPorts: ReadonlySet<number>;
-  readonly #remembered = createLRU<string, { readonly refusal: string | undefined }>({
+  /** Parsed when first needed: that would take 2.5 ms of the start. */
+  #reserved: Readonly<Record<"unusable" | "sensitive", readonly Network[]>> | undefined;
+  readonly #decisions = createLRU<string, { readonly refusal: string | undefined }>({
     max: MAX_CACHED_MATCHES,
   });
 
-  /** @param options What a check may connect to. */
+  /** @param options What checks may connect to. */
   constructor({ hosts, ports, ownPorts = new Set() }: TargetPolicyOptions) {
     this.#listed = networks(hosts);
     this.#ownPorts = ownPorts;
-    this.#ports = ports === null ? null : ports.map((range) => {
+    this.#ports = ports?.map((range) => {
       const [first, last = first] = String(range).split("-").map(Number);
-      return [first!, last!];
-    });
+      return [first!, last!] as const;
+    }) ?? null;
   }
 
-  /** Of how many addresses it is remembered what was decided. */
-  get remembered(): number {
-    return this.#remembered.size;
+  /** The number of cached decisions. */
+  get cached(): number {
+    return this.#decisions.size;
   }
 
   /**
-   * Tells whether a check may connect.
+   * Returns why a target may not be checked.
    *
-   * @param target Where to.
-   * @returns Why not; undefined if it may. A target without a port is none to connect to, and not refused for it.
+   * @param target The target. One without a port is accepted, since nothing connects to it.
+   * @returns Why not; undefined if it may be checked.
    */
-  refusal(target: Target | UnknownAddress): string | undefined {
+  refusal(target: Target | InvalidTarget): string | undefined {
     const { host, port } = target;
     const isOwnPort = this.#ownPorts.has(port);
     if (host === LOCAL_ADDRESS && this.#ports === null && !isOwnPort) return undefined;
     if (host === null) {
       return `Not allowed to check ${target.shown}: check_hosts takes IPv4 and IPv6 addresses`;
     }
-    if (isOwnPort && isLoopback(host)) {
+    if (isLoopback(host)) {
+      if (!isOwnPort) return this.#portRefusal(port);
       return `Not allowed to check port ${port} of this machine: hacheck itself listens on it`;
     }
     return this.#hostRefusal(host) ?? this.#portRefusal(port);
   }
 
   #hostRefusal(host: string): string | undefined {
-    if (isLoopback(host)) return undefined;
-    let decided = this.#remembered.get(host);
-    if (decided === undefined) {
-      const why = this.#whyNot(host);
-      decided = {
-        refusal: why === undefined ? undefined : `Not allowed to check ${host}: ${why}`,
-      };
-      this.#remembered.set(host, decided);
+    let decision = this.#decisions.get(host);
+    if (decision === undefined) {
+      const why = this.#decide(host);
+      const refusal = why === undefined ? why : `Not allowed to check ${host}: ${why}`;
+      this.#decisions.set(host, decision = { refusal });
     }
-    return decided.refusal;
+    return decision.refusal;
   }
 
-  #whyNot(host: string): string | undefined {
+  #decide(host: string): string | undefined {
     const listed = this.#listed.filter((network) => network.has(host));
     if (listed.length === 0) return "check_hosts does not list it";
-    const { nobodys, guarded } = this.#reserved ??= {
-      nobodys: networks(NOBODYS),
-      guarded: networks(GUARDED),
+    const { unusable, sensitive } = this.#reserved ??= {
+      unusable: networks(UNUSABLE),
+      sensitive: networks(SENSITIVE),
     };
-    if (nobodys.some((network) => network.has(host))) return "no check_hosts allows it";
-    const guard = guarded.find((network) => network.has(host));
-    if (guard === undefined || listed.some((network) => network.isWithin(guard))) return undefined;
+    if (unusable.some((network) => network.has(host))) return "no check_hosts allows it";
+    const range = sensitive.find((network) => network.has(host));
+    if (range === undefined || listed.some((network) => network.isWithin(range))) return undefined;
     return "check_hosts lists it, but not by itself";
   }
 

@@ -1,7 +1,7 @@
 import { type CheckPath, parseCheckPath, pathOf } from "../../../src/server/path.ts";
 import { assertEquals } from "../../support/assert.ts";
 
-Deno.test("pathOf() cuts path and query string out, whatever stands before them", () => {
+Deno.test("pathOf() returns the path and query string, whatever the host is", () => {
   for (
     const [url, path] of [
       ["http://127.0.0.1:3333/", "/"],
@@ -31,7 +31,7 @@ const CHECKS: readonly [path: string, check: CheckPath][] = [
     port: 80,
     path: "/a/../%2F?b#c",
   }],
-  // One slash ends the port; what follows is asked for as it stands.
+  // One slash ends the port; the rest stays unchanged.
   ["/http/web/80//status", { protocol: "http", service: "web", port: 80, path: "/status" }],
   ["/http/web/80///x", { protocol: "http", service: "web", port: 80, path: "//x" }],
   ["/http/web/80//", { protocol: "http", service: "web", port: 80, path: "/" }],
@@ -42,7 +42,7 @@ const CHECKS: readonly [path: string, check: CheckPath][] = [
     port: 80,
     path: "/x\ny",
   }],
-  // Whether such a port or protocol makes sense is for others to say.
+  // The router rejects invalid ports and unknown protocols.
   ["/gopher/.x/99999", { protocol: "gopher", service: ".x", port: 99_999, path: "/" }],
   ["/spool/.../0", { protocol: "spool", service: "...", port: 0, path: "/" }],
   [`/spool/${"w".repeat(200)}/0`, {
@@ -57,7 +57,7 @@ Deno.test("parseCheckPath() reads the path of a check", () => {
   for (const [path, check] of CHECKS) assertEquals(parseCheckPath(path), check, path);
 });
 
-Deno.test("parseCheckPath() takes no other path for a check's", () => {
+Deno.test("parseCheckPath() returns undefined for other paths", () => {
   for (
     const path of [
       ...["", "/", "//", "/*", "*", "/spool", "/spool/", "/spool/web", "/spool/web/", "/spool//0"],

@@ -6,9 +6,9 @@ import { RecordedLog } from "../../support/log.ts";
 
 const TOKEN = "0123456789-._~+/abcdef==";
 
-/** What is answered to who may not, and what is logged of it. */
-async function answered(
-  { token = null, clients = null, client = "10.0.0.1", url = "http://ha:3333", ...said }: {
+/** Checks the access of a request. Returns the response to a refused client, and the log. */
+async function access(
+  { token = null, clients = null, client = "10.0.0.1", url = "http://ha:3333", ...headers }: {
     token?: string | null;
     clients?: string[] | null;
     client?: string;
@@ -17,12 +17,12 @@ async function answered(
     origin?: string;
     "sec-fetch-site"?: string;
   },
-): Promise<{ answer: unknown[] | undefined; told: string[] }> {
+): Promise<{ refusal: unknown[] | undefined; log: string[] }> {
   const recorded = new RecordedLog();
   const refusals = new Refusals(recorded.log);
-  const request = new Request(`${url}/spool/web/0`, { method: "POST", headers: said });
-  const access = { token, clients: clients === null ? null : new Networks(clients), refusals };
-  const response = await checkSpoolAccess(request, client, access);
+  const request = new Request(`${url}/spool/web/0`, { method: "POST", headers });
+  const options = { token, clients: clients === null ? null : new Networks(clients), refusals };
+  const response = await checkSpoolAccess(request, client, options);
   assertEquals(refusals.counters, {
     targets: 0,
     clients: 0,
@@ -30,29 +30,29 @@ async function answered(
     large_pages: 0,
   });
   return {
-    answer: response && [
+    refusal: response && [
       response.status,
       await response.text(),
       response.headers.get("www-authenticate"),
     ],
-    told: recorded.lines,
+    log: recorded.lines,
   };
 }
 
-const LET_IN = { answer: undefined, told: [] };
+const ALLOWED = { refusal: undefined, log: [] };
 const NO_TOKEN = {
-  answer: [401, "Unauthorized", "Bearer"],
-  told: ["WARNING refused 10.0.0.1: it does not have the remote_spool_token"],
+  refusal: [401, "Unauthorized", "Bearer"],
+  log: ["WARNING refused 10.0.0.1: it does not have the remote_spool_token"],
 };
 
-Deno.test("without a token and without clients, everybody may change the spool", async () => {
-  assertEquals(await answered({}), LET_IN);
-  assertEquals(await answered({ authorization: "Bearer whatever" }), LET_IN);
+Deno.test("checkSpoolAccess() allows all clients without a token and without listed clients", async () => {
+  assertEquals(await access({}), ALLOWED);
+  assertEquals(await access({ authorization: "Bearer whatever" }), ALLOWED);
 });
 
-Deno.test("where there is a token, who has it may change the spool, and nobody else", async () => {
+Deno.test("checkSpoolAccess() allows only clients with the token", async () => {
   for (const authorization of [`Bearer ${TOKEN}`, `bearer ${TOKEN}`, `BEARER   ${TOKEN}`]) {
-    assertEquals(await answered({ token: TOKEN, authorization }), LET_IN);
+    assertEquals(await access({ token: TOKEN, authorization }), ALLOWED);
   }
   for (
     const authorization of [
@@ -64,38 +64,38 @@ Deno.test("where there is a token, who has it may change the spool, and nobody e
     ]
   ) {
     const given = authorization === undefined ? {} : { authorization };
-    assertEquals(await answered({ token: TOKEN, ...given }), NO_TOKEN, authorization);
+    assertEquals(await access({ token: TOKEN, ...given }), NO_TOKEN, authorization);
   }
 });
 
-Deno.test("where clients are listed, others may not change the spool, token or not", async () => {
+Deno.test("checkSpoolAccess() allows only listed clients, whatever their token is", async () => {
   const clients = ["10.0.0.0/31", "2001:db8::/32"];
   for (const client of ["10.0.0.0", "10.0.0.1", "2001:db8::1"]) {
-    assertEquals(await answered({ clients, client }), LET_IN);
+    assertEquals(await access({ clients, client }), ALLOWED);
     assertEquals(
-      await answered({ clients, client, token: TOKEN, authorization: `Bearer ${TOKEN}` }),
-      LET_IN,
+      await access({ clients, client, token: TOKEN, authorization: `Bearer ${TOKEN}` }),
+      ALLOWED,
     );
   }
-  assertEquals(await answered({ clients, token: TOKEN }), NO_TOKEN);
+  assertEquals(await access({ clients, token: TOKEN }), NO_TOKEN);
   for (const client of ["10.0.0.2", "127.0.0.1", "::1", "2001:db9::1"]) {
     for (const authorization of [`Bearer ${TOKEN}`, "Bearer x"]) {
-      assertEquals(await answered({ clients, client, token: TOKEN, authorization }), {
-        answer: [403, "Forbidden", null],
-        told: [`WARNING refused ${client}: remote_spool_clients does not list it`],
+      assertEquals(await access({ clients, client, token: TOKEN, authorization }), {
+        refusal: [403, "Forbidden", null],
+        log: [`WARNING refused ${client}: remote_spool_clients does not list it`],
       });
     }
   }
 });
 
-Deno.test("a browser changes the spool for this daemon's own page alone, and only with the token", async () => {
+Deno.test("checkSpoolAccess() allows a browser only for the daemon's own page, and with the token", async () => {
   const refused = (why: string) => ({
-    answer: [403, "Forbidden", null],
-    told: [`WARNING refused 10.0.0.1: a browser sent it${why}`],
+    refusal: [403, "Forbidden", null],
+    log: [`WARNING refused 10.0.0.1: a browser sent it${why}`],
   });
   const authorization = `Bearer ${TOKEN}`;
   for (
-    const [said, url] of [
+    const [headers, url] of [
       [{ origin: "http://ha:3333" }],
       [{ origin: "http://ha:3333", "sec-fetch-site": "same-origin" }],
       [{ "sec-fetch-site": "same-origin" }],
@@ -104,14 +104,14 @@ Deno.test("a browser changes the spool for this daemon's own page alone, and onl
       [{ origin: "http://[::1]:3333" }, "http://[::1]:3333"],
     ] as const
   ) {
-    const given = url === undefined ? said : { ...said, url };
-    assertEquals(await answered({ ...given, token: TOKEN, authorization }), LET_IN);
-    assertEquals(await answered({ ...given, token: TOKEN }), NO_TOKEN);
-    // Who makes a name of theirs lead here has the browser believe that the page is theirs.
-    assertEquals(await answered(given), refused(", and there is no remote_spool_token"));
+    const given = url === undefined ? headers : { ...headers, url };
+    assertEquals(await access({ ...given, token: TOKEN, authorization }), ALLOWED);
+    assertEquals(await access({ ...given, token: TOKEN }), NO_TOKEN);
+    // After DNS rebinding the browser takes another site's page for the daemon's.
+    assertEquals(await access(given), refused(", and there is no remote_spool_token"));
   }
   for (
-    const said of [
+    const headers of [
       { origin: "http://example.org" },
       { origin: "http://ha:3334" },
       { origin: "http://ha" },
@@ -128,11 +128,11 @@ Deno.test("a browser changes the spool for this daemon's own page alone, and onl
     ]
   ) {
     for (const token of [null, TOKEN]) {
-      const told = await answered({ ...said, token, authorization });
-      assertEquals(told, refused(" for another site"), JSON.stringify(said));
+      const result = await access({ ...headers, token, authorization });
+      assertEquals(result, refused(" for another site"), JSON.stringify(headers));
     }
   }
-  // What is no URL has no origin.
+  // An invalid URL has no origin.
   assertEquals(
     await checkSpoolAccess(
       { url: "http://h a/spool/web/0", headers: new Headers({ origin: "http://h a" }) } as Request,

@@ -6,7 +6,7 @@ import { INVALID_ADDRESSES } from "../../support/invalid_addresses.ts";
 
 const own = new LocalAddresses();
 
-/** The headers of a balancer: HAProxy's, and Nerve's. */
+/** Makes HAProxy's header and Nerve's. */
 function headers(state?: string, nerve?: string): Headers {
   const headers = new Headers();
   if (state !== undefined) headers.set("X-Haproxy-Server-State", state);
@@ -14,12 +14,12 @@ function headers(state?: string, nerve?: string): Headers {
   return headers;
 }
 
-/** What HAProxy 2.6 sends, with other fields in place of address and port. */
+/** HAProxy 2.6's header with the given fields in place of address and port. */
 function state(fields: string): string {
   return `UP 1/3; ${fields}; name=web/a; node=lb1; weight=1/1; scur=0/0; qcur=0`;
 }
 
-/** The address of an interface of this machine beside the loopback one; that one, if there is no other. */
+/** The address of an interface of this host; 127.0.0.1 if it has no other. */
 const INTERFACE =
   Deno.networkInterfaces().map(({ address }) => address).find((address) =>
     address !== "127.0.0.1" && canonicalAddress(address) !== undefined && own.has(address)
@@ -32,13 +32,13 @@ const FOUND: readonly [what: string, headers: Headers, port: number, target: Tar
   ["no header, and no port", headers(), 0, { host: LOCAL, port: 0 }],
   ["the highest port", headers(), 65_535, { host: LOCAL, port: 65_535 }],
   [
-    "what HAProxy 2.6 sends",
+    "HAProxy 2.6",
     headers(state("address=127.0.0.1; port=3982")),
     0,
     { host: LOCAL, port: 3982 },
   ],
   [
-    "what HAProxy 2.6 sends of a server on a Unix socket",
+    "HAProxy 2.6 with a server on a Unix socket",
     headers(state("address=unix; port="), "198.51.100.8"),
     8080,
     { host: LOCAL, port: 8080 },
@@ -50,7 +50,7 @@ const FOUND: readonly [what: string, headers: Headers, port: number, target: Tar
     { host: LOCAL, port: 3982 },
   ],
   [
-    "HAProxy's port wins over one that makes no sense",
+    "HAProxy's port wins over an invalid one",
     headers(state("port=3982")),
     99_999,
     { host: LOCAL, port: 3982 },
@@ -62,7 +62,7 @@ const FOUND: readonly [what: string, headers: Headers, port: number, target: Tar
     { host: LOCAL, port: 0 },
   ],
   [
-    "what older HAProxys send",
+    "an older HAProxy",
     headers("UP 2/3; name=web/a; node=lb1; weight=1/2; scur=13/22; qcur=0"),
     8080,
     { host: LOCAL, port: 8080 },
@@ -76,7 +76,7 @@ const FOUND: readonly [what: string, headers: Headers, port: number, target: Tar
   ["the header's last field", headers("UP; port=3982"), 0, { host: LOCAL, port: 3982 }],
   ["the header's first field", headers("port=3982;UP"), 0, { host: LOCAL, port: 3982 }],
   ["the last of two ports", headers("port=3982; port=3983"), 0, { host: LOCAL, port: 3983 }],
-  ["the URL's port where the last is empty", headers("port=3982; port="), 80, {
+  ["the URL's port if the last is empty", headers("port=3982; port="), 80, {
     host: LOCAL,
     port: 80,
   }],
@@ -87,7 +87,7 @@ const FOUND: readonly [what: string, headers: Headers, port: number, target: Tar
     { host: "198.51.100.8", port: 1 },
   ],
   [
-    "fields that merely end so",
+    "fields with other names that end the same",
     headers("UP; xport=3982; xaddress=192.0.2.1; name=a port=1"),
     8080,
     { host: LOCAL, port: 8080 },
@@ -108,7 +108,7 @@ const FOUND: readonly [what: string, headers: Headers, port: number, target: Tar
     { host: "198.51.100.7", port: 1 },
   ],
   [
-    "HAProxy's address wins over one of Nerve's that makes no sense",
+    "HAProxy's address wins over an invalid one of Nerve",
     headers(state("address=198.51.100.7"), "localhost"),
     1,
     { host: "198.51.100.7", port: 1 },
@@ -120,23 +120,26 @@ const FOUND: readonly [what: string, headers: Headers, port: number, target: Tar
     1,
     { host: "198.51.100.8", port: 2 },
   ],
-  ["an empty header of Nerve's", headers(undefined, ""), 1, { host: LOCAL, port: 1 }],
+  ["an empty Nerve header", headers(undefined, ""), 1, { host: LOCAL, port: 1 }],
   [
-    "an IPv6 address, in its one spelling",
+    "an IPv6 address, in canonical form",
     headers(state("address=2001:DB8:0:0::1")),
     1,
     { host: "2001:db8::1", port: 1 },
   ],
-  ["this machine's own, of HAProxy", headers(state(`address=${INTERFACE}`)), 1, {
+  ["an address of this host, from HAProxy", headers(state(`address=${INTERFACE}`)), 1, {
     host: LOCAL,
     port: 1,
   }],
-  ["this machine's own, of Nerve", headers(undefined, INTERFACE), 1, { host: LOCAL, port: 1 }],
+  ["an address of this host, from Nerve", headers(undefined, INTERFACE), 1, {
+    host: LOCAL,
+    port: 1,
+  }],
   ["other loopback addresses", headers(undefined, "127.0.0.2"), 1, { host: "127.0.0.2", port: 1 }],
   ["the IPv6 loopback address", headers(undefined, "0::1"), 1, { host: "::1", port: 1 }],
 ];
 
-Deno.test("targetOf() finds out where a check goes", () => {
+Deno.test("targetOf() returns the target of a check", () => {
   for (const [what, headers, port, target] of FOUND) {
     assertEquals(targetOf(headers, port, own), target, what);
   }
@@ -162,17 +165,17 @@ const BAD_PORTS: readonly [headers: Headers, port: number, message: string][] = 
   [headers(state(`port=${LONG}`)), 80, `${HAPROXY_PORT}: received "${LONG.slice(1)}…"`],
 ];
 
-Deno.test("targetOf() says what is wrong with the port that a client gives", () => {
+Deno.test("targetOf() returns what is wrong with an invalid port", () => {
   for (const [headers, port, message] of BAD_PORTS) {
     assertEquals(targetOf(headers, port, own), message);
   }
 });
 
-Deno.test("targetOf() finds no address in what is spelled otherwise, and says where it stood", () => {
+Deno.test("targetOf() returns what is wrong with an invalid address, and in which header", () => {
   for (const spelling of [...INVALID_ADDRESSES, LONG]) {
     const shown = JSON.stringify(spelling === LONG ? `${LONG.slice(1)}…` : spelling);
     for (
-      const [given, fault] of [
+      const [given, problem] of [
         [headers(state(`address=${spelling}`)), `${HAPROXY_ADDRESS}: received ${shown}`],
         [
           headers(state(`address=${spelling}`), "127.0.0.1"),
@@ -181,15 +184,15 @@ Deno.test("targetOf() finds no address in what is spelled otherwise, and says wh
         [headers(undefined, spelling), `${NERVE}: received ${shown}`],
       ] as const
     ) {
-      assertEquals(targetOf(given, 80, own), { host: null, port: 80, shown, fault });
+      assertEquals(targetOf(given, 80, own), { host: null, port: 80, shown, problem });
     }
   }
   const shown = '"unix"';
-  const fault = `${NERVE}: received ${shown}`;
+  const problem = `${NERVE}: received ${shown}`;
   assertEquals(targetOf(headers(undefined, "unix"), 80, own), {
     host: null,
     port: 80,
     shown,
-    fault,
+    problem,
   });
 });
