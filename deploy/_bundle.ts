@@ -1,46 +1,37 @@
 import config from "../deno.json" with { type: "json" };
+import { denoMismatch, TESTED_DENO } from "../src/deno_release.ts";
 import { relative } from "node:path";
-import { deno, PROJECT } from "./_programs.ts";
+import { deno, type Program, PROJECT } from "./_programs.ts";
 
 /**
- * Packages that are bundled on their own. They are CommonJS, and code that is bundled with CommonJS starts
- * Deno's Node layer: a third more memory and twice the time to start.
+ * Packages that are bundled apart. They are CommonJS, and a bundle with CommonJS in it loads Deno's Node layer
+ * at the start.
  */
 const APART = ["mysql2", "pg"] as const;
 
-/** Where programs find what was bundled, from the folder on. */
+/** The folder of the bundled code. */
 const CODE = "src";
 
 /**
- * Bundles the programs, each in pieces, so that a start does not read what is seldom used.
+ * Bundles programs, each in several files, so that a start reads only what it needs.
  *
- * Never with `--minify`: Deno 2.9.6 inlines a `using` variable that is read once, and then nothing disposes
- * of its value. tests/deploy/using_test.ts compares each `using` of the sources with what was built.
+ * A running program is not disturbed: the folder of the code is replaced as a whole.
  *
- * What was bundled before is replaced once all is there. A program that runs has its pieces in memory.
- *
- * @param folder The folder that is to hold them, as an absolute path. It then looks like the project's,
- * wherever it is moved to: a `deno.json`, and the code in `src`.
- * @param programs The first module of each, and of its workers below it, from the project's folder on.
+ * @param folder The folder to bundle to, as an absolute path. It gets a `deno.json`, and the code in `src`.
+ * @param programs The programs.
  */
-export async function bundle(
-  folder: string,
-  programs: readonly (readonly [entry: string, ...workers: string[]])[],
-): Promise<void> {
+export async function bundle(folder: string, programs: readonly Program[]): Promise<void> {
   const code = `${folder}/${CODE}.new`;
   await removeAll(code);
   const externals = APART.flatMap((name) => ["--external", name]);
-  for (const entries of programs) {
-    const [entry] = entries;
-    // Files are put where they were below the folder of the first.
-    const pieces = `${code}/${entry.slice(0, Math.max(0, entry.lastIndexOf("/")))}`;
-    await deno(
-      [
-        ...["bundle", "--quiet", "--code-splitting", ...externals],
-        ...["--outdir", pieces, ...entries],
-      ],
-      `Cannot bundle ${entry}`,
-    );
+  for (const program of programs) {
+    const { entry, workers } = program;
+    // Each file keeps its place relative to the entry.
+    const outdir = `${code}/${entry.slice(0, Math.max(0, entry.lastIndexOf("/")))}`;
+    // Not --minify, which loses `using` declarations: see docs/deno.md.
+    const options = ["--quiet", "--code-splitting", ...externals, "--outdir", outdir];
+    await deno(["bundle", ...options, entry, ...workers], `Cannot bundle ${entry}`);
+    await Deno.writeTextFile(`${code}/${startFile(program)}`, startModule(program));
   }
   for (const name of APART) {
     const entry = await Deno.makeTempFile({ suffix: ".ts" });
@@ -67,10 +58,30 @@ export async function bundle(
 }
 
 /**
- * The modules in a folder and in those below it.
+ * Writes the module that starts a program. It checks the release of Deno before it loads the program, which
+ * may use syntax that another release cannot parse.
+ */
+function startModule({ name, entry }: Program): string {
+  const minor = TESTED_DENO.replace(/\d+$/, "");
+  const message = JSON.stringify(`${name}: ${denoMismatch("")}`);
+  return `if (!Deno.version.deno.startsWith("${minor}")) {
+  console.error(${message} + Deno.version.deno);
+  Deno.exit(1);
+}
+const { main } = await import("./${entry.replace(/\.ts$/, ".js")}");
+Deno.exit(await main(Deno.args, "${name}"));
+`;
+}
+
+function startFile({ name }: Program): string {
+  return `start_${name}.js`;
+}
+
+/**
+ * Finds the modules in a folder and its subfolders.
  *
  * @param folder The folder's path.
- * @returns Their paths.
+ * @returns The paths of the modules.
  */
 export async function modulesIn(folder: string): Promise<string[]> {
   const modules: string[] = [];
@@ -81,13 +92,13 @@ export async function modulesIn(folder: string): Promise<string[]> {
   return modules;
 }
 
-/** The bundler names each source by its path, which differs from one build host to the next. */
+/** Replaces a path of the build host, by which the bundler names a source. */
 async function replaceIn(file: string, path: string, replacement: string): Promise<void> {
   const text = await Deno.readTextFile(file);
   if (text.includes(path)) await Deno.writeTextFile(file, text.replaceAll(path, replacement));
 }
 
-/** Removes a folder with all that is in it, if it is there. */
+/** Removes a folder, if it exists. */
 async function removeAll(folder: string): Promise<void> {
   try {
     await Deno.remove(folder, { recursive: true });
@@ -97,11 +108,21 @@ async function removeAll(folder: string): Promise<void> {
 }
 
 /**
- * Where a module is after it was bundled.
+ * Finds a module in the folder of a bundle.
  *
- * @param entry Its path from the project's folder on.
- * @returns Its path from the bundle's folder on.
+ * @param entry The module's path in the project.
+ * @returns Its path in the folder.
  */
 export function bundled(entry: string): string {
   return `${CODE}/${entry.replace(/\.ts$/, ".js")}`;
+}
+
+/**
+ * Finds the module that starts a program, in the folder of a bundle.
+ *
+ * @param program The program.
+ * @returns The module's path in the folder.
+ */
+export function started(program: Program): string {
+  return `${CODE}/${startFile(program)}`;
 }

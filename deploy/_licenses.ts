@@ -1,6 +1,6 @@
 import { PROJECT } from "./_programs.ts";
 
-/** What `deno info --json` tells of the modules that one is made of. */
+/** The output of `deno info --json`. */
 interface Graph {
   readonly modules: readonly { readonly npmPackage?: string }[];
   readonly npmPackages: Readonly<Record<string, NpmPackage>>;
@@ -13,14 +13,14 @@ interface NpmPackage {
   readonly localPath: string;
 }
 
-/** Where packages keep the terms that they may be passed on under. */
+/** The names of files with a license. */
 const LICENSE = /^(?:licen[cs]e|copying|notice)(?:[.-]\w+)*$/i;
 
 /**
- * Collects the terms of the libraries that are built into programs, which go wherever those go.
+ * Reads the licenses of the libraries that are built into programs.
  *
- * @param entries The programs' first modules, from the project's folder on.
- * @returns The terms of each library under its name and version, in the order of the names.
+ * @param entries The first modules of the programs, as paths in the project.
+ * @returns The license of each library by its name and version, sorted by name.
  * @throws {Error} If a library has none.
  */
 export async function licensesOf(entries: readonly string[]): Promise<Record<string, string>> {
@@ -30,7 +30,7 @@ export async function licensesOf(entries: readonly string[]): Promise<Record<str
     const add = (id: string) => {
       const found = npmPackages[id]!;
       const { name, dependencies } = found;
-      // Types are not in what is built.
+      // Types are not built into a program.
       if (name.startsWith("@types/") || packages.has(name)) return;
       packages.set(name, found);
       dependencies.forEach(add);
@@ -39,7 +39,7 @@ export async function licensesOf(entries: readonly string[]): Promise<Record<str
   }
   return Object.fromEntries(
     [...packages.values()]
-      .map((found) => [`${found.name} ${found.version}`, termsOf(found)] as const)
+      .map((found) => [`${found.name} ${found.version}`, licenseOf(found)] as const)
       .toSorted(([a], [b]) => a < b ? -1 : 1),
   );
 }
@@ -53,7 +53,7 @@ async function graphOf(entry: string): Promise<Graph> {
   return JSON.parse(new TextDecoder().decode(stdout));
 }
 
-function termsOf({ name, localPath }: NpmPackage): string {
+function licenseOf({ name, localPath }: NpmPackage): string {
   const files = [...Deno.readDirSync(localPath)].filter(({ isFile, name }) =>
     isFile && LICENSE.test(name)
   );
@@ -61,7 +61,11 @@ function termsOf({ name, localPath }: NpmPackage): string {
     .map((name) => Deno.readTextFileSync(`${localPath}/${name}`).trim());
   if (texts.length > 0) return texts.join("\n\n");
   const { license, author } = JSON.parse(Deno.readTextFileSync(`${localPath}/package.json`));
-  if (typeof license !== "string") throw new Error(`${name} does not say under which terms it is`);
+  if (typeof license !== "string") {
+    throw new Error(
+      `${name} has neither a file with its license nor the field "license" in its package.json`,
+    );
+  }
   const by = typeof author === "string" ? author : author?.name;
   return `${license}${by === undefined ? "" : `, by ${by}`}`;
 }

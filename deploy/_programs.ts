@@ -1,33 +1,27 @@
 import { daemonFlags, flagsOf, HACTL_FILE_FLAGS, hactlGrants } from "../src/daemon/permissions.ts";
 
-/** A program that a host installs. */
+/** A program that is installed. */
 export interface Program {
-  /** Its name. */
   readonly name: string;
-  /** Its first module. */
+  /** The first module, as a path in the project. */
   readonly entry: string;
-  /** Modules that it starts by themselves, and that no other imports. */
+  /** The modules of its workers. */
   readonly workers: readonly string[];
   /**
-   * How it runs and what it may do, as arguments for Deno.
+   * Returns the arguments for Deno: permissions and V8 flags.
    *
-   * @param project The folder that holds the project, with a slash at its end; null where it is compiled.
+   * @param project The folder of the code, with a slash at its end; null for a compiled program.
    */
   readonly flags: (project: string | null) => readonly string[];
-  /** Its own flags that name a file for it to read. A script grants it those files, and no others. */
+  /** Flags of the program whose values are files. The script permits the program to read these. */
   readonly fileFlags: readonly string[];
-  /** The older names it goes by, each with the arguments that it then stands for. */
+  /** Older names of the program, each with the arguments that it stands for. */
   readonly aliases: Readonly<Record<string, readonly string[]>>;
 }
 
-/**
- * How V8 keeps the daemon's memory. What is asked for is mostly what was asked for before, so that little
- * lives for more than a request. Where ever new services are checked, whose results live for a while, V8
- * lets its heap grow to 160 MiB of garbage by default; with these, it stays at 30.
- */
+/** Keeps V8's heap small: see docs/deno.md. */
 export const V8_HEAP_FLAGS = "--v8-flags=--max-semi-space-size=2,--heap-growing-percent=20";
 
-/** What is built and installed. */
 export const PROGRAMS: readonly Program[] = [
   {
     name: "hacheck",
@@ -53,14 +47,14 @@ export const PROGRAMS: readonly Program[] = [
   },
 ];
 
-/** The folder that holds the project. */
+/** The folder of the project, with a slash at its end. */
 export const PROJECT: string = decodeURIComponent(new URL("../", import.meta.url).pathname);
 
 /**
- * Runs Deno in the project's folder, and ends this program if it fails.
+ * Runs Deno in the folder of the project. If that fails, it ends this program.
  *
- * @param args Deno's arguments.
- * @param onFailure What to tell then.
+ * @param args The arguments for Deno.
+ * @param onFailure The message to print on failure.
  */
 export async function deno(args: readonly string[], onFailure: string): Promise<void> {
   const { code } = await new Deno.Command(Deno.execPath(), { args: [...args], cwd: PROJECT })

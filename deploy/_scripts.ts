@@ -1,27 +1,24 @@
-import { bundle, bundled } from "./_bundle.ts";
+import { bundle, started } from "./_bundle.ts";
 import { FLAGS } from "../cli/command_spec.ts";
 import { TESTED_DENO } from "../src/deno_release.ts";
 import { parseFlags, UsageError } from "../src/flags.ts";
 import { type Program, PROGRAMS } from "./_programs.ts";
 
-/** Nothing can be imported but what is installed: Deno fetches no package and no module. */
-export const NOTHING_NEW: readonly string[] = ["--no-npm", "--no-remote", "--cached-only"];
+/** Keeps Deno from fetching packages and modules. */
+export const INSTALLED_ONLY: readonly string[] = ["--no-npm", "--no-remote", "--cached-only"];
 
-/** Where a deno is found that is not in the path, such as that of what cron runs. */
-const ELSEWHERE = "/usr/local/bin";
+/** Where a deno may be that is not in the path: cron's path is /usr/bin:/bin. */
+const DENO_FOLDER = "/usr/local/bin";
 
 /**
- * Installs the programs, and their older names, as scripts that run with the deno of the host.
+ * Installs the programs, and their older names, as scripts that run with the host's deno.
  *
- * @param folder The folder to install to, as an absolute path: the scripts go to its `bin`, and what they
- * run to its `lib/hacheck`.
- * @param prefix What that folder is on the host, if it is not there yet.
+ * @param folder The folder to install to, as an absolute path. The scripts go to its `bin`, and the code to its
+ * `lib/hacheck`.
+ * @param prefix The path that the folder will have on the host.
  */
 export async function installScripts(folder: string, prefix: string = folder): Promise<void> {
-  await bundle(
-    `${folder}/lib/hacheck`,
-    PROGRAMS.map(({ entry, workers }) => [entry, ...workers] as const),
-  );
+  await bundle(`${folder}/lib/hacheck`, PROGRAMS);
   const bin = `${folder}/bin`;
   await Deno.mkdir(bin, { recursive: true });
   for (const program of PROGRAMS) {
@@ -37,30 +34,30 @@ export async function installScripts(folder: string, prefix: string = folder): P
   }
 }
 
-/** Makes a file where another may be, or a link to another. */
+/** Makes a file, or a link, in place of one that may exist. */
 async function replace(path: string, make: (path: string) => Promise<void>): Promise<void> {
-  const made = `${path}.new`;
-  await make(made);
-  await Deno.rename(made, path);
+  await make(`${path}.new`);
+  await Deno.rename(`${path}.new`, path);
 }
 
-/** The script that runs a program, by whatever name it is called. */
-function scriptOf({ name, entry, flags, fileFlags, aliases }: Program, home: string): string {
+/** Writes the script that runs a program by each of its names. */
+function scriptOf(program: Program, home: string): string {
+  const { name, flags, fileFlags, aliases } = program;
   const older = Object.entries(aliases)
     .map(([alias, args]) => `  ${alias}) set -- ${args.map(quoted).join(" ")} "$@" ;;\n`)
     .join("");
   const options = [
     ...flags(`${home}/`),
-    ...["--quiet", "--config", `${home}/deno.json`, "--no-lock", ...NOTHING_NEW],
+    ...["--quiet", "--config", `${home}/deno.json`, "--no-lock", ...INSTALLED_ONLY],
   ];
-  const command = [...options, `${home}/${bundled(entry)}`].map((option) =>
+  const command = [...options, `${home}/${started(program)}`].map((option) =>
     fileFlags.length > 0 && option.startsWith("--allow-read=")
       ? `${quoted(option)}"$files"`
       : quoted(option)
   ).join(" ");
   return `#!/bin/sh
-# ${name}, run by the deno of this host. What it may do stands in the last line.
-PATH=\${PATH:-/usr/bin:/bin}:${ELSEWHERE}
+# Runs ${name} by the deno of this host. The last line has its permissions.
+PATH=\${PATH:-/usr/bin:/bin}:${DENO_FOLDER}
 if ! command -v deno >/dev/null; then
   echo "\${0##*/}: needs deno ${TESTED_DENO}: found no deno in any of $PATH:" \\
     "install it in one of them (npm install --global deno@${TESTED_DENO}, or see https://deno.com)" >&2
@@ -68,15 +65,15 @@ if ! command -v deno >/dev/null; then
 fi
 ${older === "" ? "" : `case \${0##*/} in\n${older}esac\n`}\
 ${fileFlags.length === 0 ? "" : grantsOfFiles(fileFlags)}\
-# Without it, Deno asks its site for newer releases.
+# Deno does not ask its site for newer releases.
 export DENO_NO_UPDATE_CHECK=1
 exec deno run ${command} "$@"
 `;
 }
 
 /**
- * Shell code that collects the files that flags name, as `--allow-read` takes them. A folder would grant all
- * that is in it, and a comma would separate two paths: neither is granted. `-` is the standard input.
+ * Writes shell code that collects the values of flags, for `--allow-read`. Folders are left out, since all
+ * their files would be granted; so are paths with a comma, which separates paths. `-` is the standard input.
  */
 function grantsOfFiles(fileFlags: readonly string[]): string {
   const spellings = fileFlags.flatMap(spellingsOf);
@@ -101,7 +98,7 @@ done
 `;
 }
 
-/** The ways to write one of hactl's flags: whole, or abbreviated. */
+/** Lists the spellings of a flag of hactl: in full, and abbreviated. */
 function spellingsOf(flag: string): string[] {
   const lengths = Array.from(flag, (_, i) => i + 1);
   return lengths.map((length) => `--${flag.slice(0, length)}`).filter((spelling) => {
@@ -114,7 +111,7 @@ function spellingsOf(flag: string): string[] {
   });
 }
 
-/** An argument as the shell takes it. */
+/** Quotes an argument for the shell. */
 function quoted(argument: string): string {
   return /^[\w@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
 }

@@ -1,10 +1,10 @@
 /**
- * Builds hacheck and hactl: programs of one file, with their permissions inside.
+ * Compiles hacheck and hactl, each to one file that includes its permissions.
  *
  *     compile.ts [FOLDER [--places FOLDER]]
  *
- * They go to `dist`, or to the folder that is named. With `--places`, their permissions name that folder in
- * place of those of spool, configuration and logs: for tests.
+ * The programs go to FOLDER, or to `dist`. With `--places`, their permissions have that folder instead of those
+ * of spool, configuration and logs: for tests.
  *
  * `deno compile` fetches its base program from Deno's site, unless `DENORT_BIN` names one.
  *
@@ -13,7 +13,7 @@
 
 import { deno, PROGRAMS } from "./_programs.ts";
 
-/** The folders that permissions name. */
+/** The folders in permissions. */
 const PLACES = /\/(?:var\/spool|var\/log|etc)\/hacheck[\w.]*/g;
 
 const [folder = "dist", option, places] = Deno.args;
@@ -25,7 +25,7 @@ for (const { name, entry, workers, flags } of PROGRAMS) {
   const output = `${folder}/${name}`;
   const included = workers.flatMap((worker) => ["--include", worker]);
   await deno(
-    // Without --exclude-unused-npm, hactl would carry the daemon's MySQL client.
+    // Without --exclude-unused-npm, hactl would include the daemon's MySQL client.
     [
       ...["compile", "--exclude-unused-npm", ...included],
       ...flags(null).map((flag) => flag.replaceAll(PLACES, (place) => places ?? place)),

@@ -1,9 +1,9 @@
 /**
- * Installs hacheck and hactl, and hactl's older names, as scripts that run with the Deno of the host.
+ * Installs hacheck, hactl and hactl's older names as scripts that run with the host's deno.
  *
  *     install.ts FOLDER
  *
- * The scripts go to `FOLDER/bin`, and what they run to `FOLDER/lib/hacheck`.
+ * The scripts go to `FOLDER/bin`, and the code to `FOLDER/lib/hacheck`.
  *
  * @module
  */

@@ -19,8 +19,8 @@ export async function installed(): Promise<Installed> {
   if (code !== 0) throw new Error(`cannot install: ${stderr}`);
   const home = folder.file("lib/hacheck/src");
   return {
-    hacheck: `${home}/main.js`,
-    hactl: `${home}/cli/hactl.js`,
+    hacheck: `${home}/start_hacheck.js`,
+    hactl: `${home}/start_hactl.js`,
     [Symbol.dispose]: () => folder[Symbol.dispose](),
   };
 }

@@ -1,6 +1,6 @@
 import { PROGRAMS } from "../../deploy/_programs.ts";
-import { NOTHING_NEW } from "../../deploy/_scripts.ts";
-import { TESTED_DENO } from "../../src/deno_release.ts";
+import { INSTALLED_ONLY } from "../../deploy/_scripts.ts";
+import { denoMismatch, TESTED_DENO } from "../../src/deno_release.ts";
 import { daemonFlags } from "../../src/daemon/permissions.ts";
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
@@ -18,15 +18,14 @@ async function install(folder: string): Promise<void> {
   assertEquals(code, 0, stderr);
 }
 
-Deno.test("what is installed without compiling", async (t) => {
+Deno.test("the installed scripts", async (t) => {
   using folder = new TempFolder();
   await install(folder.path);
   const bin = folder.file("bin");
   const home = folder.file("lib/hacheck");
   const env = { PATH: `${bin}:/usr/bin:/bin` };
 
-  await t.step("runs under its names", async () => {
-    // The scripts run whatever is called deno.
+  await t.step("run by each of their names", async () => {
     Deno.symlinkSync(Deno.execPath(), `${bin}/deno`);
     const version = { code: 0, stdout: `hacheck ${VERSION}\n`, stderr: "" };
     assertEquals(await run(`${bin}/hacheck`, ["--version"], env), version);
@@ -39,23 +38,32 @@ Deno.test("what is installed without compiling", async (t) => {
     Deno.removeSync(`${bin}/deno`);
   });
 
-  await t.step("gives deno its permissions, and has it ask nobody for newer releases", async () => {
-    // In deno's place stands what tells how it was called.
-    folder.write("bin/deno", '#!/bin/sh\nprintf "%s\\n" "$DENO_NO_UPDATE_CHECK" "$@"\n');
-    Deno.chmodSync(`${bin}/deno`, 0o755);
-    for (const { name, entry, flags, aliases } of PROGRAMS) {
-      for (const [alias, args] of Object.entries({ [name]: [], ...aliases })) {
-        const { code, stdout } = await run(`${bin}/${alias}`, ["a b", ""], env);
-        const options = ["--quiet", "--config", `${home}/deno.json`, "--no-lock", ...NOTHING_NEW];
-        const program = [...options, `${home}/src/${entry.replace(".ts", ".js")}`, ...args];
-        const called = ["1", "run", ...flags(`${home}/`), ...program, "a b", "", ""];
-        assertEquals({ code, called: stdout.split("\n") }, { code: 0, called }, alias);
+  await t.step(
+    "start deno with their permissions, and without its check for newer releases",
+    async () => {
+      // This deno prints its environment and its arguments.
+      folder.write("bin/deno", '#!/bin/sh\nprintf "%s\\n" "$DENO_NO_UPDATE_CHECK" "$@"\n');
+      Deno.chmodSync(`${bin}/deno`, 0o755);
+      for (const { name, flags, aliases } of PROGRAMS) {
+        for (const [alias, args] of Object.entries({ [name]: [], ...aliases })) {
+          const { code, stdout } = await run(`${bin}/${alias}`, ["a b", ""], env);
+          const options = [
+            "--quiet",
+            "--config",
+            `${home}/deno.json`,
+            "--no-lock",
+            ...INSTALLED_ONLY,
+          ];
+          const program = [...options, `${home}/src/start_${name}.js`, ...args];
+          const called = ["1", "run", ...flags(`${home}/`), ...program, "a b", "", ""];
+          assertEquals({ code, called: stdout.split("\n") }, { code: 0, called }, alias);
+        }
       }
-    }
-    Deno.removeSync(`${bin}/deno`);
-  });
+      Deno.removeSync(`${bin}/deno`);
+    },
+  );
 
-  await t.step("says where it looked for a deno that is not there", async () => {
+  await t.step("report where they looked for deno, if there is none", async () => {
     const script = Deno.readTextFileSync(`${bin}/hactl`);
     const elsewhere = folder.file("elsewhere");
     folder.write("haup", script.replaceAll("/usr/local/bin", elsewhere));
@@ -67,14 +75,34 @@ Deno.test("what is installed without compiling", async (t) => {
       `needs deno ${TESTED_DENO}: found no deno in any of ${folder.path}:${elsewhere}:`;
     assertEquals(stderr.slice(0, `haup: ${looked}`.length), `haup: ${looked}`);
   });
+
+  await t.step("reject another minor release of Deno before they load the program", async () => {
+    const preload = folder.write(
+      "other_release.js",
+      'Object.defineProperty(Deno, "version", { value: { ...Deno.version, deno: "2.8.0" } });\n',
+    );
+    folder.write(
+      "bin/deno",
+      `#!/bin/sh\nshift; exec ${Deno.execPath()} run --preload=${preload} "$@"\n`,
+    );
+    Deno.chmodSync(`${bin}/deno`, 0o755);
+    for (const { name, entry, aliases } of PROGRAMS) {
+      // Another release may not be able to parse the program.
+      Deno.writeTextFileSync(`${home}/src/${entry.replace(".ts", ".js")}`, "not JavaScript");
+      for (const alias of [name, ...Object.keys(aliases)]) {
+        const stderr = `${name}: ${denoMismatch("2.8.0")}\n`;
+        assertEquals(await run(`${bin}/${alias}`, [], env), { code: 1, stdout: "", stderr }, alias);
+      }
+    }
+  });
 });
 
-Deno.test("what hactl does for people is there where it is installed, in a piece of its own", async () => {
+Deno.test("the bundle of hactl has its help and its remote commands in a file of their own", async () => {
   using folder = new TempFolder();
   await install(folder.path);
   await install(folder.path);
-  const pieces = [...Deno.readDirSync(folder.file("lib/hacheck/src/cli"))].map(({ name }) => name);
-  assertEquals(pieces.length, 3, pieces.join());
+  const files = [...Deno.readDirSync(folder.file("lib/hacheck/src/cli"))].map(({ name }) => name);
+  assertEquals(files.length, 3, files.join());
 
   Deno.symlinkSync(Deno.execPath(), folder.file("bin/deno"));
   const env = { PATH: `${folder.file("bin")}:/usr/bin:/bin`, NO_COLOR: "1" };
@@ -87,7 +115,7 @@ Deno.test("what hactl does for people is there where it is installed, in a piece
   assertMatch(remote.stderr, /^hactl: http:\/\/127\.0\.0\.1:1: Connection refused/);
 });
 
-/** All modules that are read at the start of one, itself the first. */
+/** Finds the modules that a module imports statically, itself included. */
 function readAtStart(module: string, known = new Map<string, string>()): Map<string, string> {
   if (known.has(module)) return known;
   const code = Deno.readTextFileSync(module);
@@ -98,7 +126,7 @@ function readAtStart(module: string, known = new Map<string, string>()): Map<str
   return known;
 }
 
-Deno.test("what is installed starts Deno's Node layer, and reads the page, no sooner than it is needed", async () => {
+Deno.test("the installed programs load neither Deno's Node layer nor the page at their start", async () => {
   using folder = new TempFolder();
   await install(folder.path);
   for (const program of ["main.js", "src/daemon/worker.js", "cli/hactl.js"]) {
@@ -112,41 +140,41 @@ Deno.test("what is installed starts Deno's Node layer, and reads the page, no so
   }
 });
 
-Deno.test("a daemon goes on as it was started while another is installed in its place", async () => {
+Deno.test("install.ts does not disturb a running daemon of another release", async () => {
   using folder = new TempFolder();
   await install(folder.path);
   const project = folder.file("lib/hacheck/");
   await using daemon = await Daemon.start({ entry: `${project}src/main.js` });
-  // As between two releases, of which the second has none of the first one's files.
+  // Another release has files with other names.
   Deno.removeSync(`${project}src`, { recursive: true });
   assertMatch((await daemon.get("/", { accept: "text/html" })).body, /^<!DOCTYPE html>/);
   assertEquals((await daemon.get("/metrics")).status, 200);
   assertMatch((await daemon.get("/https/web/1")).body, /refused/i);
 });
 
-Deno.test("what is installed exports its metrics, with several workers too", async () => {
+Deno.test("the installed daemon exports its metrics, with several workers too", async () => {
   using folder = new TempFolder();
   await install(folder.path);
   const project = folder.file("lib/hacheck/");
-  const start = (loops: string) =>
+  const start = (workers: string) =>
     Daemon.start({
       entry: `${project}src/main.js`,
       grants: daemonFlags({ project }).filter((flag) => flag.startsWith("--allow-read")),
-      args: ["-n", loops],
+      args: ["-n", workers],
     });
-  for (const loops of ["1", "2"]) {
-    await using daemon = await start(loops);
+  for (const workers of ["1", "2"]) {
+    await using daemon = await start(workers);
     assertEquals((await daemon.get("/spool/web/0")).status, 200);
     const { status, body } = await daemon.get("/metrics");
     assertEquals(status, 200, body);
-    const told = samplesOf(body);
-    assertEquals(told.get('hacheck_requests_total{protocol="spool",code="200"}'), 1);
-    assertEquals(told.get("hacheck_event_loops"), Number(loops));
+    const samples = samplesOf(body);
+    assertEquals(samples.get('hacheck_requests_total{protocol="spool",code="200"}'), 1);
+    assertEquals(samples.get("hacheck_event_loops"), Number(workers));
   }
 });
 
 serverTest(
-  "what is installed checks, with several event loops too, and by what is bundled apart",
+  "the installed daemon checks with the packages that are bundled apart, with several workers too",
   MARIADB_PROGRAMS,
   async () => {
     using folder = new TempFolder();
@@ -154,21 +182,20 @@ serverTest(
     await using server = await MariaDb.start();
     const { port } = server;
     const project = folder.file("lib/hacheck/");
-    for (const loops of ["1", "2"]) {
+    for (const workers of ["1", "2"]) {
       await using daemon = await Daemon.start({
         entry: `${project}src/main.js`,
         config: "mysql_username: nobody\nmysql_password: wrong\n",
         grants: daemonFlags({ project }).filter((flag) => flag.startsWith("--allow-read")),
-        args: ["-n", loops],
+        args: ["-n", workers],
       });
       const { status, body } = await daemon.get(`/mysql/db/${port}`);
       assertEquals(status, 500, body);
       assertMatch(body, /^MySQL sez .*Access denied/);
       assertEquals((await daemon.get(`/tcp/db/${port}`)).status, 200);
-      // The page is carried inside.
       assertMatch((await daemon.get("/", { accept: "text/html" })).body, /^<!DOCTYPE html>/);
       assertMatch((await daemon.get("/page.js")).body, /new EventSource/);
-      // Nobody listens there: the other library has been loaded, too.
+      // Nothing listens on port 1: the check needs the other package.
       assertMatch((await daemon.get("/postgres/db/1")).body, /No PostgreSQL|refused/i);
     }
   },
