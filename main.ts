@@ -26,7 +26,7 @@ import {
   type InstanceOptions,
   StartError,
 } from "./src/daemon/instance.ts";
-import { PermissionError, Permissions } from "./src/daemon/permissions.ts";
+import { absolute, PermissionError, Permissions } from "./src/daemon/permissions.ts";
 import { Supervisor } from "./src/daemon/supervisor.ts";
 import {
   DescriptorCounter,
@@ -80,7 +80,7 @@ interface Options extends Omit<InstanceOptions, "descriptors" | "permissions"> {
   readonly workers: number;
 }
 
-async function optionsOf(line: CommandLine): Promise<Options> {
+function optionsOf(line: CommandLine): Options {
   if (line.operands.length > 0) throw new UsageError(`Unexpected argument: ${line.operands[0]}`);
   const address = line.one("bind-address") ?? "0.0.0.0";
   if (address !== "0.0.0.0" && address !== "::" && canonicalAddress(address) === undefined) {
@@ -100,17 +100,11 @@ async function optionsOf(line: CommandLine): Promise<Options> {
     workers: wholeNumber("-n", line.one("processes") ?? "1", 1, MAX_WORKERS),
     ports,
     address,
-    spoolRoot: await absolute(line.one("spool-root") ?? DEFAULT_SPOOL_ROOT),
+    spoolRoot: absolute(line.one("spool-root") ?? DEFAULT_SPOOL_ROOT),
     verbose: line.has("verbose"),
     startedAt: Date.now() / 1000,
     shared: false,
   };
-}
-
-/** Resolves a path. `node:path` loads Deno's Node layer, which takes 12 ms, so most paths are taken as they are. */
-async function absolute(path: string): Promise<string> {
-  if (/^(?:\/[^/.][^/]*)+$/.test(path)) return path;
-  return (await import("node:path")).resolve(path);
 }
 
 /** Rejects a port for agent checks that is also one for HTTP: workers would share it unnoticed. */
@@ -247,7 +241,7 @@ export async function main(args: readonly string[]): Promise<number> {
     const line = parseFlags(args, FLAGS);
     if (line.has("help")) return print(USAGE);
     if (line.has("version")) return print(`hacheck ${VERSION}`);
-    const options = await optionsOf(line);
+    const options = optionsOf(line);
     const permissions = new Permissions(options);
     permissions.demand();
     const settings = loadSettings(options.configPath, (config) => permissions.demand(config));

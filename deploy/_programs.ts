@@ -1,4 +1,4 @@
-import { daemonFlags, flagsOf, HACTL_FILE_FLAGS, hactlGrants } from "../src/daemon/permissions.ts";
+import { daemonFlags, HACTL_FILE_FLAGS, hactlFlags } from "../src/daemon/permissions.ts";
 
 /** A program that is installed. */
 export interface Program {
@@ -35,7 +35,7 @@ export const PROGRAMS: readonly Program[] = [
     name: "hactl",
     entry: "cli/hactl.ts",
     workers: [],
-    flags: () => flagsOf(hactlGrants()),
+    flags: () => hactlFlags(),
     fileFlags: Object.keys(HACTL_FILE_FLAGS),
     aliases: {
       haup: ["-a", "up"],

@@ -1,5 +1,5 @@
 /**
- * What the programs may do, and why: the one place where their permissions stand.
+ * The permissions of the programs, and the reason for each. No other module defines any.
  *
  * @module
  */
@@ -9,15 +9,15 @@ import type { Log } from "../log.ts";
 import type { PermissionsInForce } from "../metrics/runtime.ts";
 import { DEFAULT_SPOOL_ROOT } from "../spool/store.ts";
 
-/** What a permission is for. */
+/** What a permission is granted for. */
 type Place = "spool" | "-c" | "configuration" | "logs" | "code" | "network";
 
-/** The folder of the configuration and of what it names. */
+/** The folder of the configuration and of the files that it names. */
 const ETC = "/etc/hacheck";
 
 /**
- * Where those are as hacheck is installed. The single files are where the Python hachecks have them, PaaSTA's
- * among them. Code is where the project is, and the network is all of it.
+ * The scopes of each place in an installation. The single files are those of the Python hachecks. Code is relative to
+ * the project; the network has no scope.
  */
 const INSTALLED: Readonly<Record<Place, readonly string[]>> = {
   spool: [DEFAULT_SPOOL_ROOT],
@@ -28,23 +28,23 @@ const INSTALLED: Readonly<Record<Place, readonly string[]>> = {
   network: [],
 };
 
-/** What the command line says of what a daemon needs. */
+/** The part of the command line that decides on permissions. */
 export interface Use {
-  /** The spool. */
+  /** The spool folder. */
   readonly spoolRoot: string;
-  /** The configuration's file; null if there is none. */
+  /** The configuration file; null for none. */
   readonly configPath: string | null;
   /** The address to listen on. */
   readonly address: string;
   /** The ports to listen on. */
   readonly ports: readonly number[];
-  /** The port to answer agent checks on; null where the command line does not say. */
+  /** The port for agent checks; null if the command line names none. */
   readonly agentPort: number | null;
   /** The number of workers. */
   readonly workers: number;
 }
 
-/** What the configuration says of it. */
+/** The part of the configuration that decides on permissions. */
 export type ConfigUse = Pick<
   Config,
   | "agent_port"
@@ -59,16 +59,16 @@ export type ConfigUse = Pick<
 
 /** A permission that a feature of the daemon needs. */
 export interface Need {
-  /** The flag or key that switches the feature on; null for what every daemon does. */
+  /** The flag or key that enables the feature; null for what every daemon does. */
   readonly feature: string | null;
   /** The kind of permission. */
   readonly kind: "read" | "write" | "net";
-  /** Where it is granted for, as hacheck is installed. */
+  /** What it is granted for in an installation. */
   readonly place: Place;
-  /** What for. */
+  /** The reason. */
   readonly why: string;
   /**
-   * What a run needs it for: paths, or addresses to listen on; none where the feature is not in use.
+   * Returns the paths, or the addresses to listen on, that a run needs; none if the feature is not enabled.
    *
    * @param use The command line.
    * @param config The configuration; undefined before it has been read.
@@ -76,7 +76,7 @@ export interface Need {
   readonly of: (use: Use, config?: ConfigUse) => readonly string[];
 }
 
-/** What the daemon needs. The flags, the README's table and what is given up at start come from here. */
+/** The needs of the daemon. Its flags, docs/security.md and what it gives up at the start come from here. */
 export const DAEMON_NEEDS: readonly Need[] = [
   {
     feature: null,
@@ -167,7 +167,7 @@ export const DAEMON_NEEDS: readonly Need[] = [
   },
 ];
 
-/** An address to listen on, as `--allow-net` takes it. */
+/** An address to listen on, in the form of `--allow-net`. */
 function scopeOf(address: string, port: number): string {
   return `${address.includes(":") ? `[${address}]` : address}:${port}`;
 }
@@ -190,18 +190,21 @@ function ownCode(): string[] {
 
 /** How hacheck is installed. */
 export interface Installation {
-  /** The folder that holds the project, with a slash at its end; null where it is compiled. */
+  /** The folder of the project, with a slash at its end; null for compiled programs. */
   readonly project: string | null;
-  /** The addresses it may listen on and connect to, as `--allow-net` takes them; all, if not given. */
+  /** The addresses to listen on and connect to, in the form of `--allow-net`; all by default. */
   readonly addresses?: readonly string[];
 }
 
-/** The addresses of `start:locked`: loopback, and what it listens on. */
+/** The addresses of the task `start:locked`: loopback, and the one that it listens on. */
 export const LOCKED_ADDRESSES: readonly string[] = ["127.0.0.0/8", "[::1]", "0.0.0.0:3333"];
 
+/** Deno denies what is not granted, without a prompt. */
+const NO_PROMPT = "--no-prompt";
+
 /**
- * The flags that the daemon is installed with, which let every feature work. What its configuration
- * does not use the daemon gives up at start.
+ * Returns the flags that the daemon is installed with, which permit every feature. At the start the daemon gives up
+ * what its configuration does not need.
  *
  * @param installation How it is installed.
  * @returns Arguments for Deno.
@@ -226,50 +229,45 @@ export function daemonFlags({ project, addresses = INSTALLED.network }: Installa
     DAEMON_NEEDS.filter(({ kind }) => kind === wanted)
       .flatMap(({ place }) => place === "code" ? code : INSTALLED[place]);
   return [
-    NO_PROMPT.flag,
+    NO_PROMPT,
     flagOf("read", paths("read")),
     flagOf("write", paths("write")),
     flagOf("net", addresses),
   ];
 }
 
-/** A permission, as Deno's command line gives it. */
-export interface Grant {
-  /** The flag. */
-  readonly flag: string;
-  /** What it is for. */
-  readonly why: string;
-}
-
-const NO_PROMPT: Grant = {
-  flag: "--no-prompt",
-  why: "deny what is not granted, without asking",
-};
-
 /**
- * What a daemon needs that has no feature in use which needs more.
+ * Returns the flags of a daemon that uses no feature which needs more.
  *
- * @param spoolRoot Where downtimes are kept.
+ * @param spoolRoot The spool folder.
+ * @returns Arguments for Deno.
  */
-export function daemonGrants(spoolRoot: string = DEFAULT_SPOOL_ROOT): Grant[] {
+export function minimalDaemonFlags(spoolRoot: string): string[] {
   const always = DAEMON_NEEDS.filter(({ feature }) => feature === null);
   return [
     NO_PROMPT,
-    ...always.map(({ kind, place, why }) => ({
-      flag: flagOf(kind, place === "spool" ? [spoolRoot] : INSTALLED[place]),
-      why,
-    })),
+    ...always.map(({ kind, place }) =>
+      flagOf(kind, place === "spool" ? [spoolRoot] : INSTALLED[place])
+    ),
   ];
 }
 
+/** A permission in the form of Deno's command line. */
+export interface Grant {
+  /** The flag. */
+  readonly flag: string;
+  /** The reason. */
+  readonly why: string;
+}
+
 /**
- * What hactl needs.
+ * Returns the permissions of hactl.
  *
- * @param spoolRoot Where downtimes are kept.
+ * @param spoolRoot The spool folder.
  */
 export function hactlGrants(spoolRoot: string = DEFAULT_SPOOL_ROOT): Grant[] {
   return [
-    NO_PROMPT,
+    { flag: NO_PROMPT, why: "deny what is not granted, without asking" },
     {
       flag: `--allow-read=${spoolRoot},/etc/nonhumans,${ETC}`,
       why: "read the spool, /etc/nonhumans and the files in /etc/hacheck",
@@ -288,16 +286,25 @@ export function hactlGrants(spoolRoot: string = DEFAULT_SPOOL_ROOT): Grant[] {
 }
 
 /**
- * The flags of some grants, as arguments for Deno.
+ * Returns the flags that hactl is installed with.
  *
- * @param grants The grants.
+ * @param spoolRoot The spool folder.
+ * @returns Arguments for Deno.
  */
-export function flagsOf(grants: readonly Grant[]): string[] {
-  return grants.map(({ flag }) => flag);
+export function hactlFlags(spoolRoot: string = DEFAULT_SPOOL_ROOT): string[] {
+  return hactlGrants(spoolRoot).map(({ flag }) => flag);
 }
 
+/** The flags of hactl that name a file to read, each with the reason. A run is granted the files that it names. */
+export const HACTL_FILE_FLAGS: Readonly<Record<"token-file" | "daemon-file" | "ca-file", string>> =
+  {
+    "token-file": "read the token for daemons that require one",
+    "daemon-file": "read the URLs of daemons",
+    "ca-file": "read the certificate authorities to trust",
+  };
+
 /**
- * The flag that grants what a need says, as hacheck is installed.
+ * Returns the flag that grants a need in an installation.
  *
  * @param need The need.
  */
@@ -309,7 +316,7 @@ function flagOf(kind: Need["kind"], scopes: readonly string[]): string {
   return scopes.length === 0 ? `--allow-${kind}` : `--allow-${kind}=${[...new Set(scopes)].join()}`;
 }
 
-/** Thrown when a permission is missing. Its message names what needs it, and the flag that grants it. */
+/** Thrown if a permission is missing. The message names the feature and the flag. */
 export class PermissionError extends Error {
   override name = "PermissionError";
 }
@@ -317,7 +324,7 @@ export class PermissionError extends Error {
 /** The kinds of permission that no feature needs. */
 const OTHERS = ["env", "sys", "run", "ffi", "import"] as const;
 
-/** What one run of the daemon may do: what the features in use need, and nothing that was granted beside. */
+/** The permissions of one run of the daemon: those that its features need. */
 export class Permissions {
   readonly #use: Use;
   #gaveUp = false;
@@ -328,10 +335,10 @@ export class Permissions {
   }
 
   /**
-   * Makes sure that what the features in use need is granted.
+   * Checks that the needs of the enabled features are granted.
    *
    * @param config The configuration; undefined before it has been read.
-   * @throws {PermissionError} If something is not.
+   * @throws {PermissionError} If one is not.
    */
   demand(config?: ConfigUse): void {
     const missing = new Map<string, string[]>();
@@ -348,22 +355,19 @@ export class Permissions {
   }
 
   /**
-   * Gives up for good what the features in use do not need, and warns of what cannot be given up.
+   * Gives up for good what the enabled features do not need.
    *
    * @param config The configuration.
-   * @param log Where to warn.
-   * @returns What is in force from now on.
+   * @param log Warns of permissions that cannot be given up.
+   * @returns The permissions in force from now on.
    */
   giveUp(config: ConfigUse, log: Log): PermissionsInForce {
     this.#gaveUp = true;
-    const others = OTHERS.filter((name) => {
-      return Deno.permissions.revokeSync({ name }).state === "granted";
-    });
     return {
       read: this.#giveUpPaths("read", config, log),
       write: this.#giveUpPaths("write", config, log),
       net: isGranted("net") ? "everything" : "listed",
-      others,
+      others: OTHERS.filter((name) => Deno.permissions.revokeSync({ name }).state === "granted"),
     };
   }
 
@@ -379,30 +383,30 @@ export class Permissions {
       return [];
     }
     if (isGranted(kind) || isGranted(kind, "/")) {
-      const flag = flagOf(kind, needed);
-      log.warning("hacheck may {kind} every file, and cannot give up a part: grant {flag}", {
+      log.warning("hacheck may {kind} every file, which cannot be narrowed: {flag} is enough", {
         kind,
-        flag,
+        flag: flagOf(kind, needed),
       });
       return "everything";
     }
     const paths = needed.map((path) => `${absolute(path)}/`);
     for (const place of this.#places()) {
       if (paths.some((path) => path.startsWith(`${place}/`))) continue;
-      // What Deno takes back is every grant that covers the path: one that covers more is left alone.
-      const isGrant = isGranted(kind, place) && !isGranted(kind, parentOf(place));
-      if (isGrant) Deno.permissions.revokeSync({ name: kind, path: place });
+      // Deno revokes every grant that covers the path, so a grant that covers more is kept.
+      if (isGranted(kind, place) && !isGranted(kind, parentOf(place))) {
+        Deno.permissions.revokeSync({ name: kind, path: place });
+      }
     }
     return [...new Set(needed.map((path) => widestGrant(kind, absolute(path))))];
   }
 
-  /** What may have been granted without a need: for features that are not in use, or by mistake. */
+  /** The paths of possible grants without a need: of features that are not enabled, or by mistake. */
   #places(): Set<string> {
     const paths = DAEMON_NEEDS.flatMap(({ place }) => {
       if (place === "code") return ownCode();
       return place === "spool" ? [...INSTALLED.spool, this.#use.spoolRoot] : INSTALLED[place];
     });
-    // The widest first: to give up one grant leaves those within it.
+    // Parents first: to revoke the grant for a folder keeps the grants for its parts.
     return new Set(
       [...paths, ...COMMON_FOLDERS, ...workingFolder()].map(absolute)
         .sort((one, other) => one.length - other.length),
@@ -410,26 +414,13 @@ export class Permissions {
   }
 }
 
-/** Folders for which somebody may have granted more than is needed: Deno does not list its grants. */
-const COMMON_FOLDERS: readonly string[] = [
-  ...[
-    "/bin",
-    "/boot",
-    "/dev",
-    "/etc",
-    "/home",
-    "/lib",
-    "/lib64",
-    "/media",
-    "/mnt",
-    "/opt",
-    "/proc",
-  ],
-  ...["/root", "/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/usr/lib", "/usr/local", "/var"],
-  ...["/var/lib", "/var/log", "/var/spool", "/var/tmp"],
-];
+/** Folders that may be granted without a need. Deno does not list its grants. */
+const COMMON_FOLDERS: readonly string[] = (
+  "/bin /boot /dev /etc /home /lib /lib64 /media /mnt /opt /proc /root /run /sbin /srv /sys /tmp /usr /usr/lib " +
+  "/usr/local /var /var/lib /var/log /var/spool /var/tmp"
+).split(" ");
 
-/** The working directory, if it is still there. */
+/** The working directory, if it exists. */
 function workingFolder(): string[] {
   try {
     return [Deno.cwd()];
@@ -444,34 +435,28 @@ function widestGrant(kind: "read" | "write", path: string): string {
   return path !== parent && isGranted(kind, parent) ? widestGrant(kind, parent) : path;
 }
 
-/** Tells whether something is granted: for a path or an address, or for all. */
+/** Whether a permission is granted: for a path or an address, or for all. */
 function isGranted(kind: Need["kind"], scope?: string): boolean {
   const all = { name: kind };
   const one = kind === "net" ? { name: kind, host: scope } : { name: kind, path: scope };
   return Deno.permissions.querySync(scope === undefined ? all : one).state === "granted";
 }
 
-/** A path from the root on, without `.` and `..`. To load node:path for that would take 10 ms of the start. */
-function absolute(path: string): string {
-  const whole = path.startsWith("/") ? path : `${Deno.cwd()}/${path}`;
-  if (!whole.includes("/.")) return whole;
-  const escaped = encodeURI(whole).replace(/[?#]/g, encodeURIComponent);
-  return decodeURIComponent(new URL(`file://${escaped}`).pathname);
+/**
+ * Resolves a path. `node:path` would load Deno's Node layer, which takes 12 ms.
+ *
+ * @param path The path.
+ * @returns The path from the root on, without `.`, `..` and surplus slashes.
+ */
+export function absolute(path: string): string {
+  const parts: string[] = [];
+  for (const part of (path.startsWith("/") ? path : `${Deno.cwd()}/${path}`).split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "" && part !== ".") parts.push(part);
+  }
+  return `/${parts.join("/")}`;
 }
 
 function parentOf(path: string): string {
   return path.slice(0, path.lastIndexOf("/")) || "/";
 }
-
-/** The flags of hactl that name a file for it to read, each with the reason. */
-export const HACTL_FILE_FLAGS: Readonly<Record<"token-file" | "daemon-file" | "ca-file", string>> =
-  {
-    "token-file": "read the token for daemons that require one",
-    "daemon-file": "read the URLs of daemons",
-    "ca-file": "read the certificate authorities to trust",
-  };
-
-/** What hactl needs beyond that, by the flag of its own that needs it. Capitals stand for a path. */
-export const HACTL_FEATURE_GRANTS: readonly (Grant & { readonly feature: string })[] = Object
-  .entries(HACTL_FILE_FLAGS)
-  .map(([name, why]) => ({ feature: `\`--${name} FILE\``, flag: "--allow-read=FILE", why }));

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { flagsOf, hactlGrants } from "../../src/daemon/permissions.ts";
+import { hactlFlags } from "../../src/daemon/permissions.ts";
 import { run, TempFolder } from "../support/programs.ts";
 import { RawConnection } from "../support/raw_http.ts";
 import { freePort, until } from "../servers/mod.ts";
@@ -160,7 +160,7 @@ const DOWNED: Row = {
 };
 
 function hactl({ programs }: Options, spool: string, ...args: readonly string[]): string[] {
-  const flags = flagsOf(hactlGrants(spool));
+  const flags = hactlFlags(spool);
   return ["run", ...flags, programs.hactl, ...args, "--spool-root", spool];
 }
 

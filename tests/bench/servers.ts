@@ -5,7 +5,7 @@
  */
 
 import { V8_HEAP_FLAGS } from "../../deploy/_programs.ts";
-import { daemonGrants, flagsOf } from "../../src/daemon/permissions.ts";
+import { minimalDaemonFlags } from "../../src/daemon/permissions.ts";
 import { SpoolStore } from "../../src/spool/store.ts";
 import { Daemon } from "../support/programs.ts";
 import { freePort, until } from "../servers/mod.ts";
@@ -81,7 +81,7 @@ export function daemonCommand(
   port: number,
 ): readonly string[] {
   return [
-    ...[Deno.execPath(), "run", V8_HEAP_FLAGS, ...flagsOf(daemonGrants(spool)), programs.hacheck],
+    ...[Deno.execPath(), "run", V8_HEAP_FLAGS, ...minimalDaemonFlags(spool), programs.hacheck],
     ...["-B", "127.0.0.1", "-p", String(port), "--spool-root", spool],
   ];
 }

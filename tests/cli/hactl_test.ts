@@ -1,6 +1,6 @@
 import { main } from "../../cli/hactl.ts";
 import { COMMANDS as COMMAND_TABLE, FLAGS } from "../../cli/command_spec.ts";
-import { flagsOf, hactlGrants } from "../../src/daemon/permissions.ts";
+import { hactlFlags } from "../../src/daemon/permissions.ts";
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { commandOf } from "../support/forms.ts";
@@ -507,9 +507,7 @@ Deno.test("hactl does without a spool until something is to be marked down", asy
 Deno.test("hactl says which permission it was installed without", async () => {
   using host = await Host.make();
   host.write("web", "maint");
-  const grants = flagsOf(hactlGrants(host.spool)).filter((flag) =>
-    !flag.startsWith("--allow-write")
-  );
+  const grants = hactlFlags(host.spool).filter((flag) => !flag.startsWith("--allow-write"));
   for (const [command, args] of [["down", ["-r", "x"]], ["up", []]] as const) {
     const { code, stdout, stderr } = await under(
       [],

@@ -1,4 +1,4 @@
-import { daemonFlags, flagsOf, hactlGrants } from "../../src/daemon/permissions.ts";
+import { daemonFlags, hactlFlags } from "../../src/daemon/permissions.ts";
 import { VERSION } from "../../src/version.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { run, TempFolder } from "../support/programs.ts";
@@ -39,7 +39,7 @@ Deno.test("the compiled programs hold their modules and their permissions, and r
 
   const programs = [
     { name: "hacheck", flags: daemonFlags({ project: null }), isDaemon: true },
-    { name: "hactl", flags: flagsOf(hactlGrants()), isDaemon: false },
+    { name: "hactl", flags: hactlFlags(), isDaemon: false },
   ];
   for (const { name, flags, isDaemon } of programs) {
     await t.step(`${name} may do what its flags say, and carries no more than it needs`, () => {

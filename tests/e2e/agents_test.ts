@@ -1,4 +1,4 @@
-import { daemonGrants, flagsOf } from "../../src/daemon/permissions.ts";
+import { minimalDaemonFlags } from "../../src/daemon/permissions.ts";
 import { AGENT_LINE_TIMEOUT_MS } from "../../src/server/agent_listener.ts";
 import { askAgent } from "../support/agent.ts";
 import { assert, assertEquals } from "../support/assert.ts";
@@ -173,7 +173,7 @@ Deno.test("the port of agent checks is not shared with another daemon, however m
     assertEquals(
       await runDaemon(
         [...where, "-n", loops, "--spool-root", folder.path],
-        [...flagsOf(daemonGrants(folder.path)), ...WORKER_GRANTS],
+        [...minimalDaemonFlags(folder.path), ...WORKER_GRANTS],
       ),
       {
         code: 1,

@@ -1,4 +1,4 @@
-import { daemonGrants, flagsOf } from "../../src/daemon/permissions.ts";
+import { minimalDaemonFlags } from "../../src/daemon/permissions.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { Daemon, run, runDaemon, TempFolder, WORKER_GRANTS } from "../support/programs.ts";
 import { freePort, serverTest, until } from "../servers/mod.ts";
@@ -263,7 +263,7 @@ for (const granted of ["", "read"]) {
       await runDaemon(
         ["-c", config, "-p", "0", "-B", "127.0.0.1", "--spool-root", spool],
         [
-          ...[...flagsOf(daemonGrants(spool)), `--allow-read=${config}`],
+          ...[...minimalDaemonFlags(spool), `--allow-read=${config}`],
           ...granted === "" ? [] : [`--allow-${granted}=${log}`],
         ],
       ),

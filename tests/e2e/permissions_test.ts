@@ -19,20 +19,20 @@ import { MariaDb, MARIADB_PROGRAMS, USER } from "../servers/mariadb.ts";
 import { freePort, serverTest, until } from "../servers/mod.ts";
 import { Postgres, POSTGRES_PROGRAMS } from "../servers/postgres.ts";
 
-/** The flags of an installed daemon, with a spool elsewhere. */
+/** The flags of an installed daemon, with another spool. */
 function installed(addresses?: readonly string[]): (spool: string) => string[] {
   return (spool) =>
     daemonFlags({ project: HOME, ...addresses === undefined ? {} : { addresses } })
       .map((flag) => flag.replaceAll("/var/spool/hacheck", spool));
 }
 
-/** What `/status` says that a daemon may do. */
-async function told(daemon: Daemon): Promise<Record<string, unknown>> {
+/** The permissions that `/status` reports. */
+async function reported(daemon: Daemon): Promise<Record<string, unknown>> {
   return JSON.parse((await daemon.get("/status")).body).permissions;
 }
 
-/** What every daemon needs not, and what tells whether it may do it. */
-const NEEDLESS: readonly string[] = [
+/** Permissions that no daemon needs, as descriptors. */
+const UNNEEDED: readonly string[] = [
   ...["env", "sys", "run", "ffi", "import"].map((name) => `{ name: "${name}" }`),
   '{ name: "env", variable: "HOME" }',
   '{ name: "sys", kind: "hostname" }',
@@ -41,7 +41,7 @@ const NEEDLESS: readonly string[] = [
   '{ name: "write", path: "/tmp" }',
 ];
 
-/** Of some permissions, those that a daemon's main program or one of its event loops has. */
+/** Returns those of some permissions that the daemon's main program or one of its workers has. */
 async function granted(
   debug: Debugger,
   permissions: readonly string[],
@@ -66,7 +66,7 @@ const EXCESSES: readonly (readonly string[])[] = [
 
 for (const loops of [0, 2]) {
   for (const flags of EXCESSES) {
-    Deno.test(`what no daemon needs is given up for good with -n ${loops || 1}: ${flags.join(" ")}`, async () => {
+    Deno.test(`a daemon with -n ${loops || 1} gives up unneeded permissions for good: ${flags.join(" ")}`, async () => {
       const code = loops === 0 ? [] : WORKER_GRANTS;
       const all = flags[0] === "--allow-all";
       await using daemon = await Daemon.start({
@@ -74,11 +74,11 @@ for (const loops of [0, 2]) {
         args: ["-n", String(loops || 1)],
         grants: [...all ? [] : [...code, ...flags], Debugger.GRANT],
       });
-      const { others, write } = await told(daemon);
+      const { others, write } = await reported(daemon);
       assertEquals([others, write], [[], []]);
       await using debug = await Debugger.attach(daemon, loops);
       for (const loop of [undefined, ...debug.workers]) {
-        assertEquals(await granted(debug, NEEDLESS, loop), []);
+        assertEquals(await granted(debug, UNNEEDED, loop), []);
         const again = `Deno.permissions.requestSync({ name: "run" }).state`;
         assertEquals(await debug.evaluate(again, loop), "denied");
       }
@@ -86,7 +86,7 @@ for (const loops of [0, 2]) {
   }
 }
 
-Deno.test("what cannot be given up is warned of, with the flag that would be enough", async () => {
+Deno.test("a daemon warns of a grant that cannot be narrowed, and names the flag that is enough", async () => {
   using folder = new TempFolder();
   const log = folder.file("log");
   const config = folder.write("hacheck.yaml", `log_path: ${log}\n`);
@@ -95,7 +95,7 @@ Deno.test("what cannot be given up is warned of, with the flag that would be eno
     args: ["-c", config],
     port: freePort(),
   });
-  assertEquals(await told(daemon), {
+  assertEquals(await reported(daemon), {
     read: "everything",
     write: "everything",
     net: "everything",
@@ -104,23 +104,23 @@ Deno.test("what cannot be given up is warned of, with the flag that would be eno
   const content = Deno.readTextFileSync(log);
   for (
     const line of [
-      `hacheck may read every file, and cannot give up a part: grant --allow-read=${daemon.spool},${config},${log}`,
-      `hacheck may write every file, and cannot give up a part: grant --allow-write=${log}`,
+      `hacheck may read every file, which cannot be narrowed: --allow-read=${daemon.spool},${config},${log} is enough`,
+      `hacheck may write every file, which cannot be narrowed: --allow-write=${log} is enough`,
     ]
   ) {
     assertMatch(content, new RegExp(`^\\S+ WARNING ${line}$`, "m"));
   }
 });
 
-/** What a daemon may do that is installed for every feature, and what it keeps of that. */
+/** What a daemon with the flags of an installation keeps, by feature in use. */
 const KEPT: readonly {
   readonly what: string;
   readonly loops?: number;
   readonly config?: string;
   readonly kept: readonly string[];
 }[] = [
-  { what: "no more than every daemon", kept: [] },
-  { what: "several event loops", loops: 2, kept: ["read src", "read deno.json"] },
+  { what: "no feature", kept: [] },
+  { what: "several workers", loops: 2, kept: ["read src", "read deno.json"] },
   {
     what: "changes by POST",
     config: "allow_remote_spool_changes: true\n",
@@ -135,14 +135,14 @@ const KEPT: readonly {
 ];
 
 for (const { what, loops = 1, config = "# nothing\n", kept } of KEPT) {
-  Deno.test(`installed for every feature, a daemon keeps what it needs for ${what}`, async () => {
+  Deno.test(`an installed daemon keeps the permissions for ${what}, and gives up the others`, async () => {
     using folder = new TempFolder();
     const log = folder.file("hacheck.log");
     await using daemon = await Daemon.start({
       allGrants: installed(),
       args: ["-n", String(loops)],
       config: config.replace("LOG", log),
-      // Debuggers are told of on stderr.
+      // The address of the debugger is printed to stderr.
       grants: [`--allow-read=${log}`, `--allow-write=${log}`, Debugger.GRANT],
       ...config.includes("LOG") ? { port: freePort() } : {},
     });
@@ -163,21 +163,21 @@ for (const { what, loops = 1, config = "# nothing\n", kept } of KEPT) {
     await using debug = await Debugger.attach(daemon, loops === 1 ? 0 : loops);
     for (const loop of [undefined, ...debug.workers]) {
       const has = await granted(debug, Object.keys(permissions), loop);
-      // A file that no feature is known to need stays granted, if it was by a flag of its own.
+      // A grant for the log file alone is kept, since the daemon does not look for it.
       const isExpected = (one: string) => !one.endsWith(" log") || kept.includes(one);
       assertEquals(
         has.map((one) => permissions[one]!).filter(isExpected).sort(),
         [...kept, "read spool"].sort(),
       );
     }
-    const { net, read, write } = await told(daemon);
+    const { net, read, write } = await reported(daemon);
     assertEquals(net, "everything");
     assertEquals((read as string[]).includes(daemon.spool), true);
     assertEquals((write as string[]).includes(daemon.spool), kept.includes("write spool"));
   });
 }
 
-Deno.test("/status tells what is granted, be it more than is needed", async () => {
+Deno.test("/status reports what is granted, even if it is more than needed", async () => {
   using folder = new TempFolder();
   using other = new TempFolder();
   const config = folder.write("hacheck.yaml", "# nothing\n");
@@ -186,7 +186,7 @@ Deno.test("/status tells what is granted, be it more than is needed", async () =
       args: ["-c", config],
       grants: [`--allow-read=${folder.path}`],
     });
-    assertEquals((await told(daemon)).read, [daemon.spool, folder.path]);
+    assertEquals((await reported(daemon)).read, [daemon.spool, folder.path]);
   }
   const log = other.file("hacheck.log");
   Deno.writeTextFileSync(config, `log_path: ${log}\n`);
@@ -195,33 +195,33 @@ Deno.test("/status tells what is granted, be it more than is needed", async () =
     grants: ["--allow-read=/tmp", `--allow-write=${other.path}`],
     port: freePort(),
   });
-  const { read, write } = await told(daemon);
+  const { read, write } = await reported(daemon);
   assertEquals([read, write], [["/tmp"], [other.path]]);
 });
 
-Deno.test("grants for folders that nothing needs are given up, and not told", async () => {
+Deno.test("a daemon gives up grants for common folders, and /status does not report them", async () => {
   using folder = new TempFolder();
   const log = folder.file("hacheck.log");
-  const needless = ["/home", "/etc/hacheck", "/etc", "/var/log/hacheck", "/var/log", Deno.cwd()];
+  const unneeded = ["/home", "/etc/hacheck", "/etc", "/var/log/hacheck", "/var/log", Deno.cwd()];
   await using daemon = await Daemon.start({
     config: `log_path: ${log}\n`,
     grants: [
-      `--allow-read=${[log, ...needless]}`,
-      `--allow-write=${[log, ...needless]}`,
+      `--allow-read=${[log, ...unneeded]}`,
+      `--allow-write=${[log, ...unneeded]}`,
       Debugger.GRANT,
     ],
     port: freePort(),
   });
-  const { read, write } = await told(daemon);
+  const { read, write } = await reported(daemon);
   assertEquals([(read as string[]).slice(-1), write], [[log], [log]]);
   await using debug = await Debugger.attach(daemon, 0);
-  const queries = needless.flatMap((path) =>
+  const queries = unneeded.flatMap((path) =>
     ["read", "write"].map((name) => `{ name: "${name}", path: ${JSON.stringify(path)} }`)
   );
   assertEquals(await granted(debug, queries), []);
 });
 
-Deno.test("a grant for more than one place is not given up with one of them", async () => {
+Deno.test("a daemon keeps a grant that covers a needed path and an unneeded one", async () => {
   using folder = new TempFolder();
   const [spool, log] = [folder.file("spool"), folder.file("log")];
   await using daemon = await Daemon.start({
@@ -235,7 +235,7 @@ Deno.test("a grant for more than one place is not given up with one of them", as
   await until("it writes a new log", () => Deno.readTextFileSync(log).includes("read again"));
 });
 
-Deno.test("a feature that SIGHUP switches on gets nothing back that was given up", async () => {
+Deno.test("SIGHUP cannot enable a feature whose permission was given up", async () => {
   using folder = new TempFolder();
   const config = folder.write("hacheck.yaml", "# nothing\n");
   await using daemon = await Daemon.start({
@@ -255,7 +255,7 @@ Deno.test("a feature that SIGHUP switches on gets nothing back that was given up
   assertEquals([response.status, (await response.text()).includes("not enabled")], [403, true]);
 });
 
-/** Something that a program tried to do under Deno's audit, whether it was permitted or not. */
+/** A use of a permission in Deno's audit trail, permitted or not. */
 interface Attempt {
   readonly permission: string;
   readonly value: string;
@@ -266,22 +266,22 @@ const PROTOCOLS = [
   ...["sentinel", "sentinel-info", "haproxy", "grpc"],
 ];
 
-/** What pg asks of the environment, however it is used. It is refused, and does without. */
-const ASKED_BY_PG = new Set(["NODE_PG_FORCE_NATIVE", "TZ", "USER"]);
+/** The variables that pg reads. It is denied, and continues without. */
+const READ_BY_PG = new Set(["NODE_PG_FORCE_NATIVE", "TZ", "USER"]);
 
-/** Where Deno itself looks for packages when a bundled library asks for one that it can do without. */
-const ASKED_BY_DENO = new Set([`${HOME}node_modules`, `${HOME}src/node_modules`]);
+/** Where Deno looks for optional packages of bundled libraries. */
+const READ_BY_DENO = new Set([`${HOME}node_modules`, `${HOME}src/node_modules`]);
 
-/** A daemon under audit, which is made to do all that it can. */
+/** A daemon under audit, with every feature in use. */
 interface Audited {
   readonly loops: number;
-  /** Checks of real servers, which find them up. */
+  /** Checks of real servers, which are up. */
   readonly checks?: readonly (readonly [protocol: string, port: number])[];
-  /** The certificate of who is trusted; nobody's is verified, if not given. */
+  /** The certificate of the trusted authority; if absent, certificates are not verified. */
   readonly authority?: string;
 }
 
-/** Runs a daemon from its start to its stop, and makes sure that it tried what the plan says, and no more. */
+/** Runs a daemon from start to stop, and asserts that it used exactly the permissions of the plan. */
 async function audit({ loops, checks = [], authority }: Audited): Promise<void> {
   using folder = new TempFolder();
   const [trail, log, file] = ["audit.jsonl", "hacheck.log", "hacheck.yaml"].map((name) =>
@@ -303,7 +303,7 @@ ${authority === undefined ? "" : `https_verify: true\nhttps_ca: ${authority}`}
   Deno.writeTextFileSync(file, content);
   const port = freePort();
   const agentPort = freePort();
-  // It is tried out whether this machine lets programs listen on addresses that are not its own.
+  // The daemon tests whether this host allows listening on foreign addresses.
   const peers = new Set([`127.0.0.1:${port}`, "192.0.2.1:0", "[2001:db8::1]:0"]);
   {
     await using daemon = await Daemon.start({
@@ -346,7 +346,7 @@ ${authority === undefined ? "" : `https_verify: true\nhttps_ca: ${authority}`}
       const { status, body } = await daemon.get(`/${protocol}/web/${port}/`);
       assertEquals(status, 200, `${protocol}: ${body}`);
     }
-    // Addresses of others are told from this machine's own by listening on them.
+    // The daemon recognizes a local address by listening on it.
     await daemon.get(`/tcp/web/${service.port}/`, { "X-Nerve-Check-IP": "127.0.0.2" });
     peers.add(`127.0.0.2:${service.port}`);
     assertEquals(await askAgent(agentPort, "web\n"), "ready up 100%\n");
@@ -396,28 +396,28 @@ ${authority === undefined ? "" : `https_verify: true\nhttps_ca: ${authority}`}
     permission === kind &&
     (kind === "net" ? value === scope : `${value}/`.startsWith(`${scope}/`));
   const unplanned = attempts.filter((attempt) =>
-    !ASKED_BY_DENO.has(attempt.value) &&
-    !(attempt.permission === "env" && ASKED_BY_PG.has(attempt.value)) &&
+    !READ_BY_DENO.has(attempt.value) &&
+    !(attempt.permission === "env" && READ_BY_PG.has(attempt.value)) &&
     !planned.some(({ kind, scope }) => isWithin(attempt, kind, scope)) &&
     !(attempt.permission === "net" && peers.has(attempt.value))
   );
   assertEquals(unplanned, []);
-  const idle = planned.filter(({ kind, scope }) =>
-    // What is built has the content of deno.json inside.
+  const unused = planned.filter(({ kind, scope }) =>
+    // Built programs include the content of deno.json.
     !(FORM !== "source" && scope === `${HOME}deno.json`) &&
     !attempts.some((attempt) => isWithin(attempt, kind, scope))
   );
-  assertEquals(idle, []);
+  assertEquals(unused, []);
 }
 
 for (const loops of [1, 2]) {
-  Deno.test(`all its life a daemon with -n ${loops} tries what the plan of its permissions says, and nothing else`, async () => {
+  Deno.test(`a daemon with -n ${loops} uses exactly the permissions of the plan`, async () => {
     await audit({ loops });
   });
 }
 
 serverTest(
-  "a daemon that logs in to databases and trusts an authority tries nothing beyond the plan either",
+  "a daemon that logs in to databases and verifies certificates uses exactly the permissions of the plan",
   [...MARIADB_PROGRAMS, ...POSTGRES_PROGRAMS, ...CERTIFICATE_PROGRAMS],
   async () => {
     using folder = new TempFolder();
@@ -444,10 +444,10 @@ serverTest(
   },
 );
 
-/** The hosts of the world outside that `check_hosts` lets a locked daemon be asked for. */
+/** Remote hosts that `check_hosts` allows but the flags of a locked daemon do not. */
 const OUTSIDE = ["192.0.2.1", "10.0.0.1", "2001:db8::1"];
 
-Deno.test("locked, a daemon checks loopback, and Deno refuses it every other target", async () => {
+Deno.test("a locked daemon checks loopback, and Deno denies it every other target", async () => {
   await using service = await FaultyServer.start(silent, { host: "::" });
   await using daemon = await Daemon.start({
     allGrants: installed(LOCKED_ADDRESSES),
@@ -457,7 +457,7 @@ mysql_password: secret
 postgres_username: checker
 `,
   });
-  assertEquals((await told(daemon)).net, "listed");
+  assertEquals((await reported(daemon)).net, "listed");
   for (const host of ["127.0.0.1", "127.0.0.2", "::1"]) {
     const { status } = await daemon.get(`/tcp/web/${service.port}`, { "X-Nerve-Check-IP": host });
     assertEquals([host, status], [host, 200]);
@@ -475,11 +475,11 @@ postgres_username: checker
   assertEquals(service.accepted, accepted);
 });
 
-Deno.test("locked, a daemon answers agent checks where it is granted to listen, and says so elsewhere", async () => {
+Deno.test("a locked daemon answers agent checks on a granted address, and names the missing flag for another", async () => {
   const port = freePort();
   using folder = new TempFolder();
   const grants = installed(LOCKED_ADDRESSES)(folder.path);
-  // Loopback is granted as a whole.
+  // All of loopback is granted.
   await using _daemon = await Daemon.start({
     allGrants: () => grants,
     spool: folder.path,
@@ -495,7 +495,7 @@ Deno.test("locked, a daemon answers agent checks where it is granted to listen, 
 });
 
 serverTest(
-  "locked, a daemon knows an address for its own if it may listen on it",
+  "a locked daemon recognizes a local address only if it is permitted to listen on it",
   NETWORK_PROGRAMS,
   async () => {
     for (const [more, status] of [[[], 503], [["10.9.8.7:0", "[fd00::7]:0"], 200]] as const) {

@@ -1,4 +1,4 @@
-import { daemonGrants, flagsOf } from "../../src/daemon/permissions.ts";
+import { minimalDaemonFlags } from "../../src/daemon/permissions.ts";
 import type { RuntimeReport } from "../../src/metrics/runtime.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { Clients, getFromWorkers } from "../support/clients.ts";
@@ -299,7 +299,7 @@ Deno.test("several event loops need the grant to read their own code, and say so
   assertEquals(
     await runDaemon(
       ["-n", "2", "-p", "0", "-B", "127.0.0.1", "--spool-root", folder.path],
-      flagsOf(daemonGrants(folder.path)),
+      minimalDaemonFlags(folder.path),
     ),
     {
       code: 1,
@@ -317,7 +317,7 @@ for (const [first, second] of [[1, 1], [1, 2], [2, 1], [2, 2]] as const) {
         ...["-n", String(second), "-p", String(daemon.port)],
         ...["-B", "127.0.0.1", "--spool-root", daemon.spool],
       ],
-      [...flagsOf(daemonGrants(daemon.spool)), ...WORKER_GRANTS],
+      [...minimalDaemonFlags(daemon.spool), ...WORKER_GRANTS],
     );
     assertEquals({ code, stdout }, { code: 1, stdout: "" });
     assertEquals(

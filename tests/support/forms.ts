@@ -11,7 +11,7 @@
 import { bundled } from "../../deploy/_bundle.ts";
 import { PROGRAMS, PROJECT } from "../../deploy/_programs.ts";
 import { DEFAULT_SPOOL_ROOT } from "../../src/spool/store.ts";
-import { daemonGrants, flagsOf, hactlGrants } from "../../src/daemon/permissions.ts";
+import { hactlFlags, minimalDaemonFlags } from "../../src/daemon/permissions.ts";
 
 const FORMS = ["source", "installed", "package", "compiled"] as const;
 
@@ -69,7 +69,7 @@ export function commandOf(name: string, launch: Launch = {}): string[] {
   const { entry, aliases } = PROGRAMS.find((program) =>
     program.name === name || name in program.aliases
   )!;
-  const all = allGrants ?? flagsOf(name === "hacheck" ? daemonGrants(spool) : hactlGrants(spool));
+  const all = allGrants ?? (name === "hacheck" ? minimalDaemonFlags(spool) : hactlFlags(spool));
   const first = name in aliases ? aliases[name]! : [];
   return [Deno.execPath(), "run", ...all, ...grants, `${PROJECT}${entry}`, ...first];
 }

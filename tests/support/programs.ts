@@ -4,7 +4,7 @@
  * @module
  */
 
-import { daemonGrants, flagsOf } from "../../src/daemon/permissions.ts";
+import { minimalDaemonFlags } from "../../src/daemon/permissions.ts";
 import { commandOf, HOME } from "./forms.ts";
 import { until } from "../servers/mod.ts";
 
@@ -109,7 +109,7 @@ export class Daemon implements AsyncDisposable {
     const program = entry === undefined
       ? commandOf("hacheck", { spool, grants, ...allGrants === undefined ? {} : { allGrants } })
       : [
-        ...[Deno.execPath(), "run", ...allGrants ?? flagsOf(daemonGrants(spool)), ...grants, entry],
+        ...[Deno.execPath(), "run", ...allGrants ?? minimalDaemonFlags(spool), ...grants, entry],
       ];
     const [command, ...rest] = [...options.wrapper ?? [], ...program, ...args];
     const process = new Deno.Command(command!, {

@@ -1,4 +1,4 @@
-import { flagsOf, hactlGrants } from "../../../src/daemon/permissions.ts";
+import { hactlFlags } from "../../../src/daemon/permissions.ts";
 import { assert, assertEquals, assertStringIncludes } from "../../support/assert.ts";
 import { commandOf } from "../../support/forms.ts";
 import { Daemon, hactl, type Result, TempFolder } from "../../support/programs.ts";
@@ -498,7 +498,7 @@ Deno.test("hactl that may only speak to this host says so of every other", async
   using operator = new Operator();
   using folder = new TempFolder();
   await using daemon = await changeable();
-  const grants = flagsOf(hactlGrants(folder.path)).map((flag) =>
+  const grants = hactlFlags(folder.path).map((flag) =>
     flag === "--allow-net" ? `--allow-net=127.0.0.1:${daemon.port}` : flag
   );
   assert(grants.some((flag) => flag.startsWith("--allow-net=")));

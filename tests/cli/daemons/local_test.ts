@@ -1,5 +1,4 @@
 import { LocalDaemon } from "../../../cli/daemons/local.ts";
-import { HACTL_FEATURE_GRANTS } from "../../../src/daemon/permissions.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { FORM } from "../../support/forms.ts";
 import { Daemon, hactl, TempFolder } from "../../support/programs.ts";
@@ -78,8 +77,7 @@ Deno.test("what speaks neither HTTP nor TLS is told as what is no HTTP", async (
 Deno.test("hactl takes the token from a file, with the permission that is written down", async () => {
   using folder = new TempFolder();
   const file = folder.write("token", `${TOKEN}\n`);
-  const grants = HACTL_FEATURE_GRANTS.filter(({ feature }) => feature.includes("--token-file"))
-    .map(({ flag }) => flag.replace("FILE", file));
+  const grants = [`--allow-read=${file}`];
   await using server = new Wanting(`Bearer ${TOKEN}`);
   const list = ["list", "-p", String(server.port)];
   assertEquals(await hactl(folder.path, [...list, "--token-file", file], {}, grants), {

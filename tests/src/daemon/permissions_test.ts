@@ -1,13 +1,14 @@
 import config from "../../../deno.json" with { type: "json" };
 import {
+  absolute,
   DAEMON_NEEDS,
   daemonFlags,
-  daemonGrants,
-  flagsOf,
-  HACTL_FEATURE_GRANTS,
+  HACTL_FILE_FLAGS,
+  hactlFlags,
   hactlGrants,
   installedFlag,
   LOCKED_ADDRESSES,
+  minimalDaemonFlags,
 } from "../../../src/daemon/permissions.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { itemsOf } from "../../support/docs.ts";
@@ -19,18 +20,18 @@ function taskFlags(task: { command: string }): string[] {
     .map((flag) => flag.replace(/^'(.*)'$/, "$1"));
 }
 
-Deno.test("the tasks run the programs with the permissions that are written down", () => {
+Deno.test("the tasks in deno.json grant the permissions of the plan", () => {
   const { tasks } = config;
   assertEquals(taskFlags(tasks.start), daemonFlags({ project: "" }));
   assertEquals(
     taskFlags(tasks["start:locked"]),
     daemonFlags({ project: "", addresses: LOCKED_ADDRESSES }),
   );
-  assertEquals(taskFlags(tasks.dev), flagsOf(daemonGrants(".spool")));
-  assertEquals(taskFlags(tasks.hactl), flagsOf(hactlGrants(".spool")));
+  assertEquals(taskFlags(tasks.dev), minimalDaemonFlags(".spool"));
+  assertEquals(taskFlags(tasks.hactl), hactlFlags(".spool"));
 });
 
-Deno.test("docs/security.md names exactly the permissions that exist, with their reasons", () => {
+Deno.test("docs/security.md names exactly the permissions of the plan, with their reasons", () => {
   assertEquals(
     itemsOf("security.md", "The daemon needs:"),
     DAEMON_NEEDS.map((need) => {
@@ -44,6 +45,24 @@ Deno.test("docs/security.md names exactly the permissions that exist, with their
   );
   assertEquals(
     itemsOf("security.md", "and only where it is used:"),
-    HACTL_FEATURE_GRANTS.map(({ feature, flag, why }) => `${feature}: \`${flag}\`: ${why}`),
+    Object.entries(HACTL_FILE_FLAGS).map(([name, why]) =>
+      `\`--${name} FILE\`: \`--allow-read=FILE\`: ${why}`
+    ),
   );
+});
+
+Deno.test("absolute() resolves dots, surplus slashes and relative paths", () => {
+  for (
+    const [path, expected] of [
+      ["/", "/"],
+      ["/..", "/"],
+      ["/var//spool/./hacheck/", "/var/spool/hacheck"],
+      ["/var/spool/../log/.hidden/...", "/var/log/.hidden/..."],
+      ["/a b/%2e%2e/\\..\\c?#", "/a b/%2e%2e/\\..\\c?#"],
+      [".", Deno.cwd()],
+      ["./a/../b", `${Deno.cwd()}/b`],
+    ] as const
+  ) {
+    assertEquals(absolute(path), expected);
+  }
 });
