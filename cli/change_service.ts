@@ -3,7 +3,8 @@ import { type DowntimeRecord, isExpired, type Mode } from "../src/spool/entry.ts
 import type { CommandContext } from "./command.ts";
 import { errorMessage, printJson, warn } from "./terminal.ts";
 import { awaitDowntimes } from "./daemons/local.ts";
-import { more } from "./more.ts";
+import { markAll } from "./daemons/fleet_changes.ts";
+import { tellNeverAsked, whoseRecord } from "./notices.ts";
 import { authorOf, reasonOf } from "./reason.ts";
 import { changeOf, downtimeOf, toldDown } from "./report/service_status.ts";
 
@@ -29,12 +30,8 @@ export async function mark(context: CommandContext, marking: Marking): Promise<n
   const { subjects, store, expiration, daemons, json } = context;
   const reason = await reasonOf(context);
   if (reason === undefined) return 1;
-  if (daemons.length > 0) {
-    const { markAll } = await more();
-    return await markAll(context, mode, reason, what);
-  }
+  if (daemons.length > 0) return await markAll(context, mode, reason, what);
   const by = await authorOf();
-  const { tellNeverAsked, whoseRecord } = await more();
   const services = [];
   for (const subject of subjects) {
     const name = recordName(subject);

@@ -1,37 +1,26 @@
 /**
- * The sub-commands and flags of hactl: what is understood, and what help, completions and the man page say
- * of it.
+ * The commands and flags of hactl: data for the parser, the help, the completions and the tests of the
+ * manual page.
  *
  * @module
  */
 
 import type { Flag } from "../src/flags.ts";
 import { DEFAULT_SPOOL_ROOT } from "../src/spool/store.ts";
-import type { Command } from "./command.ts";
-import { down } from "./commands/down.ts";
-import { downed } from "./commands/downed.ts";
-import { drain } from "./commands/drain.ts";
-import { status } from "./commands/status.ts";
-import { up } from "./commands/up.ts";
-import { weight } from "./commands/weight.ts";
-import { more } from "./more.ts";
 
-/** What tells the duration behind --healthy from a service. */
-const DURATION = /^(?:\d+[wdhms])+$/;
-
-/** A flag, and what is told of it. */
+/** A flag, with its help. */
 export interface FlagSpec extends Flag {
-  /** What its value is called; null for one that takes none. */
+  /** The name of its value; null for a flag without one. */
   readonly value: string | null;
   /** What it does. */
   readonly summary: string;
-  /** Whether every sub-command takes it, of use or not, as those of the older tools do. */
+  /** Whether every command accepts it, even without effect, as the older tools do. */
   readonly everywhere: boolean;
-  /** What its values are, for who completes a command line: names of files, or these. */
+  /** The values that shells complete: names of files, or these words. */
   readonly values?: "files" | readonly string[];
 }
 
-/** A flag that the older tools have too. */
+/** Describes a flag of the older tools. */
 function old(short: string | null, value: string | null, summary: string): FlagSpec {
   return {
     ...flag(value, summary),
@@ -41,62 +30,70 @@ function old(short: string | null, value: string | null, summary: string): FlagS
   };
 }
 
-/** A flag that only some sub-commands take. */
+/** Describes a flag that only some commands accept. */
 function flag(value: string | null, summary: string): FlagSpec {
   return { value, summary, takesValue: value !== null, everywhere: false };
 }
 
-/** The flags, by their long names, in the order in which they are told. */
+/** The flags by their long names, in the order of the help. */
 export const FLAGS = {
-  "service-port": old("P", "PORT", "speak of the services on this port only"),
-  "service-host": old("H", "IP", "speak of them on this host only (default this machine)"),
-  reason: { ...old("r", "REASON", "why (default who you are)"), mayBeEmpty: true },
-  expiration: old("e", "UNIX_TIME", "when it ends, in unix seconds (default not by itself)"),
-  for: flag("DURATION", "end it after so long: 30m, 1h30m, 2d"),
-  until: flag("TIME", "end it then: 2026-12-01T08:00, 2026-12-01T08:00Z, 2026-12-01 or 08:00"),
-  up: flag(null, "wait until all are up"),
-  down: flag(null, "wait until all are down"),
+  "service-port": old("P", "PORT", "apply to this port of the services only"),
+  "service-host": old("H", "IP", "with -P: apply to this host only (default: this machine)"),
+  reason: { ...old("r", "REASON", "the reason (default: your login name)"), mayBeEmpty: true },
+  expiration: old("e", "UNIX_TIME", "expire at this time, in unix seconds (default: never)"),
+  for: flag("DURATION", "expire after this time: 30m, 1h30m, 2d"),
+  until: flag(
+    "TIME",
+    "expire at this time: 2026-12-01T08:00, 2026-12-01T08:00Z, 2026-12-01 or 08:00",
+  ),
+  up: flag(null, "wait until every service is up"),
+  down: flag(null, "wait until every service is down"),
   healthy: {
     ...flag(
       "DURATION",
-      "wait until the services' own checks are good, whatever is marked: up lifts nothing before, " +
-        "and gives up after DURATION",
+      "wait until the services' own checks succeed, whatever their records say; up needs a " +
+        "DURATION and gives up after it",
     ),
-    optionalValue: DURATION,
+    optionalValue: /^(?:\d+[wdhms])+$/,
   },
   json: flag(null, "print JSON"),
   daemon: flag(
     "URL",
-    "ask the hacheck at http://HOST[:PORT] or https://HOST[:PORT] instead of this host's; " +
-      "may be repeated: all are asked at once",
+    "ask the daemon at http://HOST[:PORT] or https://HOST[:PORT] instead of the one on this host; " +
+      "may be repeated",
   ),
   "daemon-file": {
-    ...flag("FILE", 'ask those in this file, a URL a line, # comments ("-": standard input)'),
+    ...flag("FILE", 'ask the daemons in this file: one URL a line, # comments ("-": stdin)'),
     values: "files",
   },
   timeout: flag(
     "DURATION",
-    "give up after so long: wait as a whole (default never), else each daemon that is named (default 5s)",
+    "give up after this time: wait as a whole (default: never), or each daemon that --daemon " +
+      "names (default: 5s)",
   ),
   "ca-file": {
     ...flag(
       "FILE",
-      'trust those who are in this file (PEM) and no others for https ("-": standard input)',
+      'for https, trust the authorities in this PEM file and no others ("-": stdin)',
     ),
     values: "files",
   },
   "token-file": {
-    ...old(null, "FILE", 'what to show a daemon that asks for a token ("-": standard input)'),
+    ...old(null, "FILE", 'the token for daemons that require one ("-": stdin)'),
     values: "files",
     isOld: false,
   },
-  port: old("p", "DAEMON_PORT", "hacheck's port on this host (default 3333)"),
+  port: old("p", "DAEMON_PORT", "the port of the daemon on this host (default: 3333)"),
   "spool-root": {
-    ...old(null, "DIR", `where downtimes are kept (default ${DEFAULT_SPOOL_ROOT})`),
+    ...old(null, "DIR", `the folder of the records (default: ${DEFAULT_SPOOL_ROOT})`),
     values: "files",
   },
   action: {
-    ...old("a", "ACTION", "up, down, status, list or status_downed, as the older tools have it"),
+    ...old(
+      "a",
+      "ACTION",
+      "the command as the older tools name it: up, down, status, list or status_downed",
+    ),
     values: ["up", "down", "status", "list", "status_downed"],
   },
   version: old(null, null, "print the version"),
@@ -106,11 +103,11 @@ export const FLAGS = {
 /** The long name of a flag. */
 export type FlagName = keyof typeof FLAGS;
 
-/** A sub-command. */
+/** A command, with its help. */
 export interface CommandSpec {
   /** What it does, in a few words. */
   readonly summary: string;
-  /** What follows its name: services, one or more or none at all, or something else. */
+  /** Its operands. */
   readonly takes:
     | "services"
     | "services and a weight"
@@ -118,19 +115,17 @@ export interface CommandSpec {
     | "nothing"
     | "a command"
     | "a shell";
-  /** The services that who completes a command line is offered. */
-  readonly offers: "what is down" | "what is known" | null;
-  /** The flags that it has a use for. */
+  /** The services that shells complete: those with a record, or all that are known. */
+  readonly offers: "services with a record" | "known services" | null;
+  /** The flags that have an effect on it. */
   readonly flags: readonly FlagName[];
-  /** More about it, in whole sentences: a paragraph each. */
+  /** Paragraphs about it. */
   readonly details: readonly string[];
-  /** What may be typed, each with what it does. */
-  readonly examples: readonly (readonly [line: string, what: string])[];
-  /** Does its work. */
-  readonly run: Command;
+  /** Command lines, each with its effect. */
+  readonly examples: readonly (readonly [line: string, effect: string])[];
 }
 
-const WHERE: readonly FlagName[] = [
+const DAEMON: readonly FlagName[] = [
   "daemon",
   "daemon-file",
   "timeout",
@@ -140,186 +135,172 @@ const WHERE: readonly FlagName[] = [
   "spool-root",
 ];
 
-const WHICH: readonly FlagName[] = ["service-port", "service-host"];
+const SUBJECT: readonly FlagName[] = ["service-port", "service-host"];
 
-const WHY: readonly FlagName[] = ["reason", "expiration", "for", "until"];
+const ENTRY: readonly FlagName[] = ["reason", "expiration", "for", "until"];
 
-const RETURNS =
-  "When it returns, no answer of the daemon contradicts it any more; if one does after a second, it says " +
-  "so and exits 1.";
+const WAITS_FOR_DAEMON =
+  "Returns once the daemon reports the change. If the daemon still contradicts it after a second, " +
+  "hactl says so and exits 1.";
 
-/** The sub-commands by their names, in the order in which they are told. */
-export const COMMANDS: ReadonlyMap<string, CommandSpec> = new Map<string, CommandSpec>([
-  ["up", {
-    summary: 'mark services up ("all" is everything on this host)',
+/** The commands by their names, in the order of the help. */
+export const COMMANDS = {
+  up: {
+    summary: "put services back: remove their records",
     takes: "services",
-    offers: "what is down",
-    flags: [...WHICH, "healthy", "json", ...WHERE],
+    offers: "services with a record",
+    flags: [...SUBJECT, "healthy", "json", ...DAEMON],
     details: [
-      `Lifts what marks the very thing that is named; what is up already stays so. ${RETURNS}`,
-      "With --healthy DURATION the daemon first runs the checks that balancers ask for, until all are " +
-      "good. If they are not in time, nothing is lifted and the exit code is 1.",
+      `Removes the record of each service. A service without a record stays up. ${WAITS_FOR_DAEMON}`,
+      "With --healthy DURATION the daemon first runs the services' own checks until all succeed. If " +
+      "they do not succeed in time, the records stay and the exit status is 1.",
     ],
     examples: [
-      ["hactl up web", "Put web back into the balancers."],
-      ["hactl up web -P 8080", "Lift what was marked for port 8080 alone."],
-      ["hactl up web --healthy 5m", "Put web back once its own check is good."],
+      ["hactl up web", "Put web back."],
+      ["hactl up web -P 8080", "Remove the record of port 8080 only."],
+      ["hactl up web --healthy 5m", "Put web back once its own checks succeed."],
     ],
-    run: up,
-  }],
-  ["down", {
-    summary: "mark services down",
+  },
+  down: {
+    summary: "take services out: write records of mode down",
     takes: "services",
-    offers: "what is known",
-    flags: [...WHICH, ...WHY, "json", ...WHERE],
+    offers: "known services",
+    flags: [...SUBJECT, ...ENTRY, "json", ...DAEMON],
     details: [
-      "Without -r the reason is who you are, unless that name stands in /etc/nonhumans. One of -e, --for " +
-      `and --until lets it end by itself. ${RETURNS}`,
-      "What is down already for the same reason keeps its beginning, and gets the new end.",
+      "Without -r the reason is your login name, unless /etc/nonhumans lists it. With -e, --for or " +
+      `--until the record expires. ${WAITS_FOR_DAEMON}`,
+      "If a service is down already for the same reason, its record keeps its creation time and gets " +
+      "the new expiration.",
     ],
     examples: [
       ['hactl down web -r "kernel update" --for 30m', "Take web out for half an hour."],
-      ["hactl down all --until 2026-12-01T08:00", "Take this host out until that morning."],
+      ["hactl down all --until 2026-12-01T08:00", "Take every service of this host out."],
       [
         "hactl down web --daemon http://10.0.0.1:3333 --daemon http://10.0.0.2:3333",
         "Take web out on two other hosts.",
       ],
     ],
-    run: down,
-  }],
-  ["drain", {
-    summary: "have services finish what they have and get nothing new",
+  },
+  drain: {
+    summary: "let services finish their requests and send them no new ones",
     takes: "services",
-    offers: "what is known",
-    flags: [...WHICH, ...WHY, "json", ...WHERE],
+    offers: "known services",
+    flags: [...SUBJECT, ...ENTRY, "json", ...DAEMON],
     details: [
-      "Its checks are answered 404, by which a HAProxy with http-check disable-on-404 knows what drains; " +
-      `to any other it is down. up puts it back. -r, -e, --for and --until are those of down. ${RETURNS}`,
+      "Writes records of mode drain. Checks then return 404: a HAProxy with http-check " +
+      "disable-on-404 drains the server, any other takes it down. -r, -e, --for and --until work as " +
+      `with down, and up removes the record. ${WAITS_FOR_DAEMON}`,
     ],
     examples: [
-      ["hactl drain web -r deploy", "Let web finish its downloads, and send nobody to it."],
+      ["hactl drain web -r deploy", "Let web finish its downloads, and send it no new clients."],
     ],
-    run: drain,
-  }],
-  ["weight", {
-    summary: "give services a weight, from 0 to 100 per cent (100 takes it back)",
+  },
+  weight: {
+    summary: "set the weight of services, from 0 to 100 per cent (100 removes it)",
     takes: "services and a weight",
-    offers: "what is known",
-    flags: [...WHICH, ...WHY, "json", ...WHERE],
+    offers: "known services",
+    flags: [...SUBJECT, ...ENTRY, "json", ...DAEMON],
     details: [
-      "Agent checks tell the weight, and nothing else does. It stays whatever is marked, until it is taken " +
-      `back or over: -r, -e, --for and --until are those of down. ${RETURNS}`,
+      "Agent checks report the weight; other checks ignore it. It is independent of records. -r, -e, " +
+      `--for and --until work as with down. ${WAITS_FOR_DAEMON}`,
     ],
     examples: [
       ["hactl weight web 50 --for 1h", "Send web half of its share for an hour."],
-      ["hactl weight web 100", "Send it all of it again."],
+      ["hactl weight web 100", "Send web its whole share again."],
     ],
-    run: weight,
-  }],
-  ["status", {
-    summary: "tell what is marked down or drains; exit 1 if anything does",
+  },
+  status: {
+    summary: "print the state of services; exit 1 if one is down or drains",
     takes: "any services",
-    offers: "what is known",
-    flags: [...WHICH, "json", ...WHERE],
+    offers: "known services",
+    flags: [...SUBJECT, "json", ...DAEMON],
     details: [
-      "Tells of the very things that are named. Without a name it tells of everything that is marked, " +
-      "and of every service that the daemon was asked for in the last ten minutes, with the last " +
-      "answer: in columns on a terminal, else a line for each, as for what is named.",
+      "Prints the state of each service that is named. Without a name it prints every record, every " +
+      "weight and every service that HAProxy asked for in the last ten minutes: in columns on a " +
+      "terminal, otherwise one line for each.",
     ],
     examples: [
-      ["hactl status", "Show everything."],
-      ["hactl status web db", "Tell of web and of db."],
-      [
-        "hactl status --json --daemon-file hosts",
-        "Tell of everything on many hosts, for programs.",
-      ],
+      ["hactl status", "Print everything."],
+      ["hactl status web db", "Print the state of web and of db."],
+      ["hactl status --json --daemon-file hosts", "Print everything on many hosts, as JSON."],
     ],
-    run: status,
-  }],
-  ["downed", {
-    summary: "tell of everything that is marked down or drains",
+  },
+  downed: {
+    summary: "print every record in force",
     takes: "nothing",
     offers: null,
-    flags: ["json", ...WHERE],
+    flags: ["json", ...DAEMON],
     details: [],
-    examples: [["hactl downed", "Tell of everything that is marked down."]],
-    run: downed,
-  }],
-  ["list", {
-    summary: "tell which services hacheck was asked about lately",
+    examples: [["hactl downed", "Print every service that is down or drains."]],
+  },
+  list: {
+    summary: "print the services that HAProxy asked for in the last ten minutes",
     takes: "nothing",
     offers: null,
-    flags: ["json", ...WHERE],
-    details: ["Tells of the last ten minutes, with the last answer for each service."],
-    examples: [["hactl list", "Tell what the balancers ask for."]],
-    run: async (context) => await (await more()).list(context),
-  }],
-  ["watch", {
-    summary: "show what is marked, and show it anew whenever that changes",
+    flags: ["json", ...DAEMON],
+    details: ["Prints the last response for each service."],
+    examples: [["hactl list", "Print the services that HAProxy checks."]],
+  },
+  watch: {
+    summary: "print the same as status, and again whenever it changes",
     takes: "any services",
-    offers: "what is known",
-    flags: [...WHICH, ...WHERE],
+    offers: "known services",
+    flags: [...SUBJECT, ...DAEMON],
     details: [
-      "On a terminal it shows the columns of status, and draws them anew when something changes. " +
-      "Otherwise it prints a line for each thing, and another one for each that changes. " +
-      "It ends with Ctrl-C.",
+      "On a terminal it draws the columns of status again after each change. Otherwise it prints one " +
+      "line for each service, and another one when its state changes. Ctrl-C ends it.",
     ],
     examples: [
-      ["hactl watch", "Show everything that happens on this host."],
-      ["hactl watch web --daemon-file hosts", "Show what happens to web on many hosts."],
+      ["hactl watch", "Watch everything on this host."],
+      ["hactl watch web --daemon-file hosts", "Watch web on many hosts."],
     ],
-    run: async (context) => await (await more()).watch(context),
-  }],
-  ["wait", {
-    summary: "wait until the daemon says that services are up, down or healthy",
+  },
+  wait: {
+    summary: "wait until the daemon reports services as up, down or healthy",
     takes: "services",
-    offers: "what is known",
-    flags: [...WHICH, "up", "down", "healthy", ...WHERE],
+    offers: "known services",
+    flags: [...SUBJECT, "up", "down", "healthy", ...DAEMON],
     details: [
-      "Asks what the daemon says of the spool, by whatever keeps the service down: down is what is " +
-      "marked down or draining, itself or by all; up is everything else. The service itself is not " +
-      "checked, unless with --healthy: then the daemon runs the checks that balancers ask for, whatever " +
-      "is marked. A daemon that does not answer is asked again.",
-      "Exits 0 once all daemons say so of all services, and 1 if they do not within --timeout.",
+      "--up and --down wait for the state by the records: a service is down if its own record or a " +
+      "wider one says down or drain. --healthy waits for the services' own checks, whatever the " +
+      "records say. hactl asks again if a daemon does not answer.",
+      "Exits 0 once every daemon reports that state for every service, and 1 after --timeout.",
     ],
     examples: [
-      [
-        "hactl wait web --down --timeout 5m",
-        "Wait until web is marked down, for at most 5 minutes.",
-      ],
-      ["hactl wait web db --up", "Wait until both are marked up."],
-      ["hactl wait web --healthy --timeout 5m", "Wait until the own check of web is good."],
+      ["hactl wait web --down --timeout 5m", "Wait until web is down, for at most 5 minutes."],
+      ["hactl wait web db --up", "Wait until both are up."],
+      ["hactl wait web --healthy --timeout 5m", "Wait until web's own checks succeed."],
     ],
-    run: async (context) => await (await more()).wait(context),
-  }],
-  ["completions", {
-    summary: "print what completes the command line, for bash, zsh or fish",
+  },
+  completions: {
+    summary: "print the completion script of a shell",
     takes: "a shell",
     offers: null,
     flags: [],
-    details: ["Services are completed too: for up those that are down, else those that are known."],
-    examples: [
-      ['eval "$(hactl completions bash)"', "Complete from now on, in bash; zsh does the same."],
-      [
-        "hactl completions fish > ~/.config/fish/completions/hactl.fish",
-        "Complete always, in fish.",
-      ],
+    details: [
+      "The shell then completes commands, flags and services: for up those with a record, otherwise " +
+      "all that are known.",
     ],
-    run: async (context) => await (await more()).completions(context),
-  }],
-  ["help", {
-    summary: "print help on a sub-command",
+    examples: [
+      ['eval "$(hactl completions bash)"', "Complete in this bash; zsh does the same."],
+      ["hactl completions fish > ~/.config/fish/completions/hactl.fish", "Complete in each fish."],
+    ],
+  },
+  help: {
+    summary: "print help on a command",
     takes: "a command",
     offers: null,
     flags: [],
     details: [],
-    examples: [["hactl help down", "Tell all about down."]],
-    run: async (context) => await (await more()).help(context),
-  }],
-]);
+    examples: [["hactl help down", "Print the help on down."]],
+  },
+} satisfies Readonly<Record<string, CommandSpec>>;
 
-/** The names of the older tools, and what they do. */
-export const OLD_NAMES: ReadonlyMap<string, string> = new Map([
+/** The name of a command. */
+export type CommandName = keyof typeof COMMANDS;
+
+/** The names of the older tools, and the commands that they run. */
+export const OLD_NAMES: ReadonlyMap<string, CommandName> = new Map([
   ["haup", "up"],
   ["hadown", "down"],
   ["hastatus", "status"],
@@ -327,8 +308,8 @@ export const OLD_NAMES: ReadonlyMap<string, string> = new Map([
   ["hashowdowned", "downed"],
 ]);
 
-/** The values of the older tools' `-a`, and what they do. */
-export const OLD_ACTIONS: ReadonlyMap<string, string> = new Map([
+/** The values of the older tools' `-a`, and the commands that they run. */
+export const OLD_ACTIONS: ReadonlyMap<string, CommandName> = new Map([
   ["up", "up"],
   ["down", "down"],
   ["status", "status"],
@@ -336,10 +317,10 @@ export const OLD_ACTIONS: ReadonlyMap<string, string> = new Map([
   ["status_downed", "downed"],
 ]);
 
-/** The shells whose command lines can be completed. */
+/** The shells that have a completion script. */
 export const SHELLS = ["bash", "zsh", "fish"] as const;
 
-/** What follows a sub-command's name, as a synopsis tells it. */
+/** The operands of a command, as its synopsis shows them. */
 export const OPERANDS: Readonly<Record<CommandSpec["takes"], string>> = {
   services: "SERVICE...",
   "services and a weight": "SERVICE... PERCENT",

@@ -28,8 +28,8 @@ const COMMON: readonly FlagName[] = ["version", "help"];
  * its own.
  */
 const OFFERS = {
-  "what is down": "hactl downed 2>/dev/null | cut -f 3 | cut -d : -f 1 | sort -u",
-  "what is known":
+  "services with a record": "hactl downed 2>/dev/null | cut -f 3 | cut -d : -f 1 | sort -u",
+  "known services":
     "{ hactl list | cut -d ' ' -f 1; hactl downed | cut -f 3 | cut -d : -f 1; echo all; } 2>/dev/null | sort -u",
 } as const;
 
@@ -48,23 +48,23 @@ function bash(): string {
     all.filter((name) => wanted(FLAGS[name])).flatMap((name) => spellings(name, FLAGS[name]));
   const files = taking(({ values }) => values === "files");
   const free = taking(({ value, values }) => value !== null && values === undefined);
-  const cases = [...COMMANDS].map(([name, { flags, offers, takes }]) => {
+  const cases = Object.entries(COMMANDS).map(([name, { flags, offers, takes }]) => {
     const spelled = flagsOf(flags).map(({ name }) => `--${name}`).join(" ");
     const words = offers !== null
-      ? `$(_hactl_${offers === "what is down" ? "downed" : "known"})`
+      ? `$(_hactl_${offers === "services with a record" ? "downed" : "known"})`
       : takes === "a shell"
       ? SHELLS.join(" ")
       : takes === "a command"
-      ? [...COMMANDS.keys()].join(" ")
+      ? Object.keys(COMMANDS).join(" ")
       : "";
     return `    ${name}) flags="${spelled}"; [[ $word == -* ]] || words="${words}" ;;`;
   });
   return `# What completes hactl's command line in bash.
 _hactl_downed() {
-  ${OFFERS["what is down"]}
+  ${OFFERS["services with a record"]}
 }
 _hactl_known() {
-  ${OFFERS["what is known"]}
+  ${OFFERS["known services"]}
 }
 _hactl() {
   local word=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD-1]} command= flags= words= i
@@ -92,7 +92,7 @@ ${[...OLD_NAMES].map(([old, name]) => `    ${old}) command=${name} ;;`).join("\n
   case $command in
 ${cases.join("\n")}
     "") flags="${flagsOf([]).map(({ name }) => `--${name}`).join(" ")}"; words="${
-    [...COMMANDS.keys()].join(" ")
+    Object.keys(COMMANDS).join(" ")
   }" ;;
   esac
   [[ $word == -* ]] && words=$flags
@@ -108,15 +108,15 @@ function quoted(text: string): string {
 }
 
 function zsh(): string {
-  const commands = [...COMMANDS].map(([name, { summary }]) => {
+  const commands = Object.entries(COMMANDS).map(([name, { summary }]) => {
     return `    ${quoted(`${name}:${summary.replaceAll(":", "\\:")}`)}`;
   });
-  const cases = [...COMMANDS].map(([name, { flags, offers, takes }]) => {
+  const cases = Object.entries(COMMANDS).map(([name, { flags, offers, takes }]) => {
     const specs = flagsOf(flags).flatMap(({ name, flag }) => {
       return spellings(name, flag).map((spelled) => quoted(zshSpec(spelled, name, flag)));
     });
     if (offers !== null) {
-      specs.push(`'*:service:_hactl_${offers === "what is down" ? "downed" : "known"}'`);
+      specs.push(`'*:service:_hactl_${offers === "services with a record" ? "downed" : "known"}'`);
     } else if (takes === "a shell") specs.push(quoted(`1:shell:(${SHELLS.join(" ")})`));
     else if (takes === "a command") specs.push("'1:command:_hactl_commands'");
     return `    ${name})\n      _arguments \\\n        ${specs.join(" \\\n        ")} ;;`;
@@ -130,11 +130,11 @@ ${commands.join("\n")}
   _describe command commands
 }
 _hactl_downed() {
-  local -a services=(\${(f)"$(${OFFERS["what is down"]})"})
+  local -a services=(\${(f)"$(${OFFERS["services with a record"]})"})
   compadd -a services
 }
 _hactl_known() {
-  local -a services=(\${(f)"$(${OFFERS["what is known"]})"})
+  local -a services=(\${(f)"$(${OFFERS["known services"]})"})
   compadd -a services
 }
 _hactl() {
@@ -178,16 +178,16 @@ function zshSpec(spelled: string, name: FlagName, { summary, value, values }: Fl
 
 function fish(): string {
   const lines = ["# What completes hactl's command line in fish.", "complete -c hactl -f"];
-  for (const [name, { summary }] of COMMANDS) {
+  for (const [name, { summary }] of Object.entries(COMMANDS)) {
     lines.push(`complete -c hactl -n __fish_use_subcommand -a ${name} -d ${quoted(summary)}`);
   }
   for (const { name, flag } of flagsOf([])) lines.push(`complete -c hactl ${fishFlag(name, flag)}`);
-  const old = new Map([...OLD_NAMES].map(([old, name]) => [name, old]));
-  for (const [name, { flags, offers, takes }] of COMMANDS) {
+  const old = new Map<string, string>([...OLD_NAMES].map(([old, name]) => [name, old]));
+  for (const [name, { flags, offers, takes }] of Object.entries(COMMANDS)) {
     const rules = flags.map((flag) => fishFlag(flag, FLAGS[flag]));
     if (offers !== null) rules.push(`-a ${quoted(`(${fishOffers(OFFERS[offers])})`)}`);
     if (takes === "a shell") rules.push(`-a ${quoted(SHELLS.join(" "))}`);
-    if (takes === "a command") rules.push(`-a ${quoted([...COMMANDS.keys()].join(" "))}`);
+    if (takes === "a command") rules.push(`-a ${quoted(Object.keys(COMMANDS).join(" "))}`);
     if (old.has(name)) lines.push(`complete -c ${old.get(name)} -f`);
     for (const rule of rules) {
       lines.push(`complete -c hactl -n '__fish_seen_subcommand_from ${name}' ${rule}`);

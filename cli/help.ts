@@ -1,10 +1,11 @@
 /**
- * What hactl tells of itself.
+ * The help of hactl.
  *
  * @module
  */
 
 import {
+  type CommandName,
   COMMANDS,
   type CommandSpec,
   type FlagName,
@@ -13,101 +14,73 @@ import {
   OPERANDS,
 } from "./command_spec.ts";
 
-/** How many characters a line has. */
+/** The width of a line, in characters. */
 const WIDTH = 80;
 
-/** Where what is told of a flag or a sub-command begins. */
+/** The column in which summaries begin. */
 const INDENT = 27;
 
-/** What hactl is for. */
-export const PURPOSE =
-  "Takes services out of the load balancers that ask a hacheck, and puts them back.";
-
-/** The help on hactl as a whole. */
+/** Returns the help on hactl. */
 export function usage(): string {
-  const commands = [...COMMANDS].map(([name, { summary, takes }]) =>
+  const commands = Object.entries(COMMANDS).map(([name, { summary, takes }]) =>
     entry(`  ${name} ${OPERANDS[takes]}`.trimEnd(), summary)
   );
   return [
     "hactl COMMAND [SERVICE...] [FLAG...]",
-    PURPOSE,
+    wrap(
+      "Takes services out of HAProxy and puts them back, by records in the spool of hacheck. The " +
+        'service "all" stands for every service of this host.',
+    ),
     commands.join("\n"),
     flagLines(Object.keys(FLAGS) as FlagName[]),
-    ...[
-      "Exit code: 0; 1 if status finds something marked down, or something fails; 2 for a command " +
-      "line that makes no sense.",
-      '"hactl help COMMAND" tells more of each.',
-    ].map((paragraph) => wrap(paragraph, WIDTH).join("\n")),
+    wrap(
+      "Exit status: 0 for success; 1 if status finds a service that is down or drains, if wait " +
+        "times out, or if something fails; 2 for an invalid command line.",
+    ),
+    '"hactl help COMMAND" prints more on a command.',
   ].join("\n\n");
 }
 
 /**
- * The help on a sub-command.
+ * Returns the help on a command.
  *
- * @param name Its name.
- * @param command What it is.
+ * @param name The name of the command.
  */
-export function helpOn(name: string, command: CommandSpec): string {
-  const { summary, flags, details, examples } = command;
-  const parts = [synopsis(name, command), wrap(sentence(summary), WIDTH).join("\n")];
-  for (const paragraph of details) parts.push(wrap(paragraph, WIDTH).join("\n"));
-  if (flags.length > 0) parts.push(flagLines(flags));
-  for (const [line, what] of examples) parts.push(`  ${line}\n      ${what}`);
-  return parts.join("\n\n");
-}
-
-/**
- * How a sub-command is typed.
- *
- * @param name Its name.
- * @param command What it is.
- */
-export function synopsis(name: string, { takes, flags }: CommandSpec): string {
-  const parts = ["hactl", name, OPERANDS[takes], flags.length > 0 ? "[FLAG...]" : ""];
-  return parts.filter((part) => part !== "").join(" ");
-}
-
-/**
- * A flag in all its spellings, with what its value is called.
- *
- * @param name Its long name.
- */
-export function spelling(name: FlagName): string {
-  const { short, value }: FlagSpec = FLAGS[name];
-  const long = value === null ? `--${name}` : `--${name} ${value}`;
-  return short === undefined ? `    ${long}` : `-${short}, ${long}`;
-}
-
-/**
- * A few words as a sentence.
- *
- * @param words The words.
- */
-export function sentence(words: string): string {
-  return `${words[0]!.toUpperCase()}${words.slice(1)}.`;
+export function helpOn(name: CommandName): string {
+  const { summary, takes, flags, details, examples }: CommandSpec = COMMANDS[name];
+  const synopsis = ["hactl", name, OPERANDS[takes], flags.length > 0 ? "[FLAG...]" : ""];
+  return [
+    synopsis.filter((part) => part !== "").join(" "),
+    wrap(`${summary[0]!.toUpperCase()}${summary.slice(1)}.`),
+    ...details.map((paragraph) => wrap(paragraph)),
+    ...flags.length > 0 ? [flagLines(flags)] : [],
+    ...examples.map(([line, effect]) => `  ${line}\n      ${effect}`),
+  ].join("\n\n");
 }
 
 function flagLines(names: readonly FlagName[]): string {
-  return names.map((name) => entry(`  ${spelling(name)}`, FLAGS[name].summary)).join("\n");
+  return names.map((name) => {
+    const { short, value, summary }: FlagSpec = FLAGS[name];
+    const long = value === null ? `--${name}` : `--${name} ${value}`;
+    return entry(`  ${short === undefined ? "   " : `-${short},`} ${long}`, summary);
+  }).join("\n");
 }
 
-/** A name and what is told of it, beside it or below. */
+/** Formats a name with its summary, beside it or below. */
 function entry(name: string, summary: string): string {
-  const [first, ...rest] = wrap(summary, WIDTH - INDENT);
-  const indent = " ".repeat(INDENT);
-  const beside = name.length < INDENT
-    ? [`${name.padEnd(INDENT)}${first}`]
-    : [name, `${indent}${first}`];
-  return [...beside, ...rest.map((line) => `${indent}${line}`)].join("\n");
+  const lines = wrap(summary, WIDTH - INDENT).split("\n");
+  const indented = lines.map((line) => `${" ".repeat(INDENT)}${line}`).join("\n");
+  return name.length < INDENT ? `${name}${indented.slice(name.length)}` : `${name}\n${indented}`;
 }
 
-function wrap(text: string, width: number): string[] {
-  const lines: string[] = [];
+/** Breaks a text into lines. */
+function wrap(text: string, width = WIDTH): string {
+  const lines = [""];
   for (const word of text.split(" ")) {
-    const last = lines.at(-1);
-    if (last !== undefined && last.length + 1 + word.length <= width) {
-      lines[lines.length - 1] = `${last} ${word}`;
-    } else lines.push(word);
+    const last = lines.at(-1)!;
+    if (last === "") lines[lines.length - 1] = word;
+    else if (last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
   }
-  return lines;
+  return lines.join("\n");
 }

@@ -1,14 +1,20 @@
+import { UsageError } from "../../src/flags.ts";
 import type { CommandContext } from "../command.ts";
 import { COMPLETIONS } from "../completions.ts";
 import { SHELLS } from "../command_spec.ts";
 
 /**
- * Prints what completes hactl's command line.
+ * Prints the completion script of a shell.
  *
  * @returns 0.
  */
-export function completions({ words: [shell] }: CommandContext): Promise<number> {
-  const known = SHELLS.find((name) => name === shell)!;
-  console.log(COMPLETIONS[known]().trimEnd());
+export function completions({ words: [typed = ""] }: CommandContext): Promise<number> {
+  const shell = SHELLS.find((name) => name === typed);
+  if (shell === undefined) {
+    throw new UsageError(
+      `Bad shell: expected one of ${SHELLS.join(", ")}: received ${JSON.stringify(typed)}`,
+    );
+  }
+  console.log(COMPLETIONS[shell]().trimEnd());
   return Promise.resolve(0);
 }

@@ -2,7 +2,7 @@ import type { CommandContext } from "../command.ts";
 import { errorMessage, printJson, warn } from "../terminal.ts";
 import { recordLine } from "../report/lines.ts";
 import { downtimesIn } from "../report/downtimes.ts";
-import { more } from "../more.ts";
+import { downedOnAll } from "../downed_on_all.ts";
 
 /**
  * Tells of everything that is marked down, or as draining.
@@ -11,7 +11,7 @@ import { more } from "../more.ts";
  */
 export async function downed(context: CommandContext): Promise<number> {
   const { store, daemons, json } = context;
-  if (daemons.length > 0) return await (await more()).downedOnAll(context);
+  if (daemons.length > 0) return await downedOnAll(context);
   try {
     const downtimes = await downtimesIn(store);
     if (json) printJson({ downtimes });

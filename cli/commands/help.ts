@@ -1,14 +1,13 @@
 import type { CommandContext } from "../command.ts";
+import { commandName } from "../command_line.ts";
 import { helpOn, usage } from "../help.ts";
-import { COMMANDS } from "../command_spec.ts";
 
 /**
- * Prints the help on a sub-command, or on hactl as a whole.
+ * Prints the help on a command, or on hactl.
  *
  * @returns 0.
  */
-export function help({ words: [name] }: CommandContext): Promise<number> {
-  const command = name === undefined ? undefined : COMMANDS.get(name);
-  console.log(command === undefined ? usage() : helpOn(name!, command));
+export function help({ words: [name] }: Pick<CommandContext, "words">): Promise<number> {
+  console.log(name === undefined ? usage() : helpOn(commandName(name)));
   return Promise.resolve(0);
 }

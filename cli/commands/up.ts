@@ -2,7 +2,9 @@ import { recordName } from "../../src/spool/names.ts";
 import type { CommandContext } from "../command.ts";
 import { errorMessage, printJson, warn } from "../terminal.ts";
 import { awaitDowntimes } from "../daemons/local.ts";
-import { more } from "../more.ts";
+import { markUpOnAll } from "../daemons/fleet_changes.ts";
+import { awaitHealthy } from "../daemons/health.ts";
+import { tellKeptOut, tellNeverAsked, whoseRecord } from "../notices.ts";
 import { authorOf } from "../reason.ts";
 import { changeOf, toldUp } from "../report/service_status.ts";
 
@@ -13,11 +15,8 @@ import { changeOf, toldUp } from "../report/service_status.ts";
  */
 export async function up(context: CommandContext): Promise<number> {
   const { subjects, daemons, json } = context;
-  if (daemons.length > 0) {
-    return await (await more()).markUpOnAll(context);
-  }
+  if (daemons.length > 0) return await markUpOnAll(context);
   if (context.healthy !== null && !await areHealthy(context, context.healthy)) return 1;
-  const { tellKeptOut, tellNeverAsked, whoseRecord } = await more();
   for (const subject of subjects) {
     const name = recordName(subject);
     try {
@@ -45,7 +44,6 @@ async function areHealthy(
   { subjects, daemon }: CommandContext,
   seconds: number,
 ): Promise<boolean> {
-  const { awaitHealthy } = await more();
   const ask = (path: string, signal: AbortSignal) => daemon.ask(path, [], signal);
   const giveUp = AbortSignal.timeout(seconds * 1000);
   const all = await Promise.all(subjects.map(async (subject) => {

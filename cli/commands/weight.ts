@@ -3,7 +3,8 @@ import { FULL_WEIGHT, isExpired } from "../../src/spool/entry.ts";
 import type { CommandContext } from "../command.ts";
 import { errorMessage, printJson, warn } from "../terminal.ts";
 import { awaitWeights } from "../daemons/local.ts";
-import { more } from "../more.ts";
+import { weighAll } from "../daemons/fleet_changes.ts";
+import { tellNeverAsked } from "../notices.ts";
 import { authorOf, reasonOf } from "../reason.ts";
 
 /**
@@ -15,9 +16,7 @@ export async function weight(context: CommandContext): Promise<number> {
   const { subjects, store, expiration, weight = FULL_WEIGHT, daemons, json } = context;
   const reason = weight === FULL_WEIGHT ? "" : await reasonOf(context);
   if (reason === undefined) return 1;
-  if (daemons.length > 0) {
-    return await (await more()).weighAll(context, weight, reason);
-  }
+  if (daemons.length > 0) return await weighAll(context, weight, reason);
   const by = await authorOf();
   const weights = [];
   for (const subject of subjects) {
@@ -42,6 +41,6 @@ export async function weight(context: CommandContext): Promise<number> {
   }
   if (json) printJson({ weights });
   const outcome = await awaitWeights(context);
-  if (outcome !== "no daemon") await (await more()).tellNeverAsked(context);
+  if (outcome !== "no daemon") await tellNeverAsked(context);
   return outcome === "disagrees" ? 1 : 0;
 }

@@ -28,7 +28,7 @@ async function installed(): Promise<{ folder: TempFolder; env: Record<string, st
 
 /** What is typed, and what it is completed to. */
 const CASES: readonly [typed: string, completed: readonly string[]][] = [
-  ["hactl ", [...COMMANDS.keys()]],
+  ["hactl ", Object.keys(COMMANDS)],
   ["hactl dow", ["down", "downed"]],
   ["hactl up ", ["api", "db", "web"]],
   ["hactl up w", ["web"]],
@@ -126,8 +126,8 @@ Deno.test("completions know every sub-command and flag", async () => {
   using _ = folder;
   for (const shell of ["bash", "zsh", "fish"]) {
     const script = Deno.readTextFileSync(folder.file(`completions.${shell}`));
-    for (const name of COMMANDS.keys()) assert(script.includes(name), `${shell}: ${name}`);
-    for (const [name, command] of COMMANDS) {
+    for (const name of Object.keys(COMMANDS)) assert(script.includes(name), `${shell}: ${name}`);
+    for (const [name, command] of Object.entries(COMMANDS)) {
       for (const flag of command.flags) {
         const spelled = shell === "fish" ? `-l ${flag} ` : `--${flag}`;
         assert(script.includes(spelled), `${shell}: ${name} --${flag}`);

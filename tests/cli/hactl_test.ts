@@ -797,17 +797,17 @@ const DURATION = "expected weeks, days, hours, minutes or seconds such as 30m, 1
 const ACTIONS = "expected one of up, down, status, list, status_downed";
 
 const WRONG_USAGE: readonly [args: string[], message: string][] = [
-  [["--json"], `Bad sub-command: ${COMMANDS}: received ""`],
-  [["web"], `Bad sub-command: ${COMMANDS}: received "web"`],
-  [["Down", "web"], `Bad sub-command: ${COMMANDS}: received "Down"; did you mean down?`],
-  [["donw", "web"], `Bad sub-command: ${COMMANDS}: received "donw"; did you mean down?`],
-  [["staus"], `Bad sub-command: ${COMMANDS}: received "staus"; did you mean status?`],
-  [["help", "dwon"], `Bad sub-command: ${COMMANDS}: received "dwon"; did you mean down?`],
-  [["lst", "--help"], `Bad sub-command: ${COMMANDS}: received "lst"; did you mean list?`],
+  [["--json"], `Bad command: ${COMMANDS}: received ""`],
+  [["web"], `Bad command: ${COMMANDS}: received "web"`],
+  [["Down", "web"], `Bad command: ${COMMANDS}: received "Down"; did you mean down?`],
+  [["donw", "web"], `Bad command: ${COMMANDS}: received "donw"; did you mean down?`],
+  [["staus"], `Bad command: ${COMMANDS}: received "staus"; did you mean status?`],
+  [["help", "dwon"], `Bad command: ${COMMANDS}: received "dwon"; did you mean down?`],
+  [["lst", "--help"], `Bad command: ${COMMANDS}: received "lst"; did you mean list?`],
   [["help", "down", "up"], "Unexpected argument: up"],
   [["completions"], 'Bad shell: expected one of bash, zsh, fish: received ""'],
   [["completions", "tcsh"], 'Bad shell: expected one of bash, zsh, fish: received "tcsh"'],
-  [["constructor"], `Bad sub-command: ${COMMANDS}: received "constructor"`],
+  [["constructor"], `Bad command: ${COMMANDS}: received "constructor"`],
   [["down"], "down needs the name of a service"],
   [["up"], "up needs the name of a service"],
   [["drain"], "drain needs the name of a service"],
@@ -822,25 +822,25 @@ const WRONG_USAGE: readonly [args: string[], message: string][] = [
   [["status", "-P", "80"], "status needs the name of a service"],
   [["status", "-H", "10.1.1.1"], "-H needs -P: which port of that host"],
   [["wait"], "wait needs the name of a service"],
-  [["wait", "web"], "wait needs either --up, --down or --healthy: what to wait for"],
+  [["wait", "web"], "wait needs one of --up, --down and --healthy"],
   [
     ["wait", "web", "--up", "--down"],
-    "wait needs either --up, --down or --healthy: what to wait for",
+    "wait needs one of --up, --down and --healthy",
   ],
   [
     ["wait", "web", "--up", "--healthy"],
-    "wait needs either --up, --down or --healthy: what to wait for",
+    "wait needs one of --up, --down and --healthy",
   ],
-  [["up", "web", "--healthy"], "up --healthy needs how long to wait, such as 5m"],
+  [["up", "web", "--healthy"], "up --healthy needs a duration, such as 5m"],
   [["up", "web", "--healthy=soon"], `Bad --healthy: ${DURATION}: received "soon"`],
   [["down", "web", "--healthy", "5m"], "down takes no --healthy"],
   ...["down", "drain"].map((command): [string[], string] => [
     [command, "all", "-P", "8081"],
-    `${command} all takes no -P: it is everything on this host. Name the services on port 8081`,
+    `${command} all takes no -P: all is every service of this host. Name the services on port 8081`,
   ]),
   [
     ["weight", "all", "50", "-P", "8081"],
-    "weight all takes no -P: it is everything on this host. Name the services on port 8081",
+    "weight all takes no -P: all is every service of this host. Name the services on port 8081",
   ],
   ...([
     ["web:8080", "web -P 8080"],
@@ -867,7 +867,7 @@ const WRONG_USAGE: readonly [args: string[], message: string][] = [
     ...["--until", "08:00"],
   ]].map((ends): [string[], string] => [
     ["down", "web", ...ends],
-    "Only one of -e, --for and --until can tell when a downtime ends",
+    "Only one of -e, --for and --until can set the expiration",
   ]),
   ...[
     "web1:3333",
@@ -886,11 +886,11 @@ const WRONG_USAGE: readonly [args: string[], message: string][] = [
     ]),
   [
     ["down", "web", "-P", "80", "-H", "10.1.1.1", "--daemon", "http://web1"],
-    "-H is not for daemons that are named by --daemon",
+    "-H cannot be used with --daemon",
   ],
   [
     ["status", "-p", "3334", "--daemon", "http://web1"],
-    "-p is not for daemons that are named by --daemon",
+    "-p cannot be used with --daemon",
   ],
   [["down", "-r", "maint"], "down needs the name of a service"],
   [["downed", "web"], "downed takes no service: web"],
@@ -913,7 +913,7 @@ const WRONG_USAGE: readonly [args: string[], message: string][] = [
   ],
   [
     ["down", "web", "-P", "0", "--daemon", "http://web1"],
-    "-P 0 is not for daemons that are named by --daemon",
+    "-P 0 cannot be used with --daemon",
   ],
   [["down", "web", "-P", "65536"], `Bad -P: ${PORT}: received "65536"`],
   [["down", "web", "-P", "http"], `Bad -P: ${PORT}: received "http"`],
@@ -960,7 +960,7 @@ Deno.test("hactl that is told wrongly says so in one line, and does nothing", as
     assertEquals(await inProcess([...root, ...args]), {
       code: 2,
       stdout: "",
-      stderr: `hactl: ${message} (hactl --help tells more)\n`,
+      stderr: `hactl: ${message} (see hactl --help)\n`,
     }, args.join(" "));
   }
   assertEquals(host.names, []);
@@ -973,7 +973,7 @@ Deno.test("hactl that is told wrongly ends with 2 before it looks at anything", 
   ) {
     const { code, stdout, stderr } = await under([], host.spool, args, {}, ["--no-prompt"]);
     assertEquals([code, stdout], [2, ""]);
-    assertMatch(stderr, /^hactl: .+ \(hactl --help tells more\)\n$/);
+    assertMatch(stderr, /^hactl: .+ \(see hactl --help\)\n$/);
   }
 });
 
@@ -994,11 +994,13 @@ Deno.test("hactl tells of every sub-command and flag, and of each sub-command wi
   };
   const usage = await help("--help");
   assertEquals(await help("help"), usage);
-  for (const name of COMMAND_TABLE.keys()) assertMatch(usage, new RegExp(`^  ${name}\\b`, "m"));
+  for (const name of Object.keys(COMMAND_TABLE)) {
+    assertMatch(usage, new RegExp(`^  ${name}\\b`, "m"));
+  }
   for (const name of Object.keys(FLAGS)) assertMatch(usage, new RegExp(` --${name}\\b`));
   for (const line of usage.split("\n")) assert(line.length <= 80, line);
 
-  for (const [name, { flags, examples }] of COMMAND_TABLE) {
+  for (const [name, { flags, examples }] of Object.entries(COMMAND_TABLE)) {
     const text = await help("help", name);
     assertEquals(await help(name, "--help"), text);
     assertEquals(await help("-h", name, "web"), text);

@@ -123,7 +123,7 @@ tls_key: ${key}
       stdout: "",
       stderr:
         "hactl: Only one flag can read the standard input: received --token-file - and --daemon-file -" +
-        " (hactl --help tells more)\n",
+        " (see hactl --help)\n",
     });
     const without = await hactl.run([...down, ...trust, "--daemon", url]);
     assertEquals(without.code, 1);

@@ -33,7 +33,7 @@ Deno.test("the installed scripts", async (t) => {
     assertEquals(old, {
       code: 2,
       stdout: "",
-      stderr: "hactl: down needs the name of a service (hactl --help tells more)\n",
+      stderr: "hactl: down needs the name of a service (see hactl --help)\n",
     });
     Deno.removeSync(`${bin}/deno`);
   });
@@ -97,7 +97,7 @@ Deno.test("the installed scripts", async (t) => {
   });
 });
 
-Deno.test("the bundle of hactl has its help and its remote commands in a file of their own", async () => {
+Deno.test("the bundle of hactl has its commands in a file of their own", async () => {
   using folder = new TempFolder();
   await install(folder.path);
   await install(folder.path);

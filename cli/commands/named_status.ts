@@ -1,0 +1,86 @@
+import { recordName, type Subject, weightName } from "../../src/spool/names.ts";
+import { isExpired } from "../../src/spool/entry.ts";
+import type { SpoolStore } from "../../src/spool/store.ts";
+import type { CommandContext } from "../command.ts";
+import { errorMessage, printJson, warn } from "../terminal.ts";
+import {
+  downtimeOf,
+  inWords,
+  lineOf,
+  oldLineOf,
+  type Told,
+  toldDown,
+  toldUp,
+  widerThan,
+} from "../report/service_status.ts";
+
+/**
+ * Prints the state of the services that are named, by the spool of this host.
+ *
+ * @param context The services.
+ * @returns The exit status: 0 if all are up, else 1; and what was printed.
+ */
+export async function printNamed(
+  context: CommandContext,
+): Promise<{ code: number; services: readonly Told[] }> {
+  const { store, json, byOldName, typedHost } = context;
+  const subjects = byOldName ? await oneOfEach(context) : context.subjects;
+  let code = 0;
+  const services: Told[] = [];
+  for (const subject of subjects) {
+    const name = recordName(subject);
+    try {
+      const told = await statusOf(subject, store, json);
+      services.push(told);
+      if (!json) console.log(byOldName ? oldLineOf(told, typedHost) : lineOf(told));
+      if (told.state !== "up") code = 1;
+      // The line is about the service's own record alone: an operator wants to know of a wider one too.
+      if (told.kept_out_by !== null && !json) {
+        warn(`${told.service} is not in service all the same: ${inWords(told.kept_out_by)}`);
+      }
+    } catch (error) {
+      warn(`cannot tell of ${name}: ${errorMessage(error)}`);
+      code = 1;
+    }
+  }
+  if (json) printJson({ services });
+  return { code, services };
+}
+
+/**
+ * Chooses one address of a host's name for each service, as the older tools print one line for a host: the
+ * first address whose service is not up, else the first one.
+ */
+async function oneOfEach({ subjects, store }: CommandContext): Promise<Subject[]> {
+  if (new Set(subjects.map(({ host }) => host)).size <= 1) return [...subjects];
+  const chosen = [];
+  for (const service of new Set(subjects.map(({ service }) => service))) {
+    const all = subjects.filter((subject) => subject.service === service);
+    let found = all[0]!;
+    for (const subject of all.toReversed()) {
+      if ((await statusOf(subject, store, false)).state !== "up") found = subject;
+    }
+    chosen.push(found);
+  }
+  return chosen;
+}
+
+/** Reads the files of one service only, not the whole spool. */
+async function statusOf(subject: Subject, store: SpoolStore, withWeight: boolean): Promise<Told> {
+  const name = recordName(subject);
+  const stored = store.readDowntime(name)?.record;
+  const record = inForce(stored);
+  const weight = withWeight
+    ? inForce(store.readWeight(weightName(subject))?.record)?.weight ?? null
+    : null;
+  if (record !== undefined) return toldDown(downtimeOf(name, record), { weight });
+  if (stored !== undefined) await store.removeExpired(name).catch(() => {});
+  const kept_out_by = widerThan(subject, (name) => inForce(store.readDowntime(name)?.record)?.mode);
+  return toldUp(subject, { kept_out_by, weight });
+}
+
+function inForce<T extends { readonly expiration: number | null }>(
+  record: T | undefined,
+): T | undefined {
+  return record === undefined || isExpired(record, Date.now() / 1000) ? undefined : record;
+}
