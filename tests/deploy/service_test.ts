@@ -395,8 +395,8 @@ serverTest(
     using host = new Host("allow_remote_spool_changes: true\n");
     await using daemon = await host.start(false);
     const [status, body] = await post(daemon, { status: "down", reason: "maint" });
-    assertEquals([status, body], [500, "Cannot mark web down: the spool cannot be written"]);
-    await daemon.logged(/ERROR cannot mark web down: .*Read-only file system/);
+    assertEquals([status, body], [500, "Cannot take down web: the spool cannot be written"]);
+    await daemon.logged(/ERROR cannot take down web: .*Read-only file system/);
     assertEquals((await daemon.get(`/tcp/web/${service.port}`)).status, 200);
   },
 );

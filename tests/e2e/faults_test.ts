@@ -137,19 +137,18 @@ for (const { what, options, spoil, mend, why, canRemove } of DISKS) {
         assert(stderr.startsWith(`hactl: cannot mark ${what}: ${why}`), stderr);
         assertEquals(stderr.split("\n").length, 2, stderr);
       }
-      const forms: [service: string, form: string][] = [
-        ["api", "status=down&reason=new"],
-        ["web", "status=down&reason=new"],
+      const forms: [service: string, form: string, what: string][] = [
+        ["api", "status=down&reason=new", "take down api"],
+        ["web", "status=down&reason=new", "take down web"],
       ];
-      if (!canRemove) forms.push(["web", "status=up"]);
-      for (const [service, form] of forms) {
+      if (!canRemove) forms.push(["web", "status=up", "end the downtime of web"]);
+      for (const [service, form, what] of forms) {
         const response = await post(service, form);
-        const how = /status=(\w+)/.exec(form)![1];
         assertEquals(
           [response.status, await response.text()],
-          [500, `Cannot mark ${service} ${how}: the spool cannot be written`],
+          [500, `Cannot ${what}: the spool cannot be written`],
         );
-        await daemon.logged(new RegExp(`ERROR cannot mark ${service} ${how}: .*${why}`));
+        await daemon.logged(new RegExp(`ERROR cannot ${what}: .*${why}`));
       }
       assertEquals((await statusOf(daemon)).faults.spool_changes, forms.length);
       // Nothing is torn, nothing is left over, and nobody is up for it.
@@ -285,7 +284,7 @@ Deno.test("POST does not say that a service is up whose record went with the spo
     const response = await fetch(daemon.url("/spool/web/0"), { method: "POST", body });
     return [response.status, await response.text()];
   };
-  const refused = [500, "Cannot mark web up: the spool cannot be read"];
+  const refused = [500, "Cannot end the downtime of web: the spool cannot be read"];
   Deno.removeSync(spool, { recursive: true });
   assertEquals(await up(), refused);
   Deno.mkdirSync(spool);

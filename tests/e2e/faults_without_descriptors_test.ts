@@ -60,7 +60,7 @@ const FAULTS: readonly {
         headers: { connection: "close" },
         body: new URLSearchParams("status=down&reason=maint"),
       }).then((response) => response.text()),
-    told: /ERROR cannot mark web down: Error: struck.*/,
+    told: /ERROR cannot take down web: Error: struck.*/,
   },
   {
     who: "what nobody waits for",

@@ -152,10 +152,7 @@ function served(path: string): Answer {
 /** What the daemon may say to what no model can tell the meaning of, as long as it asks no service. */
 export const ANY_ANSWER: readonly Answer[] = [
   [200, /^(?:|\{.*\})$/s],
-  [
-    400,
-    /^(?:|Bad [^]+|Cannot mark [^]+|No port to connect to: .+|The form was not sent to its end)$/,
-  ],
+  [400, /^(?:|Bad [^]+|No port to connect to: .+|The form was not sent to its end)$/],
   [403, /^[^]+$/],
   [404, /^Not found: expected /],
   [405, /^Method not allowed: expected /],

@@ -280,13 +280,13 @@ Deno.test("POST adds records until there are as many as are allowed, and changes
   };
   const down = "status=down&reason=x";
   assertEquals(await post("last", down), "200 ");
-  const full = `507 Cannot mark more down: the spool has ${MAX_RECORDS} records already`;
+  const full = `507 Cannot take down more: the spool has ${MAX_RECORDS} records already`;
   assertEquals(await post("more", down), full);
   assertEquals(store.readDowntime("more"), undefined);
   // Weights are files as well. One that is taken back needs no place.
   assertEquals(
     await post("more", "weight=5"),
-    `507 Cannot give more the weight 5: the spool has ${MAX_RECORDS} records already`,
+    `507 Cannot set the weight of more to 5: the spool has ${MAX_RECORDS} records already`,
   );
   assertEquals(await post("more", "weight=100"), "200 ");
   assertEquals(store.readWeight(".weight:more"), undefined);

@@ -1078,7 +1078,7 @@ Deno.test("POST refuses what cannot be marked", async () => {
   const down = form("status=down&reason=x");
   assertEquals(await bench.told("/spool/.web/0", down), [
     400,
-    "Cannot mark .web: names beginning with a dot are reserved",
+    "Bad service .web: names beginning with a dot are reserved",
   ]);
   assertEquals(await bench.told("/spool/web/65536", down), [
     400,
@@ -1112,11 +1112,11 @@ Deno.test("POST says if the spool cannot be written, and logs why", async () => 
   Deno.mkdirSync(bench.folder.file("web:80/x"), { recursive: true });
   Deno.mkdirSync(bench.folder.file(".weight:web:80/x"), { recursive: true });
   const cases = [
-    ["mark web:80 down", "status=down&reason=x"],
-    ["mark web:80 up", "status=up"],
+    ["take down web:80", "status=down&reason=x"],
+    ["end the downtime of web:80", "status=up"],
     ["drain web:80", "status=drain&reason=x"],
-    ["give web:80 the weight 5", "weight=5"],
-    ["give web:80 the weight 100", "weight=100"],
+    ["set the weight of web:80 to 5", "weight=5"],
+    ["set the weight of web:80 to 100", "weight=100"],
   ];
   for (const [what, body] of cases) {
     assertEquals(await bench.told("/spool/web/80/status", form(body!)), [
