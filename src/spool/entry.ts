@@ -85,20 +85,20 @@ export function isWeight(value: unknown): value is number {
  *
  * const { record, problem } = parseDowntime('{"reason": "maint", "expiration": "soon"}');
  * assertEquals(record, { mode: "down", reason: "maint", expiration: null, creation: null });
- * assertEquals(problem, 'its expiration makes no sense: "soon"');
+ * assertEquals(problem, 'expiration: expected unix seconds or null: found "soon"');
  * ```
  */
 export function parseDowntime(content: string): ParsedEntry<DowntimeRecord> {
   const fields = parseObject(content);
   if (fields === undefined) {
-    const problem = /^\s*\{/.test(content) ? "it is not the JSON it begins as" : null;
+    const problem = /^\s*\{/.test(content) ? "it begins with { but is not valid JSON" : null;
     return { record: { mode: "down", ...textFields(content) }, problem };
   }
   const { mode = null } = fields;
   const isKnown = mode === null || mode === "down" || mode === "drain";
   return {
     record: { mode: mode === "drain" ? "drain" : "down", ...entryFields(fields) },
-    problem: expirationProblem(fields) ?? (isKnown ? null : invalid("mode", mode)),
+    problem: expirationProblem(fields) ?? (isKnown ? null : invalid("mode", "down or drain", mode)),
   };
 }
 
@@ -117,7 +117,9 @@ export function parseWeight(content: string): ParsedEntry<WeightRecord> {
   const isValid = isWeight(weight);
   return {
     record: { weight: isValid ? weight : null, ...entryFields(fields) },
-    problem: isValid ? expirationProblem(fields) : invalid("weight", weight),
+    problem: isValid
+      ? expirationProblem(fields)
+      : invalid("weight", "an integer from 0 to 100", weight),
   };
 }
 
@@ -137,12 +139,14 @@ function entryFields(
 }
 
 function expirationProblem({ expiration = null }: Record<string, unknown>): string | null {
-  return expiration === null || isTime(expiration) ? null : invalid("expiration", expiration);
+  return expiration === null || isTime(expiration)
+    ? null
+    : invalid("expiration", "unix seconds or null", expiration);
 }
 
-function invalid(key: string, value: unknown): string {
+function invalid(key: string, expected: string, value: unknown): string {
   const shown = typeof value === "number" ? String(value) : JSON.stringify(value);
-  return `its ${key} makes no sense: ${shown.slice(0, MAX_SHOWN)}`;
+  return `${key}: expected ${expected}: found ${shown.slice(0, MAX_SHOWN)}`;
 }
 
 function parseObject(content: string): Record<string, unknown> | undefined {

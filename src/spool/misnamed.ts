@@ -72,10 +72,13 @@ export class MisnamedFiles {
     for (const name of fresh) this.#logged.add(name);
     const root = this.#root;
     for (const name of fresh.slice(0, MAX_NAMES)) {
-      this.#log.warning("{root}/{name} has no effect: its name is no record's", { root, name });
+      this.#log.warning(
+        "{root}/{name} has no effect: expected a name like web, web:8080 or web:10.0.0.1:8080",
+        { root, name },
+      );
     }
     if (others === 0) return;
-    this.#log.warning("{others} more files in {root} have no effect: their names are no record's", {
+    this.#log.warning("{others} more files in {root} have no effect: their names are invalid", {
       others,
       root,
     });

@@ -269,9 +269,9 @@ export class SpoolWatcher implements Disposable {
     } else if (!this.#invalid.has(name)) {
       this.#invalid.add(name);
       const message = "weight" in record
-        ? "{name} may not be what was meant: {fault}"
-        : "{name} counts as down: {fault}";
-      this.#log.warning(message, { name, fault: problem });
+        ? "invalid weight {path}: {problem}"
+        : "invalid record {path} counts as down: {problem}";
+      this.#log.warning(message, { path: this.#store.path(name), problem });
     }
     return true;
   }
@@ -551,7 +551,7 @@ export class SpoolWatcher implements Disposable {
       if (missed === undefined) return;
       // It is not closed: closing a watcher that waits at a pipe would wait with it.
       this.#watcher = undefined;
-      this.#pollInstead(`no event told of ${missed}`);
+      this.#pollInstead(`no event reported the change of ${missed}`);
     } catch (error) {
       this.#setProblem(errorMessage(error));
     } finally {
@@ -594,7 +594,7 @@ export class SpoolWatcher implements Disposable {
         if (this.#work.isSliceOver) yield;
       }
       if (this.#identity() !== this.#folder) {
-        throw new Error(`${this.#store.root} was replaced meanwhile`);
+        throw new Error(`${this.#store.root} was replaced while it was read`);
       }
       const gone: string[] = [];
       for (const name of this.#index.names) {
@@ -651,10 +651,10 @@ export class SpoolWatcher implements Disposable {
     const { root } = this.#store;
     this.#restoreForgotten();
     if (this.#index.hasActiveEntries && this.#store.listEntries().length === 0) {
-      throw new Error(`${root} is another folder than before, and has no record`);
+      throw new Error(`${root} was replaced by a folder without records`);
     }
     if (folder !== this.#folder) {
-      this.#log.warning("{root} is another folder than before", { root });
+      this.#log.warning("{root} was replaced by another folder, which is now the spool", { root });
     }
     this.#folder = folder;
     this.#isRemoved = false;
@@ -686,8 +686,8 @@ export class SpoolWatcher implements Disposable {
     if (problem === null) {
       this.#log.warning("{root} can be read again", { root });
     } else {
-      this.#log.error("{root} cannot be read, what was known of it stays in force: {fault}", {
-        ...{ root, fault: problem },
+      this.#log.error("{root} cannot be read, the last known state stays in force: {problem}", {
+        ...{ root, problem },
       });
     }
   }

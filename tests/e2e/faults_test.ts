@@ -233,10 +233,10 @@ serverTest(
       const { body } = await daemon.get("/spool/web/0");
 
       await shell(daemon, take, aside.path);
-      const why = `${daemon.spool} is another folder than before, and has no record`;
+      const why = `${daemon.spool} was replaced by a folder without records`;
       await until("it is told of", async () => (await statusOf(daemon)).spool.fault === why);
       await daemon.logged(
-        /ERROR \S+ cannot be read, what was known of it stays in force: .* has no record/,
+        /ERROR \S+ cannot be read, the last known state stays in force: .* without records/,
       );
       assertEquals(await daemon.get("/spool/web/0"), { status: 503, body });
       // Who has marked nothing down cannot mark it up.
@@ -289,7 +289,7 @@ Deno.test("POST does not say that a service is up whose record went with the spo
   assertEquals(await up(), refused);
   Deno.mkdirSync(spool);
   await until("it is told of", async () => {
-    return (await statusOf(daemon)).spool.fault?.endsWith("has no record") ?? false;
+    return (await statusOf(daemon)).spool.fault?.endsWith("without records") ?? false;
   });
   assertEquals(await up(), refused);
   assertEquals(await daemon.get("/spool/web/0"), down("web", "maint"));
@@ -373,7 +373,7 @@ Deno.test("A record that is none is down, wherever the daemon meets it, and told
     for (const { what, why } of RECORDS) await answers(daemon, what, down(what, why));
     const faulty = RECORDS.filter(({ isFault }) => isFault);
     for (const { what } of faulty) {
-      await daemon.logged(new RegExp(`WARNING ${what} counts as down: `));
+      await daemon.logged(new RegExp(`WARNING invalid record \\S+/${what} counts as down: `));
     }
     const { healthy, faulty: count, faulty_names: names } = (await statusOf(daemon)).spool;
     assertEquals([healthy, count, names.length], [true, faulty.length, 10]);
@@ -401,7 +401,7 @@ for (
       down("web", "the record cannot be read: it is not a regular file"),
     );
     await daemon.logged(
-      /WARNING no longer watching \S+, reading it 20 times a second: no event told of web/,
+      /WARNING no longer watching \S+, reading it 20 times a second: no event reported the change of web/,
     );
     for (const reason of ["created", "changed"]) {
       Deno.writeTextFileSync(`${spool}/api`, reason);
@@ -695,7 +695,9 @@ Deno.test("a file in the spool whose name is no record's is logged, and counted 
   await using daemon = await Daemon.start({ spool: folder.path });
   folder.write("web:host:80", "maint");
   for (const name of ["we\\\\u202eb", "web:host:80"]) {
-    await daemon.logged(new RegExp(`WARNING ${folder.path}/${name} has no effect: its name is no`));
+    await daemon.logged(
+      new RegExp(`WARNING ${folder.path}/${name} has no effect: expected a name`),
+    );
   }
   const { faulty, misnamed, misnamed_names, records } = (await statusOf(daemon)).spool;
   assertEquals([faulty, misnamed, records], [2, 2, 0]);

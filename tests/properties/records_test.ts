@@ -120,7 +120,7 @@ Deno.test("What a file says ends by itself only if it says when, in so many word
       if (!isExpired(record, FOREVER)) return;
       if (fault !== null) {
         assertEquals(record.mode, "down");
-        assert(fault.startsWith("its mode makes no sense: "), fault);
+        assert(fault.startsWith("mode: expected down or drain: found "), fault);
       }
       const { expiration } = JSON.parse(content);
       assert(typeof expiration === "number" && expiration >= 0 && Number.isFinite(expiration));

@@ -322,3 +322,14 @@ Deno.test("SpoolIndex.firstActiveEntries() returns the first by name, and counts
     counts: { downtimes: 1000, weights: 3 },
   });
 });
+
+Deno.test("SpoolIndex.entries() ends although each entry is replaced meanwhile", () => {
+  const index = modes({ web: "down", api: "down" });
+  index.set(".weight:web", weight(50));
+  let entries = 0;
+  for (const [name, entry] of index.entries()) {
+    index.set(name, entry);
+    entries++;
+  }
+  assertEquals(entries, 3);
+});

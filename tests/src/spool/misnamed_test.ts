@@ -26,7 +26,7 @@ class Files {
 }
 
 function line(name: string): string {
-  return `/spool/${name} has no effect: its name is no record's`;
+  return `/spool/${name} has no effect: expected a name like web, web:8080 or web:10.0.0.1:8080`;
 }
 
 /** So many names, from a number on. */
@@ -59,7 +59,7 @@ Deno.test("MisnamedFiles logs each file once, and again when it has been away", 
 
 Deno.test("MisnamedFiles logs at most 10 names in 10 seconds, and the others as a number", () => {
   const files = new Files();
-  const more = "2 more files in /spool have no effect: their names are no record's";
+  const more = "2 more files in /spool have no effect: their names are invalid";
   assertEquals(files.logged(many(12)), [...many(10).map(line), more]);
   assertEquals(files.logged(many(15), 9_999), []);
   // Without a new look at the folder.
@@ -76,6 +76,6 @@ Deno.test("MisnamedFiles counts all of 100,000 files, and keeps the names of few
   assertEquals(files.logged(many(100_000), 20_000), []);
   assertEquals([files.misnamed.count, files.misnamed.names.length], [100_000, 10]);
   assertEquals(files.logged(many(100_005), 20_000), [
-    "5 more files in /spool have no effect: their names are no record's",
+    "5 more files in /spool have no effect: their names are invalid",
   ]);
 });
