@@ -14,7 +14,7 @@
 import { dirname } from "node:path";
 import { COMPLETIONS } from "../cli/completions.ts";
 import config from "../deno.json" with { type: "json" };
-import { licensesOf } from "./_licenses.ts";
+import { copyrightText } from "./_licenses.ts";
 import { PROGRAMS, PROJECT } from "./_programs.ts";
 import { installScripts } from "./_scripts.ts";
 
@@ -72,17 +72,6 @@ async function compile(folder: string): Promise<boolean> {
   return true;
 }
 
-/** The licenses of hacheck and of the libraries in it. */
-async function copyrightOf(isCompiled: boolean): Promise<string> {
-  const libraries = await licensesOf(PROGRAMS.map(({ entry }) => entry));
-  const parts = Object.entries(libraries).map(([library, text]) =>
-    `${library}\n${"-".repeat(library.length)}\n\n${withoutCommon(text)}\n`
-  );
-  return `hacheck\n=======\n\n${await Deno.readTextFile(`${PROJECT}LICENSE`)}\n` +
-    (isCompiled ? DENO_LICENSE : "") +
-    `Libraries that are built into it\n================================\n\n${parts.join("\n")}`;
-}
-
 /** Replaces a license that every Debian has by its path. */
 function withoutCommon(license: string): string {
   return /^\s*Apache License\s+Version 2\.0/.test(license)
@@ -113,7 +102,8 @@ async function build(tree: string, asScripts: boolean): Promise<void> {
   } else {
     await installScripts(usr, "/usr");
   }
-  await Deno.writeTextFile(`${tree}/debian/copyright`, await copyrightOf(isCompiled));
+  const copyright = await copyrightText(isCompiled ? DENO_LICENSE : "", withoutCommon);
+  await Deno.writeTextFile(`${tree}/debian/copyright`, copyright);
   for (const shell of Object.keys(COMPLETION_FILES) as (keyof typeof COMPLETIONS)[]) {
     const path = `${usr}/share/${COMPLETION_FILES[shell]}`;
     await Deno.mkdir(dirname(path), { recursive: true });
