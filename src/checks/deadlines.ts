@@ -1,16 +1,24 @@
+import { type Clock, systemClock } from "../clock.ts";
+
 /** An operation in flight. */
 interface Pending {
-  /** Its deadline, by `performance.now()`. */
+  /** Its deadline, by the clock. */
   readonly due: number;
   /** Is called when the deadline passes. */
   readonly expire: () => void;
 }
 
-/** A timer that is this late, in milliseconds, shows that the event loop was stalled. */
-const STALL_MS = 20;
+/** How long the program reads on after a deadline, in milliseconds: after a stall, timers fire before sockets are read. */
+const SETTLE_MS = 20;
 
-/** How long after a stall the program has to read what was received meanwhile, in milliseconds. */
-const REPRIEVE_MS = 20;
+/** The same if the timer was late: several messages of a login or a TLS handshake may be outstanding. */
+const STALLED_SETTLE_MS = 100;
+
+/** A timer that is so late, in milliseconds, shows a stall, after which the program reads on once more. */
+const STALL_MS = 10;
+
+/** How often the program reads on at most. */
+const MAX_SETTLES = 10;
 
 /**
  * Deadlines of operations with one timeout in common. One timer, that of the oldest operation, serves all.
@@ -25,13 +33,18 @@ const REPRIEVE_MS = 20;
  */
 export class Deadlines {
   readonly #timeoutMs: number;
+  readonly #clock: Clock;
   /** The oldest first, since all have the same timeout. */
   readonly #pending = new Set<Pending>();
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #cancelTimer: (() => void) | undefined;
 
-  /** @param timeoutMs The time that each operation has, in milliseconds. */
-  constructor(timeoutMs: number) {
+  /**
+   * @param timeoutMs The time that each operation has, in milliseconds.
+   * @param clock The clock.
+   */
+  constructor(timeoutMs: number, clock: Clock = systemClock) {
     this.#timeoutMs = timeoutMs;
+    this.#clock = clock;
   }
 
   /**
@@ -41,7 +54,7 @@ export class Deadlines {
    * @returns The deadline, to be disposed of when the operation ends.
    */
   begin(expire: () => void): Disposable {
-    const pending: Pending = { due: performance.now() + this.#timeoutMs, expire };
+    const pending: Pending = { due: this.#clock.now() + this.#timeoutMs, expire };
     this.#pending.add(pending);
     if (this.#pending.size === 1) this.#schedule();
     return { [Symbol.dispose]: () => this.#end(pending) };
@@ -54,21 +67,23 @@ export class Deadlines {
 
   /** Sets the timer for the oldest operation, if there is one. When it fires, another may be the oldest. */
   #schedule(): void {
-    clearTimeout(this.#timer);
+    this.#cancelTimer?.();
     const [oldest] = this.#pending;
     if (oldest === undefined) return;
-    this.#timer = setTimeout(() => this.#onTimer(), Math.max(0, oldest.due - performance.now()));
+    const delay = Math.max(0, oldest.due - this.#clock.now());
+    const due = this.#clock.now() + delay;
+    this.#cancelTimer = this.#clock.after(delay, () => this.#settle(this.#clock.now() - due, 1));
   }
 
-  #onTimer(): void {
-    const now = performance.now();
-    const [oldest] = this.#pending;
-    // After a stall timers fire before sockets are read, and a response may have come in time.
-    if (oldest !== undefined && now - oldest.due > STALL_MS) {
-      this.#timer = setTimeout(() => this.#expire(now), REPRIEVE_MS);
-    } else {
-      this.#expire(now);
-    }
+  /** Reads on until the program has not stalled for a moment. Then the deadlines from before that moment pass. */
+  #settle(late: number, settles: number): void {
+    const start = this.#clock.now();
+    const delay = late > STALL_MS ? STALLED_SETTLE_MS : SETTLE_MS;
+    this.#cancelTimer = this.#clock.after(delay, () => {
+      const late = this.#clock.now() - start - delay;
+      if (late > STALL_MS && settles < MAX_SETTLES) this.#settle(late, settles + 1);
+      else this.#expire(start);
+    });
   }
 
   #expire(now: number): void {

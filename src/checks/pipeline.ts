@@ -4,6 +4,7 @@
  * @module
  */
 
+import { type Clock, systemClock } from "../clock.ts";
 import { type Counters, countersOf, observeDuration } from "../metrics/counters.ts";
 import { STATUS_TEXT } from "../std/http_status.ts";
 import { type CacheFailures, Recipients, VerdictCache } from "./cache.ts";
@@ -39,6 +40,8 @@ export interface PipelineOptions {
   readonly log: Log;
   /** Counts lookups in the cache, internal errors of checkers and durations of checks. */
   readonly counters: Pick<Counters, "cache" | "errors" | "protocols">;
+  /** The clock. */
+  readonly clock?: Clock;
 }
 
 const UP: Verdict = { code: 200, message: "" };
@@ -75,7 +78,7 @@ interface Run {
   readonly recipients: Recipients;
   /** For how many milliseconds the check was queued. The service has so much less time. */
   readonly queuedMs: number;
-  /** Its deadline, by `performance.now()`. */
+  /** Its deadline, by the clock. */
   readonly due: number;
 }
 
@@ -116,11 +119,12 @@ class Deadline implements Disposable {
 /** Runs checks, at most a limited number at once. */
 export class Pipeline {
   readonly #options: PipelineOptions;
+  readonly #clock: Clock;
   readonly #spoolInChecks: boolean;
   readonly #timeoutMs: number;
   readonly #limiter: Limiter;
   readonly #deadlines: Deadlines;
-  readonly #graces = new Deadlines(GRACE_MS);
+  readonly #graces: Deadlines;
   /** The checks in flight that others may share, by their keys. */
   readonly #running = new Map<string, Run>();
   /** The queued checks, by their clients and keys. */
@@ -134,10 +138,12 @@ export class Pipeline {
   /** @param options What to work with. */
   constructor(options: PipelineOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? systemClock;
     this.#spoolInChecks = options.spoolInChecks ?? true;
     this.#limiter = new Limiter(options.maxClients, MAX_QUEUED);
     this.#timeoutMs = options.timeout * 1000;
-    this.#deadlines = new Deadlines(this.#timeoutMs);
+    this.#deadlines = new Deadlines(this.#timeoutMs, this.#clock);
+    this.#graces = new Deadlines(GRACE_MS, this.#clock);
     this.cache = new VerdictCache(
       options.cacheTime * 1000,
       options.counters.cache,
@@ -183,7 +189,7 @@ export class Pipeline {
     let key = this.#keys.get(request);
     if (key === undefined) this.#keys.set(request, key = keyOf(request, protocol));
     if (!bypass) {
-      const cached = this.cache.get(key, client, performance.now());
+      const cached = this.cache.get(key, client, this.#clock.now());
       if (cached !== undefined) return cached;
     }
     return this.#unlessDown(request, this.#ask({ key, protocol, request, bypass, client }));
@@ -232,7 +238,7 @@ export class Pipeline {
     if (shared !== undefined) return shared;
     const slot = this.#limiter.tryAcquire(serviceOf(request), client);
     if (slot !== undefined) {
-      return this.#start(check, slot, this.#deadline(), performance.now(), 0);
+      return this.#start(check, slot, this.#deadline(), this.#clock.now(), 0);
     }
     if (bypass) return this.#queue(check);
     // A client queues once for the same check. It shares that with no other client, which may get a slot
@@ -253,7 +259,7 @@ export class Pipeline {
   #shared(key: string, client: string, leftMs: number): Promise<Verdict> | undefined {
     const run = this.#running.get(key);
     if (run === undefined) return undefined;
-    if (run.queuedMs > 0 && 2 * (run.due - performance.now()) < leftMs) return undefined;
+    if (run.queuedMs > 0 && 2 * (run.due - this.#clock.now()) < leftMs) return undefined;
     run.recipients.add(client);
     return run.verdict;
   }
@@ -262,7 +268,7 @@ export class Pipeline {
   async #queue(check: Check): Promise<Verdict> {
     const { key, request, bypass, client } = check;
     const service = serviceOf(request);
-    const queuedAt = performance.now();
+    const queuedAt = this.#clock.now();
     const deadline = this.#deadline();
     let slot;
     try {
@@ -273,7 +279,7 @@ export class Pipeline {
       const reason = this.#limiter.reason(service, client);
       return notChecked(`timed out after ${seconds(this.#timeoutMs)} in the queue: ${reason}`);
     }
-    const now = performance.now();
+    const now = this.#clock.now();
     const queuedMs = now - queuedAt;
     const known = bypass ? undefined : this.cache.getSince(key, client, queuedAt, now) ??
       this.#shared(key, client, this.#timeoutMs - queuedMs);
@@ -317,7 +323,7 @@ export class Pipeline {
   /** Calls the checker. Never rejects: an internal error is down, not up. */
   async #finish(attempt: Attempt): Promise<Verdict> {
     const { check: { key, protocol, request }, slot, deadline, recipients, queuedMs } = attempt;
-    const askedAt = performance.now();
+    const askedAt = this.#clock.now();
     let verdict: Verdict;
     try {
       verdict = servable(
@@ -332,7 +338,7 @@ export class Pipeline {
       deadline[Symbol.dispose]();
       slot[Symbol.dispose]();
     }
-    const now = performance.now();
+    const now = this.#clock.now();
     observeDuration(countersOf(this.#options.counters, request.protocol), (now - askedAt) / 1000);
     // In the same step as the verdict is cached: a client that asks in between would share this run again, and
     // be given its failure twice.

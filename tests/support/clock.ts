@@ -62,6 +62,16 @@ export class TestClock implements Clock {
     for (const timer of this.#timers) this.#arm(timer);
   }
 
+  /**
+   * Advances the time at once, as a stall does. The calls that become due are made, late, when the time is
+   * advanced next.
+   *
+   * @param milliseconds By how much.
+   */
+  stall(milliseconds: number): void {
+    this.#advanced += milliseconds;
+  }
+
   #advanceTo(time: number): void {
     this.#advanced += Math.max(time - this.now(), 0);
   }

@@ -1,5 +1,6 @@
 import { Deadlines } from "../../../src/checks/deadlines.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
+import { TestClock } from "../../support/clock.ts";
 
 /** The timeout of the deadlines here. */
 const TIMEOUT_MS = 60;
@@ -78,4 +79,68 @@ Deno.test("Deadlines lets the program read what was received during a stall befo
   const began = performance.now();
   while (performance.now() - began < 3 * TIMEOUT_MS);
   assert(await late >= 3 * TIMEOUT_MS);
+});
+
+/** Begins a deadline by a clock, and returns a function that reports whether it has fired. */
+function begin(deadlines: Deadlines): () => boolean {
+  let isFired = false;
+  deadlines.begin(() => isFired = true);
+  return () => isFired;
+}
+
+Deno.test("Deadlines.begin() fires soon after a deadline that no stall delays", async () => {
+  const clock = new TestClock();
+  const isFired = begin(new Deadlines(1000, clock));
+  await clock.advance(1000);
+  assertEquals(isFired(), false);
+  await clock.advance(20);
+  assertEquals(isFired(), true);
+});
+
+for (const first of [5, 300, 100_000]) {
+  Deno.test(`Deadlines lets the program read between stalls that follow one of ${first} ms over a deadline`, async () => {
+    const clock = new TestClock();
+    const isFired = begin(new Deadlines(1000, clock));
+    await clock.advance(990);
+    clock.stall(10 + first);
+    for (const run of [0, 12, 19, 5, 0]) {
+      await clock.advance(run);
+      assertEquals(isFired(), false);
+      clock.stall(200);
+    }
+    await clock.advance(0);
+    await clock.advance(99);
+    assertEquals(isFired(), false);
+    await clock.advance(1);
+    assertEquals(isFired(), true);
+  });
+}
+
+Deno.test("Deadlines fires at last if the program never stops stalling", async () => {
+  const clock = new TestClock();
+  const isFired = begin(new Deadlines(1000, clock));
+  let stalls = 0;
+  for (; !isFired() && stalls < 100; stalls++) {
+    clock.stall(1500);
+    await clock.advance(0);
+  }
+  assertEquals(stalls, 11);
+});
+
+Deno.test("Deadlines fires those that passed during a stall together, and no others", async () => {
+  const clock = new TestClock();
+  const deadlines = new Deadlines(1000, clock);
+  const early = [begin(deadlines)];
+  await clock.advance(300);
+  early.push(begin(deadlines));
+  await clock.advance(600);
+  const late = begin(deadlines);
+  clock.stall(600);
+  await clock.advance(0);
+  const isFired = () => [...early, late].map((fired) => fired());
+  assertEquals(isFired(), [false, false, false]);
+  await clock.advance(100);
+  assertEquals(isFired(), [true, true, false]);
+  await clock.advance(320);
+  assertEquals(isFired(), [true, true, true]);
 });

@@ -1,9 +1,11 @@
 import { type CacheFailures, MAX_RECIPIENTS } from "../../../src/checks/cache.ts";
 import type { CacheKeyPart, CheckRequest, Protocol, Verdict } from "../../../src/checks/check.ts";
+import type { Clock } from "../../../src/clock.ts";
 import { newCounters } from "../../../src/metrics/counters.ts";
 import { MAX_QUEUED, Pipeline } from "../../../src/checks/pipeline.ts";
 import { SpoolIndex } from "../../../src/spool/index.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
+import { TestClock } from "../../support/clock.ts";
 import { RecordedLog } from "../../support/log.ts";
 import { until } from "../../servers/mod.ts";
 
@@ -37,6 +39,7 @@ interface BenchOptions {
   readonly cacheFailures?: CacheFailures;
   readonly timeout?: number;
   readonly maxClients?: number;
+  readonly clock?: Clock;
 }
 
 /** A pipeline with its parts. */
@@ -57,6 +60,7 @@ class Bench {
       maxClients: options.maxClients ?? 10,
       log: this.recorded.log,
       counters: this.counters,
+      ...options.clock === undefined ? {} : { clock: options.clock },
     });
   }
 
@@ -721,6 +725,31 @@ Deno.test("Pipeline.check() returns the verdict of a checker that settles soon a
   end(BAD);
   assertEquals(await answer, BAD);
   assertEquals([bench.recorded.lines, bench.counters.errors.checks], [[], 0]);
+});
+
+Deno.test("Pipeline.check() returns a verdict that a checker has after stalls over its deadline and its grace", async () => {
+  for (const stall of [900, 1100, 5000]) {
+    const clock = new TestClock();
+    const bench = new Bench({ timeout: 1, clock });
+    const answer = bench.ask();
+    const { signal, end } = await bench.run(0);
+    clock.stall(stall + 1000);
+    for (let stalls = 0; !signal.aborted && stalls < 5; stalls++) {
+      await clock.advance(5);
+      clock.stall(200);
+    }
+    assertEquals(signal.aborted, false);
+    await clock.advance(150);
+    assertEquals(signal.aborted, true);
+    // The checker needs a few milliseconds to settle.
+    for (let stalls = 0; stalls < 5; stalls++) {
+      clock.stall(stall);
+      await clock.advance(5);
+    }
+    end(BAD);
+    assertEquals(await answer, BAD);
+    assertEquals([bench.recorded.lines, bench.counters.errors.checks], [[], 0]);
+  }
 });
 
 Deno.test("Pipeline.check() treats a rejection after the deadline as an internal error", async () => {
