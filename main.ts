@@ -7,9 +7,9 @@
 import { type Counters, newCounters } from "./src/metrics/counters.ts";
 import { canonicalAddress } from "./src/net/addresses.ts";
 import {
-  adviceOn,
   ConfigError,
-  expiryAdvice,
+  configWarnings,
+  expiryWarnings,
   type LoadedSettings,
   loadSettings,
   Restrictions,
@@ -154,11 +154,11 @@ function stopSignal(): Promise<Deno.Signal> {
 /** How often the expiry of the certificate is checked, in milliseconds. */
 const EXPIRY_CHECK_MS = 86_400_000;
 
-/** Warns every day of a certificate that expires soon. The warning at the start is part of `adviceOn`. */
+/** Warns every day of a certificate that expires soon. The warning at the start is part of `configWarnings`. */
 function watchExpiry({ identity }: Settings, log: Log): void {
   if (identity === null) return;
   setInterval(() => {
-    for (const advice of expiryAdvice(identity, Date.now())) log.warning("{advice}", { advice });
+    logWarnings(expiryWarnings(identity, Date.now()), log);
   }, EXPIRY_CHECK_MS);
 }
 
@@ -202,11 +202,9 @@ function logConfigWarnings(settings: LoadedSettings, options: Options, log: Log)
   for (const key of settings.unknownKeys) {
     log.warning("unknown key {key} in {path}", { key, path: configPath });
   }
-  for (const advice of adviceOn(settings)) log.warning("{advice}", { advice });
+  logWarnings(configWarnings(settings), log);
   if (settings.config.own_addresses === null) {
-    for (const family of nonlocalBind()) {
-      log.warning("{warning}", { warning: nonlocalBindWarning(family) });
-    }
+    logWarnings(nonlocalBind().map(nonlocalBindWarning), log);
   }
   const isInChecks = options.spoolInChecks && settings.config.spool_in_checks;
   if (!isInChecks && agentPortOf(options, settings) === null) {
@@ -215,6 +213,10 @@ function logConfigWarnings(settings: LoadedSettings, options: Options, log: Log)
         "only /spool reports them",
     );
   }
+}
+
+function logWarnings(warnings: readonly string[], log: Log): void {
+  for (const warning of warnings) log.warning("{warning}", { warning });
 }
 
 /** The port for agent checks: the command line overrides the configuration. */

@@ -6,6 +6,7 @@
 
 import { parseCidr } from "cidr-tools";
 import * as v from "valibot";
+import { errorMessage } from "./error_message.ts";
 import { canonicalAddress, LOCAL_ADDRESS } from "./net/addresses.ts";
 import { certificateExpiry } from "./net/certificate.ts";
 import { Network, Networks } from "./net/networks.ts";
@@ -92,25 +93,27 @@ const clients = {
   restricts: (value: readonly string[] | null) => value === null ? [] : restrictedVersions(value),
 };
 
-/** The IP versions of which a list does not contain every address. */
-function restrictedVersions(texts: readonly string[]): string[] {
-  return [["IPv4", "0.0.0.0/0"], ["IPv6", "::/0"]].filter(([, everything]) =>
-    !coversAll(everything!, texts)
-  ).map(([version]) => version!);
+interface Range {
+  readonly start: bigint;
+  readonly end: bigint;
 }
 
-/** Whether ranges together cover another one. */
-function coversAll(whole: string, parts: readonly string[]): boolean {
-  const all = parseCidr(whole);
-  let next = all.start;
-  const ranges = parts.map((part) => parseCidr(part))
-    .filter(({ version }) => version === all.version)
-    .sort((one, other) => one.start < other.start ? -1 : 1);
-  for (const { start, end } of ranges) {
-    if (start > next) return false;
-    if (end >= next) next = end + 1n;
+/** Whether ranges together leave out a part of another one. */
+function leavesOut({ start, end }: Range, parts: readonly Range[]): boolean {
+  let next = start;
+  for (const part of parts.toSorted((one, other) => one.start < other.start ? -1 : 1)) {
+    if (part.start > next) return true;
+    if (part.end >= next) next = part.end + 1n;
   }
-  return next > all.end;
+  return next <= end;
+}
+
+/** The IP versions of which a list does not contain every address. */
+function restrictedVersions(texts: readonly string[]): string[] {
+  const parts = texts.map((text) => parseCidr(text));
+  return ["0.0.0.0/0", "::/0"].map((text) => parseCidr(text))
+    .filter((all) => leavesOut(all, parts.filter(({ version }) => version === all.version)))
+    .map(({ version }) => `IPv${version}`);
 }
 
 const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
@@ -126,15 +129,11 @@ const portRange = v.pipe(
 
 /** Whether a list of ports omits one. */
 function omitsPorts(ports: readonly (number | string)[]): boolean {
-  const ranges = ports.map((one) => String(one).split("-").map(Number))
-    .map(([first, last = first]) => ({ first: first!, last: last! }))
-    .sort((one, other) => one.first - other.first);
-  let next = 1;
-  for (const { first, last } of ranges) {
-    if (first > next) return true;
-    next = Math.max(next, last + 1);
-  }
-  return next <= 65_535;
+  const parts = ports.map((one) => {
+    const [start, end = start] = String(one).split("-").map(BigInt);
+    return { start: start!, end: end! };
+  });
+  return leavesOut({ start: 1n, end: 65_535n }, parts);
 }
 
 /** A bearer token (RFC 6750, section 2.1) that is too long to guess. */
@@ -329,7 +328,7 @@ function mappingOf(content: string, path: string): Record<string, unknown> {
     value = parseYaml(content);
   } catch (error) {
     // The library quotes the file, which may contain a password.
-    const why = (error as Error).message.split("\n")[0]!
+    const why = errorMessage(error).split("\n")[0]!
       .replace(/"[^"]*"|!<.*>/g, "…").replace(/:$/, "");
     throw new ConfigError(`Cannot use configuration ${path}: it is not YAML: ${why}`);
   }
@@ -464,7 +463,7 @@ function readIdentity({ tls_cert, tls_key }: Config): Identity | null {
     // Without the permission to listen on this address, the real listener reports the error.
     if (error instanceof Deno.errors.NotCapable) return identity;
     throw new ConfigError(
-      `Cannot use tls_cert ${tls_cert} with tls_key ${tls_key}: ${(error as Error).message}`,
+      `Cannot use tls_cert ${tls_cert} with tls_key ${tls_key}: ${errorMessage(error)}`,
     );
   }
   return identity;
@@ -481,7 +480,7 @@ function readText(path: string, what: string): string {
 function whyUnreadable(error: unknown): string {
   if (error instanceof Deno.errors.NotFound) return "there is no such file";
   if (error instanceof TypeError) return "it is not UTF-8";
-  return (error as Error).message;
+  return errorMessage(error);
 }
 
 /**
@@ -567,21 +566,21 @@ function restrictedBy(name: keyof Config, config: Config): readonly string[] {
  * @param now The time in milliseconds since 1970.
  * @returns A warning for each, with a remedy.
  */
-export function adviceOn({ config, token, identity }: Settings, now = Date.now()): string[] {
-  const advice = expiryAdvice(identity, now);
+export function configWarnings({ config, token, identity }: Settings, now = Date.now()): string[] {
+  const warnings = expiryWarnings(identity, now);
   if (config.allow_remote_spool_changes && token === null && config.remote_spool_clients === null) {
-    advice.push(
+    warnings.push(
       "allow_remote_spool_changes lets every client change the state of services: " +
         "set remote_spool_token_file or remote_spool_clients",
     );
   }
   const { allowed_clients: clients } = config;
   if (clients !== null && !new Networks(clients).has(LOCAL_ADDRESS)) {
-    advice.push(
+    warnings.push(
       `hactl cannot connect to the daemon: allowed_clients does not list ${LOCAL_ADDRESS}`,
     );
   }
-  return advice;
+  return warnings;
 }
 
 /** How long before its expiry a certificate is reported: certbot and the like renew it earlier. */
@@ -594,7 +593,7 @@ const EXPIRES_SOON_MS = 14 * 86_400_000;
  * @param now The time in milliseconds since 1970.
  * @returns A warning, or none.
  */
-export function expiryAdvice(identity: Identity | null, now: number): string[] {
+export function expiryWarnings(identity: Identity | null, now: number): string[] {
   const expiry = identity === null ? null : certificateExpiry(identity.cert);
   if (expiry === null || expiry > now + EXPIRES_SOON_MS) return [];
   const date = new Date(expiry).toISOString().replace(".000", "");

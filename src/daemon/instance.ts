@@ -324,12 +324,14 @@ export class Instance {
 
   #handlers(): QueryHandlers {
     const now = () => Date.now() / 1000;
-    const handlers: QueryHandlers = {
-      status: () => ({
-        counters: this.#counters,
-        queued: this.#setup.pipeline.queued,
-        spool: this.#watcher.health,
-      }),
+    const status = () => ({
+      counters: this.#counters,
+      inFlight: this.#setup.pipeline.inFlight,
+      queued: this.#setup.pipeline.queued,
+      spool: this.#watcher.health,
+    });
+    return {
+      status,
       counts: () => this.#stats.counts(),
       recent: (threshold) => this.#stats.recent(threshold, now()),
       entry: (subject) => this.#entryReport(subject),
@@ -350,9 +352,7 @@ export class Instance {
       metrics: () => ({
         counters: this.#counters,
         now: {
-          inFlight: this.#setup.pipeline.inFlight,
-          queued: this.#setup.pipeline.queued,
-          spoolHealthy: this.#watcher.health.healthy,
+          ...status(),
           records: this.#watcher.states(now()),
           memory: Deno.memoryUsage(),
           startedAt: this.#options.startedAt,
@@ -360,12 +360,10 @@ export class Instance {
         },
       }),
       page: (services) => ({
-        status: handlers.status(null),
-        inFlight: this.#setup.pipeline.inFlight,
+        ...status(),
         services: this.#stats.recentReports(RECENT_SECONDS, now(), services),
       }),
     };
-    return handlers;
   }
 
   #entryReport(subject: Subject): EntryReport {

@@ -24,7 +24,7 @@ const INSTALLED: Readonly<Record<Place, readonly string[]>> = {
   "-c": [ETC, "/etc/hacheck.yaml", "/etc/hacheck.conf.yaml"],
   configuration: [ETC],
   logs: ["/var/log/hacheck", "/var/log/hacheck.log"],
-  code: ["src", "deno.json"],
+  code: ["src", "deno.json", ".deno-version"],
   network: [],
 };
 

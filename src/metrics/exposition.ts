@@ -16,7 +16,7 @@ export interface WorkerState {
   /** Queued checks. */
   readonly queued: number;
   /** Whether the spool can be read. */
-  readonly spoolHealthy: boolean;
+  readonly spool: { readonly healthy: boolean };
   /** Number of records and weights, by state. */
   readonly records: Readonly<Record<string, number>>;
   /** Memory in use; `rss` is that of the whole process. */
@@ -90,7 +90,7 @@ export const METRICS: readonly Metric[] = [
     "hacheck_spool_healthy",
     "1 if the spool can be read, 0 if its last known state is in use.",
     "min",
-    (now) => Number(now.spoolHealthy),
+    (now) => Number(now.spool.healthy),
   ),
   ...countersOfPart("cache", "hacheck_cache"),
   ...countersOfPart("refused", "hacheck_refused"),

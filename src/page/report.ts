@@ -106,16 +106,15 @@ export function statusReport(
   workers: readonly WorkerOverview[],
   rest: Pick<StatusReport, "now" | "uptime" | "permissions" | "changing">,
 ): StatusReport {
-  const statuses = workers.map(({ status }) => status);
   return {
     ...rest,
-    ...statusOf(statuses),
+    ...statusOf(workers),
     version: VERSION,
     event_loops: workers.length,
     services: failingFirst(merged(workers), MAX_SERVICES_SHOWN).map(shown),
     checks: {
       under_way: workers.reduce((sum, { inFlight }) => sum + inFlight, 0),
-      queued: statuses.reduce((sum, { queued }) => sum + queued, 0),
+      queued: workers.reduce((sum, { queued }) => sum + queued, 0),
     },
   };
 }

@@ -73,6 +73,8 @@ export interface EntryReport extends Subject {
 export interface WorkerStatus {
   /** What it has counted. */
   readonly counters: Counters;
+  /** Number of checks of services in flight. */
+  readonly inFlight: number;
   /** Number of queued checks. */
   readonly queued: number;
   /** Health of its view of the spool. */
@@ -80,11 +82,7 @@ export interface WorkerStatus {
 }
 
 /** What the page shows of a worker. */
-export interface WorkerOverview {
-  /** Its status. */
-  readonly status: WorkerStatus;
-  /** Checks of services in flight. */
-  readonly inFlight: number;
+export interface WorkerOverview extends WorkerStatus {
   /** The services requested lately. */
   readonly services: readonly ServiceReport[];
 }

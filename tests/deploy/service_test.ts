@@ -337,7 +337,7 @@ for (const loops of [1, 2]) {
       await daemon.logged(/INFO the configuration was read again/);
       assertEquals((await daemon.get(up)).status, 200);
       const { permissions } = JSON.parse((await daemon.get("/status")).body);
-      const code = ["src", "deno.json"].map((path) => HOME + path);
+      const code = ["src", "deno.json", ".deno-version"].map((path) => HOME + path);
       assertEquals(permissions, {
         read: ["/var/spool/hacheck", "/etc/hacheck", ...loops > 1 ? code : []],
         write: [],

@@ -120,7 +120,7 @@ const KEPT: readonly {
   readonly kept: readonly string[];
 }[] = [
   { what: "no feature", kept: [] },
-  { what: "several workers", loops: 2, kept: ["read src", "read deno.json"] },
+  { what: "several workers", loops: 2, kept: ["read src", "read deno.json", "read .deno-version"] },
   {
     what: "changes by POST",
     config: "allow_remote_spool_changes: true\n",
@@ -149,6 +149,7 @@ for (const { what, loops = 1, config = "# nothing\n", kept } of KEPT) {
     const permissions: Record<string, string> = {};
     const places = {
       "deno.json": `${HOME}deno.json`,
+      ".deno-version": `${HOME}.deno-version`,
       configuration: "/etc/hacheck",
       log,
       logs: "/var/log/hacheck",
@@ -404,7 +405,7 @@ ${authority === undefined ? "" : `https_verify: true\nhttps_ca: ${authority}`}
   assertEquals(unplanned, []);
   const unused = planned.filter(({ kind, scope }) =>
     // Built programs include the content of deno.json.
-    !(FORM !== "source" && scope === `${HOME}deno.json`) &&
+    !(FORM !== "source" && [`${HOME}deno.json`, `${HOME}.deno-version`].includes(scope)) &&
     !attempts.some((attempt) => isWithin(attempt, kind, scope))
   );
   assertEquals(unused, []);

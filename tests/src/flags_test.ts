@@ -12,18 +12,18 @@ const FLAGS = {
   processes: { short: "n", takesValue: true, alias: "num-procs" },
 };
 
-/** What a command line says, without what it does not. */
-function said(line: CommandLine): Record<string, readonly string[] | true> {
-  const said: Record<string, readonly string[] | true> = {};
+/** A parsed command line, without absent flags. */
+function parsed(line: CommandLine): Record<string, readonly string[] | true> {
+  const parsed: Record<string, readonly string[] | true> = {};
   for (const [name, { takesValue }] of Object.entries(FLAGS)) {
-    if (takesValue && line.all(name).length > 0) said[name] = line.all(name);
-    if (!takesValue && line.has(name)) said[name] = true;
+    if (takesValue && line.all(name).length > 0) parsed[name] = line.all(name);
+    if (!takesValue && line.has(name)) parsed[name] = true;
   }
-  if (line.operands.length > 0) said.operands = line.operands;
-  return said;
+  if (line.operands.length > 0) parsed.operands = line.operands;
+  return parsed;
 }
 
-const UNDERSTOOD: readonly [args: string[], said: Record<string, readonly string[] | true>][] = [
+const ACCEPTED: readonly [args: string[], parsed: Record<string, readonly string[] | true>][] = [
   [[], {}],
   [["-p", "1"], { port: ["1"] }],
   [["-p1"], { port: ["1"] }],
@@ -73,13 +73,13 @@ const UNDERSTOOD: readonly [args: string[], said: Record<string, readonly string
   }],
 ];
 
-Deno.test("parseFlags() takes a command line apart", () => {
-  for (const [args, expected] of UNDERSTOOD) {
-    assertEquals(said(parseFlags(args, FLAGS)), expected, args.join(" "));
+Deno.test("parseFlags() parses flags, values, abbreviations and operands", () => {
+  for (const [args, expected] of ACCEPTED) {
+    assertEquals(parsed(parseFlags(args, FLAGS)), expected, args.join(" "));
   }
 });
 
-const REFUSED: readonly [args: string[], message: string][] = [
+const REJECTED: readonly [args: string[], message: string][] = [
   [["-x"], "Unknown flag: -x"],
   [["--nope"], "Unknown flag: --nope"],
   [["--nope=1"], "Unknown flag: --nope=1"],
@@ -112,8 +112,8 @@ const REFUSED: readonly [args: string[], message: string][] = [
   [["--verbose="], "Flag --verbose takes no value: received --verbose="],
 ];
 
-Deno.test("parseFlags() refuses what it does not understand", () => {
-  for (const [args, message] of REFUSED) {
+Deno.test("parseFlags() rejects unknown and ambiguous flags, and missing values", () => {
+  for (const [args, message] of REJECTED) {
     assertEquals(assertThrows(() => parseFlags(args, FLAGS), UsageError).message, message);
   }
 });
@@ -126,13 +126,13 @@ Deno.test("CommandLine.one() returns the last of repeated values", () => {
   assertEquals(line.all("port"), ["1", "2"]);
 });
 
-Deno.test("wholeNumber() takes the numbers within its bounds", () => {
+Deno.test("wholeNumber() accepts numbers within its bounds", () => {
   for (const [text, number] of [["0", 0], ["65535", 65_535], ["0080", 80]] as const) {
     assertEquals(wholeNumber("-p", text, 0, 65_535), number);
   }
 });
 
-Deno.test("wholeNumber() refuses all else, and says what would be right", () => {
+Deno.test("wholeNumber() rejects anything else, and names what it expected", () => {
   const texts = ["", " 1", "1.0", "1e3", "0x50", "-1", "+1", "65536", "٣", "9".repeat(16), 'a"b'];
   for (const text of texts) {
     const error = assertThrows(() => wholeNumber("-p", text, 0, 65_535), UsageError);

@@ -48,7 +48,7 @@ import {
 import { until } from "../servers/mod.ts";
 import { ampleTime, requestTo } from "./checkers/checker_contract.ts";
 
-/** A number of bytes or other things, as four bytes. */
+/** A number as four bytes. */
 function int32(value: number): string {
   return String.fromCharCode(value >>> 24, value >> 16 & 255, value >> 8 & 255, value & 255);
 }
@@ -70,27 +70,27 @@ const GREETING = packet(
     "ijklmnopqrst\0mysql_native_password\0",
 );
 
-/** A refusal of so many bytes. */
+/** An error packet of so many bytes. */
 function refusal(length: number): string {
   const start = "\xff\x15\x04#28000";
   return packet(2, start + "x".repeat(length - start.length));
 }
 
-/** PostgreSQL's notice of so many bytes. */
+/** A notice of PostgreSQL of so many bytes. */
 function notice(length: number): string {
   return message("N", `M${"x".repeat(length - 3)}\0\0`);
 }
 
 const LET_IN = message("R", int32(0)) + message("Z", "I");
 
-/** What is longer than is allowed when it is only one more. */
+/** A limit of what a service sends, and a server that sends as much. */
 interface Limit {
   readonly what: string;
   readonly limit: number;
   readonly check: Checker;
-  /** A server whose answer is so long, or of so many parts. */
+  /** A server whose response has this size, or this many parts. */
   readonly server: (size: number) => Behaviour;
-  /** What is answered at the limit. */
+  /** The status code at the limit. */
   readonly code: number;
 }
 
@@ -190,7 +190,7 @@ const LIMITS: readonly Limit[] = [
 ];
 
 for (const { what, limit, check, server, code } of LIMITS) {
-  Deno.test(`${what} may be as long as ${limit}, and no longer`, async () => {
+  Deno.test(`${what} is accepted up to ${limit}, and rejected above`, async () => {
     for (const [size, expected] of [[limit, code], [limit + 1, 503]] as const) {
       await using service = await FaultyServer.start(server(size));
       const verdict = await check(requestTo(service.port), ampleTime());
@@ -200,7 +200,7 @@ for (const { what, limit, check, server, code } of LIMITS) {
   });
 }
 
-/** Asks a gRPC server that has so long headers and answers so much. */
+/** Checks a gRPC server that sends headers and a response of these lengths. */
 async function askGrpc(headers: Record<string, string>, length: number): Promise<string> {
   const server = createServer({ maxSendHeaderBlockLength: 1024 * 1024 });
   server.on("stream", (stream: ServerHttp2Stream) => {
@@ -218,11 +218,11 @@ async function askGrpc(headers: Record<string, string>, length: number): Promise
   }
 }
 
-Deno.test("a gRPC answer may be as long as its limits, and no longer", async () => {
+Deno.test("checkGrpc() accepts a response up to its limits, and rejects a longer one", async () => {
   const failed = "503 gRPC check failed after …:";
   assertEquals(await askGrpc({}, MAX_RESPONSE_BYTES), "200 SERVING");
   assertEquals(await askGrpc({}, MAX_RESPONSE_BYTES + 1), `${failed} the answer is too long`);
-  // What the server's library adds is counted too.
+  // The headers that the server's library adds count too.
   let room = MAX_HEADERS_LENGTH - ":status200grpc-status0x".length;
   room -= `date${new Date(0).toUTCString()}`.length;
   assertEquals(await askGrpc({ x: "0".repeat(room) }, 7), "200 SERVING");
@@ -232,7 +232,7 @@ Deno.test("a gRPC answer may be as long as its limits, and no longer", async () 
   );
 });
 
-Deno.test("as many fields of Redis are passed on as fit into what is passed on of a service", async () => {
+Deno.test("redisInfoChecker() returns as many fields as fit into a forwarded body", async () => {
   const check = redisInfoChecker({ username: null, password: null });
   const room = MAX_BODY_BYTES - '{"a":"b","c":""}'.length;
   for (
@@ -250,7 +250,7 @@ Deno.test("as many fields of Redis are passed on as fit into what is passed on o
   }
 });
 
-Deno.test("HAProxy's word on a backend is passed on, but no more than a word", async () => {
+Deno.test("checkHaproxy() cuts off a long state of a backend", async () => {
   const page = `# pxname,svname,status,\nweb,BACKEND,${"x".repeat(10_000)},\n`;
   await using server = await FaultyServer.start(
     afterRequest(sending(`HTTP/1.1 200 OK\r\nContent-Length: ${page.length}\r\n\r\n${page}`)),
@@ -259,7 +259,7 @@ Deno.test("HAProxy's word on a backend is passed on, but no more than a word", a
   assertEquals([code, message], [500, `web is ${"x".repeat(200)}`]);
 });
 
-Deno.test("POST adds records until there are as many as are allowed, and changes them then", async () => {
+Deno.test("changeSpool() adds no record above MAX_RECORDS, and still changes existing ones", async () => {
   using folder = new TempFolder();
   const store = new SpoolStore(folder.path);
   for (let i = 1; i < MAX_RECORDS; i++) folder.write(`s${i}`, "");
@@ -283,7 +283,7 @@ Deno.test("POST adds records until there are as many as are allowed, and changes
   const full = `507 Cannot take down more: the spool has ${MAX_RECORDS} records already`;
   assertEquals(await post("more", down), full);
   assertEquals(store.readDowntime("more"), undefined);
-  // Weights are files as well. One that is taken back needs no place.
+  // Weights are files as well. To remove one is always possible.
   assertEquals(
     await post("more", "weight=5"),
     `507 Cannot set the weight of more to 5: the spool has ${MAX_RECORDS} records already`,
@@ -297,7 +297,7 @@ Deno.test("POST adds records until there are as many as are allowed, and changes
   assertEquals(await post("more", down), "200 ");
 });
 
-Deno.test("POST writes no record that is too long to be read back", async () => {
+Deno.test("changeSpool() rejects a record that is too long to be read", async () => {
   using folder = new TempFolder();
   const store = new SpoolStore(folder.path);
   const { log } = new RecordedLog();
@@ -321,7 +321,7 @@ Deno.test("POST writes no record that is too long to be read back", async () => 
   assertEquals(errors.spool_changes, 0);
 });
 
-Deno.test("it is remembered of a limited number of addresses whether they are this machine's", () => {
+Deno.test("LocalAddresses caches at most MAX_CACHED_ADDRESSES results", () => {
   const own = new LocalAddresses();
   for (let i = 0; i < MAX_CACHED_ADDRESSES; i++) own.has(`198.51.${100 + (i >> 8)}.${i & 255}`);
   assertEquals(own.known, MAX_CACHED_ADDRESSES);
@@ -329,18 +329,18 @@ Deno.test("it is remembered of a limited number of addresses whether they are th
   assertEquals(own.known, MAX_CACHED_ADDRESSES);
 });
 
-/** A number of bytes, as docs/limits.md writes it. */
+/** Formats a number of bytes as docs/limits.md does. */
 function bytes(number: number): string {
   if (number % 1024 ** 2 === 0) return `${number / 1024 ** 2} MiB`;
   return number % 1024 === 0 ? `${number / 1024} KiB` : `${number} bytes`;
 }
 
-/** A number of anything else. */
+/** Formats any other number as docs/limits.md does. */
 function count(number: number): string {
   return number.toLocaleString("en").replaceAll(" ", ",");
 }
 
-/** Every limit's row in docs/limits.md: what it limits, and the number. */
+/** The row of each limit in docs/limits.md: what it limits, and the number. */
 const ROWS: readonly [what: string, number: string][] = [
   ["form of a POST", bytes(MAX_FORM_BYTES)],
   ["records in the spool that POST adds to", count(MAX_RECORDS)],

@@ -12,7 +12,9 @@ import { until } from "../servers/mod.ts";
 const PROGRAM_TIMEOUT_MS = 60_000;
 
 /** Permissions that a daemon with several workers needs in addition. */
-export const WORKER_GRANTS: readonly string[] = [`--allow-read=${HOME}src,${HOME}deno.json`];
+export const WORKER_GRANTS: readonly string[] = [
+  `--allow-read=${HOME}src,${HOME}deno.json,${HOME}.deno-version`,
+];
 
 /** Runs a program so that file modes apply even to root. Needs setpriv. */
 export const RESPECTING_FILE_MODES: readonly string[] = Deno.uid() === 0

@@ -24,7 +24,7 @@ function worker(factor: number): WorkerMetrics {
     now: {
       inFlight: factor,
       queued: 2 * factor,
-      spoolHealthy: factor === 1,
+      spool: { healthy: factor === 1 },
       records: { down: 3, drain: 1, weight: 4, expired: 2, faulty: 0 },
       memory: { rss: 1000 + factor, heapTotal: 200 * factor, heapUsed: 100 * factor, external: 0 },
       startedAt: 1_700_000_000.25,

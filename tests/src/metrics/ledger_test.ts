@@ -9,7 +9,7 @@ function reportOf(responses: number): WorkerMetrics {
   const now = {
     inFlight: 1,
     queued: 0,
-    spoolHealthy: true,
+    spool: { healthy: true },
     records: { down: 0, drain: 0, weight: 0, expired: 0, faulty: 0 },
     memory: { rss: 1, heapTotal: 1, heapUsed: 1, external: 1 },
     startedAt: 1000,
