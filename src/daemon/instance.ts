@@ -254,7 +254,7 @@ export class Instance {
    */
   async listen(): Promise<void> {
     const { address: hostname, ports, shared, spoolRoot: path } = this.#options;
-    const { listeners: counters } = this.#counters;
+    const { listeners: counters, errors } = this.#counters;
     const log = this.#log;
     const outflow = this.#outflow;
     const identity = this.#identity;
@@ -262,7 +262,7 @@ export class Instance {
     for (const port of ports) {
       try {
         const listener = new Listener({
-          ...{ hostname, port, shared, identity, router, counters, log, outflow },
+          ...{ hostname, port, shared, identity, router, counters, errors, log, outflow },
         });
         this.#listeners.push(listener);
         this.#ports.add(listener.addr.port);

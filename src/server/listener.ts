@@ -1,16 +1,16 @@
-import type { ListenerCounters } from "../metrics/counters.ts";
 import type { Identity } from "../config.ts";
 import type { Log } from "../log.ts";
 import { LogThrottle } from "../log_throttle.ts";
+import type { InternalErrorCounters, ListenerCounters } from "../metrics/counters.ts";
 import { Outflow } from "./outflow.ts";
-import type { Router } from "./router.ts";
 import { SlowReaderError } from "./responses.ts";
+import type { Router } from "./router.ts";
 
 /** What a {@linkcode Listener} works with. */
 export interface ListenerOptions {
   /** The address to listen on. */
   readonly hostname: string;
-  /** The TCP port to listen on; 0 for any that is free. */
+  /** The TCP port to listen on; 0 for any free port. */
   readonly port: number;
   /** Whether other workers listen on the same port. */
   readonly shared: boolean;
@@ -20,6 +20,8 @@ export interface ListenerOptions {
   readonly router: Router;
   /** Counts rotations and crashes. */
   readonly counters: ListenerCounters;
+  /** Counts internal errors. */
+  readonly errors: InternalErrorCounters;
   /** Where errors are logged. */
   readonly log: Log;
   /** Bounds the bytes that wait for clients; a new one by default. */
@@ -47,7 +49,7 @@ const RETRY_MS = 10;
 export class Listener {
   readonly #options: ListenerOptions;
   readonly #outflow: Outflow;
-  readonly #falls = new LogThrottle();
+  readonly #crashes = new LogThrottle();
   readonly #failures = new LogThrottle();
   /** Oldest first. */
   readonly #servers: Server[] = [];
@@ -101,23 +103,15 @@ export class Listener {
    */
   rotate(): boolean {
     if (this.#stopping || this.#retiring !== undefined || this.#retry !== undefined) return false;
-    const { counters, log } = this.#options;
-    const { port } = this.addr;
     try {
-      this.#servers.push(this.#serve(port));
+      this.#servers.push(this.#serve(this.addr.port));
     } catch (error) {
-      this.#failures.once((others) =>
-        log.error("cannot rotate a server of port {port}: {why}{others}", {
-          port,
-          why: String(error),
-          others,
-        })
-      );
+      this.#logError(this.#failures, "cannot rotate a server of port {port}", error);
       return false;
     }
     this.#retiring = this.#servers.shift()!;
     this.#retiring.retire();
-    counters.renewals++;
+    this.#options.counters.renewals++;
     return true;
   }
 
@@ -148,8 +142,8 @@ export class Listener {
 
   #serve(port: number): Server {
     const server = new Server(port, this.#options, this.#outflow);
-    const onEnd = (why: string) => this.#onEnd(server, why);
-    server.finished.then(() => onEnd("the server ended"), (error) => onEnd(String(error)));
+    const onEnd = (why: unknown) => this.#onEnd(server, why);
+    server.finished.then(() => onEnd("the server ended"), onEnd);
     return server;
   }
 
@@ -157,7 +151,7 @@ export class Listener {
     while (this.#servers.length < SERVERS_PER_PORT) this.#servers.push(this.#serve(this.addr.port));
   }
 
-  #onEnd(server: Server, why: string): void {
+  #onEnd(server: Server, why: unknown): void {
     if (this.#stopping || server.isAborted) return;
     this.#options.counters.falls++;
     this.#abort(server);
@@ -169,25 +163,22 @@ export class Listener {
     if (this.#retry === undefined) this.#restart(why);
   }
 
-  #restart(why: string): void {
-    const { log } = this.#options;
-    const { port } = this.addr;
+  #restart(why: unknown): void {
     try {
       this.#fill();
       this.#retry = undefined;
-      this.#falls.once((others) =>
-        log.error("serving port {port} again: {why}{others}", { port, why, others })
-      );
+      this.#logError(this.#crashes, "serving port {port} again", why);
     } catch (error) {
-      this.#failures.once((others) =>
-        log.error("cannot serve port {port} again: {why}{others}", {
-          port,
-          why: String(error),
-          others,
-        })
-      );
+      this.#logError(this.#failures, "cannot serve port {port} again", error);
       this.#retry = setTimeout(() => this.#restart(why), RETRY_MS);
     }
+  }
+
+  #logError(throttle: LogThrottle, message: string, why: unknown): void {
+    const { port } = this.addr;
+    throttle.once((others) =>
+      this.#options.log.error(`${message}: {why}{others}`, { port, why: String(why), others })
+    );
   }
 
   #abort(server: Server): void {
@@ -218,7 +209,7 @@ class Server implements RetiringServer {
   #retiredAt = 0;
 
   constructor(port: number, options: ListenerOptions, outflow: Outflow) {
-    const { hostname, identity, router, log } = options;
+    const { hostname, identity, router, log, errors } = options;
     const settle = () => {
       if (--this.inFlight === 0) this.#idleSince = performance.now();
     };
@@ -232,6 +223,7 @@ class Server implements RetiringServer {
       onError: (error) => {
         // Thrown by the body of a response that has started: Deno sends nothing else.
         if (error instanceof SlowReaderError) return new Response(null, { status: 503 });
+        errors.unforeseen++;
         log.error("internal error in a response: {error}", { error });
         return new Response("Internal error", { status: 503 });
       },

@@ -217,13 +217,15 @@ Deno.test("an open event stream does not hold a retiring server, and ends with i
 });
 
 function listening(router: Router): AsyncDisposable & { readonly listener: Listener } {
+  const { listeners: counters, errors } = newCounters();
   const listener = new Listener({
     hostname: "127.0.0.1",
     port: 0,
     shared: false,
     identity: null,
     router,
-    counters: newCounters().listeners,
+    counters,
+    errors,
     log: new RecordedLog().log,
   });
   return { listener, [Symbol.asyncDispose]: () => listener.stop(20_000) };

@@ -56,8 +56,9 @@ class ReapedListener implements AsyncDisposable {
         ? new Promise((resolve) => this.#responses.push(resolve))
         : new Response("fine");
     const { counters } = this;
+    const { errors } = newCounters();
     const place = { hostname: "127.0.0.1", port: 0, shared: false };
-    this.#listener = new Listener({ ...place, identity: null, router, counters, log });
+    this.#listener = new Listener({ ...place, identity: null, router, counters, errors, log });
     this.#reaper = new ConnectionReaper({
       listeners: [this.#listener],
       descriptors: { supply: () => ({ count, isAll }) },

@@ -1,4 +1,4 @@
-import { type ListenerCounters, newCounters } from "../../../src/metrics/counters.ts";
+import { newCounters } from "../../../src/metrics/counters.ts";
 import { Listener, SERVERS_PER_PORT } from "../../../src/server/listener.ts";
 import type { Router } from "../../../src/server/router.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../../support/assert.ts";
@@ -13,7 +13,7 @@ function listening(
   router: Router,
   recorded = new RecordedLog(),
   port = 0,
-  counters: ListenerCounters = newCounters().listeners,
+  { listeners: counters, errors } = newCounters(),
 ): Listener {
   return new Listener({
     hostname: "127.0.0.1",
@@ -22,6 +22,7 @@ function listening(
     identity: null,
     router,
     counters,
+    errors,
     log: recorded.log,
   });
 }
@@ -37,18 +38,19 @@ Deno.test("Listener passes the request and the client's address to the router", 
   await listener.stop(20_000);
 });
 
-Deno.test("Listener responds 503 to an error of the router and logs it", async () => {
+Deno.test("Listener responds 503 to an error of the router, logs and counts it", async () => {
   const recorded = new RecordedLog();
-  const errors: Router[] = [
+  const counters = newCounters();
+  const failing: Router[] = [
     () => {
       throw new Error("a bug");
     },
     () => Promise.reject(new Error("a bug")),
   ];
-  let router = errors[0]!;
-  const listener = listening((request, info) => router(request, info), recorded);
+  let router = failing[0]!;
+  const listener = listening((request, info) => router(request, info), recorded, 0, counters);
   const { port } = listener.addr;
-  for (router of errors) {
+  for (router of failing) {
     const { status, body } = await sendRaw(port, REQUEST);
     assertEquals([status, body], [503, "Internal error"]);
   }
@@ -56,6 +58,7 @@ Deno.test("Listener responds 503 to an error of the router and logs it", async (
     "ERROR internal error in a response: Error: a bug",
     "ERROR internal error in a response: Error: a bug",
   ]);
+  assertEquals(counters.errors.unforeseen, 2);
   router = () => new Response("fine");
   assertEquals((await sendRaw(port, REQUEST)).body, "fine");
   await listener.stop(20_000);
@@ -99,15 +102,15 @@ const LIMITS: readonly [what: string, most: number, request: (length: number) =>
 
 for (const [what, most, request] of LIMITS) {
   Deno.test(`Listener accepts ${most} ${what} and responds 400 to more`, async () => {
-    let asked = 0;
+    let requests = 0;
     const listener = listening(() => {
-      asked++;
+      requests++;
       return new Response("fine");
     });
     const { port } = listener.addr;
     assertEquals((await sendRaw(port, request(most))).body, "fine");
     const { status, body } = await sendRaw(port, request(most + 1));
-    assertEquals([status, body, asked], [400, "", 1]);
+    assertEquals([status, body, requests], [400, "", 1]);
     await listener.stop(20_000);
   });
 }
@@ -191,7 +194,7 @@ async function ended(connections: readonly RawConnection[], timeout: number): Pr
 
 Deno.test("Listener.terminate() closes the hanging connections of rotated servers", async () => {
   const recorded = new RecordedLog();
-  const counters = newCounters().listeners;
+  const counters = newCounters();
   const listener = listening(() => new Response("fine"), recorded, 0, counters);
   const { port } = listener.addr;
   const hanging = await half(port);
@@ -202,68 +205,68 @@ Deno.test("Listener.terminate() closes the hanging connections of rotated server
     assertEquals(listener.retiring, undefined);
   }
   assertEquals(await ended(hanging, 20_000), hanging.length);
-  for (let asked = 0; asked < 20; asked++) {
+  for (let i = 0; i < 20; i++) {
     assertEquals((await sendRaw(port, REQUEST)).body, "fine");
   }
-  assertEquals(counters, { renewals: SERVERS_PER_PORT, falls: 0, cut_requests: 0 });
+  assertEquals(counters.listeners, { renewals: SERVERS_PER_PORT, falls: 0, cut_requests: 0 });
   await listener.stop(20_000);
   assertEquals(recorded.lines, []);
 });
 
 /** A listener with many requests in flight. */
-async function answering(counters: ListenerCounters) {
-  const answers: ((response: Response) => void)[] = [];
-  const router: Router = () => new Promise((resolve) => answers.push(resolve));
+async function busyListener(counters = newCounters()) {
+  const resolvers: ((response: Response) => void)[] = [];
+  const router: Router = () => new Promise((resolve) => resolvers.push(resolve));
   const listener = listening(router, new RecordedLog(), 0, counters);
   const count = 8 * SERVERS_PER_PORT;
-  const asked = Array.from(
+  const bodies = Array.from(
     { length: count },
     () => sendRaw(listener.addr.port, REQUEST).then(({ body }) => body, () => "cut"),
   );
-  await until("all are in flight", () => answers.length === count);
+  await until("all are in flight", () => resolvers.length === count);
   assertEquals(listener.inFlight, count);
   return {
     listener,
-    asked,
-    answer: () => answers.forEach((answer) => answer(new Response("fine"))),
+    bodies,
+    respond: () => resolvers.forEach((resolve) => resolve(new Response("fine"))),
   };
 }
 
-Deno.test("a retiring server finishes its requests in flight", async () => {
-  const counters = newCounters().listeners;
-  const { listener, asked, answer } = await answering(counters);
+Deno.test("Listener.rotate() lets the retiring server finish its requests in flight", async () => {
+  const counters = newCounters();
+  const { listener, bodies, respond } = await busyListener(counters);
   listener.rotate();
   const retiring = listener.retiring!;
-  assert(retiring.inFlight > 0 && retiring.inFlight < asked.length);
-  answer();
-  assertEquals(new Set(await Promise.all(asked)), new Set(["fine"]));
+  assert(retiring.inFlight > 0 && retiring.inFlight < bodies.length);
+  respond();
+  assertEquals(new Set(await Promise.all(bodies)), new Set(["fine"]));
   assertEquals([retiring.inFlight, listener.inFlight], [0, 0]);
   listener.terminate();
-  assertEquals(counters, { renewals: 1, falls: 0, cut_requests: 0 });
+  assertEquals(counters.listeners, { renewals: 1, falls: 0, cut_requests: 0 });
   await listener.stop(20_000);
 });
 
 Deno.test("Listener.terminate() cuts the requests of that server only, and counts them", async () => {
-  const counters = newCounters().listeners;
-  const { listener, asked, answer } = await answering(counters);
+  const counters = newCounters();
+  const { listener, bodies, respond } = await busyListener(counters);
   listener.rotate();
   const { inFlight } = listener.retiring!;
   listener.terminate();
-  answer();
-  const answers = await Promise.all(asked);
-  assertEquals(answers.filter((body) => body === "cut").length, inFlight);
-  assertEquals(answers.filter((body) => body === "fine").length, asked.length - inFlight);
-  assertEquals(counters, { renewals: 1, falls: 0, cut_requests: inFlight });
+  respond();
+  const received = await Promise.all(bodies);
+  assertEquals(received.filter((body) => body === "cut").length, inFlight);
+  assertEquals(received.filter((body) => body === "fine").length, bodies.length - inFlight);
+  assertEquals(counters.listeners, { renewals: 1, falls: 0, cut_requests: inFlight });
   await listener.stop(20_000);
 });
 
 Deno.test("Listener.stop() finishes the requests of a retiring server, too", async () => {
-  const { listener, asked, answer } = await answering(newCounters().listeners);
+  const { listener, bodies, respond } = await busyListener();
   listener.rotate();
   assert(listener.retiring!.inFlight > 0);
   const stopping = listener.stop(20_000);
-  answer();
-  assertEquals(new Set(await Promise.all(asked)), new Set(["fine"]));
+  respond();
+  assertEquals(new Set(await Promise.all(bodies)), new Set(["fine"]));
   await stopping;
   assert(!listener.rotate());
 });
@@ -310,7 +313,7 @@ Deno.test("Listener restarts servers that crash without file descriptors", async
     return falls > SERVERS_PER_PORT;
   });
   // The connections still hang, as would those of a crashed server.
-  for (let answered = 0; answered < 50; answered++) {
+  for (let i = 0; i < 50; i++) {
     await until("it responds", async () => (await report()).falls > 0, 2000);
   }
   for (const connection of hanging) connection[Symbol.dispose]();
