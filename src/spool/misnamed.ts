@@ -1,17 +1,15 @@
 import type { Log } from "../log.ts";
 import { THROTTLE_MS } from "../log_throttle.ts";
 
-/** How many names are kept, to tell which of them were logged. */
+/** How many names are kept, to know which of them were logged. */
 const MAX_KEPT = 1000;
 
-/** How many names are logged, and told in `/status`, at a time. */
+/** How many names are logged at a time, and shown in `/status`. */
 const MAX_NAMES = 10;
 
 /**
- * The files in the spool whose names are no record's. An operator may have meant a downtime by them, and they
- * have no effect.
- *
- * Each is logged once. Of many at a time some are logged by name, and the others as a number.
+ * The files in the spool whose names are invalid, and which have no effect. Each is logged once. Of many at a time
+ * some are logged by name, and the others as a number.
  */
 export class MisnamedFiles {
   readonly #root: string;
@@ -20,15 +18,16 @@ export class MisnamedFiles {
   readonly #logged = new Set<string>();
   #kept: readonly string[] = [];
   #count = 0;
-  #unnamed = 0;
+  /** How many files whose names are not kept were logged, as a number. */
+  #unkeptLogged = 0;
   #loggedAt = -Infinity;
 
   /**
    * @param root The spool.
-   * @param log Where they are logged.
-   * @param now The time in milliseconds, by a clock that nobody sets.
+   * @param log The log.
+   * @param now Returns the time in milliseconds, by a monotonic clock.
    */
-  constructor(root: string, log: Log, now: () => number = () => performance.now()) {
+  constructor(root: string, log: Log, now: () => number) {
     this.#root = root;
     this.#log = log;
     this.#now = now;
@@ -39,20 +38,20 @@ export class MisnamedFiles {
     return this.#count;
   }
 
-  /** Which these are, or some of them. */
+  /** The names of some of them. */
   get names(): readonly string[] {
     return this.#kept.slice(0, MAX_NAMES);
   }
 
   /**
-   * Takes note of those that there are now.
+   * Replaces the files.
    *
-   * @param names Their names.
+   * @param names The names of those that exist now.
    */
   update(names: readonly string[]): void {
     this.#count = names.length;
     this.#kept = names.slice(0, MAX_KEPT);
-    if (this.#count <= MAX_KEPT) this.#unnamed = 0;
+    if (this.#count <= MAX_KEPT) this.#unkeptLogged = 0;
     const kept = new Set(this.#kept);
     for (const name of this.#logged) {
       if (!kept.has(name)) this.#logged.delete(name);
@@ -60,15 +59,15 @@ export class MisnamedFiles {
     this.report();
   }
 
-  /** Logs those that were not logged yet, unless others were logged a moment ago. */
+  /** Logs those that are not logged yet, unless others were logged a moment ago. */
   report(): void {
     if (this.#count === 0 || this.#now() - this.#loggedAt < THROTTLE_MS) return;
     const fresh = this.#kept.filter((name) => !this.#logged.has(name));
-    const unnamed = this.#count - this.#kept.length;
-    const others = Math.max(fresh.length - MAX_NAMES, 0) + Math.max(unnamed - this.#unnamed, 0);
+    const unkept = this.#count - this.#kept.length;
+    const others = Math.max(fresh.length - MAX_NAMES, 0) + Math.max(unkept - this.#unkeptLogged, 0);
     if (fresh.length === 0 && others === 0) return;
     this.#loggedAt = this.#now();
-    this.#unnamed = unnamed;
+    this.#unkeptLogged = unkept;
     for (const name of fresh) this.#logged.add(name);
     const root = this.#root;
     for (const name of fresh.slice(0, MAX_NAMES)) {
@@ -79,8 +78,7 @@ export class MisnamedFiles {
     }
     if (others === 0) return;
     this.#log.warning("{others} more files in {root} have no effect: their names are invalid", {
-      others,
-      root,
+      ...{ others, root },
     });
   }
 }

@@ -1,56 +1,61 @@
 /**
- * What may be marked down, and the name of the file that does it.
+ * The names of the spool's files, and the services that they stand for.
  *
  * @module
  */
 
 import { canonicalAddress, LOCAL_ADDRESS } from "../net/addresses.ts";
 
-/** The name that marks everything on this host down. */
+/** The name of the record of all services of this host. */
 export const ALL = "all";
 
-/** How long a service's name may be, so that every record of it has a name that a file can have. */
+/** The length limit of a service's name. The name of each of its records is then short enough for a file. */
 export const MAX_SERVICE_LENGTH = 200;
 
-/** What is marked down: a service, or the part of it on one port or on one port of one host. */
+/** The prefix of a weight's file. Other hachecks ignore names that begin with a dot. */
+export const WEIGHT_PREFIX = ".weight:";
+
+/** A service, its port, or its port on one host. */
 export interface Subject {
   /** The service's name, or {@linkcode ALL}. */
   readonly service: string;
-  /** The port, from 1 to 65535; 0 for the service whatever the port, unless {@linkcode isPortZero}. */
+  /** The port, from 1 to 65535; 0 for all ports, unless {@linkcode isPortZero}. */
   readonly port: number;
-  /** Whether it is the service on port 0 (`web:0`): checks ask about that port where they name no port. */
+  /** Whether it is port 0 (`web:0`), which checks use that name no port. */
   readonly isPortZero?: boolean;
   /** The canonical IP address; 127.0.0.1 for this machine. */
   readonly host: string;
 }
 
-/**
- * What the name of a weight's file begins with; that of a record follows. A hacheck that knows of no
- * weights must not take it for a downtime, and to each of them names that begin with a dot are nobody's.
- */
-export const WEIGHT_PREFIX = ".weight:";
-
-/** The order of what has a name, by that. */
+/** Compares two things by name, for sorting. */
 export function byName(one: { readonly name: string }, other: { readonly name: string }): number {
   return one.name < other.name ? -1 : 1;
 }
 
-/** Tells whether a URL may name a service so. */
+/**
+ * Tests whether a URL can name a service like this.
+ *
+ * @param text The name.
+ */
 export function isServiceName(text: string): boolean {
   return /^[.\w-]+$/.test(text) && text.length <= MAX_SERVICE_LENGTH && text !== "." &&
     text !== "..";
 }
 
-/** Tells whether a service of this name can be marked down: in the spool, names beginning with a dot are nobody's. */
+/**
+ * Tests whether a service can have a record. In the spool, names that begin with a dot are ignored.
+ *
+ * @param service The service's name.
+ */
 export function canHaveRecord(service: string): boolean {
   return isServiceName(service) && !service.startsWith(".");
 }
 
 /**
- * Reads a service's name as agent checks give it: `web/8080`, or `web` for the service as a whole.
+ * Parses the name of a service in an agent check: `web/8080`, or `web` for all its ports.
  *
  * @param text The name.
- * @returns What it names; undefined where it names nothing.
+ * @returns The subject; undefined if the name is invalid.
  */
 export function parseAgentName(text: string): Subject | undefined {
   const [, service = "", digits = ""] = /^([^/]*)(?:\/(\d{0,5}))?$/.exec(text) ?? [];
@@ -61,11 +66,10 @@ export function parseAgentName(text: string): Subject | undefined {
 }
 
 /**
- * Names the file of a record: `web`, `web:8080` or `web:10.1.1.1:8080`. An IPv6 host needs no
- * brackets, since a service's name has no colon and the port comes last: `web:2001:db8::1:8080`.
+ * Returns the name of a record: `web`, `web:8080` or `web:10.1.1.1:8080`. An IPv6 address needs no brackets,
+ * since a service's name has no colon and the port comes last: `web:2001:db8::1:8080`.
  *
- * @param subject What is marked down.
- * @returns The file's name in the spool.
+ * @param subject The subject.
  */
 export function recordName({ service, port, host, isPortZero = false }: Subject): string {
   if (port === 0 && !isPortZero) return service;
@@ -73,10 +77,10 @@ export function recordName({ service, port, host, isPortZero = false }: Subject)
 }
 
 /**
- * Reads the name of a file in the spool back.
+ * Parses the name of a record.
  *
  * @param name The file's name.
- * @returns What it marks down, or undefined where the name is not that of a record.
+ * @returns The subject; undefined if the name is not that of a record.
  *
  * @example
  * ```ts
@@ -98,20 +102,19 @@ export function parseRecordName(name: string): Subject | undefined {
 }
 
 /**
- * Names the file of a weight: `.weight:web`, and so on as {@linkcode recordName} has it.
+ * Returns the name of a weight's file: `.weight:` and the name of a record.
  *
- * @param subject What has the weight.
- * @returns The file's name in the spool.
+ * @param subject The subject.
  */
 export function weightName(subject: Subject): string {
   return WEIGHT_PREFIX + recordName(subject);
 }
 
 /**
- * Reads the name of a weight's file back.
+ * Parses the name of a weight's file.
  *
  * @param name The file's name.
- * @returns What has the weight, or undefined where the name is not that of a weight.
+ * @returns The subject; undefined if the name is not that of a weight.
  */
 export function parseWeightName(name: string): Subject | undefined {
   return name.startsWith(WEIGHT_PREFIX)
@@ -120,7 +123,7 @@ export function parseWeightName(name: string): Subject | undefined {
 }
 
 /**
- * Tells whether a file in the spool says something of a service.
+ * Tests whether a file is a record or a weight by its name.
  *
  * @param name The file's name.
  */
@@ -129,12 +132,13 @@ export function isSpoolName(name: string): boolean {
 }
 
 /**
- * Tells whether somebody may have meant a record by a file that is none by its name. Names that begin with a
- * dot are nobody's, and file systems of their own have a folder `lost+found`.
+ * Tests whether a file's name is invalid: an operator may have meant a record by it. Other names that begin with
+ * a dot, and the folder `lost+found` of a file system, are ignored.
  *
  * @param name The file's name.
  */
 export function isMisnamed(name: string): boolean {
-  const isNobodys = name.startsWith(".") && !name.startsWith(WEIGHT_PREFIX);
-  return !isSpoolName(name) && !isNobodys && name !== "lost+found";
+  const isIgnored = name === "lost+found" ||
+    (name.startsWith(".") && !name.startsWith(WEIGHT_PREFIX));
+  return !isIgnored && !isSpoolName(name);
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { type Clock, systemClock } from "../clock.ts";
 import { errorMessage } from "../error_message.ts";
 import {
   type DowntimeRecord,
@@ -24,7 +25,7 @@ export const DEFAULT_SPOOL_ROOT = "/var/spool/hacheck";
 /** Size limit of a record, in bytes. A longer one is down and is not parsed. */
 export const MAX_RECORD_BYTES = 64 * 1024;
 
-/** Reports an entry that would be too long to be read back. */
+/** Thrown for an entry that would be too long to be read back. */
 export class EntryTooLongError extends Error {
   override readonly name = "EntryTooLongError";
 
@@ -54,8 +55,8 @@ type Lock = Disposable & { readonly held: boolean; readonly folder: Deno.FsFile 
 /**
  * Reads and writes the records and weights of one spool.
  *
- * Writers lock the folder itself (`flock`), so that none removes as expired what another has just renewed. The
- * lock is advisory: a writer that does not get it within two seconds writes without it, so that no downtime is lost.
+ * Writers lock the folder itself (`flock`), so that none removes an entry as expired that another has just
+ * renewed. A writer that does not get the lock within two seconds writes without it, so that no downtime is lost.
  *
  * @example
  * ```ts
@@ -72,11 +73,16 @@ type Lock = Disposable & { readonly held: boolean; readonly folder: Deno.FsFile 
 export class SpoolStore {
   /** The folder. */
   readonly root: string;
+  readonly #clock: Clock;
   #buffer: Uint8Array<ArrayBuffer> | undefined;
 
-  /** @param root The folder. */
-  constructor(root: string) {
+  /**
+   * @param root The folder.
+   * @param clock The clock.
+   */
+  constructor(root: string, clock: Clock = systemClock) {
     this.root = root;
+    this.#clock = clock;
   }
 
   /**
@@ -135,7 +141,7 @@ export class SpoolStore {
   }
 
   /**
-   * Lists all files of the folder without blocking the event loop: listing 100,000 takes 200 ms.
+   * Lists all files of the folder without blocking the worker: listing 100,000 takes 200 ms.
    *
    * @returns Their names, in no order.
    * @throws {Error} The system's error, such as NotFound for the folder.
@@ -326,10 +332,10 @@ export class SpoolStore {
   async #lock(): Promise<Lock> {
     const folder = await Deno.open(this.root);
     try {
-      const start = performance.now();
+      const start = this.#clock.now();
       let held = await folder.tryLock(true);
-      while (!held && performance.now() - start < LOCK_TIMEOUT_MS) {
-        await new Promise((resolve) => setTimeout(resolve, LOCK_RETRY_MS));
+      while (!held && this.#clock.now() - start < LOCK_TIMEOUT_MS) {
+        await new Promise<void>((resolve) => this.#clock.after(LOCK_RETRY_MS, resolve));
         held = await folder.tryLock(true);
       }
       return { held, folder, [Symbol.dispose]: () => folder.close() };

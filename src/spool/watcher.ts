@@ -175,7 +175,7 @@ export class SpoolWatcher implements Disposable {
     this.#watch = options.watch ?? ((root) => Deno.watchFs(root, { recursive: false }));
     this.#clock = clock;
     this.#work = new SlicedWork(clock, () => this.#markBehind());
-    this.#misnamed = new MisnamedFiles(store.root, log);
+    this.#misnamed = new MisnamedFiles(store.root, log, () => clock.now());
     this.#folder = this.#identity();
     // Watched first, so that no change falls between reading and watching.
     this.#startWatching();

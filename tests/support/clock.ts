@@ -32,6 +32,11 @@ export class TestClock implements Clock {
     return this.#start(milliseconds, milliseconds, callback);
   }
 
+  /** How many calls are pending. */
+  get pending(): number {
+    return this.#timers.size;
+  }
+
   /** Whether something is called at intervals. */
   get isTicking(): boolean {
     return this.#timers.values().some(({ interval }) => interval !== undefined);

@@ -18,11 +18,11 @@ function record(
   return { mode: "down", reason, expiration, creation };
 }
 
-/** How PaaSTA's drainer reads the line. */
+/** The pattern by which PaaSTA's drainer parses the line. */
 const PAASTA =
   /^Service (?<service>.+) in (?<state>.+) state(?: since (?<since>[0-9.]+))?(?: until (?<until>[0-9.]+))?(?:: (?<reason>.*))?$/;
 
-const FAULTS: readonly [content: string, fault: string | null][] = [
+const PROBLEMS: readonly [content: string, problem: string | null][] = [
   ["", null],
   ["text { }", null],
   ['["maint"]', null],
@@ -51,14 +51,14 @@ const FAULTS: readonly [content: string, fault: string | null][] = [
   ['{"mode": "maint", "expiration": -1}', "expiration: expected unix seconds or null: found -1"],
 ];
 
-for (const [content, fault] of FAULTS) {
-  Deno.test(`parseDowntime() finds the problem of ${JSON.stringify(content.slice(0, 40))}: ${fault?.slice(0, 50)}`, () => {
-    assertEquals(parseDowntime(content).problem, fault);
-    if (fault !== null) assert(!isExpired(parseDowntime(content).record, Number.MAX_VALUE));
+for (const [content, problem] of PROBLEMS) {
+  Deno.test(`parseDowntime() finds the problem of ${JSON.stringify(content.slice(0, 40))}: ${problem?.slice(0, 50)}`, () => {
+    assertEquals(parseDowntime(content).problem, problem);
+    if (problem !== null) assert(!isExpired(parseDowntime(content).record, Number.MAX_VALUE));
   });
 }
 
-/** A record of draining. */
+/** A record that drains. */
 function draining(
   reason: string,
   expiration: number | null = null,
@@ -87,7 +87,7 @@ const CONTENTS: readonly [content: string, record: DowntimeRecord][] = [
   ['{"reason": "x", "expiration": 0, "creation": 0}', record("x", 0, 0)],
   ['{"reason": "x", "expiration": 1e3}', record("x", 1000)],
 
-  // A mode that nobody knows is down.
+  // An unknown mode is down.
   ['{"reason": "x", "expiration": 5, "creation": 4, "mode": "drain"}', draining("x", 5, 4)],
   ['{"mode": "drain"}', draining("")],
   ['{"mode": "down", "reason": "x"}', record("x")],
@@ -96,7 +96,7 @@ const CONTENTS: readonly [content: string, record: DowntimeRecord][] = [
   ['{"mode": "up"}', record("")],
   ['{"mode": null}', record("")],
 
-  // What is no object is itself the reason.
+  // Content that is not an object is itself the reason.
   ["", record("")],
   [" \n", record("")],
   ["maint\n", record("maint")],
@@ -112,13 +112,13 @@ const CONTENTS: readonly [content: string, record: DowntimeRecord][] = [
   ['{"expiration": NaN}', record('{"expiration": NaN}')],
   ['{"reason": "x", "expiration": Infinity}', record('{"reason": "x", "expiration": Infinity}')],
 
-  // A reason of another type is still told.
+  // A reason of another type is kept as JSON.
   ['{"reason": 7}', record("7")],
   ['{"reason": false}', record("false")],
   ['{"reason": ["a", 1]}', record('["a",1]')],
   ['{"reason": {"why": "a"}}', record('{"why":"a"}')],
 
-  // A time that makes no sense is none.
+  // An invalid time is ignored.
   ['{"reason": "x", "expiration": -1, "creation": -0.5}', record("x")],
   ['{"reason": "x", "expiration": 1e400, "creation": 1e400}', record("x")],
   ['{"reason": "x", "expiration": -1e400}', record("x")],
@@ -162,7 +162,7 @@ const LINES: readonly [record: DowntimeRecord, line: string][] = [
 ];
 
 for (const [fields, line] of LINES) {
-  Deno.test(`stateLine() gives ${JSON.stringify(line)}, as PaaSTA's drainer reads it`, () => {
+  Deno.test(`stateLine() returns ${JSON.stringify(line)}, which PaaSTA's drainer parses`, () => {
     assertEquals(stateLine("web", fields), line);
     const groups = PAASTA.exec(line)?.groups;
     assert(groups !== undefined);
@@ -176,7 +176,7 @@ for (const [fields, line] of LINES) {
   });
 }
 
-Deno.test("What a record's file may say is one line that PaaSTA's drainer reads", () => {
+Deno.test("stateLine() returns a line that PaaSTA's drainer parses for any content of a file", () => {
   for (const [content] of CONTENTS) {
     const record = parseDowntime(content).record;
     const { service, state } = PAASTA.exec(stateLine("all", record))?.groups ?? {};
@@ -184,7 +184,7 @@ Deno.test("What a record's file may say is one line that PaaSTA's drainer reads"
   }
 });
 
-Deno.test("formatEntry() writes the bytes that the other hachecks write and read", () => {
+Deno.test("formatEntry() returns the bytes that other hachecks write and read", () => {
   const cases: readonly [record: DowntimeRecord, content: string][] = [
     [
       record("maint", 4000000000.125, 1435694078.778886),
@@ -195,13 +195,13 @@ Deno.test("formatEntry() writes the bytes that the other hachecks write and read
       record('say "no"\\\n', 0, 5),
       '{"reason": "say \\"no\\"\\\\\\n", "expiration": 0, "creation": 5}',
     ],
-    // To a hacheck that knows of no draining, a downtime.
+    // Other hachecks ignore the mode: the service is down for them.
     [
       draining("maint", null, 5),
       '{"reason": "maint", "expiration": null, "creation": 5, "mode": "drain"}',
     ],
     [record("\ud800"), '{"reason": "\\ud800", "expiration": null, "creation": null}'],
-    // Python's json.dump writes ASCII alone.
+    // Python's json.dump writes only ASCII.
     [
       record("wörk \x7f 🚧"),
       '{"reason": "w\\u00f6rk \\u007f \\ud83d\\udea7", "expiration": null, "creation": null}',
@@ -217,7 +217,7 @@ Deno.test("formatEntry() writes the bytes that the other hachecks write and read
   }
 });
 
-const WEIGHTS: readonly [content: string, weight: number | null, fault: string | null][] = [
+const WEIGHTS: readonly [content: string, weight: number | null, problem: string | null][] = [
   ['{"reason": "x", "expiration": null, "creation": 5, "weight": 50}', 50, null],
   ['{"weight": 0}', 0, null],
   ['{"weight": 100.0}', 100, null],
@@ -237,16 +237,16 @@ const WEIGHTS: readonly [content: string, weight: number | null, fault: string |
   ["", null, "it is not a JSON object"],
 ];
 
-for (const [content, weight, fault] of WEIGHTS) {
+for (const [content, weight, problem] of WEIGHTS) {
   Deno.test(`parseWeight() reads ${JSON.stringify(content)}`, () => {
     assertEquals([parseWeight(content).record.weight, parseWeight(content).problem], [
       weight,
-      fault,
+      problem,
     ]);
   });
 }
 
-Deno.test("formatEntry() writes what a record has, and the weight", () => {
+Deno.test("formatEntry() returns the keys of a record, and the weight", () => {
   const weight = { weight: 50, reason: "canary", expiration: 4e9, creation: 5.25 };
   const content = '{"reason": "canary", "expiration": 4000000000, "creation": 5.25, "weight": 50}';
   assertEquals(formatEntry(weight), content);
@@ -256,13 +256,13 @@ Deno.test("formatEntry() writes what a record has, and the weight", () => {
   assertEquals(parseWeight(formatEntry(signed)).record, signed);
 });
 
-Deno.test("parseDowntime() ignores a `by` that is no name", () => {
+Deno.test("parseDowntime() ignores an invalid `by`", () => {
   for (const by of ["5", "null", '""', "[]"]) {
     assertEquals("by" in parseDowntime(`{"by": ${by}}`).record, false, by);
   }
 });
 
-Deno.test("A record is expired once its time is over, and not before", () => {
+Deno.test("isExpired() is true after the expiration, and not at it", () => {
   const cases: readonly [expiration: number | null, now: number, expired: boolean][] = [
     [null, 1e15, false],
     [100, 99.999, false],
@@ -275,7 +275,7 @@ Deno.test("A record is expired once its time is over, and not before", () => {
   }
 });
 
-Deno.test("isTime() takes what can be unix seconds, and nothing else", () => {
+Deno.test("isTime() accepts unix seconds only", () => {
   for (const value of [0, 0.5, 1435694078.778886, 4e9, 1e20]) {
     assertEquals(isTime(value), true, `${value}`);
   }

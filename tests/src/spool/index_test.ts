@@ -8,7 +8,7 @@ function record(reason: string, expiration: number | null = null): DowntimeRecor
   return { mode: "down", reason, expiration, creation: null };
 }
 
-/** An index with records that tell their names as the reason, asked at a time that the test moves. */
+/** An index of records with their names as the reason, and a clock that the test sets. */
 function filled(
   expirations: Record<string, number | null>,
   isOwn: (address: string) => boolean = (address) => address === LOCAL,
@@ -27,8 +27,8 @@ function found(index: SpoolIndex, service: string, port = 0, host = LOCAL): stri
 
 const NAMES = ["all", "web", "web:8080", "web:10.1.1.1:8080"];
 
-Deno.test("all is asked before the service, it before its port, that before its port on a host", () => {
-  // In which order the files were found does not matter.
+Deno.test("SpoolIndex.find() finds all before the service, its port, and its port on a host", () => {
+  // The order in which they were added does not matter.
   for (const names of [NAMES, [...NAMES].reverse()]) {
     const { index } = filled(Object.fromEntries(names.map((name) => [name, null])));
     for (const name of NAMES) {
@@ -40,7 +40,7 @@ Deno.test("all is asked before the service, it before its port, that before its 
   }
 });
 
-Deno.test("What has expired counts as up at the time of asking, and the next is asked", () => {
+Deno.test("SpoolIndex.find() passes over records that have expired at the time of the call", () => {
   const { index, clock } = filled({
     "all": 110,
     "web": 120,
@@ -50,17 +50,17 @@ Deno.test("What has expired counts as up at the time of asking, and the next is 
   const ask = () => found(index, "web", 8080, "10.1.1.1");
   for (const [i, name] of NAMES.entries()) {
     clock.now = 110 + 10 * i;
-    assertEquals(ask(), name, "at the second of its expiration a record is in force");
+    assertEquals(ask(), name, "a record is active at its expiration");
     clock.now += 0.5;
     assertEquals(ask(), NAMES[i + 1]);
   }
-  // A clock that is set back makes it down again: nothing was forgotten.
+  // A clock that is set back makes it down again.
   clock.now = 105;
   assertEquals(ask(), "all");
   assertEquals(index.size, 4);
 });
 
-Deno.test("A record speaks of its service, port and host alone", () => {
+Deno.test("SpoolIndex.find() finds records of the same service, port and host only", () => {
   const { index } = filled({
     "web": null,
     "api:8080": null,
@@ -94,7 +94,7 @@ Deno.test("A record speaks of its service, port and host alone", () => {
   }
 });
 
-Deno.test("A host of this machine's own is meant by 127.0.0.1", () => {
+Deno.test("SpoolIndex.find() takes 127.0.0.1 for each address of this machine", () => {
   const { index } = filled(
     { "web:10.1.1.1:8080": null, "web:10.1.1.2:8080": null },
     (address) => address === "10.1.1.2",
@@ -104,7 +104,7 @@ Deno.test("A host of this machine's own is meant by 127.0.0.1", () => {
   assertEquals(found(index, "web", 8080, LOCAL), undefined);
 });
 
-Deno.test("The verdict is 503 and the line, with the service's name without its port", () => {
+Deno.test("SpoolIndex.find() returns 503 and a line with the service's name without its port", () => {
   const index = new SpoolIndex();
   const maint: DowntimeRecord = {
     mode: "down",
@@ -127,7 +127,7 @@ Deno.test("The verdict is 503 and the line, with the service's name without its 
   }
 });
 
-Deno.test("SpoolIndex.find() finds the record of port 0 for a check that names no port, and for no other", () => {
+Deno.test("SpoolIndex.find() finds the record of port 0 for checks without a port only", () => {
   const index = new SpoolIndex();
   index.set("web:0", record("none"));
   assertEquals(index.find("web", 0, LOCAL)?.record, record("none"));
@@ -140,7 +140,7 @@ Deno.test("SpoolIndex.find() finds the record of port 0 for a check that names n
   assertEquals([index.find("web", 0, LOCAL), index.size], [undefined, 0]);
 });
 
-Deno.test("A record takes the place of the one of its name, and what is no record is passed over", () => {
+Deno.test("SpoolIndex.set() replaces the record of the same name, and ignores invalid names", () => {
   const { index } = filled({ "web:8080": null, "web": 50 });
   index.set("web:8080", record("anew"));
   index.set("web", record("whole", 200));
@@ -162,14 +162,14 @@ Deno.test("A record takes the place of the one of its name, and what is no recor
   assertEquals([index.has("web:8080"), index.has("all"), index.size], [false, true, 1]);
 });
 
-/** An index of records that drain or are down, each with its name as the reason. */
+/** An index of records with these modes, and with their names as the reason. */
 function modes(records: Record<string, Mode>): SpoolIndex {
   const index = new SpoolIndex();
   for (const [name, mode] of Object.entries(records)) index.set(name, { ...record(name), mode });
   return index;
 }
 
-Deno.test("What drains is 404, and its line says so", () => {
+Deno.test("SpoolIndex.find() returns 404 and a line with the state for a service that drains", () => {
   const index = modes({ web: "drain" });
   assertEquals(index.find("web", 8080, LOCAL)?.verdict, {
     code: 404,
@@ -177,7 +177,7 @@ Deno.test("What drains is 404, and its line says so", () => {
   });
 });
 
-Deno.test("Where one record drains and another is down, it is down, whichever is asked first", () => {
+Deno.test("SpoolIndex.find() prefers a record that is down to one that drains", () => {
   const cases: readonly [records: Record<string, Mode>, name: string][] = [
     [{ all: "drain", web: "down" }, "web"],
     [{ all: "down", web: "drain" }, "all"],
@@ -185,11 +185,11 @@ Deno.test("Where one record drains and another is down, it is down, whichever is
     [{ web: "drain", "web:10.1.1.1:8080": "down" }, "web:10.1.1.1:8080"],
     [{ "web:8080": "drain", "web:10.1.1.1:8080": "down" }, "web:10.1.1.1:8080"],
     [{ "web:8080": "down", "web:10.1.1.1:8080": "drain" }, "web:8080"],
-    // Where all drain, the first tells.
+    // If all drain, it is the first.
     [{ all: "drain", web: "drain" }, "all"],
     [{ web: "drain", "web:8080": "drain" }, "web"],
     [{ "web:10.1.1.1:8080": "drain" }, "web:10.1.1.1:8080"],
-    // What is down elsewhere is of no matter.
+    // Records of other services and ports do not matter.
     [{ all: "drain", api: "down", "web:8081": "down" }, "all"],
   ];
   for (const [records, name] of cases) {
@@ -197,7 +197,7 @@ Deno.test("Where one record drains and another is down, it is down, whichever is
   }
 });
 
-Deno.test("A downtime that is over leaves what drains draining", () => {
+Deno.test("SpoolIndex.find() finds a record that drains after one that is down has expired", () => {
   const { index, clock } = filled({ web: 110 });
   index.set("all", { ...record("all"), mode: "drain" });
   assertEquals(found(index, "web"), "web");
@@ -209,7 +209,7 @@ function weight(weight: number | null, expiration: number | null = null): Weight
   return { weight, reason: "canary", expiration, creation: null };
 }
 
-Deno.test("The weight of the narrowest wins, and what has none has all of it", () => {
+Deno.test("SpoolIndex.weight() returns the narrowest weight, and 100 if there is none", () => {
   const { index, clock } = filled({}, (address) => address === LOCAL || address === "10.1.1.2");
   const ask = (host = "10.1.1.1") => index.weight("web", 8080, host);
   assertEquals(ask(), 100);
@@ -226,8 +226,8 @@ Deno.test("The weight of the narrowest wins, and what has none has all of it", (
   assertEquals([index.weight("web", 0, LOCAL), index.weight("api", 8080, LOCAL)], [20, 10]);
   assertEquals([index.weight("web", 8081, LOCAL), ask("10.1.1.3")], [20, 30]);
   clock.now = 111;
-  assertEquals(ask(), 30, "one that is over is passed over");
-  // An address of this machine's own is meant by 127.0.0.1.
+  assertEquals(ask(), 30, "an expired weight does not count");
+  // 127.0.0.1 stands for each address of this machine.
   index.set(".weight:web:10.1.1.2:8080", weight(50));
   assertEquals(ask(LOCAL), 50);
   for (const [name] of [...files].reverse()) index.delete(name);
@@ -235,24 +235,23 @@ Deno.test("The weight of the narrowest wins, and what has none has all of it", (
   assertEquals([ask(), ask(LOCAL), [...index.names]], [100, 100, []]);
 });
 
-Deno.test("A weight that its file does not tell is none, and no wider one takes its place", () => {
+Deno.test("SpoolIndex.weight() returns null for an invalid weight, and no wider one", () => {
   const index = new SpoolIndex();
   index.set(".weight:all", weight(50));
   index.set(".weight:web", weight(null));
   assertEquals(index.weight("web", 0, LOCAL), null);
 });
 
-Deno.test("A weight is no downtime, and a downtime no weight", () => {
+Deno.test("SpoolIndex.set() ignores a weight under a record's name, and the reverse", () => {
   const index = new SpoolIndex();
   index.set(".weight:web", weight(0));
   assertEquals([found(index, "web"), index.size, index.hasActiveEntries], [undefined, 0, true]);
-  // Neither in the place of the other.
   index.set("api", weight(0));
   index.set(".weight:db", record("x"));
   assertEquals([...index.names], [".weight:web"]);
 });
 
-Deno.test("What is in force is told by name, and nothing that is over", () => {
+Deno.test("SpoolIndex.activeEntries has the entries that have not expired, sorted by name", () => {
   const { index } = filled({ "web:2001:db8::1:80": null, old: 99, all: 200 });
   index.set("web:8080", { ...record("d", 200), mode: "drain", creation: 5 });
   index.set(".weight:web", weight(50));
@@ -288,14 +287,14 @@ Deno.test("What is in force is told by name, and nothing that is over", () => {
   });
 });
 
-Deno.test("an index tells whoever asks it to of each record and weight that comes or goes", () => {
+Deno.test("SpoolIndex.onChange() is called after each record or weight that is added or removed", () => {
   const index = new SpoolIndex();
   let changes = 0;
   index.onChange = () => changes++;
-  const marking = { reason: "", expiration: null, creation: null };
-  index.set("web", { mode: "down", ...marking });
+  const fields = { reason: "", expiration: null, creation: null };
+  index.set("web", { mode: "down", ...fields });
   assertEquals(changes, 1);
-  index.set(".weight:web", { weight: 50, ...marking });
+  index.set(".weight:web", { weight: 50, ...fields });
   assertEquals(changes, 2);
   index.delete("web");
   index.delete(".weight:web");
@@ -304,14 +303,14 @@ Deno.test("an index tells whoever asks it to of each record and weight that come
 
 Deno.test("SpoolIndex.firstActiveEntries() returns the first by name, and counts all", () => {
   const index = new SpoolIndex(undefined, () => 100);
-  const marking = { reason: "", expiration: null, creation: null };
+  const fields = { reason: "", expiration: null, creation: null };
   for (let i = 0; i < 1000; i++) {
     // In no order: 7 and 1000 have no common factor.
     const name = `service-${String(7 * i % 1000).padStart(3, "0")}`;
-    index.set(name, { mode: "down", ...marking });
-    if (i < 3) index.set(`.weight:${name}`, { weight: 50, ...marking });
+    index.set(name, { mode: "down", ...fields });
+    if (i < 3) index.set(`.weight:${name}`, { weight: 50, ...fields });
   }
-  index.set("a-expired", { mode: "down", ...marking, expiration: 99 });
+  index.set("a-expired", { mode: "down", ...fields, expiration: 99 });
   const { first, counts } = index.firstActiveEntries(3);
   assertEquals(first.downtimes.map(({ name }) => name), [0, 1, 2].map((i) => `service-00${i}`));
   assertEquals(first.weights, index.activeEntries.weights);

@@ -3,8 +3,8 @@ import { MisnamedFiles } from "../../../src/spool/misnamed.ts";
 import { isMisnamed } from "../../../src/spool/names.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 
-/** Files, with a clock and a log. */
-class Files {
+/** The misnamed files of a spool, with a clock and a log. */
+class Spool {
   now = 0;
   readonly lines: string[] = [];
   readonly misnamed: MisnamedFiles;
@@ -16,8 +16,8 @@ class Files {
     this.misnamed = new MisnamedFiles("/spool", log, () => this.now);
   }
 
-  /** What is logged when these files are there, so many milliseconds later. */
-  logged(names: readonly string[], later = 0): string[] {
+  /** Updates the files after some milliseconds, and returns what is logged. */
+  update(names: readonly string[], later = 0): string[] {
     this.now += later;
     this.lines.length = 0;
     this.misnamed.update(names);
@@ -29,12 +29,12 @@ function line(name: string): string {
   return `/spool/${name} has no effect: expected a name like web, web:8080 or web:10.0.0.1:8080`;
 }
 
-/** So many names, from a number on. */
+/** Names with numbers. */
 function many(count: number, from = 0): string[] {
   return Array.from({ length: count }, (_, i) => `a b${from + i}`);
 }
 
-Deno.test("isMisnamed() knows names by which somebody may have meant a record", () => {
+Deno.test("isMisnamed() is true for invalid names, unless they are ignored", () => {
   const cases: [names: string[], expected: boolean][] = [
     [["a b", "web:x", "web:65536", "web:", "web:host:80", "wäb", "web~", "x".repeat(201)], true],
     [[".weight:", ".weight:web:x", ".weight:.web"], true],
@@ -46,36 +46,36 @@ Deno.test("isMisnamed() knows names by which somebody may have meant a record", 
   }
 });
 
-Deno.test("MisnamedFiles logs each file once, and again when it has been away", () => {
-  const files = new Files();
-  assertEquals(files.logged(["a b", "web:x"]), [line("a b"), line("web:x")]);
-  assertEquals(files.logged(["a b", "web:x"], 20_000), []);
-  assertEquals(files.logged(["web:x"], 20_000), []);
-  assertEquals(files.logged(["web:x", "a b"], 20_000), [line("a b")]);
-  assertEquals([files.misnamed.count, files.misnamed.names], [2, ["web:x", "a b"]]);
-  assertEquals(files.logged([], 20_000), []);
-  assertEquals([files.misnamed.count, files.misnamed.names], [0, []]);
+Deno.test("MisnamedFiles logs each file once, and again after it was removed", () => {
+  const spool = new Spool();
+  assertEquals(spool.update(["a b", "web:x"]), [line("a b"), line("web:x")]);
+  assertEquals(spool.update(["a b", "web:x"], 20_000), []);
+  assertEquals(spool.update(["web:x"], 20_000), []);
+  assertEquals(spool.update(["web:x", "a b"], 20_000), [line("a b")]);
+  assertEquals([spool.misnamed.count, spool.misnamed.names], [2, ["web:x", "a b"]]);
+  assertEquals(spool.update([], 20_000), []);
+  assertEquals([spool.misnamed.count, spool.misnamed.names], [0, []]);
 });
 
 Deno.test("MisnamedFiles logs at most 10 names in 10 seconds, and the others as a number", () => {
-  const files = new Files();
+  const spool = new Spool();
   const more = "2 more files in /spool have no effect: their names are invalid";
-  assertEquals(files.logged(many(12)), [...many(10).map(line), more]);
-  assertEquals(files.logged(many(15), 9_999), []);
-  // Without a new look at the folder.
-  files.now++;
-  files.misnamed.report();
-  assertEquals(files.lines, many(3, 12).map(line));
+  assertEquals(spool.update(many(12)), [...many(10).map(line), more]);
+  assertEquals(spool.update(many(15), 9_999), []);
+  // The folder was not listed again.
+  spool.now++;
+  spool.misnamed.report();
+  assertEquals(spool.lines, many(3, 12).map(line));
 });
 
 Deno.test("MisnamedFiles counts all of 100,000 files, and keeps the names of few", () => {
-  const files = new Files();
-  const first = files.logged(many(100_000));
+  const spool = new Spool();
+  const first = spool.update(many(100_000));
   assertEquals(first.length, 11);
   assert(first[10]!.startsWith("99990 more files"), first[10]);
-  assertEquals(files.logged(many(100_000), 20_000), []);
-  assertEquals([files.misnamed.count, files.misnamed.names.length], [100_000, 10]);
-  assertEquals(files.logged(many(100_005), 20_000), [
+  assertEquals(spool.update(many(100_000), 20_000), []);
+  assertEquals([spool.misnamed.count, spool.misnamed.names.length], [100_000, 10]);
+  assertEquals(spool.update(many(100_005), 20_000), [
     "5 more files in /spool have no effect: their names are invalid",
   ]);
 });

@@ -37,7 +37,7 @@ for (const [name, subject] of RECORDS) {
   });
 }
 
-Deno.test("parseRecordName() gives a host its one spelling", () => {
+Deno.test("parseRecordName() returns canonical addresses", () => {
   const expected = { service: "web", port: 80, host: "2001:db8::1" };
   for (const name of ["web:2001:DB8::1:80", "web:2001:db8:0:0:0:0:0:1:80"]) {
     assertEquals(parseRecordName(name), expected, name);
@@ -45,7 +45,7 @@ Deno.test("parseRecordName() gives a host its one spelling", () => {
   assertEquals(parseRecordName("web:127.0.0.1:80"), { service: "web", port: 80, host: LOCAL });
 });
 
-Deno.test("parseRecordName() tells the record of port 0 from that of the service", () => {
+Deno.test("parseRecordName() distinguishes port 0 from the whole service", () => {
   const cases: [name: string, host: string][] = [["web:0", LOCAL], ["web:10.1.1.1:0", "10.1.1.1"]];
   for (const [name, host] of cases) {
     const subject = { service: "web", port: 0, host, isPortZero: true };
@@ -55,7 +55,7 @@ Deno.test("parseRecordName() tells the record of port 0 from that of the service
   assertEquals(recordName({ service: "web", port: 0, host: LOCAL }), "web");
 });
 
-Deno.test("parseRecordName() takes no other name for a record's", () => {
+Deno.test("parseRecordName() rejects other names", () => {
   const names = [
     "",
     ".",
@@ -107,8 +107,8 @@ Deno.test("parseRecordName() takes no other name for a record's", () => {
   for (const name of names) assertEquals(parseRecordName(name), undefined, JSON.stringify(name));
 });
 
-Deno.test("A URL may name a service whose name begins with a dot, but nobody can mark it down", () => {
-  const cases: readonly [service: string, named: boolean, marked: boolean][] = [
+Deno.test("canHaveRecord() is false for names that begin with a dot, isServiceName() is not", () => {
+  const cases: readonly [service: string, isName: boolean, hasRecord: boolean][] = [
     ["web", true, true],
     ["Web-1.main_2", true, true],
     ["all", true, true],
@@ -127,13 +127,13 @@ Deno.test("A URL may name a service whose name begins with a dot, but nobody can
     [LONGEST, true, true],
     [`${LONGEST}w`, false, false],
   ];
-  for (const [service, named, marked] of cases) {
-    assertEquals(isServiceName(service), named, JSON.stringify(service));
-    assertEquals(canHaveRecord(service), marked, JSON.stringify(service));
+  for (const [service, isName, hasRecord] of cases) {
+    assertEquals(isServiceName(service), isName, JSON.stringify(service));
+    assertEquals(canHaveRecord(service), hasRecord, JSON.stringify(service));
   }
 });
 
-Deno.test("The longest name of a record is one that a file can have", () => {
+Deno.test("recordName() returns names that a file can have", () => {
   using folder = new TempFolder();
   const host = "2001:1db8:1111:2222:3333:4444:5555:6666";
   const name = recordName({ service: LONGEST, port: 65535, host });

@@ -1,33 +1,44 @@
 import { type DowntimeRecord, formatEntry } from "../../../src/spool/entry.ts";
 import { EntryTooLongError, MAX_RECORD_BYTES, SpoolStore } from "../../../src/spool/store.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
+import { TestClock } from "../../support/clock.ts";
 import { commandOf } from "../../support/forms.ts";
 import { RESPECTING_FILE_MODES, type Result, run, TempFolder } from "../../support/programs.ts";
-import { serverTest } from "../../servers/mod.ts";
+import { serverTest, until } from "../../servers/mod.ts";
 
-/** Of 1 January 2100: a test that sees it expire is an old one. */
+/** 1 January 2100, in unix seconds. */
 const FAR = 4102444800;
 
-/** A spool of a test's own. */
-class TestSpool extends TempFolder {
-  readonly store = new SpoolStore(this.path);
+/** What most tests write. */
+const MAINT = { mode: "down", reason: "maint", expiration: null } as const;
 
-  /** All that is in the folder, records or not. */
+/** A temporary spool. */
+class TestSpool extends TempFolder {
+  readonly clock = new TestClock();
+  readonly store = new SpoolStore(this.path, this.clock);
+
+  /** Advances the time until writers that wait for the lock give up. */
+  async lockTimesOut(writers = 1): Promise<void> {
+    await until("they wait for the lock", () => this.clock.pending === writers);
+    await this.clock.advance(2000);
+  }
+
+  /** The names of all files, sorted. */
   get files(): string[] {
     return [...Deno.readDirSync(this.path)].map(({ name }) => name).sort();
   }
 }
 
-/** Runs hactl's `down` from a shell that does something else first. */
+/** Runs `hactl down` from a shell that runs another command first. */
 function downAfter(first: string, spool: string, wrapper: readonly string[] = []): Promise<Result> {
   const hactl = commandOf("hactl", { spool });
-  // Nothing listens on port 1, so that no daemon is waited for.
+  // Nothing listens on port 1, so that hactl waits for no daemon.
   const args = ["down", "web", "-r", "maint", "-p", "1", "--spool-root", spool];
   return run("sh", ["-c", `${first} && exec "$@"`, "sh", ...wrapper, ...hactl, ...args]);
 }
 
-/** Has another program hold the lock until it is disposed of. */
-async function locked(root: string): Promise<AsyncDisposable> {
+/** Runs a program that holds the lock until it is disposed of. */
+async function holdLock(root: string): Promise<AsyncDisposable> {
   const holder = new Deno.Command("flock", {
     args: [root, "sh", "-c", "echo held; exec cat"],
     stdin: "piped",
@@ -94,7 +105,7 @@ const CONTENTS: readonly [
 ];
 
 for (const [what, content, record] of CONTENTS) {
-  Deno.test(`SpoolStore.readDowntime() gives what a file says: ${what}`, () => {
+  Deno.test(`SpoolStore.readDowntime() reads ${what}`, () => {
     using spool = new TestSpool();
     Deno.writeFileSync(
       spool.file("web"),
@@ -125,7 +136,7 @@ const UNREADABLE: readonly [what: string, why: string, (path: string) => unknown
 ];
 
 for (const [what, why, make] of UNREADABLE) {
-  Deno.test(`SpoolStore.readDowntime() says of ${what} that it is down and cannot be read`, async () => {
+  Deno.test(`SpoolStore.readDowntime() returns a record that is down and invalid for ${what}`, async () => {
     using spool = new TestSpool();
     await make(spool.file("web"));
     const fault = `the record cannot be read: ${why}`;
@@ -137,14 +148,14 @@ for (const [what, why, make] of UNREADABLE) {
   });
 }
 
-Deno.test("SpoolStore.readDowntime() tells no record from one that nobody can tell of", async () => {
+Deno.test("SpoolStore.readDowntime() returns undefined for a missing file, and throws if that is unknown", async () => {
   using spool = new TestSpool();
   assertEquals(spool.store.readDowntime("web"), undefined);
   const file = new SpoolStore(spool.write("file", ""));
   await assertRejects(() => Promise.try(() => file.readDowntime("web")), Error, "Not a directory");
 });
 
-Deno.test("SpoolStore.listDowntimes() gives the names of records alone", () => {
+Deno.test("SpoolStore.listDowntimes() returns the names of records only", () => {
   using spool = new TestSpool();
   const others = [".hacheck.tmp", ".web", "web:", "a:b", "web~", ".weight:", ".weight:a:b"];
   for (const name of ["web", "web:8080", "all", ".weight:web", ...others]) spool.write(name, "");
@@ -152,14 +163,10 @@ Deno.test("SpoolStore.listDowntimes() gives the names of records alone", () => {
   assertEquals(spool.store.listDowntimes().sort(), ["all", "web", "web:8080"]);
 });
 
-Deno.test("SpoolStore.set() writes the bytes, the mode and nothing else", async () => {
+Deno.test("SpoolStore.set() writes one file with mode 0644", async () => {
   using spool = new TestSpool();
   const before = nowInSeconds();
-  const record = await spool.store.set("web:8080", {
-    mode: "down",
-    reason: "maint",
-    expiration: FAR,
-  });
+  const record = await spool.store.set("web:8080", { ...MAINT, expiration: FAR });
   assert(record.creation !== null);
   assert(record.creation >= before && record.creation <= nowInSeconds());
   assertEquals(
@@ -170,54 +177,52 @@ Deno.test("SpoolStore.set() writes the bytes, the mode and nothing else", async 
   assertEquals(spool.files, ["web:8080"]);
 });
 
-const REMARKED: readonly {
+const REPLACED: readonly {
   when: string;
-  /** The record there is. */
   present: DowntimeRecord;
-  /** The arguments of the next markDown. */
   reason: string;
   expiration: number | null;
   creation?: number;
-  /** The creation that then is in force, undefined for now. */
+  /** The creation time of the new record; undefined for now. */
   since: number | undefined;
 }[] = [
   {
-    when: "for the same reason keeps the creation and sets the new expiration",
+    when: "with the same reason keeps its creation time, and sets the new expiration",
     present: { mode: "down", reason: "maint", expiration: null, creation: 5.25 },
     reason: "maint",
     expiration: FAR,
     since: 5.25,
   },
   {
-    when: "for the same reason takes an expiration away",
+    when: "with the same reason removes its expiration",
     present: { mode: "down", reason: "maint", expiration: FAR, creation: 5.25 },
     reason: "maint",
     expiration: null,
     since: 5.25,
   },
   {
-    when: "for another reason begins anew",
+    when: "with another reason sets a new creation time",
     present: { mode: "down", reason: "maint", expiration: null, creation: 5.25 },
     reason: "drain",
     expiration: null,
     since: undefined,
   },
   {
-    when: "after the expiration begins anew",
+    when: "that has expired sets a new creation time",
     present: { mode: "down", reason: "maint", expiration: 6, creation: 5.25 },
     reason: "maint",
     expiration: null,
     since: undefined,
   },
   {
-    when: "where nobody knows since when begins now",
-    present: { mode: "down", reason: "maint", expiration: null, creation: null },
+    when: "without a creation time sets one",
+    present: { ...MAINT, creation: null },
     reason: "maint",
     expiration: null,
     since: undefined,
   },
   {
-    when: "with a creation takes that one",
+    when: "sets a creation time that is given",
     present: { mode: "down", reason: "maint", expiration: null, creation: 5.25 },
     reason: "maint",
     expiration: null,
@@ -225,7 +230,7 @@ const REMARKED: readonly {
     since: 7.5,
   },
   {
-    when: "with a creation takes that one for another reason, too",
+    when: "with another reason sets a creation time that is given",
     present: { mode: "down", reason: "maint", expiration: null, creation: 5.25 },
     reason: "drain",
     expiration: null,
@@ -234,8 +239,8 @@ const REMARKED: readonly {
   },
 ];
 
-for (const { when, present, reason, expiration, creation, since } of REMARKED) {
-  Deno.test(`Marking down again ${when}`, async () => {
+for (const { when, present, reason, expiration, creation, since } of REPLACED) {
+  Deno.test(`SpoolStore.set() over a record ${when}`, async () => {
     using spool = new TestSpool();
     spool.write("web", formatEntry(present));
     const before = nowInSeconds();
@@ -246,7 +251,7 @@ for (const { when, present, reason, expiration, creation, since } of REMARKED) {
   });
 }
 
-Deno.test("SpoolStore.set() writes a downtime to who knows of no draining, and the mode", async () => {
+Deno.test("SpoolStore.set() writes a record that drains, and that is down for other hachecks", async () => {
   using spool = new TestSpool();
   const record = await spool.store.set("web", {
     mode: "drain",
@@ -262,7 +267,7 @@ Deno.test("SpoolStore.set() writes a downtime to who knows of no draining, and t
   assertEquals(spool.store.readDowntime("web"), { record, problem: null });
 });
 
-Deno.test("Who goes from draining to down and back begins anew, whatever the reason", async () => {
+Deno.test("SpoolStore.set() sets a new creation time when the mode changes", async () => {
   using spool = new TestSpool();
   const { store } = spool;
   await store.set("web", { mode: "drain", reason: "maint", expiration: null, creation: 5 });
@@ -270,15 +275,15 @@ Deno.test("Who goes from draining to down and back begins anew, whatever the rea
     (await store.set("web", { mode: "drain", reason: "maint", expiration: FAR })).creation,
     5,
   );
-  const down = await store.set("web", { mode: "down", reason: "maint", expiration: null });
+  const down = await store.set("web", MAINT);
   assert(down.creation !== null && down.creation > 5);
-  await store.set("web", { mode: "down", reason: "maint", expiration: null, creation: 5 });
+  await store.set("web", { ...MAINT, creation: 5 });
   const draining = await store.set("web", { mode: "drain", reason: "maint", expiration: null });
   assert(draining.creation !== null && draining.creation > 5);
   assertEquals(spool.files, ["web"]);
 });
 
-Deno.test("A weight is a file of its own, which no downtime touches and which lists with none", async () => {
+Deno.test("SpoolStore keeps weights apart from records", async () => {
   using spool = new TestSpool();
   const { store } = spool;
   const record = await store.set(".weight:web", {
@@ -293,14 +298,14 @@ Deno.test("A weight is a file of its own, which no downtime touches and which li
   );
   assertEquals(store.readWeight(".weight:web"), { record, problem: null });
   assertEquals(store.readEntry(".weight:web"), { record, problem: null });
-  await store.set("web", { mode: "down", reason: "maint", expiration: null });
+  await store.set("web", MAINT);
   await store.remove("web");
   assertEquals([store.listDowntimes(), store.listEntries(), store.readDowntime("web")], [
     [],
     [".weight:web"],
     undefined,
   ]);
-  // The same anew keeps since when; another weight or reason begins now.
+  // The same weight and reason keep the creation time; others set a new one.
   assertEquals(
     (await store.set(".weight:web", { weight: 50, reason: "canary", expiration: null })).creation,
     5,
@@ -316,7 +321,7 @@ Deno.test("A weight is a file of its own, which no downtime touches and which li
     reason: "canary",
     expiration: 7,
   });
-  assert(creation !== null && creation > 5, "one that is over is none");
+  assert(creation !== null && creation > 5, "an expired weight does not count");
   await store.set(".weight:api", { weight: 0, reason: "canary", expiration: 6 });
   await store.removeExpired(".weight:api");
   assertEquals(spool.files, [".weight:web"]);
@@ -325,7 +330,7 @@ Deno.test("A weight is a file of its own, which no downtime touches and which li
   assertEquals([spool.files, store.readWeight(".weight:web")], [[], undefined]);
 });
 
-Deno.test("A weight that cannot be read or makes no sense says so, and is none", () => {
+Deno.test("SpoolStore.readWeight() returns null for an unreadable or invalid weight, and the problem", () => {
   using spool = new TestSpool();
   Deno.mkdirSync(spool.file(".weight:web"));
   spool.write(".weight:api", "50");
@@ -340,21 +345,21 @@ Deno.test("A weight that cannot be read or makes no sense says so, and is none",
   });
 });
 
-Deno.test("SpoolStore.set() replaces a link and leaves alone where it led", async () => {
+Deno.test("SpoolStore.set() replaces a link, and does not write to its target", async () => {
   using spool = new TestSpool();
   using elsewhere = new TempFolder();
   const path = elsewhere.write("precious", "content");
   for (const name of ["web", ".hacheck.tmp"]) Deno.symlinkSync(path, spool.file(name));
-  await spool.store.set("web", { mode: "down", reason: "maint", expiration: null });
+  await spool.store.set("web", MAINT);
   assertEquals(Deno.readTextFileSync(path), "content");
   assertEquals(spool.store.readDowntime("web")?.record.reason, "maint");
 });
 
-Deno.test("A set() that fails leaves the spool as it was", async () => {
+Deno.test("SpoolStore.set() leaves the spool unchanged if it throws", async () => {
   using spool = new TestSpool();
   Deno.mkdirSync(spool.file("web"));
   await assertRejects(
-    () => spool.store.set("web", { mode: "down", reason: "maint", expiration: null }),
+    () => spool.store.set("web", MAINT),
     Error,
   );
   assertEquals(spool.files, ["web"]);
@@ -369,17 +374,17 @@ Deno.test("A set() that fails leaves the spool as it was", async () => {
   );
 });
 
-Deno.test("SpoolStore.remove() removes the record, and what is up already stays so", async () => {
+Deno.test("SpoolStore.remove() removes a file, and does nothing if there is none", async () => {
   using spool = new TestSpool();
-  await spool.store.set("web", { mode: "down", reason: "maint", expiration: null });
-  await spool.store.set("web:8080", { mode: "down", reason: "maint", expiration: null });
+  await spool.store.set("web", MAINT);
+  await spool.store.set("web:8080", MAINT);
   await spool.store.remove("web");
   await spool.store.remove("web");
   assertEquals(spool.files, ["web:8080"]);
   await new SpoolStore(spool.file("none")).remove("web");
 });
 
-Deno.test("SpoolStore.removeExpired() removes what has expired and nothing else", async () => {
+Deno.test("SpoolStore.removeExpired() removes expired records only", async () => {
   using spool = new TestSpool();
   const contents = {
     expired: formatEntry({
@@ -398,31 +403,31 @@ Deno.test("SpoolStore.removeExpired() removes what has expired and nothing else"
   assertEquals(spool.files, ["endless", "folder", "lasting", "text"]);
 });
 
-/** What hactl says where no daemon listens. */
+/** The result of hactl if no daemon listens. */
 const DONE = {
   code: 0,
   stdout: "",
   stderr: "hactl: no daemon listens on port 1: no daemon uses this spool\n",
 };
 
-Deno.test("A record is readable for everybody and the spool for its group, whatever the umask", async () => {
+Deno.test("hactl down creates a record with mode 0644 and a spool with mode 0750, whatever the umask", async () => {
   using folder = new TempFolder();
   const spool = folder.file("spool");
   assertEquals(await downAfter("umask 077", spool), DONE);
   assertEquals(Deno.statSync(spool).mode! & 0o7777, 0o750);
   assertEquals(Deno.statSync(`${spool}/web`).mode! & 0o7777, 0o644);
-  // Where it exists, its mode is its owner's business.
+  // An existing folder keeps its mode.
   Deno.chmodSync(spool, 0o705);
   assertEquals((await downAfter("umask 022", spool)).code, 0);
   assertEquals(Deno.statSync(spool).mode! & 0o7777, 0o705);
 });
 
 serverTest(
-  "What another user's killed writer left behind is no hindrance",
+  "hactl down replaces a temporary file that another user's killed writer has left",
   RESPECTING_FILE_MODES.slice(0, 1),
   async () => {
     using spool = new TestSpool();
-    // Only root can leave something in another's name; for others the file's mode has to do.
+    // Only root can give the file to another user; for others its mode has the same effect.
     spool.write(".hacheck.tmp", '{"reas');
     if (Deno.uid() === 0) Deno.chownSync(spool.file(".hacheck.tmp"), 65534, 65534);
     Deno.chmodSync(spool.file(".hacheck.tmp"), 0o444);
@@ -433,11 +438,11 @@ serverTest(
   },
 );
 
-Deno.test("Writers at once leave one whole record", async () => {
+Deno.test("SpoolStore.set() leaves one complete record after 20 writes at once", async () => {
   using spool = new TestSpool();
   const reasons = Array.from({ length: 20 }, (_, i) => `${i} `.repeat(1000 + i));
   const records = await Promise.all(
-    // A store for each: they know of each other by the folder alone.
+    // A store for each: they share nothing but the folder.
     reasons.map((reason) =>
       new SpoolStore(spool.path).set("web", { mode: "down", reason, expiration: null })
     ),
@@ -447,75 +452,87 @@ Deno.test("Writers at once leave one whole record", async () => {
   assertEquals(spool.files, ["web"]);
 });
 
-serverTest("A writer waits for another", ["flock"], async () => {
+serverTest("SpoolStore.set() waits for the lock", ["flock"], async () => {
   using spool = new TestSpool();
   let written: Promise<DowntimeRecord>;
   {
-    await using _lock = await locked(spool.path);
-    written = spool.store.set("web", { mode: "down", reason: "maint", expiration: null });
-    // The lock is free long before the writer's patience is at an end.
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await using _lock = await holdLock(spool.path);
+    written = spool.store.set("web", MAINT);
+    await until("the writer waits", () => spool.clock.pending === 1);
+    await spool.clock.advance(100);
     assertEquals(spool.files, []);
+    await until("the writer waits", () => spool.clock.pending === 1);
   }
+  await spool.clock.advance(100);
   assertEquals((await written).reason, "maint");
   assertEquals(spool.files, ["web"]);
 });
 
 serverTest(
-  "A lock that is never given back keeps nobody from marking down",
+  "SpoolStore.set() writes without the lock after two seconds",
   ["flock"],
   async () => {
     using spool = new TestSpool();
-    await using _lock = await locked(spool.path);
-    const stores = [new SpoolStore(spool.path), new SpoolStore(spool.path)];
-    const records = await Promise.all(
+    await using _lock = await holdLock(spool.path);
+    const { clock } = spool;
+    const stores = [new SpoolStore(spool.path, clock), new SpoolStore(spool.path, clock)];
+    const writing = Promise.all(
       stores.map((store, i) =>
         store.set("web", { mode: "down", reason: `maint ${i}`, expiration: null })
       ),
     );
+    await spool.lockTimesOut(2);
+    const records = await writing;
     assert(records.some(({ reason }) => reason === spool.store.readDowntime("web")?.record.reason));
-    await spool.store.set("web:8080", { mode: "down", reason: "maint", expiration: null });
+    const next = spool.store.set("web:8080", MAINT);
+    await spool.lockTimesOut();
+    await next;
     assertEquals(spool.files, ["web", "web:8080"]);
-    // Up needs no lock.
+    // remove() needs no lock.
     await spool.store.remove("web");
     assertEquals(spool.files, ["web:8080"]);
   },
 );
 
-serverTest("Without the lock nothing is removed as expired", ["flock"], async () => {
+serverTest("SpoolStore.removeExpired() removes nothing without the lock", ["flock"], async () => {
   using spool = new TestSpool();
   spool.write(
     "web",
-    formatEntry({ mode: "down", reason: "maint", expiration: 5, creation: null }),
+    formatEntry({ ...MAINT, expiration: 5, creation: null }),
   );
   {
-    await using _lock = await locked(spool.path);
-    await spool.store.removeExpired("web");
+    await using _lock = await holdLock(spool.path);
+    const removal = spool.store.removeExpired("web");
+    await spool.lockTimesOut();
+    await removal;
     assertEquals(spool.files, ["web"]);
   }
   await spool.store.removeExpired("web");
   assertEquals(spool.files, []);
 });
 
-serverTest("A record renewed while its removal waits for the lock stays", ["flock"], async () => {
-  using spool = new TestSpool();
-  spool.write(
-    "web",
-    formatEntry({ mode: "down", reason: "maint", expiration: 5, creation: null }),
-  );
-  const renewed = formatEntry({ mode: "down", reason: "maint", expiration: FAR, creation: null });
-  let removal: Promise<void>;
-  {
-    await using _lock = await locked(spool.path);
-    removal = spool.store.removeExpired("web");
-    spool.write(".renewed", renewed);
-    Deno.renameSync(spool.file(".renewed"), spool.file("web"));
-  }
-  await removal;
-  assertEquals(Deno.readTextFileSync(spool.file("web")), renewed);
-});
+serverTest(
+  "SpoolStore.removeExpired() keeps a record that is renewed while it waits for the lock",
+  ["flock"],
+  async () => {
+    using spool = new TestSpool();
+    spool.write("web", formatEntry({ ...MAINT, expiration: 5, creation: null }));
+    const renewed = formatEntry({ ...MAINT, expiration: FAR, creation: null });
+    let removal: Promise<void>;
+    {
+      await using _lock = await holdLock(spool.path);
+      removal = spool.store.removeExpired("web");
+      spool.write(".renewed", renewed);
+      Deno.renameSync(spool.file(".renewed"), spool.file("web"));
+      await until("the removal waits", () => spool.clock.pending === 1);
+    }
+    await spool.clock.advance(100);
+    await removal;
+    assertEquals(Deno.readTextFileSync(spool.file("web")), renewed);
+  },
+);
 
-Deno.test("SpoolStore.set() writes no record that is too long to be read back", async () => {
+Deno.test("SpoolStore.set() rejects an entry that is too long to be read back", async () => {
   using spool = new TestSpool();
   const { store } = spool;
   const rest = formatEntry({ mode: "down", reason: "", expiration: FAR, creation: 1 }).length;
