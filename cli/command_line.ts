@@ -98,11 +98,8 @@ export async function contextOf(
   const { daemons, trust } = await daemonFlags(name, line);
   return {
     subjects: await subjectsOf(name, line, services),
-    store: new SpoolStore(line.one("spool-root") ?? DEFAULT_SPOOL_ROOT),
-    daemon: new LocalDaemon(
-      wholeNumber("-p", line.one("port") ?? String(DEFAULT_PORT), 1, 65535),
-      trust.token,
-    ),
+    store: storeIn(line),
+    daemon: localDaemonIn(line, trust.token),
     reason: reasonIn(name, line),
     expiration: expirationIn(line),
     weight,
@@ -118,6 +115,27 @@ export async function contextOf(
     trust,
     words,
   };
+}
+
+/**
+ * Returns the spool that a command line names.
+ *
+ * @param line The command line.
+ */
+export function storeIn(line: CommandLine): SpoolStore {
+  return new SpoolStore(line.one("spool-root") ?? DEFAULT_SPOOL_ROOT);
+}
+
+/**
+ * Returns the daemon of this host on the port that a command line names.
+ *
+ * @param line The command line.
+ * @param token The token for it.
+ * @throws {UsageError} If the port is invalid.
+ */
+export function localDaemonIn(line: CommandLine, token: string | null): LocalDaemon {
+  const port = wholeNumber("-p", line.one("port") ?? String(DEFAULT_PORT), 1, 65535);
+  return new LocalDaemon(port, token);
 }
 
 /** Rejects flags without effect on a command, except those that the older tools accept everywhere. */

@@ -107,7 +107,7 @@ async function build(tree: string, asScripts: boolean): Promise<void> {
   for (const shell of Object.keys(COMPLETION_FILES) as (keyof typeof COMPLETIONS)[]) {
     const path = `${usr}/share/${COMPLETION_FILES[shell]}`;
     await Deno.mkdir(dirname(path), { recursive: true });
-    await Deno.writeTextFile(path, COMPLETIONS[shell]());
+    await Deno.writeTextFile(path, COMPLETIONS[shell]);
   }
   // -d: it would ask for a compiler, which nothing here needs.
   await outputOf(tree, "dpkg-buildpackage", "--build=binary", "-us", "-uc", "-d");

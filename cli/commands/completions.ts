@@ -15,6 +15,6 @@ export function completions({ words: [typed = ""] }: CommandContext): Promise<nu
       `Bad shell: expected one of ${SHELLS.join(", ")}: received ${JSON.stringify(typed)}`,
     );
   }
-  console.log(COMPLETIONS[shell]().trimEnd());
+  console.log(COMPLETIONS[shell].trimEnd());
   return Promise.resolve(0);
 }

@@ -7,6 +7,7 @@
 
 import type { Command } from "../command.ts";
 import type { CommandName } from "../command_spec.ts";
+import { complete } from "./complete.ts";
 import { completions } from "./completions.ts";
 import { down } from "./down.ts";
 import { downed } from "./downed.ts";
@@ -18,6 +19,8 @@ import { up } from "./up.ts";
 import { wait } from "./wait.ts";
 import { watch } from "./watch.ts";
 import { weight } from "./weight.ts";
+
+export { complete };
 
 /** The commands by their names. */
 export const COMMANDS = {

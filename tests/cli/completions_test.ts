@@ -1,6 +1,13 @@
-import { COMMANDS, FLAGS, OLD_NAMES } from "../../cli/command_spec.ts";
-import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
-import { hactlCommand, run, TempFolder } from "../support/programs.ts";
+import {
+  COMMANDS,
+  type FlagName,
+  FLAGS,
+  type FlagSpec,
+  OLD_NAMES,
+} from "../../cli/command_spec.ts";
+import { assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { Daemon, hactlCommand, run, TempFolder } from "../support/programs.ts";
+import { ClosedPort } from "../servers/faulty.ts";
 import { serverTest } from "../servers/mod.ts";
 
 /** A folder with a hactl to run, whose spool marks web down, db on one port and on one host, and drains api. */
@@ -14,7 +21,8 @@ async function installed(): Promise<{ folder: TempFolder; env: Record<string, st
   const line = hactlCommand(folder.file("spool"), []).slice(0, -2).map((arg) => `'${arg}'`);
   folder.write(
     "hactl",
-    `#!/bin/sh\nexec ${line.join(" ")} "$@" --spool-root '${folder.file("spool")}'\n`,
+    `#!/bin/sh\ncommand=$1\nshift\n` +
+      `exec ${line.join(" ")} "$command" --spool-root '${folder.file("spool")}' "$@"\n`,
   );
   Deno.chmodSync(folder.file("hactl"), 0o755);
   for (const shell of ["bash", "zsh", "fish"]) {
@@ -121,18 +129,50 @@ zpty -d shell`;
   }
 });
 
-Deno.test("completions know every sub-command and flag", async () => {
-  const { folder } = await installed();
-  using _ = folder;
-  for (const shell of ["bash", "zsh", "fish"]) {
-    const script = Deno.readTextFileSync(folder.file(`completions.${shell}`));
-    for (const name of Object.keys(COMMANDS)) assert(script.includes(name), `${shell}: ${name}`);
-    for (const [name, command] of Object.entries(COMMANDS)) {
-      for (const flag of command.flags) {
-        const spelled = shell === "fish" ? `-l ${flag} ` : `--${flag}`;
-        assert(script.includes(spelled), `${shell}: ${name} --${flag}`);
-      }
+/** Completes the last word with a spool and the daemon on a port, and returns the candidates. */
+async function completed(spool: string, port: number, ...words: string[]): Promise<string[]> {
+  const [program, ...line] = hactlCommand(spool, ["__complete", "-p", String(port)]);
+  const { code, stdout, stderr } = await run(program!, [...line, "--", "hactl", ...words]);
+  assertEquals([code, stderr], [0, ""], words.join(" "));
+  return stdout.split("\n").slice(0, -1).map((line) => line.split("\t")[0]!);
+}
+
+Deno.test("hactl __complete knows every command and flag", async () => {
+  using folder = new TempFolder();
+  using closed = await ClosedPort.open();
+  const complete = (...words: string[]) => completed(folder.path, closed.port, ...words);
+  assertEquals(await complete(""), Object.keys(COMMANDS));
+  for (const [name, command] of Object.entries(COMMANDS)) {
+    const spelled = [...command.flags, "version", "help"].flatMap((flag) => {
+      const { short }: FlagSpec = FLAGS[flag as FlagName];
+      return short === undefined ? [`--${flag}`] : [`-${short}`, `--${flag}`];
+    });
+    assertEquals(await complete(name, "--"), spelled, name);
+  }
+  assertEquals(await complete("down", "--spool-root", ""), [":files"]);
+  assertEquals(await complete("-a", ""), FLAGS.action.values);
+  assertEquals(await complete("down", "web", "-r", "x", "--for", ""), []);
+  assertEquals(await complete("dwon", ""), []);
+});
+
+Deno.test("hactl __complete offers the services of the daemon", async () => {
+  await using daemon = await Daemon.start();
+  const complete = (...words: string[]) => completed(daemon.spool, daemon.port, ...words);
+  await daemon.get("/spool/web/0");
+  await daemon.get("/spool/db/8080");
+  assertEquals(await complete("status", ""), ["all", "db", "web"]);
+  assertEquals(await complete("up", ""), []);
+});
+
+Deno.test("hactl __complete prints nothing of a spool or daemon that does not answer", async () => {
+  using folder = new TempFolder();
+  using closed = await ClosedPort.open();
+  folder.write("file", "");
+  using hanging = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  for (const spool of ["missing", "file"].map((name) => folder.file(name))) {
+    for (const port of [closed.port, hanging.addr.port]) {
+      assertEquals(await completed(spool, port, "up", ""), []);
+      assertEquals(await completed(spool, port, "down", ""), ["all"]);
     }
-    assert(Object.keys(FLAGS).length > 0);
   }
 });

@@ -1,0 +1,107 @@
+import { ALL } from "../../src/spool/names.ts";
+import type { SpoolStore } from "../../src/spool/store.ts";
+import {
+  type CommandName,
+  COMMANDS,
+  type CommandSpec,
+  type FlagName,
+  FLAGS,
+  type FlagSpec,
+  OLD_NAMES,
+  SHELLS,
+} from "../command_spec.ts";
+import type { LocalDaemon } from "../daemons/local.ts";
+import { parseRecent } from "../daemons/responses.ts";
+import { downtimesIn } from "../report/downtimes.ts";
+
+/** How long the daemon may take to list services, in milliseconds: the operator waits. */
+const DAEMON_TIMEOUT_MS = 1000;
+
+/** The flags that every command accepts and completes. */
+const COMMON: readonly FlagName[] = ["version", "help"];
+
+/**
+ * Prints what a word of hactl's command line can be completed to, for the scripts of
+ * {@linkcode COMPLETIONS}: a candidate a line, some with a tab and a description, or `:files` where the shell
+ * completes names of files. Prints nothing of a spool or a daemon that does not answer.
+ *
+ * @param words The command line up to the word that is completed.
+ * @param store The spool.
+ * @param daemon The daemon of this host.
+ * @returns 0.
+ */
+export async function complete(
+  words: readonly string[],
+  store: SpoolStore,
+  daemon: LocalDaemon,
+): Promise<number> {
+  const candidates = await candidatesFor(words, store, daemon);
+  if (candidates.length > 0) console.log(candidates.join("\n"));
+  return 0;
+}
+
+async function candidatesFor(
+  words: readonly string[],
+  store: SpoolStore,
+  daemon: LocalDaemon,
+): Promise<readonly string[]> {
+  const [program = "", ...before] = words.slice(0, -1);
+  let command: string | undefined = OLD_NAMES.get(program.slice(program.lastIndexOf("/") + 1));
+  let pending: FlagSpec | undefined;
+  for (const word of before) {
+    if (pending !== undefined) pending = undefined;
+    else if (word.startsWith("-")) pending = flagWithValue(word);
+    else command ??= word;
+  }
+  if (pending !== undefined) {
+    return pending.values === "files" ? [":files"] : pending.values ?? [];
+  }
+  const isFlag = words.at(-1)?.startsWith("-") ?? false;
+  if (command === undefined) return isFlag ? flags(COMMON) : commands();
+  if (!Object.hasOwn(COMMANDS, command)) return [];
+  const spec: CommandSpec = COMMANDS[command as CommandName];
+  if (isFlag) return flags([...spec.flags, ...COMMON]);
+  if (spec.takes === "a command") return commands();
+  if (spec.takes === "a shell") return SHELLS;
+  if (spec.offers === null) return [];
+  const withRecord = await servicesWithRecord(store);
+  const services = spec.offers === "services with a record"
+    ? withRecord
+    : [ALL, ...withRecord, ...await recentServices(daemon)];
+  return [...new Set(services)].sort();
+}
+
+function flagWithValue(word: string): FlagSpec | undefined {
+  return Object.entries<FlagSpec>(FLAGS).find(([name, { short, takesValue }]) =>
+    takesValue && (word === `--${name}` || word === `-${short}`)
+  )?.[1];
+}
+
+function commands(): string[] {
+  return Object.entries(COMMANDS).map(([name, { summary }]) => `${name}\t${summary}`);
+}
+
+function flags(names: readonly FlagName[]): string[] {
+  return names.flatMap((name) => {
+    const { short, summary }: FlagSpec = FLAGS[name];
+    const spellings = short === undefined ? [`--${name}`] : [`-${short}`, `--${name}`];
+    return spellings.map((spelling) => `${spelling}\t${summary}`);
+  });
+}
+
+async function servicesWithRecord(store: SpoolStore): Promise<string[]> {
+  try {
+    return (await downtimesIn(store)).map(({ service }) => service);
+  } catch {
+    return [];
+  }
+}
+
+async function recentServices(daemon: LocalDaemon): Promise<string[]> {
+  try {
+    const response = await daemon.ask("/recent", [], AbortSignal.timeout(DAEMON_TIMEOUT_MS));
+    return parseRecent(response).map(([service]) => service);
+  } catch {
+    return [];
+  }
+}
