@@ -12,7 +12,7 @@ import {
 } from "../command_spec.ts";
 import type { LocalDaemon } from "../daemons/local.ts";
 import { parseRecent } from "../daemons/responses.ts";
-import { downtimesIn } from "../report/downtimes.ts";
+import { readActiveDowntimes } from "../report/active_entries.ts";
 
 /** How long the daemon may take to list services, in milliseconds: the operator waits. */
 const DAEMON_TIMEOUT_MS = 1000;
@@ -91,7 +91,7 @@ function flags(names: readonly FlagName[]): string[] {
 
 async function servicesWithRecord(store: SpoolStore): Promise<string[]> {
   try {
-    return (await downtimesIn(store)).map(({ service }) => service);
+    return (await readActiveDowntimes(store)).map(({ service }) => service);
   } catch {
     return [];
   }

@@ -1,7 +1,7 @@
 import type { CommandContext } from "../command.ts";
 import { errorMessage, printJson, warn } from "../terminal.ts";
 import { recordLine } from "../report/lines.ts";
-import { downtimesIn } from "../report/downtimes.ts";
+import { readActiveDowntimes } from "../report/active_entries.ts";
 import { downedOnAll } from "../downed_on_all.ts";
 
 /**
@@ -13,7 +13,7 @@ export async function downed(context: CommandContext): Promise<number> {
   const { store, daemons, json } = context;
   if (daemons.length > 0) return await downedOnAll(context);
   try {
-    const downtimes = await downtimesIn(store);
+    const downtimes = await readActiveDowntimes(store);
     if (json) printJson({ downtimes });
     else if (downtimes.length > 0) {
       console.log(downtimes.map((downtime) => recordLine(downtime, downtime)).join("\n"));

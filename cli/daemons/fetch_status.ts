@@ -8,7 +8,7 @@ import type { RecentService } from "../../src/metrics/stats.ts";
 import { parseActiveEntries, parseRecent } from "./responses.ts";
 import type { CommandContext } from "../command.ts";
 import { errorMessage } from "../terminal.ts";
-import { downtimesIn, weightsIn } from "../report/downtimes.ts";
+import { readActiveDowntimes, readActiveWeights } from "../report/active_entries.ts";
 import { askAll, type Outcome } from "./fleet.ts";
 import { askRecent } from "./recent.ts";
 import { type Told, toldOfAll, toldOfNamed } from "../report/service_status.ts";
@@ -42,7 +42,10 @@ async function* lookHere(
   { subjects, store, daemon }: CommandContext,
 ): AsyncGenerator<Outcome<Snapshot>> {
   try {
-    const inForce = { downtimes: await downtimesIn(store), weights: weightsIn(store) };
+    const inForce = {
+      downtimes: await readActiveDowntimes(store),
+      weights: readActiveWeights(store),
+    };
     if (subjects.length > 0) {
       const answer = { services: toldOfNamed(subjects, inForce), silence: null };
       yield { url: "", error: null, answer };

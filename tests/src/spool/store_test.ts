@@ -145,6 +145,9 @@ for (const [what, why, make] of UNREADABLE) {
       problem: fault,
     });
     assertEquals(spool.store.listDowntimes(), ["web"]);
+    assertEquals(spool.store.readDowntimes().map(({ name, reason }) => [name, reason]), [
+      ["web", fault],
+    ]);
   });
 }
 
@@ -161,6 +164,22 @@ Deno.test("SpoolStore.listDowntimes() returns the names of records only", () => 
   for (const name of ["web", "web:8080", "all", ".weight:web", ...others]) spool.write(name, "");
   assertEquals(spool.store.listEntries().sort(), [".weight:web", "all", "web", "web:8080"]);
   assertEquals(spool.store.listDowntimes().sort(), ["all", "web", "web:8080"]);
+});
+
+Deno.test("SpoolStore.readDowntimes() and readWeights() return all entries, sorted by name", () => {
+  using spool = new TestSpool();
+  for (const name of ["web:127.0.0.1:80", "web:0", "web", "all", ".web", "a:b"]) {
+    spool.write(name, '{"expiration": 1}');
+    spool.write(`.weight:${name}`, '{"weight": 5}');
+  }
+  const fields = { host: "127.0.0.1", reason: "", creation: null };
+  const subjects = [["all", "all", 0], ["web", "web", 0], ["web:0", "web", 0]]
+    .concat([["web:127.0.0.1:80", "web", 80]])
+    .map(([name, service, port]) => ({ name, service, port, ...fields }));
+  const downtimes = subjects.map((subject) => ({ ...subject, mode: "down", expiration: 1 }));
+  const weights = subjects.map((subject) => ({ ...subject, weight: 5, expiration: null }));
+  assertEquals<unknown>(spool.store.readDowntimes(), downtimes);
+  assertEquals<unknown>(spool.store.readWeights(), weights);
 });
 
 Deno.test("SpoolStore.set() writes one file with mode 0644", async () => {
