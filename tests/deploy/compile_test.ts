@@ -6,8 +6,8 @@ import { run, TempFolder } from "../support/programs.ts";
 const COMPILE = new URL("../../deploy/compile.ts", import.meta.url).pathname;
 
 /**
- * Builds both programs. Where Deno's base program cannot be had the deno executable stands in: then
- * what is built holds all that it should, but does not run.
+ * Compiles both programs. If Deno's base program cannot be fetched, the deno executable takes its place: the
+ * results then have the right content, but do not run.
  */
 async function compile(folder: string): Promise<"complete" | "stand-in"> {
   const args = ["run", "--no-prompt", "--allow-run", COMPILE, folder];
@@ -17,14 +17,14 @@ async function compile(folder: string): Promise<"complete" | "stand-in"> {
   return "stand-in";
 }
 
-/** The permissions that a compiled program carries, as it lists them at its end. */
+/** Reads the permissions in a compiled program. */
 function permissionsIn(program: string): Record<string, string[] | null> {
   const [, json] = /"permissions":(\{.*?\})/.exec(program) ?? [];
-  assert(json !== undefined, "a compiled program lists its permissions");
+  assert(json !== undefined, "the program has permissions");
   return JSON.parse(json);
 }
 
-/** The same, as flags say it. */
+/** Parses permissions from flags, in the same form. */
 function permissionsOf(flags: readonly string[]): Record<string, string[]> {
   const lists = flags.flatMap((flag) => {
     const [, kind, list] = /^--allow-(\w+)(?:=(.*))?$/.exec(flag) ?? [];
@@ -33,7 +33,7 @@ function permissionsOf(flags: readonly string[]): Record<string, string[]> {
   return Object.fromEntries(lists);
 }
 
-Deno.test("the compiled programs hold their modules and their permissions, and run where they can", async (t) => {
+Deno.test("the compiled programs have their modules and permissions inside, and run if Deno's base program is there", async (t) => {
   using folder = new TempFolder();
   const built = await compile(folder.path);
 
@@ -42,10 +42,10 @@ Deno.test("the compiled programs hold their modules and their permissions, and r
     { name: "hactl", flags: hactlFlags(), isDaemon: false },
   ];
   for (const { name, flags, isDaemon } of programs) {
-    await t.step(`${name} may do what its flags say, and carries no more than it needs`, () => {
+    await t.step(`${name} has its permissions, and only the modules that it needs`, () => {
       const bytes = Deno.readFileSync(folder.file(name));
       const program = new TextDecoder("latin1").decode(bytes);
-      for (const word of ["PROTOCOL_CONNECTION_LOST", "hacheck_event_loop_deaths_total"]) {
+      for (const word of ["PROTOCOL_CONNECTION_LOST", "hacheck_event_loops"]) {
         assertEquals([word, program.includes(word)], [word, isDaemon]);
       }
       for (const ofPage of ['new EventSource("/events")', 'id="downtimes"', "--drain-ground"]) {

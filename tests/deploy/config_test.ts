@@ -4,24 +4,24 @@ import { TempFolder } from "../support/programs.ts";
 
 const PATH = new URL("../../deploy/hacheck.yaml", import.meta.url).pathname;
 
-/** The keys of the example, and the line of each without its comment sign. */
+/** Reads the keys of the example, each with its line without the comment sign. */
 function keys(): Map<string, string> {
   const lines = Deno.readTextFileSync(PATH).matchAll(/^#((\w+):.*)$/gm);
   return new Map([...lines].map(([, line, key]) => [key!, line!]));
 }
 
-Deno.test("the example configuration changes nothing as it is", () => {
+Deno.test("the example configuration sets nothing", () => {
   const { unknownKeys, ...settings } = loadSettings(PATH);
   assertEquals(unknownKeys, []);
   assertEquals(settings, { config: defaults(), trusted: null, token: null, identity: null });
 });
 
-Deno.test("the example configuration holds every key, once", () => {
+Deno.test("the example configuration has every key once", () => {
   const lines = [...Deno.readTextFileSync(PATH).matchAll(/^#(\w+):/gm)].map(([, key]) => key!);
   assertEquals(lines.toSorted(), Object.keys(defaults()).toSorted());
 });
 
-Deno.test("each key of the example configuration has its default, or where there is none an example", () => {
+Deno.test("each key of the example configuration has its default, or an example if it has none", () => {
   for (const [key, fallback] of Object.entries(defaults())) {
     const line = keys().get(key);
     assert(line !== undefined, key);
@@ -33,7 +33,7 @@ Deno.test("each key of the example configuration has its default, or where there
   }
 });
 
-Deno.test("the example configuration can be used with all keys that need no file", () => {
+Deno.test("the example configuration is valid with all keys that need no file", () => {
   using folder = new TempFolder();
   const path = folder.file("hacheck.yaml");
   const files = /^(?:https_ca|https_verify|tls_cert|tls_key|remote_spool_token_file)$/;

@@ -6,10 +6,10 @@ import { serverTest } from "../servers/mod.ts";
 
 const TOKEN = "0123456789abcdef";
 
-/** The paths that hactl may read whatever its flags say. */
+/** The paths that hactl can read with any flags. */
 const ALWAYS = "--allow-read=/var/spool/hacheck,/etc/nonhumans,/etc/hacheck";
 
-/** hactl as the scripts install it. */
+/** The installed script of hactl. */
 class InstalledHactl implements Disposable {
   readonly folder = new TempFolder();
 
@@ -22,7 +22,7 @@ class InstalledHactl implements Disposable {
     return installed;
   }
 
-  /** Runs it in its folder, under one of its names. */
+  /** Runs the script in its folder, by one of its names. */
   async run(args: readonly string[], input = "", name = "hactl"): Promise<Result> {
     const process = new Deno.Command(this.folder.file(`bin/${name}`), {
       args: [...args],
@@ -33,7 +33,7 @@ class InstalledHactl implements Disposable {
       stderr: "piped",
     }).spawn();
     const writer = process.stdin.getWriter();
-    // It may have ended without reading.
+    // The program may have ended without reading.
     await writer.write(new TextEncoder().encode(input)).catch(() => {});
     await writer.close().catch(() => {});
     const { code, stdout, stderr } = await process.output();
@@ -41,7 +41,7 @@ class InstalledHactl implements Disposable {
     return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
   }
 
-  /** Puts a program in deno's place that prints its arguments. */
+  /** Replaces deno by a program that prints its permissions. */
   printGrants(): void {
     Deno.removeSync(this.folder.file("bin/deno"));
     this.folder.write("bin/deno", '#!/bin/sh\nprintf "%s\\n" "$@" | grep ^--allow-read\n');
@@ -53,7 +53,7 @@ class InstalledHactl implements Disposable {
   }
 }
 
-Deno.test("the hactl script grants hactl the files that its flags name, and nothing else", async () => {
+Deno.test("the script of hactl permits hactl to read the files in its flags, and nothing else", async () => {
   using hactl = await InstalledHactl.install();
   hactl.printGrants();
   const cases: [args: string[], granted: string][] = [
@@ -64,7 +64,7 @@ Deno.test("the hactl script grants hactl the files that its flags name, and noth
     [["--tok", "t", "--daemon-f=d", "--daemon-file", "e", "--ca", "c", "status"], ",t,d,e,c"],
     [["status", "--token-file", "--x"], ",--x"],
     [["status", "--token-file", "$(id)`id`*'\""], ",$(id)`id`*'\""],
-    // Deno separates paths by commas, and a folder would grant what is in it.
+    // A comma separates paths for Deno, and a folder would grant all its files.
     [["status", "--token-file", "a,/etc/shadow"], ""],
     [["status", "--token-file", "/", "--ca-file", "/etc/", "--daemon-file", "bin"], ""],
     [["status", "--token-file", "-", "--ca-file="], ""],
@@ -82,7 +82,7 @@ Deno.test("the hactl script grants hactl the files that its flags name, and noth
 });
 
 serverTest(
-  "hactl as installed reads the files that its flags name, and a token from its standard input",
+  "the installed hactl reads the files in its flags, and a token from the standard input",
   CERTIFICATE_PROGRAMS,
   async () => {
     using hactl = await InstalledHactl.install();
@@ -131,7 +131,7 @@ tls_key: ${key}
       without.stderr,
       "401 Unauthorized: name a file with the daemon's token by --token-file",
     );
-    // What root's files hold is not for everybody who may run hactl by sudo.
+    // hactl by sudo must not show the content of root's files.
     folder.write(".secret", "# comment\nhunter2\n");
     for (const flag of ["--daemon-file", "--token-file", "--ca-file"]) {
       const { stdout, stderr } = await hactl.run([...down, "--daemon", url, flag, ".secret"]);

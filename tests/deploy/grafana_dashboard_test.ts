@@ -5,7 +5,7 @@ import { codeAfter } from "../support/docs.ts";
 import { serverTest, until } from "../servers/mod.ts";
 import { Prometheus, PROMETHEUS_PROGRAMS } from "../servers/prometheus.ts";
 
-/** What of a dashboard is looked at. */
+/** A dashboard of Grafana. */
 interface Dashboard {
   readonly panels: readonly Panel[];
   readonly templating: { readonly list: readonly Variable[] };
@@ -38,13 +38,13 @@ const EXPRESSIONS = DASHBOARD.panels.flatMap(({ title, targets = [] }) =>
   targets.map(({ expr }) => ({ title, expr }))
 );
 
-/** An expression as Grafana asks it: with a value for each of its variables. */
+/** Replaces the variables in an expression, as Grafana does. */
 function asked(expression: string): string {
   return expression.replaceAll("$job", "hacheck").replaceAll("$instance", ".*")
     .replaceAll("$__rate_interval", "30s").replaceAll("$__range", "30s");
 }
 
-Deno.test("the dashboard's panels have a place each, and a name", () => {
+Deno.test("the panels of the dashboard do not overlap, and have titles", () => {
   const { panels } = DASHBOARD;
   assertEquals(new Set(panels.map(({ id }) => id)).size, panels.length);
   const taken = new Map<string, string>();
@@ -61,7 +61,7 @@ Deno.test("the dashboard's panels have a place each, and a name", () => {
   }
 });
 
-Deno.test("the dashboard asks the Prometheus that is chosen, and uses no variable that it has not", () => {
+Deno.test("the dashboard queries the selected data source, and uses only its own variables", () => {
   const variables = DASHBOARD.templating.list.map(({ name }) => name);
   const text = JSON.stringify(DASHBOARD);
   const used = [...text.matchAll(/\$\{?(\w+)/g)].map(([, name]) => name!);
@@ -76,19 +76,19 @@ Deno.test("the dashboard asks the Prometheus that is chosen, and uses no variabl
   }
 });
 
-Deno.test("the dashboard shows every metric, and none that there is not", () => {
+Deno.test("the dashboard shows exactly the metrics that exist", () => {
   const text = EXPRESSIONS.map(({ expr }) => expr).join("\n");
   const shown = [...text.matchAll(/\b((?:hacheck|process)_\w+)\{/g)]
     .map(([, name]) => name!.replace(/_(?:bucket|count|sum)$/, ""));
   const names = METRICS.map(({ name }) => name);
   for (const name of shown) assert(names.includes(name), name);
-  // When it was started, its uptime tells better.
+  // The dashboard shows the uptime instead.
   const missing = names.filter((name) => !shown.includes(name));
   assertEquals(missing, ["process_start_time_seconds"]);
 });
 
 serverTest(
-  "Prometheus understands every expression of the dashboard, and has something to show for it",
+  "Prometheus has data for every expression of the dashboard",
   PROMETHEUS_PROGRAMS,
   async () => {
     await using service = Deno.serve(
@@ -97,7 +97,7 @@ serverTest(
     );
     await using daemon = await Daemon.start();
     const ask = async () => {
-      // The first is always a check, and the second is answered from the cache.
+      // The first request runs the check, the second gets the cached result.
       await daemon.get(`/tcp/web/${service.addr.port}`, { pragma: "no-cache" });
       await daemon.get(`/tcp/web/${service.addr.port}`);
       await daemon.get("/tcp/web/1");
@@ -107,7 +107,7 @@ serverTest(
       scrapeConfigs: codeAfter("metrics.md", "In Prometheus' configuration:")
         .replace(/(targets: )\[.*\]/, `$1["127.0.0.1:${daemon.port}"]`),
     });
-    // What is a rate takes two scrapes.
+    // A rate needs two scrapes.
     await prometheus.scraped();
     await ask();
     await prometheus.scraped();
@@ -116,7 +116,7 @@ serverTest(
       const expression = asked(expr);
       assert(!expression.includes("$"), expression);
       let found = await prometheus.query(expression);
-      await until(`there is something to show for ${title}: ${expression}`, async () => {
+      await until(`Prometheus has data for ${title}: ${expression}`, async () => {
         found = await prometheus.query(expression);
         return found.length > 0;
       }, 10_000);

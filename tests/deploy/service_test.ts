@@ -24,7 +24,7 @@ const PROJECT = new URL("../../", import.meta.url).pathname;
 const DEPLOY = `${PROJECT}deploy`;
 const UNIT = `${DEPLOY}/hacheck.service`;
 
-/** The values that the unit gives to a setting, in order. */
+/** Reads the values of a setting in the unit, in order. */
 function setting(name: string): string[] {
   const lines = Deno.readTextFileSync(UNIT).split("\n");
   return lines.filter((line) => line.startsWith(`${name}=`)).map((line) =>
@@ -32,7 +32,7 @@ function setting(name: string): string[] {
   );
 }
 
-serverTest("the unit exposes no more than 1.3 of 10, by systemd's own reckoning", [
+serverTest("systemd-analyze security gives the unit an exposure of at most 1.3", [
   "systemd-analyze",
 ], async () => {
   const args = ["security", "--offline=true", "--no-pager", "--threshold=13", UNIT];
@@ -41,22 +41,22 @@ serverTest("the unit exposes no more than 1.3 of 10, by systemd's own reckoning"
   assertMatch(stdout, /Overall exposure level for hacheck\.service: (?:0\.\d|1\.[0-3]) /);
 });
 
-/** What the unit does not close, since hacheck's work takes it. */
+/** Settings that the unit leaves open, because hacheck needs them. */
 const OPEN: readonly string[] = [
-  // A spool that is replaced must be seen: it cannot be mounted somewhere else.
+  // hacheck must see a spool that is replaced: it cannot be mounted elsewhere.
   "RootDirectoryOrRootImage",
-  // V8 compiles.
+  // V8 compiles to machine code.
   "MemoryDenyWriteExecute",
   "RestrictAddressFamilies_AF_INET_INET6",
   "PrivateNetwork",
-  // ProtectClock=yes itself lets the clock be read.
+  // ProtectClock=yes itself permits reading the clock.
   "DeviceAllow",
-  // Which hosts are checked, and who asks, a unit for everybody cannot know.
+  // The addresses of load balancers and services differ from site to site.
   "IPAddressDeny",
 ];
 
 serverTest(
-  "the unit closes all that systemd knows but what hacheck needs",
+  "the unit sets each restriction of systemd that hacheck does not need to be without",
   ["systemd-analyze"],
   async () => {
     const args = ["security", "--offline=true", "--json=short", UNIT];
@@ -71,77 +71,77 @@ serverTest(
   },
 );
 
-serverTest("systemd understands every line of the unit", ["systemd-analyze"], async () => {
+serverTest("systemd-analyze verify accepts the unit", ["systemd-analyze"], async () => {
   using folder = new TempFolder();
-  // It looks whether there is such a program.
+  // systemd-analyze checks that the program exists.
   const unit = Deno.readTextFileSync(UNIT).replace("/usr/local/bin/hacheck", "/bin/true");
   const path = folder.write("hacheck.service", unit);
   const { code, stdout, stderr } = await run("systemd-analyze", ["verify", "--man=no", path]);
   assertEquals({ code, stdout, stderr }, { code: 0, stdout: "", stderr: "" });
 });
 
-Deno.test("the unit runs a program that is installed, and gives it the folders that its permissions name", () => {
+Deno.test("the unit runs an installed program, with the folders of its permissions", () => {
   const [command, ...others] = setting("ExecStart");
   assertEquals(others, []);
   const [program, ...args] = command!.split(" ");
   const names = PROGRAMS.map(({ name }) => `/usr/local/bin/${name}`);
   assert(names.includes(program!), program);
   assertEquals(args, ["-c", "/etc/hacheck/hacheck.yaml"]);
-  // What is compiled carries its permissions. Their folders are those that systemd makes, and lets it use.
+  // systemd makes each folder that the program has permissions for.
   const files = ["service", "tmpfiles.conf"].map((name) =>
     Deno.readTextFileSync(`${DEPLOY}/hacheck.${name}`)
   ).join("");
   for (const need of DAEMON_NEEDS) {
-    // What comes after the first comma are single files of the Python hachecks.
+    // The paths after the first comma are files of the Python hachecks.
     const [, path] = /=(\/[^,]*)/.exec(installedFlag(need)) ?? [];
     if (path !== undefined) assert(files.includes(path), path);
   }
 });
 
-Deno.test("the unit gives checks under way the time to end", () => {
+Deno.test("the unit stops hacheck after the timeout of checks in flight", () => {
   const { healthcheck_timeout } = parseConfig("", "").config;
   const [seconds] = setting("TimeoutStopSec");
-  // A supervisor waits for a second more.
+  // The supervisor of several workers waits for a second more.
   assert(Number(seconds) > healthcheck_timeout + 1, seconds);
 });
 
 const AS_ROOT = Deno.uid() === 0;
 
-/** Makes hacheck's user and folders in a folder that stands for the whole system. */
+/** Makes hacheck's user and folders in the root folder of a system. */
 async function makeUserAndFolders(): Promise<void> {
   using root = new TempFolder();
   Deno.mkdirSync(root.file("etc"));
-  const systemd = async (what: string, ...args: string[]) => {
-    const file = `${DEPLOY}/hacheck.${what}.conf`;
-    const result = await run(`systemd-${what}`, [`--root=${root.path}`, ...args, file]);
+  const systemd = async (tool: string, ...args: string[]) => {
+    const file = `${DEPLOY}/hacheck.${tool}.conf`;
+    const result = await run(`systemd-${tool}`, [`--root=${root.path}`, ...args, file]);
     assertEquals(result.code, 0, result.stderr);
   };
   await systemd("sysusers");
   const passwd = Deno.readTextFileSync(root.file("etc/passwd"));
   const [, uid, gid] = /^hacheck:x:(\d+):(\d+):.*:\/:\/usr\/sbin\/nologin$/m.exec(passwd)!;
   assert(uid !== "0", passwd);
-  // At every boot again.
+  // systemd runs it at each boot.
   for (let times = 1; times <= 2; times++) {
     await systemd("tmpfiles", "--create");
     const found = ["var/spool/hacheck", "etc/hacheck", "etc/hacheck/hacheck.yaml"].map((path) => {
       const { mode, uid, gid } = Deno.statSync(root.file(path));
       return [(mode! & 0o7777).toString(8), uid, gid];
     });
-    // An empty one would be refused.
+    // hacheck rejects an empty configuration.
     assertEquals(loadSettings(root.file("etc/hacheck/hacheck.yaml")).config, defaults());
     const group = Number(gid);
     assertEquals(found, [["750", 0, group], ["750", 0, group], ["640", 0, group]]);
   }
 }
 
-const USER_AND_FOLDERS = "hacheck's user and folders are made as sysusers and tmpfiles are told";
+const USER_AND_FOLDERS = "systemd-sysusers and systemd-tmpfiles make hacheck's user and folders";
 if (AS_ROOT) {
   serverTest(USER_AND_FOLDERS, ["systemd-sysusers", "systemd-tmpfiles"], makeUserAndFolders);
 } else {
   Deno.test({ name: `${USER_AND_FOLDERS} (needs root)`, ignore: true, fn: makeUserAndFolders });
 }
 
-/** The system calls of the unit's filter. */
+/** Lists the system calls that the unit permits. */
 async function permittedCalls(): Promise<string[]> {
   const { stdout } = await run("systemd-analyze", ["syscall-filter", "--no-pager"], {
     NO_COLOR: "1",
@@ -155,7 +155,7 @@ async function permittedCalls(): Promise<string[]> {
   }
   const callsOf = (name: string): string[] =>
     name.startsWith("@") ? sets.get(name)!.flatMap(callsOf) : [name];
-  // What no program can do without is always permitted.
+  // systemd always permits these.
   const calls = new Set(callsOf("@default"));
   for (const value of setting("SystemCallFilter")) {
     const names = value.replace(/^~/, "").split(" ").flatMap(callsOf);
@@ -167,13 +167,13 @@ async function permittedCalls(): Promise<string[]> {
   return [...calls];
 }
 
-/** A host on which hacheck is installed, and confined as the unit confines it. */
+/** A host that runs hacheck with the restrictions of the unit. */
 class Host implements Disposable {
   readonly #folder = new TempFolder();
 
-  /** The spool, as those see it who are not confined. */
+  /** The path of the spool outside of the confinement. */
   readonly spool = this.#folder.file("spool");
-  /** The configuration's file. */
+  /** The path of the configuration. */
   readonly config = this.#folder.file("etc/hacheck.yaml");
   /** The folder of logs. */
   readonly logs = this.#folder.file("logs");
@@ -196,13 +196,13 @@ class Host implements Disposable {
     Deno.chmodSync(this.config, 0o640);
   }
 
-  /** Lets hacheck write its spool and its logs, as drop-ins and other modes do. */
+  /** Permits hacheck to write its spool and its logs, as a drop-in does. */
   open(): void {
     Deno.chmodSync(this.spool, 0o770);
     if (AS_ROOT) Deno.chownSync(this.logs, NOBODY.uid, NOBODY.gid);
   }
 
-  /** Starts hacheck on it. */
+  /** Starts hacheck. */
   async start(writable: boolean, options: DaemonOptions = {}): Promise<Daemon> {
     const mounts: Confinement["mounts"] = {
       "/etc/hacheck": { from: this.#folder.file("etc") },
@@ -214,14 +214,14 @@ class Host implements Disposable {
     return await Daemon.start({
       ...options,
       wrapper: await confined({ root: this.#folder.file("root"), mounts, calls, families }),
-      // What is installed has its permissions inside.
+      // Installed programs have their permissions inside.
       ...FORM === "source" ? { allGrants: () => daemonFlags({ project: PROJECT }) } : {},
       spool: "/var/spool/hacheck",
       args: ["-c", "/etc/hacheck/hacheck.yaml", ...options.args ?? []],
     });
   }
 
-  /** Marks services by hactl, from outside of the confinement. */
+  /** Runs hactl outside of the confinement. */
   async hactl(daemon: Daemon, ...args: string[]): Promise<Result> {
     return await hactl(this.spool, [...args, "-p", String(daemon.port)]);
   }
@@ -231,14 +231,14 @@ class Host implements Disposable {
   }
 }
 
-/** What the system tells of a process. Deno itself would take every permission to read it. */
-async function told({ pid }: Daemon, what: string): Promise<string> {
-  return (await run("cat", [`/proc/${pid}/${what}`])).stdout;
+/** Reads a file of /proc about a process. Deno itself would need all permissions for it. */
+async function procFile({ pid }: Daemon, name: string): Promise<string> {
+  return (await run("cat", [`/proc/${pid}/${name}`])).stdout;
 }
 
-/** What the system lets a process do. */
+/** Reads the privileges of a process. */
 async function privilegesOf(daemon: Daemon): Promise<Record<string, string>> {
-  const status = await told(daemon, "status");
+  const status = await procFile(daemon, "status");
   const names = [
     "Uid",
     "Gid",
@@ -256,9 +256,9 @@ async function privilegesOf(daemon: Daemon): Promise<Record<string, string>> {
   }));
 }
 
-/** The mounts of a process that may be written, devices and processes aside. */
+/** Lists the writable mounts of a process, except for devices and /proc. */
 async function writableMountsOf(daemon: Daemon): Promise<string[]> {
-  const lines = (await told(daemon, "mountinfo")).trimEnd().split("\n");
+  const lines = (await procFile(daemon, "mountinfo")).trimEnd().split("\n");
   const mounts = lines.map((line) => line.split(" ")).map((
     [, , , , path, options],
   ) => [path!, options!]);
@@ -269,7 +269,7 @@ async function writableMountsOf(daemon: Daemon): Promise<string[]> {
 
 const NONE = "0000000000000000";
 
-/** Makes sure that a daemon is as confined as the unit says. */
+/** Fails unless a daemon has the restrictions of the unit. */
 async function assertConfined(daemon: Daemon, writable: readonly string[]): Promise<void> {
   const { Uid, Gid, Groups, ...privileges } = await privilegesOf(daemon);
   if (AS_ROOT) {
@@ -292,13 +292,13 @@ redis_password: secret
 sentinel_password: secret
 `;
 
-for (const loops of [1, 2]) {
+for (const workers of [1, 2]) {
   serverTest(
-    `unprivileged in a read-only system, a daemon with -n ${loops} does its whole job`,
+    `a daemon with -n ${workers} does all its work without privileges in a read-only system`,
     CONFINEMENT_PROGRAMS,
     async () => {
       using host = new Host(`cache_time: 0\n${LOGINS}`);
-      await using daemon = await host.start(false, { args: ["-n", String(loops)] });
+      await using daemon = await host.start(false, { args: ["-n", String(workers)] });
       await assertConfined(daemon, []);
 
       await using well = await FaultyServer.start(
@@ -318,7 +318,7 @@ for (const loops of [1, 2]) {
         assertEquals(status, 503, `${protocol}: ${body}`);
         assertMatch(body, /check failed after|closed|nothing/i, protocol);
       }
-      // Whether an address is this machine's own is found out by listening on it.
+      // To find out whether an address is this host's own, hacheck listens on it.
       const elsewhere = { "X-Nerve-Check-IP": "127.0.0.9" };
       assertEquals((await daemon.get(`/tcp/web/${well.port}`, elsewhere)).status, 503);
 
@@ -339,7 +339,7 @@ for (const loops of [1, 2]) {
       const { permissions } = JSON.parse((await daemon.get("/status")).body);
       const code = ["src", "deno.json", ".deno-version"].map((path) => HOME + path);
       assertEquals(permissions, {
-        read: ["/var/spool/hacheck", "/etc/hacheck", ...loops > 1 ? code : []],
+        read: ["/var/spool/hacheck", "/etc/hacheck", ...workers > 1 ? code : []],
         write: [],
         net: "everything",
         others: [],
@@ -351,7 +351,7 @@ for (const loops of [1, 2]) {
   );
 }
 
-/** Asks for a change by POST. */
+/** Changes the spool by POST. */
 async function post(daemon: Daemon, form: Record<string, string>): Promise<[number, string]> {
   const response = await fetch(daemon.url("/spool/web/0/status"), {
     method: "POST",
@@ -362,7 +362,7 @@ async function post(daemon: Daemon, form: Record<string, string>): Promise<[numb
 }
 
 serverTest(
-  "unprivileged, a daemon changes the spool by POST and rotates its log, where it may write these",
+  "a daemon without privileges changes the spool by POST and reopens its log, if it can write them",
   CONFINEMENT_PROGRAMS,
   async () => {
     using host = new Host(
@@ -374,7 +374,7 @@ serverTest(
     assertEquals(await post(daemon, { status: "down", reason: "maint" }), [200, ""]);
     assertMatch((await daemon.get("/http/web/1/")).body, /: maint$/);
     assertMatch(Deno.readTextFileSync(`${host.spool}/web`), /"reason":\s*"maint"/);
-    // What one has marked the other takes back.
+    // hactl removes a record that was written by POST, and the reverse.
     assertEquals((await host.hactl(daemon, "up", "web")).stderr, "");
     assertEquals(await post(daemon, { status: "down", reason: "maint" }), [200, ""]);
     assertEquals(await post(daemon, { status: "up" }), [200, ""]);
@@ -383,12 +383,15 @@ serverTest(
     const log = `${host.logs}/hacheck.log`;
     Deno.renameSync(log, `${log}.1`);
     daemon.kill("SIGHUP");
-    await until("it writes a new log", () => Deno.readTextFileSync(log).includes("read again"));
+    await until(
+      "the daemon writes a new log",
+      () => Deno.readTextFileSync(log).includes("read again"),
+    );
   },
 );
 
 serverTest(
-  "a change by POST that the system refuses is told of, and changes nothing",
+  "a daemon that cannot write the spool answers a POST with 500, and changes nothing",
   CONFINEMENT_PROGRAMS,
   async () => {
     await using service = await FaultyServer.start(silent);

@@ -5,20 +5,20 @@ import { run, TempFolder } from "../support/programs.ts";
 
 /** A `using` or `await using` declaration. */
 interface Using {
-  /** What it declares, such as `using file`. */
+  /** The declaration, such as `using file`. */
   readonly declared: string;
-  /** The function or class of the module that it stands in. */
+  /** The top-level function or class around it. */
   readonly within: string;
 }
 
-/** A node of a syntax tree, as far as it matters here. */
+/** A node of a syntax tree. */
 interface Node {
   readonly type: string;
   readonly parent: Node | null;
   readonly id?: { readonly name: string } | null;
 }
 
-/** The name of the function or class of the module that a node stands in. */
+/** Finds the name of the top-level function or class around a node. */
 function outermost(node: Node): string {
   let name = "";
   for (let at: Node | null = node; at !== null; at = at.parent) {
@@ -28,7 +28,7 @@ function outermost(node: Node): string {
   return name;
 }
 
-/** The declarations of a module, by its syntax tree. */
+/** Finds the `using` declarations of a module. */
 function usingIn(path: string): Using[] {
   const found: Using[] = [];
   const plugin: Deno.lint.Plugin = {
@@ -54,7 +54,7 @@ function usingIn(path: string): Using[] {
   return found;
 }
 
-/** The modules of the project that a program consists of. */
+/** Finds the modules of a program in the project. */
 async function sourcesOf(entries: readonly string[]): Promise<Set<string>> {
   const paths = new Set<string>();
   for (const entry of entries) {
@@ -72,7 +72,7 @@ async function sourcesOf(entries: readonly string[]): Promise<Set<string>> {
   return paths;
 }
 
-Deno.test("what is installed keeps every using of the sources", async () => {
+Deno.test("the installed code has every using declaration of the sources", async () => {
   using folder = new TempFolder();
   const permissions = ["--allow-run", "--allow-read", "--allow-write"];
   const args = ["run", "--no-prompt", ...permissions, `${PROJECT}deploy/install.ts`, folder.path];
@@ -92,7 +92,7 @@ Deno.test("what is installed keeps every using of the sources", async () => {
     for (const path of await sourcesOf([entry, ...workers])) {
       for (const [i, one] of usingIn(path).entries()) {
         all.set(`${path} ${i}`, one);
-        // The bundler leaves out what the program does not use, and numbers names that occur twice.
+        // The bundler drops unused functions, and appends numbers to duplicate names.
         const isIn = new RegExp(String.raw`\b(?:function|class|var) ${one.within}\d*\b`).test(text);
         if (!isIn) continue;
         kept.add(`${path} ${i}`);
@@ -104,5 +104,5 @@ Deno.test("what is installed keeps every using of the sources", async () => {
     assertEquals(lost, [], name);
   }
   assert(all.size >= 15, [...all.keys()].join("\n"));
-  assertEquals([...all.keys()].filter((key) => !kept.has(key)), [], "of no program");
+  assertEquals([...all.keys()].filter((key) => !kept.has(key)), [], "in no program");
 });

@@ -7,7 +7,7 @@
 /**
  * Reads a page.
  *
- * @param name Its file in `docs/`.
+ * @param name Its file name in `docs/`.
  * @returns Its Markdown.
  */
 export function page(name: string): string {
@@ -17,7 +17,7 @@ export function page(name: string): string {
 /**
  * Finds the block of code that follows a line of a page.
  *
- * @param name The page's file in `docs/`.
+ * @param name The file name of the page in `docs/`.
  * @param line The line.
  * @returns The code.
  * @throws {Error} If no code follows.
@@ -32,9 +32,9 @@ export function codeAfter(name: string, line: string): string {
 /**
  * Finds the table that follows a line of a page.
  *
- * @param name The page's file in `docs/`.
+ * @param name The file name of the page in `docs/`.
  * @param line The line.
- * @returns The rows without the heading, each the content of its cells.
+ * @returns The cells of each row, without the heading.
  * @throws {Error} If no table follows.
  */
 export function tableAfter(name: string, line: string): string[][] {
@@ -47,9 +47,9 @@ export function tableAfter(name: string, line: string): string[][] {
 /**
  * Finds the items of the lists on a page.
  *
- * @param name The page's file in `docs/`.
- * @param line The line that the list follows; the start of the page, if not given.
- * @returns The text of each item, on one line. With a line, only those of the list that follows it.
+ * @param name The file name of the page in `docs/`.
+ * @param line The line before a list. By default, the items of all lists are returned.
+ * @returns The text of each item, on one line.
  */
 export function itemsOf(name: string, line?: string): string[] {
   const text = page(name);
