@@ -1,26 +1,8 @@
 import { assertEquals, assertMatch } from "../support/assert.ts";
 import { Daemon, type DaemonOptions, TempFolder } from "../support/programs.ts";
 import { parseResponse, RawConnection } from "../support/raw_http.ts";
+import { delay, stall, STALL_MS } from "../support/stalls.ts";
 import { afterRequest, type Behaviour, FaultyServer } from "../servers/faulty.ts";
-
-/** How long the daemon is stopped, in milliseconds. */
-const STALL_MS = 200;
-
-function delay(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
-}
-
-/** Stops a daemon for a while, in the middle of which something happens. */
-async function stall(daemon: Daemon, meanwhile: () => unknown): Promise<void> {
-  daemon.kill("SIGSTOP");
-  try {
-    await delay(STALL_MS / 4);
-    await meanwhile();
-    await delay(STALL_MS);
-  } finally {
-    daemon.kill("SIGCONT");
-  }
-}
 
 /** A service that hands a function out for each request, which answers it. */
 class Service implements AsyncDisposable {
@@ -119,7 +101,7 @@ const phases: readonly {
     name: "when the check has begun",
     async act(daemon, service) {
       const answer = daemon.get(`/http/web/${service.port}/`);
-      await stall(daemon, () => {});
+      await stall(daemon);
       (await service.asked())();
       assertEquals(await answer, { status: 200, body: "hello" });
     },
