@@ -1,7 +1,9 @@
 /**
- * Measures the program as it is installed against its rivals, and prints a table.
+ * Compares the installed program with others, and prints a table.
  *
- *     deno task bench [--only NAME]... [--rounds N] [--seconds N]
+ *     deno task bench [--only ROW]... [--rounds N] [--seconds N] [--write]
+ *
+ * With `--write`, it also writes the figures into docs/performance.md.
  *
  * @module
  */
@@ -16,7 +18,10 @@ const FLAGS = {
   only: { takesValue: true },
   rounds: { takesValue: true },
   seconds: { takesValue: true },
+  write: { takesValue: false },
 };
+
+const PAGE = new URL("../../docs/performance.md", import.meta.url);
 
 function chosenRows(names: readonly string[]): readonly Row[] {
   const unknown = names.find((name) => !ROWS.some((row) => row.name === name));
@@ -27,13 +32,13 @@ function chosenRows(names: readonly string[]): readonly Row[] {
   throw new UsageError(`Bad --only: expected one of ${known}: received ${JSON.stringify(unknown)}`);
 }
 
-function shown({ least, most }: Limit): string {
+function formatLimit({ least, most }: Limit): string {
   return least === undefined ? `≤ ${most}` : `≥ ${least}`;
 }
 
-/** What the figures are figures of. */
+/** Describes the machine and the programs that the figures depend on. */
 async function machine(): Promise<string> {
-  // Deno itself looks into /proc with all permissions only.
+  // Deno itself would need all permissions to read /proc.
   const { stdout } = await run("cat", ["/proc/cpuinfo"]);
   const model = /model name\s*: (.*)/.exec(stdout)?.[1] ?? "an unknown processor";
   const wrkVersion = /wrk \S+/.exec((await run("wrk", ["-v"])).stdout)?.[0] ?? "wrk";
@@ -41,28 +46,52 @@ async function machine(): Promise<string> {
     `Linux ${Deno.osRelease()}, ${navigator.hardwareConcurrency} cores of ${model}`;
 }
 
-async function bench(options: Options, rows: readonly Row[]): Promise<boolean> {
-  console.log(`${await machine()}; ${options.rounds} rounds of ${options.seconds} s\n`);
-  console.log("| name | work | against | hacheck | rival | ratio | to be | |");
+/** Measures rows, prints them, and returns the block for docs/performance.md and whether all limits are kept. */
+async function bench(
+  options: Options,
+  rows: readonly Row[],
+): Promise<{ readonly block: string; readonly allHold: boolean }> {
+  const setting = `${await machine()}; ${options.rounds} rounds of ${options.seconds} s`;
+  console.log(`${setting}\n`);
+  console.log("| row | work | compared with | hacheck | its figure | ratio | limit | |");
   console.log("| --- | --- | --- | --- | --- | --- | --- | --- |");
+  let block = `${setting}\n\n| row | hacheck | compared with | ratio | limit | |\n` +
+    "| --- | --- | --- | --- | --- | --- |\n";
   let allHold = true;
   for (const { name, work, against, limit, measure } of rows) {
     const { own, rival, ratio, holds } = await measure(options);
     allHold &&= holds;
-    const cells = [`\`${name}\``, work, against, own, rival, ratio, shown(limit)];
-    console.log(`| ${cells.join(" | ")} | ${holds ? "" : "**no**"} |`);
+    const figures = [own, rival, ratio, formatLimit(limit), holds ? "" : "**no**"].join(" | ");
+    console.log(`| \`${name}\` | ${work} | ${against} | ${figures} |`);
+    block += `| \`${name}\` | ${figures} |\n`;
   }
-  return allHold;
+  return { block, allHold };
+}
+
+/** Replaces the figures in docs/performance.md. */
+async function writePage(block: string): Promise<void> {
+  const page = Deno.readTextFileSync(PAGE);
+  const written = page.replace(
+    /(<!-- bench -->\n\n)[^]*(\n<!-- end of bench -->)/,
+    (_, start, end) => start + block + end,
+  );
+  Deno.writeTextFileSync(PAGE, written);
+  await run(Deno.execPath(), ["fmt", "--quiet", PAGE.pathname]);
 }
 
 async function main(): Promise<number> {
   try {
     const line = parseFlags(Deno.args, FLAGS);
     const rows = chosenRows(line.all("only"));
+    if (line.has("write") && rows !== ROWS) {
+      throw new UsageError("--write needs all rows: leave out --only");
+    }
     const rounds = wholeNumber("--rounds", line.one("rounds") ?? "5", 1, 1000);
     const seconds = wholeNumber("--seconds", line.one("seconds") ?? "3", 1, 600);
     using programs = await installed();
-    return await bench({ rounds, seconds, programs }, rows) ? 0 : 1;
+    const { block, allHold } = await bench({ rounds, seconds, programs }, rows);
+    if (line.has("write")) await writePage(block);
+    return allHold ? 0 : 1;
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     console.error(error.message);
@@ -70,6 +99,6 @@ async function main(): Promise<number> {
   }
 }
 
-// As what is installed has it. For the rivals too, so that nobody looks for newer releases meanwhile.
+// As in the installed scripts: no program asks for newer releases of Deno meanwhile.
 Deno.env.set("DENO_NO_UPDATE_CHECK", "1");
 Deno.exit(await main());

@@ -317,8 +317,8 @@ function againstBlackbox(check: Uncached): Row {
   };
 }
 
-const TWO_LOOPS: Row = {
-  name: "two-loops",
+const TWO_WORKERS: Row = {
+  name: "two-workers",
   work: "`/spool/…`, up, with `-n 2`",
   against: "two Workers of a bare `Deno.serve` on one port",
   limit: { least: 0.85 },
@@ -330,7 +330,7 @@ const TWO_LOOPS: Row = {
     return await rates(
       { ...hot(hotPath!, daemon, 1), ...load },
       { ...hot(hotPath!, workers, 1), ...load },
-      TWO_LOOPS.limit,
+      TWO_WORKERS.limit,
       options,
     );
   },
@@ -343,6 +343,6 @@ export const ROWS: readonly Row[] = [
   ...HOT_PATHS.map(slowest),
   ...UNCACHED.map(againstPlain),
   ...UNCACHED.map(againstBlackbox),
-  TWO_LOOPS,
+  TWO_WORKERS,
   ...costRows,
 ];
