@@ -1,36 +1,25 @@
 import { recordName } from "../src/spool/names.ts";
-import { type DowntimeRecord, isExpired, type Mode } from "../src/spool/entry.ts";
+import { isExpired, type Mode } from "../src/spool/entry.ts";
 import type { CommandContext } from "./command.ts";
 import { errorMessage, printJson, warn } from "./terminal.ts";
 import { awaitDowntimes } from "./daemons/local.ts";
-import { markAll } from "./daemons/fleet_changes.ts";
+import { takeOutOnAll } from "./daemons/fleet_changes.ts";
 import { tellNeverAsked, whoseRecord } from "./notices.ts";
 import { authorOf, reasonOf } from "./reason.ts";
 import { changeOf, downtimeOf, toldDown } from "./report/service_status.ts";
 
-/** A way to mark services. */
-export interface Marking {
-  /** What it makes of them. */
-  readonly mode: Mode;
-  /** What is done to the record of a name, in words. */
-  readonly what: (name: string) => string;
-  /** Does it. */
-  readonly write: (name: string, reason: string, by?: string) => Promise<DowntimeRecord>;
-}
-
 /**
- * Marks services, and waits until the daemon says so.
+ * Writes records of services, and waits until the daemon reports them.
  *
- * @param context Which, and why.
- * @param marking How.
- * @returns 0, or 1 if nobody says why, the spool cannot be written or the daemon does not follow.
+ * @param context The services.
+ * @param mode The mode of the records.
+ * @returns The exit status: 1 without a reason, if a record cannot be written, or if the daemon contradicts it.
  */
-export async function mark(context: CommandContext, marking: Marking): Promise<number> {
-  const { mode, what, write } = marking;
+export async function takeOut(context: CommandContext, mode: Mode): Promise<number> {
   const { subjects, store, expiration, daemons, json } = context;
   const reason = await reasonOf(context);
   if (reason === undefined) return 1;
-  if (daemons.length > 0) return await markAll(context, mode, reason, what);
+  if (daemons.length > 0) return await takeOutOnAll(context, mode, reason);
   const by = await authorOf();
   const services = [];
   for (const subject of subjects) {
@@ -38,7 +27,7 @@ export async function mark(context: CommandContext, marking: Marking): Promise<n
     try {
       store.create();
       const before = store.readDowntime(name)?.record;
-      const record = await write(name, reason, by);
+      const record = await store.set(name, { mode, reason, expiration, by });
       const whose = whoseRecord(name, before, by, "replaced");
       if (whose !== null) warn(whose);
       services.push(changeOf(toldDown(downtimeOf(name, record))));
@@ -46,7 +35,7 @@ export async function mark(context: CommandContext, marking: Marking): Promise<n
         warn(`${name} counts as up: its expiration ${expiration} is in the past`);
       }
     } catch (error) {
-      warn(`cannot ${what(name)}: ${errorMessage(error)}`);
+      warn(`cannot write the record of ${name}: ${errorMessage(error)}`);
       return 1;
     }
   }

@@ -5,9 +5,9 @@ import { readActiveDowntimes } from "../report/active_entries.ts";
 import { downedOnAll } from "../downed_on_all.ts";
 
 /**
- * Tells of everything that is marked down, or as draining.
+ * Prints every record in force.
  *
- * @returns 0, or 1 if the spool cannot be read.
+ * @returns The exit status: 1 if the spool cannot be read.
  */
 export async function downed(context: CommandContext): Promise<number> {
   const { store, daemons, json } = context;

@@ -1,16 +1,11 @@
+import { takeOut } from "../change_service.ts";
 import type { CommandContext } from "../command.ts";
-import { mark } from "../change_service.ts";
 
 /**
- * Marks services as draining: they finish what they have, and get nothing new.
+ * Drains services, by records of mode drain.
  *
- * @returns 0, or 1 if nobody says why, the spool cannot be written or the daemon does not follow.
+ * @returns The exit status.
  */
-export async function drain(context: CommandContext): Promise<number> {
-  const { store, expiration } = context;
-  return await mark(context, {
-    mode: "drain",
-    what: (name) => `drain ${name}`,
-    write: (name, reason, by) => store.set(name, { mode: "drain", reason, expiration, by }),
-  });
+export function drain(context: CommandContext): Promise<number> {
+  return takeOut(context, "drain");
 }

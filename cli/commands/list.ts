@@ -6,9 +6,9 @@ import { reportAll } from "../daemons/fleet.ts";
 import { askRecent } from "../daemons/recent.ts";
 
 /**
- * Tells which services the daemon was asked about lately, and what it answered.
+ * Prints the services that HAProxy asked the daemon for lately, with the last response.
  *
- * @returns 0, or 1 if the daemon does not tell.
+ * @returns The exit status: 1 if the daemon does not report them.
  */
 export async function list(context: CommandContext): Promise<number> {
   const { daemon, daemons, json } = context;
@@ -36,11 +36,11 @@ function jsonOf(recent: readonly RecentService[]): Record<string, unknown> {
 }
 
 function lineOf([service, last]: RecentService): string {
-  return `${service} last_response=${spaced(last)}`;
+  return `${service} last_response=${lastResponse(last)}`;
 }
 
-/** As the other hachecks print it. */
-function spaced(last: LastResponse | null): string {
+/** Formats a response as the Python hachecks do: with blanks in the JSON. */
+function lastResponse(last: LastResponse | null): string {
   if (last === null) return "null";
   const { code, remote_ip, ts } = last;
   return `{"code": ${code}, "remote_ip": ${JSON.stringify(remote_ip)}, "ts": ${ts}}`;

@@ -36,10 +36,10 @@ export async function printNamed(
       if (told.state !== "up") code = 1;
       // The line is about the service's own record alone: an operator wants to know of a wider one too.
       if (told.kept_out_by !== null && !json) {
-        warn(`${told.service} is not in service all the same: ${inWords(told.kept_out_by)}`);
+        warn(`${told.service} is still out of service: ${inWords(told.kept_out_by)}`);
       }
     } catch (error) {
-      warn(`cannot tell of ${name}: ${errorMessage(error)}`);
+      warn(`cannot read the record of ${name}: ${errorMessage(error)}`);
       code = 1;
     }
   }

@@ -3,20 +3,20 @@ import { FULL_WEIGHT, isExpired } from "../../src/spool/entry.ts";
 import type { CommandContext } from "../command.ts";
 import { errorMessage, printJson, warn } from "../terminal.ts";
 import { awaitWeights } from "../daemons/local.ts";
-import { weighAll } from "../daemons/fleet_changes.ts";
+import { setWeightOnAll } from "../daemons/fleet_changes.ts";
 import { tellNeverAsked } from "../notices.ts";
 import { authorOf, reasonOf } from "../reason.ts";
 
 /**
- * Gives services a weight, or takes it back where that is all of it.
+ * Sets the weight of services, and waits until the daemon reports it. A weight of 100 removes the entry.
  *
- * @returns 0, or 1 if nobody says why, the spool cannot be written or the daemon does not follow.
+ * @returns The exit status: 1 without a reason, if an entry cannot be written, or if the daemon contradicts it.
  */
 export async function weight(context: CommandContext): Promise<number> {
   const { subjects, store, expiration, weight = FULL_WEIGHT, daemons, json } = context;
   const reason = weight === FULL_WEIGHT ? "" : await reasonOf(context);
   if (reason === undefined) return 1;
-  if (daemons.length > 0) return await weighAll(context, weight, reason);
+  if (daemons.length > 0) return await setWeightOnAll(context, weight, reason);
   const by = await authorOf();
   const weights = [];
   for (const subject of subjects) {
@@ -32,10 +32,10 @@ export async function weight(context: CommandContext): Promise<number> {
       const record = await store.set(file, { weight, reason, expiration, by });
       weights.push({ name, ...subject, ...record });
       if (isExpired(record, Date.now() / 1000)) {
-        warn(`${name} does not have that weight: its expiration ${expiration} is in the past`);
+        warn(`the weight of ${name} has no effect: its expiration ${expiration} is in the past`);
       }
     } catch (error) {
-      warn(`cannot give ${name} the weight ${weight}: ${errorMessage(error)}`);
+      warn(`cannot change the weight of ${name}: ${errorMessage(error)}`);
       return 1;
     }
   }

@@ -28,8 +28,8 @@ const ASK_EVERY_MS = 50;
 interface Change {
   /** The form that asks for it. */
   readonly form: Readonly<Record<string, string>>;
-  /** What is done to the record of a name, in words. */
-  readonly what: (name: string) => string;
+  /** What it does, for messages: such as "write the record". */
+  readonly what: string;
   /** What the JSON holds of it. */
   readonly json: Readonly<Record<string, unknown>>;
   /** Whether the daemon reports what was changed. */
@@ -37,32 +37,30 @@ interface Change {
 }
 
 /**
- * Marks services up on all daemons that are named.
+ * Removes the records of services on many daemons.
  *
  * @param context The services and the daemons.
- * @returns 0 if all have done so, else 1.
+ * @returns 0 if all daemons report the change, else 1.
  */
-export function markUpOnAll(context: CommandContext): Promise<number> {
+export function putBackOnAll(context: CommandContext): Promise<number> {
   const services = context.subjects.map((subject) => changeOf(toldUp(subject)));
-  const what = (name: string) => `mark ${name} up`;
+  const what = "remove the record";
   const agrees = ({ record }: EntryReport) => record === null;
   return changeAll(context, { form: { status: "up" }, what, json: { services }, agrees });
 }
 
 /**
- * Marks services down, or as draining, on all daemons that are named.
+ * Writes records of services on many daemons.
  *
  * @param context The services and the daemons.
- * @param mode How.
- * @param reason Why.
- * @param what What is done to the record of a name, in words.
- * @returns 0 if all have done so, else 1.
+ * @param mode The mode of the records.
+ * @param reason The reason.
+ * @returns 0 if all daemons report the change, else 1.
  */
-export function markAll(
+export function takeOutOnAll(
   context: CommandContext,
   mode: Mode,
   reason: string,
-  what: (name: string) => string,
 ): Promise<number> {
   const { subjects, expiration } = context;
   const services = subjects.map((subject) => {
@@ -70,6 +68,7 @@ export function markAll(
     return changeOf(toldDown({ name, ...subject, mode, reason, expiration, creation: null }));
   });
   const form = { status: mode, reason, ...ending(expiration) };
+  const what = "write the record";
   const agrees = ({ record }: EntryReport) =>
     isOver(expiration)
       ? record === null
@@ -78,20 +77,24 @@ export function markAll(
 }
 
 /**
- * Gives services a weight on all daemons that are named.
+ * Sets the weight of services on many daemons.
  *
  * @param context The services and the daemons.
  * @param weight The weight.
- * @param reason Why.
- * @returns 0 if all have done so, else 1.
+ * @param reason The reason.
+ * @returns 0 if all daemons report the change, else 1.
  */
-export function weighAll(context: CommandContext, weight: number, reason: string): Promise<number> {
+export function setWeightOnAll(
+  context: CommandContext,
+  weight: number,
+  reason: string,
+): Promise<number> {
   const expiration = weight === FULL_WEIGHT ? null : context.expiration;
   const weights = context.subjects.map((subject) => {
     return { name: recordName(subject), ...subject, weight, reason, expiration, creation: null };
   });
   const form = { weight: String(weight), reason, ...ending(expiration) };
-  const what = (name: string) => `give ${name} the weight ${weight}`;
+  const what = "change the weight";
   const agrees = ({ weight: present }: EntryReport) =>
     weight === FULL_WEIGHT || isOver(expiration)
       ? present === null
@@ -131,7 +134,7 @@ async function changeAll(context: CommandContext, change: Change): Promise<numbe
       const before = await recordOf(subject, daemon, signal);
       const { status, body } = await daemon.ask(path, new URLSearchParams(form), signal);
       if (status !== 200) {
-        throw new Error(`cannot ${change.what(name)}: ${describeResponse(status, body)}`);
+        throw new Error(`cannot ${change.what} of ${name}: ${describeResponse(status, body)}`);
       }
       if (form.weight === undefined) {
         const whose = whoseRecord(name, before, by, form.status === "up" ? "lifted" : "replaced");
@@ -183,7 +186,7 @@ async function demandHealthy(
     const why = await awaitHealthy(subject, ask, giveUp);
     return why === undefined
       ? []
-      : [`${recordName(subject)} is left as it is: not healthy after ${seconds} s: ${why}`];
+      : [`the record of ${recordName(subject)} stays: not healthy after ${seconds} s: ${why}`];
   }));
   if (all.flat().length > 0) throw new Error(all.flat().join("; "));
 }
@@ -205,9 +208,10 @@ async function agreed(
   const ask = (path: string) => daemon.ask(path, null, signal);
   const failed = (why: string) =>
     new Error(
-      `cannot ${
-        what(recordName(subject))
-      }: the daemon accepted the change but does not report it: ${why}`,
+      `cannot ${what} of ${
+        recordName(subject)
+      }: the daemon accepted the change but does not report it: ` +
+        why,
     );
   for (;;) {
     let found;

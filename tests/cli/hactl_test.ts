@@ -180,18 +180,18 @@ Deno.test("hactl status tells an operator, and no script, what else keeps a serv
   assertEquals(await host.called("hastatus", "web", "-P", "8080"), {
     code: 0,
     stdout: "UP\tweb\n",
-    stderr: "hactl: web is not in service all the same: web is marked down\n",
+    stderr: "hactl: web is still out of service: web is marked down\n",
   });
   host.write("all", "maint");
   assertEquals(await host.called("hastatus", "db"), {
     code: 0,
     stdout: "UP\tdb\n",
-    stderr: "hactl: db is not in service all the same: all is marked down\n",
+    stderr: "hactl: db is still out of service: all is marked down\n",
   });
   host.write("all", '{"mode": "drain"}');
   assertEquals(
     (await host.called("hastatus", "db")).stderr,
-    "hactl: db is not in service all the same: all is draining\n",
+    "hactl: db is still out of service: all is draining\n",
   );
 });
 
@@ -255,7 +255,7 @@ Deno.test("hactl weight gives a weight that downtimes do not touch, and 100 take
   assertEquals(await host.called("hactl", "weight", "web", "5", "-r", "x", "-e", "1"), {
     code: 0,
     stdout: "",
-    stderr: "hactl: web does not have that weight: its expiration 1 is in the past\n",
+    stderr: "hactl: the weight of web has no effect: its expiration 1 is in the past\n",
   });
 });
 
@@ -520,13 +520,15 @@ Deno.test("hactl says which permission it was installed without", async () => {
     assertMatch(
       stderr,
       new RegExp(
-        `^hactl: cannot mark web ${command}: .*: this hactl was installed without --allow-write for it\n$`,
+        `^hactl: cannot ${
+          command === "up" ? "remove" : "write"
+        } the record of web: .*: this hactl was installed without --allow-write for it\n$`,
       ),
     );
   }
   for (
     const [command, message] of [
-      [["status", "web"], "cannot tell of web"],
+      [["status", "web"], "cannot read the record of web"],
       [["downed"], `cannot read spool ${host.spool}`],
     ] as const
   ) {
@@ -550,10 +552,10 @@ serverTest("hactl says that the spool cannot be read or written, and leaves it a
   try {
     for (
       const [mode, args, message] of [
-        [0o500, ["down", "web"], "cannot mark web down: Permission denied"],
-        [0o500, ["down", "db"], "cannot mark db down: Permission denied"],
-        [0o500, ["up", "web"], "cannot mark web up: Permission denied"],
-        [0o000, ["status", "web"], "cannot tell of web: Permission denied"],
+        [0o500, ["down", "web"], "cannot write the record of web: Permission denied"],
+        [0o500, ["down", "db"], "cannot write the record of db: Permission denied"],
+        [0o500, ["up", "web"], "cannot remove the record of web: Permission denied"],
+        [0o000, ["status", "web"], "cannot read the record of web: Permission denied"],
         [0o000, ["downed"], `cannot read spool ${host.spool}: Permission denied`],
       ] as const
     ) {

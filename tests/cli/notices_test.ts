@@ -168,7 +168,7 @@ Deno.test("hactl wait --healthy and up --healthy wait until the service's own ch
   assertEquals([up.code, up.stdout], [1, ""]);
   assertEquals(
     up.stderr,
-    "hactl: web is left as it is: not healthy after 1 s: " +
+    "hactl: the record of web stays: not healthy after 1 s: " +
       `its http check on port ${web.port} fails: 500 broken\n`,
   );
   assertEquals((await run("status", "web")).stdout, "DOWN\tinf\tweb\tdeploy\n");
@@ -198,14 +198,16 @@ serverTest("hactl names sudo where a user who is not root may not write", [UNSHA
   folder.write("web", "maint");
   Deno.chmodSync(folder.path, 0o500);
   try {
-    for (const [command, what] of [["up", "mark web up"], ["down", "mark web down"]] as const) {
+    for (const [command, what] of [["up", "remove"], ["down", "write"]] as const) {
       const args = [command, "web", "-p", String(closed.port)];
       const line = ["--user", ...hactlCommand(folder.path, args)];
       const { code, stderr } = await run("unshare", line, { NO_COLOR: "1", SUDO_USER: "alice" });
       assertEquals(code, 1);
       assertMatch(
         stderr,
-        new RegExp(`^hactl: cannot ${what}: Permission denied .*: try again with sudo\n$`),
+        new RegExp(
+          `^hactl: cannot ${what} the record of web: Permission denied .*: try again with sudo\n$`,
+        ),
       );
     }
   } finally {

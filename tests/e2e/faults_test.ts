@@ -126,15 +126,15 @@ for (const { what, options, spoil, mend, why, canRemove } of DISKS) {
 
       await shell(daemon, spoil);
       const refused: [args: string[], what: string][] = [
-        [["down", "api", "-r", "new"], "api down"],
-        [["down", "web", "-r", "new"], "web down"],
-        [["down", "web", "-r", "maint", "-e", "4000000000"], "web down"],
+        [["down", "api", "-r", "new"], "write the record of api"],
+        [["down", "web", "-r", "new"], "write the record of web"],
+        [["down", "web", "-r", "maint", "-e", "4000000000"], "write the record of web"],
       ];
-      if (!canRemove) refused.push([["up", "web"], "web up"]);
+      if (!canRemove) refused.push([["up", "web"], "remove the record of web"]);
       for (const [args, what] of refused) {
         const { code, stdout, stderr } = await hactlAmong(daemon, ...args);
         assertEquals([code, stdout], [1, ""], args.join(" "));
-        assert(stderr.startsWith(`hactl: cannot mark ${what}: ${why}`), stderr);
+        assert(stderr.startsWith(`hactl: cannot ${what}: ${why}`), stderr);
         assertEquals(stderr.split("\n").length, 2, stderr);
       }
       const forms: [service: string, form: string, what: string][] = [

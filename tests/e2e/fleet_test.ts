@@ -66,7 +66,7 @@ Deno.test("hactl asks 200 daemons at once, and names those that fail", async () 
   assertEquals(lines(down.stdout), wellOnes.map((url) => `${url}\tOK`));
   assertEquals(
     lines(down.stderr),
-    errors("cannot mark web down: 403 remote spool changes are not enabled"),
+    errors("cannot write the record of web: 403 remote spool changes are not enabled"),
   );
   assertEquals(down.code, 1);
 

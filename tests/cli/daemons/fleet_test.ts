@@ -99,7 +99,7 @@ Deno.test("hactl marks services on all daemons that are named, and says which ha
     code: 1,
     stdout: `${first}\tOK\n${second}\tOK\n`,
     stderr:
-      `hactl: ${refusing}: cannot mark web:80 up: 403 remote spool changes are not enabled\n` +
+      `hactl: ${refusing}: cannot remove the record of web:80: 403 remote spool changes are not enabled\n` +
       `hactl: ${gone}: Connection refused (os error 111)\n` +
       "hactl: 2 of 4 daemons failed\n",
   });
@@ -117,7 +117,10 @@ Deno.test("hactl marks services on all daemons that are named, and says which ha
   assertEquals(daemons, [
     { url: first, error: null, services: [service] },
     { url: second, error: null, services: [service] },
-    { url: refusing, error: "cannot mark web down: 403 remote spool changes are not enabled" },
+    {
+      url: refusing,
+      error: "cannot write the record of web: 403 remote spool changes are not enabled",
+    },
     { url: gone, error: "Connection refused (os error 111)" },
   ]);
 });
@@ -224,7 +227,10 @@ Deno.test("the token is shown to the daemons that want one, and to no others", a
   assertEquals(heard.length > 1 && heard.every((token) => token === null), true);
   const { code, stderr } = await down();
   assertEquals(code, 1);
-  assertStringIncludes(stderr, `:${wanting.port}: cannot mark web down: 401 Unauthorized: name`);
+  assertStringIncludes(
+    stderr,
+    `:${wanting.port}: cannot write the record of web: 401 Unauthorized: name`,
+  );
 });
 
 serverTest(
@@ -340,16 +346,16 @@ Deno.test("hactl does not believe a 200 from what is no hacheck, or does not do 
     [{ ...UP, service: "db" }, "received 200 "],
   ];
   const commands: [args: string[], what: string, contradiction: unknown][] = [
-    [["up", "web"], "mark web up", MARKED_DOWN],
-    [["down", "web", "-r", "x"], "mark web down", UP],
-    [["down", "web", "-r", "y"], "mark web down", MARKED_DOWN],
-    [["down", "web", "-r", "x", "-e", "4000000000"], "mark web down", MARKED_DOWN],
-    [["drain", "web", "-r", "x"], "drain web", MARKED_DOWN],
-    [["weight", "web", "50", "-r", "x"], "give web the weight 50", UP],
+    [["up", "web"], "remove the record of web", MARKED_DOWN],
+    [["down", "web", "-r", "x"], "write the record of web", UP],
+    [["down", "web", "-r", "y"], "write the record of web", MARKED_DOWN],
+    [["down", "web", "-r", "x", "-e", "4000000000"], "write the record of web", MARKED_DOWN],
+    [["drain", "web", "-r", "x"], "write the record of web", MARKED_DOWN],
+    [["weight", "web", "50", "-r", "x"], "change the weight of web", UP],
   ];
   for (const [args, what, contradiction] of commands) {
     // Each kind of answer once, and for each command what contradicts it.
-    const some = what === "mark web up" ? cases : [];
+    const some = what === "remove the record of web" ? cases : [];
     for (const [answer, why] of [...some, [contradiction, "received 200 "] as const]) {
       reported = answer;
       const { code, stdout, stderr } = await operator.hactl([...args, "--daemon", url]);
@@ -427,7 +433,10 @@ Deno.test("hactl up on other daemons names what keeps a service out, and waits u
   assertEquals((await run("down", "web", "-r", "deploy")).code, 0);
   const sick = await run("up", "web", "--healthy", "1s");
   assertEquals([sick.code, sick.stdout], [1, ""]);
-  assertStringIncludes(sick.stderr, `hactl: ${url}: web is left as it is: not healthy after 1 s: `);
+  assertStringIncludes(
+    sick.stderr,
+    `hactl: ${url}: the record of web stays: not healthy after 1 s: `,
+  );
   assertEquals((await daemon.get("/status/services/web/0")).body.includes("deploy"), true);
   isWell = true;
   assertEquals(await run("up", "web", "--healthy", "60s"), {
