@@ -33,9 +33,12 @@ function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+const NAMESPACES = { svg: "http://www.w3.org/2000/svg", rect: "http://www.w3.org/2000/svg" };
+
 /** Makes an element that contains text and other elements. */
 function make(tag, attributes = {}, ...content) {
-  const element = document.createElement(tag);
+  const namespace = NAMESPACES[tag] ?? document.documentElement.namespaceURI;
+  const element = document.createElementNS(namespace, tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   element.append(...content);
   return element;
@@ -124,19 +127,14 @@ function showSummary() {
   } else if (title === "") {
     title = failing.length === 0 ? "Nothing is down" : "No downtimes";
   }
-  const summary = $("#summary");
-  summary.className = down.length > 0 ? "down" : draining.length > 0 ? "drain" : "";
-  if (summary.className === "" && failing.length > 0) summary.className = "down";
+  const isBad = down.length > 0 || (draining.length === 0 && failing.length > 0);
+  $("#summary").className = isBad ? "down" : draining.length > 0 ? "drain" : "";
   setText($("#summary h1"), title);
-  const bad = failing.map(({ service }) => service);
-  setText(
-    $("#summary p"),
-    failing.length === 0
-      ? ""
-      : bad.length === 1
-      ? `${bad[0]} fails its checks and has no downtime.`
-      : `${listed(bad, 6)} fail their checks and have no downtime.`,
-  );
+  const bad = listed(failing.map(({ service }) => service), 6);
+  const fails = failing.length === 1
+    ? "fails its checks and has no downtime."
+    : "fail their checks and have no downtime.";
+  setText($("#summary p"), failing.length === 0 ? "" : `${bad} ${fails}`);
   const count = downtimes.length + leftOut + failing.length;
   document.title = `${count === 0 ? "" : `(${count}) `}${location.host} – hacheck`;
 }
@@ -282,24 +280,25 @@ function showServices() {
 function showChecks(cell, { milliseconds, since }) {
   if (milliseconds.length === 0) return setText(cell, "");
   const key = `${since} ${milliseconds.join()}`;
-  if (cell.dataset.shown !== key) {
-    cell.dataset.shown = key;
-    const failed = milliseconds.filter((one) => one < 0).length;
-    const slowest = Math.max(...milliseconds.map(Math.abs));
-    const last = duration(Math.abs(milliseconds.at(-1)));
-    const label = `${many(milliseconds.length, "check")}, ${failed} failed, last ${last}, slowest ${
-      duration(slowest)
-    }`;
-    const image = svg("svg", { viewBox: `0 0 ${CHECKS * 5} 20`, role: "img", "aria-label": label });
-    milliseconds.forEach((one, i) => {
-      const height = one < 0 ? 20 : heightOf(one);
-      const x = (CHECKS - milliseconds.length + i) * 5;
-      const bar = { x, y: 20 - height, width: 4, height, class: one < 0 ? "down" : "up" };
-      image.append(svg("rect", bar));
+  if (cell.dataset.shown === key) return;
+  cell.dataset.shown = key;
+  const failed = milliseconds.filter((one) => one < 0).length;
+  const slowest = Math.max(...milliseconds.map(Math.abs));
+  const last = duration(Math.abs(milliseconds.at(-1)));
+  const label = `${many(milliseconds.length, "check")}, ${failed} failed, last ${last}, slowest ${
+    duration(slowest)
+  }`;
+  const bars = milliseconds.map((one, i) => {
+    const height = one < 0 ? 20 : heightOf(one);
+    const x = (CHECKS - milliseconds.length + i) * 5;
+    return make("rect", {
+      ...{ x, y: 20 - height, width: 4, height },
+      class: one < 0 ? "down" : "up",
     });
-    const text = make("span", {}, last);
-    cell.replaceChildren(make("div", { class: "checks" }, image, text));
-  }
+  });
+  const viewBox = `0 0 ${CHECKS * 5} 20`;
+  const image = make("svg", { viewBox, role: "img", "aria-label": label }, ...bars);
+  cell.replaceChildren(make("div", { class: "checks" }, image, make("span", {}, last)));
 }
 
 /** The scale is logarithmic, so that 1 ms and 1 s are both visible. */
@@ -312,23 +311,12 @@ function duration(milliseconds) {
   return `${milliseconds < 10 ? milliseconds.toFixed(1) : Math.round(milliseconds)} ms`;
 }
 
-function svg(tag, attributes) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  return element;
-}
-
-/** Shows names and values as a description list, and keeps the elements of known names. */
+/** Shows names and values as a description list. The names are always the same. */
 function showList(list, items) {
-  const values = new Map([...list.children].map((div) => [div.firstChild.textContent, div]));
-  list.append(
-    ...items.filter(([name]) => !values.has(name)).map(([name]) => {
-      const div = make("div", {}, make("dt", {}, name), make("dd"));
-      values.set(name, div);
-      return div;
-    }),
-  );
-  for (const [name, value] of items) setText(values.get(name).lastChild, value);
+  if (list.childElementCount === 0) {
+    list.append(...items.map(([name]) => make("div", {}, make("dt", {}, name), make("dd"))));
+  }
+  items.forEach(([, value], i) => setText(list.children[i].lastChild, value));
 }
 
 function showFigures() {

@@ -1,9 +1,9 @@
 import { SlowReaderError } from "../server/responses.ts";
 
-/** How many streams may be open at once. The page is for operators, not for a crowd. */
+/** The most streams that may be open. The page is for operators. */
 export const MAX_STREAMS = 32;
 
-/** When {@linkcode EventStreams} sends events. Times are in milliseconds. */
+/** When {@linkcode EventStreams} sends updates. Times are in milliseconds. */
 export interface EventTimes {
   /** How often the status is sent. */
   readonly interval: number;
@@ -28,34 +28,29 @@ export interface Update {
   readonly status: string;
 }
 
+/** An update, encoded once for all streams: many readers take no more memory than one. */
+interface Messages {
+  readonly downtimes: string;
+  /** The status alone. */
+  readonly status: Uint8Array;
+  /** The downtimes and the status. */
+  readonly all: Uint8Array;
+}
+
 const encoder = new TextEncoder();
 
-/** An update as messages, each encoded once for all streams: many readers take no more memory than one. */
-class Messages {
-  readonly update: Update;
-  #status: Uint8Array | undefined;
-  #all: Uint8Array | undefined;
-
-  constructor(update: Update) {
-    this.update = update;
-  }
-
-  get status(): Uint8Array {
-    return this.#status ??= encoder.encode(`event: status\ndata: ${this.update.status}\n\n`);
-  }
-
-  /** The downtimes and the status. */
-  get all(): Uint8Array {
-    const { downtimes, status } = this.update;
-    return this.#all ??= encoder.encode(
-      `event: downtimes\ndata: ${downtimes}\n\nevent: status\ndata: ${status}\n\n`,
-    );
-  }
+function encode({ downtimes, status }: Update): Messages {
+  const message = `event: status\ndata: ${status}\n\n`;
+  return {
+    downtimes,
+    status: encoder.encode(message),
+    all: encoder.encode(`event: downtimes\ndata: ${downtimes}\n\n${message}`),
+  };
 }
 
 /**
- * Sends updates to browsers as server-sent events: at once after a change of the spool, and once a second
- * otherwise. It does nothing while no stream is open.
+ * Sends updates to browsers as server-sent events: soon after a change of the spool, and once a second otherwise. It
+ * does nothing while no stream is open.
  *
  * A slow reader skips updates and gets the latest one when it reads again, so at most one message waits per reader.
  */
@@ -63,15 +58,17 @@ export class EventStreams {
   readonly #gather: () => Promise<Update>;
   readonly #times: EventTimes;
   readonly #streams = new Set<EventStream>();
-  #isRunning = false;
-  #isClosed = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** When the last update was sent, by `performance.now()`. */
+  #sentAt = -Infinity;
+  #isGathering = false;
   /** Whether something has changed since the last update was gathered. */
   #isStale = false;
-  #wakeUp: () => void = () => {};
+  #isClosed = false;
 
   /**
    * @param gather Returns the current state.
-   * @param times When events are sent.
+   * @param times When updates are sent.
    */
   constructor(gather: () => Promise<Update>, times: EventTimes = EVENT_TIMES) {
     this.#gather = gather;
@@ -85,28 +82,26 @@ export class EventStreams {
    */
   open(): ReadableStream<Uint8Array> | undefined {
     if (this.#isClosed || this.#streams.size >= MAX_STREAMS) return undefined;
-    const stream: EventStream = new EventStream(() => {
-      this.#streams.delete(stream);
-      this.#wakeUp();
-    });
+    const stream: EventStream = new EventStream(() => this.#remove(stream));
     this.#streams.add(stream);
     // The last update may be old.
     this.notify();
-    if (!this.#isRunning) void this.#run();
     return stream.body;
   }
 
   /** Sends an update soon, since something has changed. */
   notify(): void {
+    if (this.#streams.size === 0) return;
     this.#isStale = true;
-    this.#wakeUp();
+    this.#schedule();
   }
 
   /** Ends the open streams. */
   end(): void {
-    for (const stream of this.#streams) stream.end();
-    this.#streams.clear();
-    this.#wakeUp();
+    for (const stream of this.#streams) {
+      stream.end();
+      this.#remove(stream);
+    }
   }
 
   /** Ends the open streams and opens no more. */
@@ -115,41 +110,43 @@ export class EventStreams {
     this.end();
   }
 
-  async #run(): Promise<void> {
-    this.#isRunning = true;
-    const { interval, minGap, readerTimeout = EVENT_READER_TIMEOUT_MS } = this.#times;
+  #remove(stream: EventStream): void {
+    this.#streams.delete(stream);
+    if (this.#streams.size === 0) clearTimeout(this.#timer);
+  }
+
+  #schedule(): void {
+    if (this.#isGathering || this.#streams.size === 0) return;
+    const { interval, minGap } = this.#times;
+    const due = this.#sentAt + (this.#isStale ? minGap : interval);
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#update(), Math.max(0, due - performance.now()));
+  }
+
+  async #update(): Promise<void> {
+    this.#isGathering = true;
+    this.#isStale = false;
     try {
-      while (this.#streams.size > 0) {
-        this.#isStale = false;
-        const messages = new Messages(await this.#gather());
-        for (const stream of this.#streams) {
-          stream.offer(messages);
-          if (stream.idleMs < readerTimeout) continue;
-          this.#streams.delete(stream);
-          stream.abort();
-        }
-        await this.#sleep(minGap, () => this.#streams.size === 0);
-        await this.#sleep(interval - minGap, () => this.#isStale || this.#streams.size === 0);
-      }
-    } finally {
-      this.#isRunning = false;
-      // After an error the browsers reconnect.
+      this.#send(encode(await this.#gather()));
+    } catch (error) {
+      // The browsers reconnect.
       this.end();
+      throw error;
+    } finally {
+      this.#isGathering = false;
+      this.#schedule();
     }
   }
 
-  /** Sleeps until the time is over, or until a wake-up finds that a condition holds. */
-  async #sleep(milliseconds: number, isOver: () => boolean): Promise<void> {
-    if (isOver()) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, milliseconds);
-      this.#wakeUp = () => {
-        if (!isOver()) return;
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-    this.#wakeUp = () => {};
+  #send(messages: Messages): void {
+    this.#sentAt = performance.now();
+    const { readerTimeout = EVENT_READER_TIMEOUT_MS } = this.#times;
+    for (const stream of this.#streams) {
+      stream.offer(messages);
+      if (stream.idleMs < readerTimeout) continue;
+      stream.abort();
+      this.#remove(stream);
+    }
   }
 }
 
@@ -169,10 +166,7 @@ class EventStream {
         this.#controller = controller;
         controller.enqueue(encoder.encode(`retry: ${RETRY_MS}\n\n`));
       },
-      pull: () => {
-        this.#readAt = performance.now();
-        this.#send();
-      },
+      pull: () => this.#send(),
       cancel: onCancel,
     });
   }
@@ -180,14 +174,10 @@ class EventStream {
   /** Sends an update as soon as the reader is ready for it. */
   offer(messages: Messages): void {
     this.#latest = messages;
-    const isReady = (this.#controller.desiredSize ?? 0) > 0;
-    if (isReady) {
-      this.#readAt = performance.now();
-      this.#send();
-    }
+    if ((this.#controller.desiredSize ?? 0) > 0) this.#send();
   }
 
-  /** For how long the reader has read nothing although a message was there, in milliseconds. */
+  /** How long the reader has read nothing although a message was there, in milliseconds. */
   get idleMs(): number {
     return performance.now() - this.#readAt;
   }
@@ -203,9 +193,10 @@ class EventStream {
   }
 
   #send(): void {
+    this.#readAt = performance.now();
     const messages = this.#latest;
     if (messages === undefined || messages === this.#sent) return;
-    const isKnown = messages.update.downtimes === this.#sent?.update.downtimes;
+    const isKnown = messages.downtimes === this.#sent?.downtimes;
     this.#sent = messages;
     // This may call `pull` at once.
     this.#controller.enqueue(isKnown ? messages.status : messages.all);
