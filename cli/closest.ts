@@ -1,14 +1,14 @@
 import { levenshteinDistance } from "../src/std/text.ts";
 
-/** How many letters may be wrong, of those that are there. */
-const MAX_WRONG = 2;
+/** The largest distance of a word that is still taken for a mistyped one. */
+const MAX_DISTANCE = 2;
 
 /**
- * What somebody may have meant who has mistyped it.
+ * Finds the word that was probably meant by a mistyped one.
  *
- * @param typed What was typed.
- * @param known What there is.
- * @returns The one that is nearest; undefined if none is near.
+ * @param typed The mistyped word.
+ * @param known The words to choose from.
+ * @returns The closest word; undefined if none is close.
  *
  * @example
  * ```ts
@@ -22,14 +22,15 @@ const MAX_WRONG = 2;
  */
 export function closest(typed: string, known: readonly string[]): string | undefined {
   const word = typed.toLowerCase();
-  let nearest: string | undefined;
-  let least = Math.min(MAX_WRONG, Math.floor(word.length / 2)) + 1;
-  for (const one of known) {
+  let found: string | undefined;
+  let least = Math.min(MAX_DISTANCE, Math.floor(word.length / 2)) + 1;
+  for (const candidate of known) {
     // Letters in the wrong order are one mistake, not two.
-    const distance = sorted(word) === sorted(one) ? 1 : levenshteinDistance(word, one);
-    if (distance < least) [nearest, least] = [one, distance];
+    const isAnagram = sorted(word) === sorted(candidate);
+    const distance = isAnagram ? 1 : levenshteinDistance(word, candidate);
+    if (distance < least) [found, least] = [candidate, distance];
   }
-  return nearest;
+  return found;
 }
 
 function sorted(word: string): string {

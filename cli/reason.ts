@@ -1,50 +1,38 @@
 import type { CommandContext } from "./command.ts";
 import { errorMessage, warn } from "./terminal.ts";
 
-/** Accounts that many people share; their names are no reason. One a line, `#` begins a comment. */
+/** The file of shared accounts, whose names are no reason: one a line, comments after `#`. */
 const NONHUMANS = "/etc/nonhumans";
 
 /**
- * Why something is to be marked: what the operator says, or else who that is.
+ * Returns the reason of a change: that of `-r`, or else the login name of the operator.
  *
- * @param context What was said.
- * @returns The reason; undefined, and the operator told, where there is none.
+ * @param context The context of the command.
+ * @returns The reason; undefined, after a warning, where the login name is unknown or that of a shared account.
  */
 export async function reasonOf({ reason }: CommandContext): Promise<string | undefined> {
-  return reason ?? await whoAsks();
-}
-
-/** The name of the human who asks; undefined, and the operator told, where there is none. */
-async function whoAsks(): Promise<string | undefined> {
+  if (reason !== undefined) return reason;
   try {
     const name = await loginName();
-    if (!nonhumans().has(name)) return name;
-    warn(`${name} is a shared account: say with -r why, or who you are`);
+    if (!sharedAccounts().has(name)) return name;
+    warn(`${name} is a shared account, by ${NONHUMANS}: give a reason with -r`);
   } catch (error) {
-    warn(`cannot tell who you are: say why with -r: ${errorMessage(error)}`);
+    warn(`your login name is unknown: give a reason with -r: ${errorMessage(error)}`);
   }
   return undefined;
 }
 
-/** The login name of who runs hactl, for the record; undefined where that cannot be found out. */
-export async function authorOf(): Promise<string | undefined> {
-  try {
-    return await loginName();
-  } catch {
-    return undefined;
-  }
+/** Returns the login name of the operator, for the record; undefined where it is unknown. */
+export function authorOf(): Promise<string | undefined> {
+  return loginName().catch(() => undefined);
 }
 
 async function loginName(): Promise<string> {
-  return Deno.env.get("SUDO_USER") || Deno.env.get("SSH_USER") || await userName();
+  const name = Deno.env.get("SUDO_USER") || Deno.env.get("SSH_USER");
+  return name || (await import("node:os")).userInfo().username;
 }
 
-async function userName(): Promise<string> {
-  const { userInfo } = await import("node:os");
-  return userInfo().username;
-}
-
-function nonhumans(): Set<string> {
+function sharedAccounts(): Set<string> {
   let content;
   try {
     content = Deno.readTextFileSync(NONHUMANS);

@@ -6,36 +6,36 @@ import { awaitHealthy } from "../daemons/health.ts";
 import { RemoteDaemon } from "../daemons/remote.ts";
 import { type AskPage, askState } from "../daemons/state.ts";
 
-/** How long a daemon may take for one answer, in milliseconds. */
-const PATIENCE_MS = 5000;
+/** How long a daemon may take for one response, in milliseconds. */
+const RESPONSE_TIMEOUT_MS = 5000;
 
-/** How long it is left alone between two questions, in milliseconds: this host's, and one elsewhere. */
-const ASK_EVERY_MS = { here: 50, elsewhere: 1000 } as const;
+/** The pause between two requests to a daemon, in milliseconds. */
+const PAUSE_MS = { local: 50, remote: 1000 } as const;
 
-/** Why the others are not waited for. */
-const REFUSED = "a daemon does not let hactl ask";
+/** The reason of the abort once a daemon has rejected hactl: waiting on for the others is of no use. */
+const REJECTED = "a daemon rejected hactl";
 
 /** A daemon to wait for. */
-interface Waited {
-  /** How it is named in what the operator is told. */
+interface AwaitedDaemon {
+  /** Its name in messages. */
   readonly name: string;
-  /** Returns the function that asks it about services on this host. */
+  /** Returns the function that asks it about services on a host. */
   readonly askAbout: (host: string) => AskPage;
   readonly pause: number;
 }
 
 /**
- * Waits until the daemons say that services are up or down by the spool, or that their own checks are good.
+ * Waits until every daemon reports every service as up, down or healthy.
  *
- * @returns 0 once all of them are, 1 if they are not in time or a daemon does not let hactl ask.
+ * @returns The exit status: 1 after the timeout, or if a daemon rejects hactl.
  */
 export async function wait(context: CommandContext): Promise<number> {
   const { subjects, timeout } = context;
-  const giveUp = new AbortController();
-  const timer = timeout === null ? undefined : setTimeout(() => giveUp.abort(), timeout * 1000);
+  const abort = new AbortController();
+  const timer = timeout === null ? undefined : setTimeout(() => abort.abort(), timeout * 1000);
   try {
     const all = daemonsOf(context).flatMap((daemon) =>
-      subjects.map((subject) => waitFor(subject, daemon, context, giveUp))
+      subjects.map((subject) => waitFor(subject, daemon, context, abort))
     );
     return (await Promise.all(all)).every((isReached) => isReached) ? 0 : 1;
   } finally {
@@ -43,57 +43,54 @@ export async function wait(context: CommandContext): Promise<number> {
   }
 }
 
-function daemonsOf({ daemon, daemons, trust }: CommandContext): Waited[] {
+function daemonsOf({ daemon, daemons, trust }: CommandContext): AwaitedDaemon[] {
   if (daemons.length > 0) {
     return daemons.map((url) => {
       const remote = new RemoteDaemon(url, trust);
       const ask: AskPage = (path, signal) => remote.ask(path, null, signal);
-      return { name: remote.url, askAbout: () => ask, pause: ASK_EVERY_MS.elsewhere };
+      return { name: remote.url, askAbout: () => ask, pause: PAUSE_MS.remote };
     });
   }
   return [{
     name: `the daemon on port ${daemon.port}`,
     askAbout: (host) => daemon.aboutHost(host),
-    pause: ASK_EVERY_MS.here,
+    pause: PAUSE_MS.local,
   }];
 }
 
 async function waitFor(
   subject: Subject,
-  { name, askAbout, pause }: Waited,
+  { name, askAbout, pause }: AwaitedDaemon,
   { wanted, timeout }: CommandContext,
-  giveUp: AbortController,
+  abort: AbortController,
 ): Promise<boolean> {
-  const { signal } = giveUp;
+  const { signal } = abort;
   const ask = askAbout(subject.host);
   if (wanted === "healthy") {
     const why = await awaitHealthy(subject, ask, signal);
-    if (why !== undefined) warn(`${recordName(subject)} is not healthy by ${name}: ${why}`);
+    if (why !== undefined) warn(`${recordName(subject)} is not healthy: ${name}: ${why}`);
     return why === undefined;
   }
-  let last = "it has not answered";
+  let last = `${name} has not responded`;
   while (!signal.aborted) {
     try {
-      const { state, response: { status, body } } = await askState(
-        subject,
-        ask,
-        AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]),
-      );
+      const deadline = AbortSignal.any([signal, AbortSignal.timeout(RESPONSE_TIMEOUT_MS)]);
+      const { state, response: { status, body } } = await askState(subject, ask, deadline);
       if (status === 401 || status === 403) {
-        if (!signal.aborted) {
-          warn(`${name} does not let hactl ask: ${describeResponse(status, body)}`);
-        }
-        giveUp.abort(REFUSED);
+        if (!signal.aborted) warn(`${name} rejects hactl: ${describeResponse(status, body)}`);
+        abort.abort(REJECTED);
         return false;
       }
       if (state === wanted) return true;
-      last = state === null ? `it answers ${describeResponse(status, body)}` : `it is ${state}`;
+      last = state === null
+        ? `${name} responds ${describeResponse(status, body)}`
+        : `${name} reports ${state}`;
     } catch (error) {
-      if (!signal.aborted) last = errorMessage(error);
+      if (!signal.aborted) last = `${name}: ${errorMessage(error)}`;
     }
     await sleep(pause, signal);
   }
-  if (signal.reason === REFUSED) return false;
-  warn(`${recordName(subject)} is not ${wanted} after ${timeout} s by ${name}: ${last}`);
+  if (signal.reason === REJECTED) return false;
+  warn(`${recordName(subject)} is not ${wanted} after ${timeout} s: ${last}`);
   return false;
 }

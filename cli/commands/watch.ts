@@ -5,25 +5,25 @@ import { drawn, lineOfRow } from "../report/overview.ts";
 import { look } from "../daemons/fetch_status.ts";
 import { toldUp } from "../report/service_status.ts";
 
-/** How often the spool is looked at though nothing tells that it has changed, in milliseconds. */
-const LOOK_EVERY_MS = 1000;
+/** How often the spool is read although no event reports a change, in milliseconds. */
+const READ_EVERY_MS = 1000;
 
-/** How often daemons elsewhere are asked, in milliseconds. */
+/** How often other daemons are asked, in milliseconds. */
 const ASK_EVERY_MS = 2000;
 
-/** A change may come in several events: how long they are waited for, in milliseconds. */
-const SETTLE_MS = 20;
+/** How long further events of the same change are awaited, in milliseconds. */
+const DEBOUNCE_MS = 20;
 
 /**
- * Shows what is so, and shows it anew whenever that changes, until it is told to stop.
+ * Prints the state of services, and again whenever it changes, until a signal ends it.
  *
- * @returns 0.
+ * @returns The exit status, 0.
  */
 export async function watch(context: CommandContext): Promise<number> {
-  using waker = new Waker(context);
-  const screen = Deno.stdout.isTerminal() ? new Screen() : new Lines();
+  using changes = new Changes(context);
+  const output = Deno.stdout.isTerminal() ? new Screen() : new Lines();
   try {
-    while (!waker.isStopped) {
+    while (!changes.isStopped) {
       const rows = [];
       const errors = [];
       for await (const { url, ...outcome } of look(context)) {
@@ -32,20 +32,20 @@ export async function watch(context: CommandContext): Promise<number> {
           if (outcome.answer.silence !== null) errors.push(outcome.answer.silence);
         } else errors.push(url === "" ? outcome.error : `${url}: ${outcome.error}`);
       }
-      if (!waker.isStopped) screen.show(rows, errors);
-      await waker.wait();
+      if (!changes.isStopped) output.show(rows, errors);
+      await changes.wait();
     }
   } catch (error) {
-    // Who read it has gone.
+    // The reader of the pipe has ended.
     if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
   } finally {
-    screen.close();
+    output.close();
   }
   return 0;
 }
 
-/** Waits until it is worth looking again, or the user has had enough. */
-class Waker implements Disposable {
+/** Waits for the next change, or for a signal. */
+class Changes implements Disposable {
   readonly #pause: number;
   readonly #stop = () => {
     this.#isStopped = true;
@@ -56,7 +56,7 @@ class Waker implements Disposable {
   #wake: () => void = () => {};
 
   constructor({ store, daemons }: CommandContext) {
-    this.#pause = daemons.length > 0 ? ASK_EVERY_MS : LOOK_EVERY_MS;
+    this.#pause = daemons.length > 0 ? ASK_EVERY_MS : READ_EVERY_MS;
     if (daemons.length === 0) this.#watch(store.root);
     for (const signal of SIGNALS) Deno.addSignalListener(signal, this.#stop);
   }
@@ -73,16 +73,16 @@ class Waker implements Disposable {
       this.#wake = resolve;
     });
     clearTimeout(timer);
-    if (!this.#isStopped) await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+    if (!this.#isStopped) await new Promise((resolve) => setTimeout(resolve, DEBOUNCE_MS));
   }
 
   async #watch(root: string): Promise<void> {
     try {
       this.#watcher = Deno.watchFs(root, { recursive: false });
-      // Removing records whose time is over is an event too; opening and reading them is none.
+      // hactl itself reads the records, which is an event too.
       for await (const { kind } of this.#watcher) if (kind !== "access") this.#wake();
     } catch {
-      // There is no spool yet, or no room to watch it: it is looked at all the same.
+      // There is no spool yet, or too many folders are watched: it is still read every second.
     }
   }
 
@@ -94,7 +94,7 @@ class Waker implements Disposable {
 
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
-/** The other screen of a terminal, so that what was there before comes back. */
+/** The alternate screen of a terminal: closing it restores what the terminal showed before. */
 class Screen {
   #shown = "";
 
@@ -114,14 +114,14 @@ class Screen {
   }
 }
 
-/** A line for each thing, and another one for each that changes. */
+/** Prints a line for each service, and another one when its state changes. */
 class Lines {
   #shown = new Map<string, { row: Row; line: string }>();
-  #told: readonly string[] = [];
+  #errors: readonly string[] = [];
 
   show(rows: readonly Row[], errors: readonly string[]): void {
-    for (const error of errors) if (!this.#told.includes(error)) warn(error);
-    this.#told = errors;
+    for (const error of errors) if (!this.#errors.includes(error)) warn(error);
+    this.#errors = errors;
     const now = new Map<string, { row: Row; line: string }>();
     for (const row of rows) {
       const key = `${row.url} ${row.told.name}`;
@@ -129,7 +129,7 @@ class Lines {
       if (this.#shown.get(key)?.line !== line) print(`${line}\n`);
       now.set(key, { row, line });
     }
-    // A daemon that does not answer has not marked anything up.
+    // A daemon that does not respond keeps its last known state.
     if (errors.length > 0) {
       for (const [key, shown] of this.#shown) if (!now.has(key)) now.set(key, shown);
     }

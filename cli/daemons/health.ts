@@ -33,7 +33,7 @@ export async function awaitHealthy(
     try {
       const answer = await ask(`/status/checks/${subject.service}?now`, signal);
       if (answer.status === 401 || answer.status === 403) {
-        return `the daemon does not let hactl ask: ${describeResponse(answer.status, answer.body)}`;
+        return `the daemon rejects hactl: ${describeResponse(answer.status, answer.body)}`;
       }
       const found = parseChecks(answer).filter((check) => isMeant(check, subject));
       const bad = found.find(({ verdict }) => !verdict.healthy);

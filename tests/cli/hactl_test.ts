@@ -469,7 +469,7 @@ serverTest(
       assertEquals(await down(env), {
         code: 1,
         stdout: "",
-        stderr: `hactl: ${name} is a shared account: say with -r why, or who you are\n`,
+        stderr: `hactl: ${name} is a shared account, by /etc/nonhumans: give a reason with -r\n`,
       });
       assertEquals(host.names, []);
     }

@@ -390,13 +390,13 @@ Deno.test("hactl wait gives up in time, and says what the daemon says instead", 
   assertEquals(await wait(daemon.port, "--down"), {
     code: 1,
     stdout: "",
-    stderr: `hactl: web is not down after 1 s by the daemon on port ${daemon.port}: it is up\n`,
+    stderr: `hactl: web is not down after 1 s: the daemon on port ${daemon.port} reports up\n`,
   });
   // A daemon that is not there may come.
   assertEquals(await wait(closed.port, "--up"), {
     code: 1,
     stdout: "",
-    stderr: `hactl: web is not up after 1 s by the daemon on port ${closed.port}: ` +
+    stderr: `hactl: web is not up after 1 s: the daemon on port ${closed.port}: ` +
       "Connection refused (os error 111)\n",
   });
 });
@@ -407,6 +407,6 @@ Deno.test("hactl wait does not wait for a daemon that does not let it ask", asyn
   assertEquals(await hactl(daemon.spool, ["wait", "web", "db", "--down", "-p", port]), {
     code: 1,
     stdout: "",
-    stderr: `hactl: the daemon on port ${port} does not let hactl ask: 403 Forbidden\n`,
+    stderr: `hactl: the daemon on port ${port} rejects hactl: 403 Forbidden\n`,
   });
 });

@@ -187,7 +187,7 @@ Deno.test("hactl waits for all daemons that are named", async () => {
   assertEquals(await wait(), {
     code: 1,
     stdout: "",
-    stderr: `hactl: web is not down after 3 s by ${second}: it is up\n`,
+    stderr: `hactl: web is not down after 3 s: ${second} reports up\n`,
   });
   assertEquals((await operator.hactl(["down", "web", "--daemon", second!])).code, 0);
   assertEquals(await wait(), { code: 0, stdout: "", stderr: "" });
