@@ -38,7 +38,7 @@ function flag(value: string | null, summary: string): FlagSpec {
 /** The flags by their long names, in the order of the help. */
 export const FLAGS = {
   "service-port": old("P", "PORT", "apply to this port of the services only"),
-  "service-host": old("H", "IP", "with -P: apply to this host only (default: this machine)"),
+  "service-host": old("H", "IP", "with -P: apply to this host only (default: this host)"),
   reason: { ...old("r", "REASON", "the reason (default: your login name)"), mayBeEmpty: true },
   expiration: old("e", "UNIX_TIME", "expire at this time, in unix seconds (default: never)"),
   for: flag("DURATION", "expire after this time: 30m, 1h30m, 2d"),
@@ -215,9 +215,10 @@ export const COMMANDS = {
     offers: "known services",
     flags: [...SUBJECT, "json", ...DAEMON],
     details: [
-      "Prints the state of each service that is named. Without a name it prints every record, every " +
-      "weight and every service that HAProxy asked for in the last ten minutes: in columns on a " +
-      "terminal, otherwise one line for each.",
+      "Prints the state of each service that is named, by its own record; if a wider record keeps it " +
+      "out, hactl says so on stderr. Without a name it prints every record, every weight and every " +
+      "service that HAProxy asked for in the last ten minutes: in columns on a terminal, otherwise " +
+      "one line for each.",
     ],
     examples: [
       ["hactl status", "Print everything."],

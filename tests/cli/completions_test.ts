@@ -10,7 +10,7 @@ import { Daemon, hactlCommand, run, TempFolder } from "../support/programs.ts";
 import { ClosedPort } from "../servers/faulty.ts";
 import { serverTest } from "../servers/mod.ts";
 
-/** A folder with a hactl to run, whose spool marks web down, db on one port and on one host, and drains api. */
+/** Makes a folder with hactl and a spool: web is down, db on one port and on one host, and api drains. */
 async function installed(): Promise<{ folder: TempFolder; env: Record<string, string> }> {
   const folder = new TempFolder();
   Deno.mkdirSync(folder.file("spool"));
@@ -34,7 +34,7 @@ async function installed(): Promise<{ folder: TempFolder; env: Record<string, st
   return { folder, env };
 }
 
-/** What is typed, and what it is completed to. */
+/** Command lines, each with the candidates for its last word. */
 const CASES: readonly [typed: string, completed: readonly string[]][] = [
   ["hactl ", Object.keys(COMMANDS)],
   ["hactl dow", ["down", "downed"]],
@@ -63,7 +63,7 @@ printf '%s\\n' "\${COMPREPLY[@]}"`;
     const args = ["--norc", "-c", script, "bash", folder.file("completions.bash"), typed];
     const { stdout, stderr } = await run("bash", args, env);
     assertEquals(stdout.trimEnd().split("\n").sort(), completed.toSorted(), typed + stderr);
-    // compopt says so where nobody is typing.
+    // compopt prints an error outside of a completion.
     assertEquals(stderr, "", typed);
   }
   const registered = await run(
@@ -89,8 +89,8 @@ serverTest("fish completes hactl's command line", ["fish"], async () => {
   }
 });
 
-/** What makes a zsh write what it is about to offer to a file, for nobody looks at its terminal. */
-const TELLING = `PS1=; autoload -Uz compinit; compinit -u -d "$HOME/.zcompdump"
+/** Makes zsh write its candidates to a file, since its terminal cannot be parsed. */
+const WRITE_OFFERED = `PS1=; autoload -Uz compinit; compinit -u -d "$HOME/.zcompdump"
 compadd() {
   if [[ "\${@[1,(i)(-|--)]}" == *-(O|A|D)\\ * ]]; then builtin compadd "$@"; return; fi
   local -a offered
@@ -98,33 +98,33 @@ compadd() {
   (( $#offered )) && print -rl -- $offered >> "$HOME/offered"
   builtin compadd "$@"
 }
-told() { print told >> "$HOME/offered" }
+finished() { print finished >> "$HOME/offered" }
 bindkey "^I" complete-word
 source "$HOME/completions.zsh"
 compprefuncs+=(before)
-before() { comppostfuncs=(told) }
+before() { comppostfuncs=(finished) }
 `;
 
 serverTest("zsh completes hactl's command line", ["zsh"], async () => {
   const { folder, env } = await installed();
   using _ = folder;
-  folder.write("telling.zsh", TELLING);
-  // A shell on a terminal, since zsh completes nowhere else, that is typed to.
+  folder.write("write_offered.zsh", WRITE_OFFERED);
+  // zsh completes on a terminal only.
   const script = `zmodload zsh/zpty
 : > "$HOME/offered"
 zpty shell zsh -f -i
-zpty -w shell 'source "$HOME/telling.zsh"; print ready >> "$HOME/offered"'
+zpty -w shell 'source "$HOME/write_offered.zsh"; print ready >> "$HOME/offered"'
 until [[ "$(< "$HOME/offered")" == *ready* ]]; do sleep 0.05; done
 : > "$HOME/offered"
 zpty -n -w shell "$1"$'\\t'
-until [[ "$(< "$HOME/offered")" == *told* ]]; do sleep 0.05; done
+until [[ "$(< "$HOME/offered")" == *finished* ]]; do sleep 0.05; done
 zpty -d shell`;
   for (const [typed, completed] of CASES) {
     const line = ["-s", "KILL", "60", "zsh", "-f", "-c", script, "zsh", typed];
     const { code, stderr } = await run("timeout", line, env);
     assertEquals([code, stderr], [0, ""], typed);
     const offered = Deno.readTextFileSync(folder.file("offered")).trimEnd().split("\n");
-    const words = new Set(offered.filter((word) => word !== "told"));
+    const words = new Set(offered.filter((word) => word !== "finished"));
     assertEquals([...words].sort(), completed.toSorted(), typed);
   }
 });

@@ -15,7 +15,7 @@ import {
 import { afterRequest, ClosedPort, FaultyServer, sending, silent } from "../servers/faulty.ts";
 import { serverTest, until } from "../servers/mod.ts";
 
-/** Runs hactl within this process, and keeps what it prints. */
+/** Runs hactl in this process, and returns its output. */
 async function inProcess(args: readonly string[], calledAs?: string): Promise<Result> {
   const { log, error } = console;
   let stdout = "";
@@ -29,8 +29,8 @@ async function inProcess(args: readonly string[], calledAs?: string): Promise<Re
   }
 }
 
-/** Runs hactl as it is installed by another program, such as `env -u SUDO_USER`. */
-function under(
+/** Runs the installed hactl under another program, such as `env -u SUDO_USER`. */
+function runUnder(
   wrapper: readonly string[],
   spool: string,
   args: readonly string[],
@@ -45,7 +45,7 @@ function under(
   return run(command!, rest, { NO_COLOR: "1", ...env });
 }
 
-/** A spool of its own on a host where no daemon listens. */
+/** A host with a spool, on which no daemon listens. */
 class Host implements Disposable {
   readonly #folder = new TempFolder();
   readonly #closed: ClosedPort;
@@ -58,39 +58,39 @@ class Host implements Disposable {
     return new Host(await ClosedPort.open());
   }
 
-  /** The spool's path. It is there from the start. */
+  /** The folder of the spool. It exists. */
   get spool(): string {
     return this.#folder.path;
   }
 
-  /** A port where nobody listens. */
+  /** A port on which no program listens. */
   get port(): string {
     return String(this.#closed.port);
   }
 
-  /** Runs the installed hactl. That no daemon listens is cut out of what it tells. */
+  /** Runs the installed hactl, and removes the notice of the missing daemon. */
   async hactl(...args: string[]): Promise<Result> {
     return this.withoutNotice(await hactl(this.spool, [...args, "-p", this.port]));
   }
 
-  /** What hactl tells after a change, since no daemon listens. */
+  /** The notice that no daemon listens, which hactl prints after a change. */
   get notice(): string {
     return `hactl: no daemon listens on port ${this.port}: no daemon uses this spool\n`;
   }
 
-  /** Cuts that notice out. */
+  /** Removes that notice from the output. */
   withoutNotice(result: Result): Result {
     return { ...result, stderr: result.stderr.replace(this.notice, "") };
   }
 
-  /** Runs hactl by one of its names, within this process. */
-  async called(name: string, ...args: string[]): Promise<Result> {
+  /** Runs hactl by one of its names, in this process. */
+  async calledAs(name: string, ...args: string[]): Promise<Result> {
     return this.withoutNotice(
       await inProcess([...args, "-p", this.port, "--spool-root", this.spool], name),
     );
   }
 
-  /** Writes a record by hand. */
+  /** Writes a record. */
   write(name: string, content: string): void {
     this.#folder.write(name, content);
   }
@@ -117,7 +117,7 @@ class Host implements Disposable {
 
 const SILENT: Result = { code: 0, stdout: "", stderr: "" };
 
-Deno.test("hactl refuses a reason with which a record is too long to be read", async () => {
+Deno.test("hactl rejects a reason that makes the record too long to be read back", async () => {
   using host = await Host.make();
   host.write("web", '{"reason": "maint"}');
   const remote = ["--daemon", `http://127.0.0.1:${host.port}`];
@@ -142,11 +142,11 @@ Deno.test("hactl refuses a reason with which a record is too long to be read", a
   assertEquals(host.names, ["web"]);
   assertEquals(host.read("web"), '{"reason": "maint"}');
   const long = "a".repeat(61_438);
-  assertEquals((await host.called("hactl", "down", "web", "-r", long)).code, 0);
-  assertEquals((await host.called("hactl", "status", "web")).stdout, `DOWN\tinf\tweb\t${long}\n`);
+  assertEquals((await host.calledAs("hactl", "down", "web", "-r", long)).code, 0);
+  assertEquals((await host.calledAs("hactl", "status", "web")).stdout, `DOWN\tinf\tweb\t${long}\n`);
 });
 
-Deno.test("hactl status tells of each service on a line, to the byte", async () => {
+Deno.test("hactl status prints a line for each service, to the byte", async () => {
   using host = await Host.make();
   host.write("all-but", "by hand\n");
   host.write("web", '{"reason": "maint", "expiration": null, "creation": 1}');
@@ -174,28 +174,28 @@ Deno.test("hactl status tells of each service on a line, to the byte", async () 
   }
 });
 
-Deno.test("hactl status tells an operator, and no script, what else keeps a service down", async () => {
+Deno.test("hactl status prints to stderr which wider record keeps a service out", async () => {
   using host = await Host.make();
   host.write("web", "maint");
-  assertEquals(await host.called("hastatus", "web", "-P", "8080"), {
+  assertEquals(await host.calledAs("hastatus", "web", "-P", "8080"), {
     code: 0,
     stdout: "UP\tweb\n",
     stderr: "hactl: web is still out of service: web is marked down\n",
   });
   host.write("all", "maint");
-  assertEquals(await host.called("hastatus", "db"), {
+  assertEquals(await host.calledAs("hastatus", "db"), {
     code: 0,
     stdout: "UP\tdb\n",
     stderr: "hactl: db is still out of service: all is marked down\n",
   });
   host.write("all", '{"mode": "drain"}');
   assertEquals(
-    (await host.called("hastatus", "db")).stderr,
+    (await host.calledAs("hastatus", "db")).stderr,
     "hactl: db is still out of service: all is draining\n",
   );
 });
 
-Deno.test("hactl drain writes a record that others take for a downtime, and status and downed say DRAIN", async () => {
+Deno.test("hactl drain writes a record of mode drain, which status and downed print as DRAIN", async () => {
   using host = await Host.make();
   assertEquals(await host.hactl("drain", "web", "-r", "maint"), SILENT);
   assertMatch(
@@ -203,7 +203,7 @@ Deno.test("hactl drain writes a record that others take for a downtime, and stat
     /^\{"reason": "maint", "expiration": null, "creation": \d+\.?\d*, "mode": "drain", "by": "operator"\}$/,
   );
   const args = ["drain", "web", "-P", "8080", "-H", "10.1.1.1", "-e", "4000000000"];
-  assertEquals(await host.called("hactl", ...args), SILENT);
+  assertEquals(await host.calledAs("hactl", ...args), SILENT);
   assertEquals(await host.hactl("status", "web"), {
     code: 1,
     stdout: "DRAIN\tinf\tweb\tmaint\n",
@@ -219,7 +219,7 @@ Deno.test("hactl drain writes a record that others take for a downtime, and stat
   assertEquals(await host.hactl("down", "web", "-r", "maint"), SILENT);
   assertEquals((await host.hactl("status", "web")).stdout, "DOWN\tinf\tweb\tmaint\n");
   assertEquals(await host.hactl("drain", "web", "-r", "maint"), SILENT);
-  assertEquals(await host.called("hactl", "up", "web", "-P", "8080", "-H", "10.1.1.1"), {
+  assertEquals(await host.calledAs("hactl", "up", "web", "-P", "8080", "-H", "10.1.1.1"), {
     ...SILENT,
     stderr: "hactl: web:10.1.1.1:8080 is not wholly in service: web is draining\n",
   });
@@ -227,7 +227,7 @@ Deno.test("hactl drain writes a record that others take for a downtime, and stat
   assertEquals(host.names, []);
 });
 
-Deno.test("hactl weight gives a weight that downtimes do not touch, and 100 takes it back", async () => {
+Deno.test("hactl weight sets a weight that is independent of records, and 100 removes it", async () => {
   using host = await Host.make();
   assertEquals(await host.hactl("weight", "web", "db", "50", "-r", "canary"), SILENT);
   for (const name of [".weight:web", ".weight:db"]) {
@@ -237,7 +237,7 @@ Deno.test("hactl weight gives a weight that downtimes do not touch, and 100 take
     );
   }
   const where = ["-P", "8080", "-H", "10.1.1.1"];
-  assertEquals(await host.called("hactl", "weight", "web", "0", ...where, "-e", "4e9"), SILENT);
+  assertEquals(await host.calledAs("hactl", "weight", "web", "0", ...where, "-e", "4e9"), SILENT);
   assertEquals(host.names, [".weight:db", ".weight:web", ".weight:web:10.1.1.1:8080"]);
   assertEquals(JSON.parse(host.read(".weight:web:10.1.1.1:8080")!).expiration, 4e9);
 
@@ -248,18 +248,18 @@ Deno.test("hactl weight gives a weight that downtimes do not touch, and 100 take
   assertEquals(JSON.parse(host.read(".weight:web")!).weight, 50);
 
   for (let times = 1; times <= 2; times++) {
-    assertEquals(await host.called("hactl", "weight", "web", "db", "100"), SILENT);
-    assertEquals(await host.called("hactl", "weight", "web", "100", ...where), SILENT);
+    assertEquals(await host.calledAs("hactl", "weight", "web", "db", "100"), SILENT);
+    assertEquals(await host.calledAs("hactl", "weight", "web", "100", ...where), SILENT);
     assertEquals(host.names, []);
   }
-  assertEquals(await host.called("hactl", "weight", "web", "5", "-r", "x", "-e", "1"), {
+  assertEquals(await host.calledAs("hactl", "weight", "web", "5", "-r", "x", "-e", "1"), {
     code: 0,
     stdout: "",
     stderr: "hactl: the weight of web has no effect: its expiration 1 is in the past\n",
   });
 });
 
-Deno.test("hactl downed tells of all that is marked down, sorted, to the byte", async () => {
+Deno.test("hactl downed prints every record in force, sorted, to the byte", async () => {
   using host = await Host.make();
   assertEquals(await host.hactl("downed"), SILENT);
   host.write("web:8080", '{"reason": "why", "expiration": 4000000000}');
@@ -267,8 +267,8 @@ Deno.test("hactl downed tells of all that is marked down, sorted, to the byte", 
   host.write("all", "");
   host.write("db:10.1.1.1:8080", '{"reason": "a\\tb"}');
   host.write("old", '{"reason": "over", "expiration": 1}');
-  host.write(".web", "nobody's");
-  host.write("web:x", "no record's name");
+  host.write(".web", "not a record");
+  host.write("web:x", "not the name of a record");
   assertEquals(await host.hactl("downed"), {
     code: 0,
     stdout: "DOWN\tinf\tall\t\n" +
@@ -279,7 +279,7 @@ Deno.test("hactl downed tells of all that is marked down, sorted, to the byte", 
   });
 });
 
-Deno.test("hactl list tells what the daemon was asked lately", async () => {
+Deno.test("hactl list prints the services that the daemon was asked for lately", async () => {
   await using hanging = await FaultyServer.start(silent);
   await using daemon = await Daemon.start({ config: "healthcheck_timeout: 60\n" });
   const port = String(daemon.port);
@@ -304,7 +304,7 @@ Deno.test("hactl list tells what the daemon was asked lately", async () => {
   );
 });
 
-Deno.test("hactl list says if the daemon does not tell", async () => {
+Deno.test("hactl list fails if the daemon does not report its services", async () => {
   using host = await Host.make();
   assertEquals(await host.hactl("list"), {
     code: 1,
@@ -337,7 +337,7 @@ Deno.test("hactl list says if the daemon does not tell", async () => {
   }
 });
 
-Deno.test("hactl down writes a record as the other hachecks do, and up removes it", async () => {
+Deno.test("hactl down writes a record like the Python hachecks, and up removes it", async () => {
   using host = await Host.make();
   const cases: [args: string[], name: string, record: RegExp][] = [
     [
@@ -355,13 +355,13 @@ Deno.test("hactl down writes a record as the other hachecks do, and up removes i
     [["w".repeat(200)], "w".repeat(200), /^{"reason": "maint", /],
   ];
   for (const [args, name, record] of cases) {
-    assertEquals(await host.called("hadown", ...args, "-r", "maint"), SILENT);
+    assertEquals(await host.calledAs("hadown", ...args, "-r", "maint"), SILENT);
     assertEquals(host.names, [name]);
     assertMatch(host.read(name)!, record);
-    // Who marks up what is up has what they want.
+    // A service without a record stays up.
     for (let times = 1; times <= 2; times++) {
       const where = args.filter((arg, i) => arg !== "-e" && args[i - 1] !== "-e");
-      assertEquals(await host.called("haup", ...where), SILENT);
+      assertEquals(await host.calledAs("haup", ...where), SILENT);
       assertEquals(host.names, []);
     }
   }
@@ -382,30 +382,30 @@ Deno.test("hactl down again for the same reason keeps the creation time and sets
     return record;
   };
   host.write("web", '{"reason": "maint", "expiration": 4000000000, "creation": 1000.5}');
-  assertEquals(await host.called("hadown", "web", "-r", "maint", "-e", "4000000001"), SILENT);
+  assertEquals(await host.calledAs("hadown", "web", "-r", "maint", "-e", "4000000001"), SILENT);
   assertEquals(record(), { reason: "maint", expiration: 4000000001, creation: 1000.5 });
-  assertEquals(await host.called("hadown", "web", "-r", "maint"), SILENT);
+  assertEquals(await host.calledAs("hadown", "web", "-r", "maint"), SILENT);
   assertEquals(record(), { reason: "maint", expiration: null, creation: 1000.5 });
 
   const start = Date.now() / 1000;
-  assertEquals(await host.called("hadown", "web", "-r", "other"), SILENT);
+  assertEquals(await host.calledAs("hadown", "web", "-r", "other"), SILENT);
   assert(record().creation >= start);
   host.write("web", '{"reason": "maint", "expiration": 1, "creation": 0}');
-  assertEquals(await host.called("hadown", "web", "-r", "maint"), SILENT);
+  assertEquals(await host.calledAs("hadown", "web", "-r", "maint"), SILENT);
   assert(record().creation >= start);
 });
 
-Deno.test("hactl down until a time that is over says that this is no downtime", async () => {
+Deno.test("hactl down warns of an expiration in the past", async () => {
   using host = await Host.make();
-  assertEquals(await host.called("hadown", "web", "-r", "maint", "-e", "1"), {
+  assertEquals(await host.calledAs("hadown", "web", "-r", "maint", "-e", "1"), {
     code: 0,
     stdout: "",
     stderr: "hactl: web counts as up: its expiration 1 is in the past\n",
   });
-  assertEquals((await host.called("hastatus", "web")).stdout, "UP\tweb\n");
+  assertEquals((await host.calledAs("hastatus", "web")).stdout, "UP\tweb\n");
 });
 
-Deno.test("hactl down without a reason takes the name of who asks", async () => {
+Deno.test("hactl down without a reason writes the login name", async () => {
   using host = await Host.make();
   const reason = () => JSON.parse(host.read("web")!).reason;
   const down = ["down", "web", "-p", host.port];
@@ -421,13 +421,13 @@ Deno.test("hactl down without a reason takes the name of who asks", async () => 
     assertEquals(reason(), expected);
     Deno.removeSync(`${host.spool}/web`);
   }
-  const nobody = ["env", "-u", "SUDO_USER", "-u", "SSH_USER"];
-  const replaced = await under(nobody, host.spool, down);
+  const withoutNames = ["env", "-u", "SUDO_USER", "-u", "SSH_USER"];
+  const replaced = await runUnder(withoutNames, host.spool, down);
   assertEquals(host.withoutNotice(replaced), SILENT);
   assertEquals(reason(), (await run("id", ["-un"])).stdout.trim());
 });
 
-/** Runs a program where another folder is `/etc`. */
+/** Runs a program with another folder as `/etc`. */
 const WITH_ETC = [
   ...["unshare", "--map-root-user", "--mount"],
   ...["sh", "-c", 'mount --bind "$1" /etc && shift && exec "$@"', "sh"],
@@ -440,7 +440,7 @@ const UNSHARE = (await run("sh", ["-c", "unshare --map-root-user --mount mount -
   : "unshare with the right to mount";
 
 serverTest(
-  "hactl down refuses to take a shared account's name for a reason",
+  "hactl down rejects the name of a shared account as the reason",
   [UNSHARE],
   async () => {
     using host = await Host.make();
@@ -450,7 +450,7 @@ serverTest(
     }
     const wrapper = [...WITH_ETC, etc.path];
     const down = (env: Record<string, string>, ...args: string[]) =>
-      under(wrapper, host.spool, ["down", "web", "-p", host.port, ...args], {
+      runUnder(wrapper, host.spool, ["down", "web", "-p", host.port, ...args], {
         SSH_USER: "",
         ...env,
       });
@@ -462,7 +462,7 @@ serverTest(
       const [env, name] of [
         [{ SUDO_USER: "deploy", SSH_USER: "alice" }, "deploy"],
         [{ SUDO_USER: "", SSH_USER: "jenkins" }, "jenkins"],
-        // Whoever runs this is root in there.
+        // Inside, the user is root.
         [{ SUDO_USER: "" }, "root"],
       ] as const
     ) {
@@ -487,7 +487,7 @@ serverTest(
   },
 );
 
-Deno.test("hactl does without a spool until something is to be marked down", async () => {
+Deno.test("hactl creates the spool only to write a record", async () => {
   using folder = new TempFolder();
   using closed = await ClosedPort.open();
   const spool = folder.file("spool");
@@ -504,12 +504,12 @@ Deno.test("hactl does without a spool until something is to be marked down", asy
   assertEquals((await hactlThere("status", "web")).stdout, "DOWN\tinf\tweb\tmaint\n");
 });
 
-Deno.test("hactl says which permission it was installed without", async () => {
+Deno.test("hactl names the permission that it was installed without", async () => {
   using host = await Host.make();
   host.write("web", "maint");
   const grants = hactlFlags(host.spool).filter((flag) => !flag.startsWith("--allow-write"));
   for (const [command, args] of [["down", ["-r", "x"]], ["up", []]] as const) {
-    const { code, stdout, stderr } = await under(
+    const { code, stdout, stderr } = await runUnder(
       [],
       host.spool,
       [command, "web", ...args, "-p", host.port],
@@ -532,7 +532,7 @@ Deno.test("hactl says which permission it was installed without", async () => {
       [["downed"], `cannot read spool ${host.spool}`],
     ] as const
   ) {
-    const { code, stdout, stderr } = await under([], host.spool, command, {}, ["--no-prompt"]);
+    const { code, stdout, stderr } = await runUnder([], host.spool, command, {}, ["--no-prompt"]);
     assertEquals([code, stdout], [1, ""]);
     assertMatch(
       stderr,
@@ -542,13 +542,13 @@ Deno.test("hactl says which permission it was installed without", async () => {
   assertEquals(host.read("web"), "maint");
 });
 
-serverTest("hactl says that the spool cannot be read or written, and leaves it as it was", [
+serverTest("hactl reports a spool that it cannot read or write, and changes nothing", [
   "setpriv",
 ], async () => {
   using host = await Host.make();
   host.write("web", "maint");
   const there = (...args: string[]) =>
-    under(RESPECTING_FILE_MODES, host.spool, [...args, "-p", host.port], { SUDO_USER: "alice" });
+    runUnder(RESPECTING_FILE_MODES, host.spool, [...args, "-p", host.port], { SUDO_USER: "alice" });
   try {
     for (
       const [mode, args, message] of [
@@ -571,7 +571,7 @@ serverTest("hactl says that the spool cannot be read or written, and leaves it a
   assertEquals([host.names, host.read("web")], [["web"], "maint"]);
 });
 
-Deno.test("hactl tells a daemon that looks at another spool from one that follows", async () => {
+Deno.test("hactl reports a daemon that serves another spool", async () => {
   using host = await Host.make();
   await using daemon = await Daemon.start();
   const port = String(daemon.port);
@@ -585,7 +585,7 @@ Deno.test("hactl tells a daemon that looks at another spool from one that follow
     downed.stderr,
     contradiction(String.raw`down by the record web since [\d.]+ \("maint"\)`, "up"),
   );
-  // The service is marked down all the same.
+  // The record was written all the same.
   assertEquals(host.names, ["web"]);
 
   assertEquals(await hactl(daemon.spool, ["down", "web", "-r", "there", "-p", port]), SILENT);
@@ -597,7 +597,7 @@ Deno.test("hactl tells a daemon that looks at another spool from one that follow
   );
 });
 
-Deno.test("hactl says so where something else listens on the daemon's port", async () => {
+Deno.test("hactl reports another program on the daemon's port", async () => {
   for (
     const [behaviour, why] of [
       [
@@ -624,7 +624,7 @@ Deno.test("hactl says so where something else listens on the daemon's port", asy
   }
 });
 
-Deno.test("once hactl has returned, the daemon agrees on every kind of record", async () => {
+Deno.test("hactl down and up return once the daemon reports the change, for every kind of record", async () => {
   await using daemon = await Daemon.start();
   const port = String(daemon.port);
   const cases: [where: string[], path: string, headers: Record<string, string>][] = [
@@ -646,7 +646,7 @@ Deno.test("once hactl has returned, the daemon agrees on every kind of record", 
   }
 });
 
-Deno.test("once hactl drain or weight has returned, the daemon agrees, whatever was in force before", async () => {
+Deno.test("hactl drain and weight return once the daemon reports the change, whatever was in force", async () => {
   await using daemon = await Daemon.start();
   const hactlOn = (...args: string[]) =>
     inProcess([...args, "-p", String(daemon.port), "--spool-root", daemon.spool]);
@@ -676,7 +676,7 @@ Deno.test("once hactl drain or weight has returned, the daemon agrees, whatever 
       assertEquals(await says("/spool"), { status: 200, body: "" });
     }
   }
-  // What is wider counts as well.
+  // A wider weight counts too.
   assertEquals(await hactlOn("weight", "all", "10"), SILENT);
   assertEquals(await hactlOn("weight", "web", "20"), SILENT);
   assertEquals(await hactlOn("weight", "web", "100"), SILENT);
@@ -684,7 +684,7 @@ Deno.test("once hactl drain or weight has returned, the daemon agrees, whatever 
   assertEquals(JSON.parse(body).agent_weight, 10);
 });
 
-Deno.test("hactl weight tells a daemon that does not follow", async () => {
+Deno.test("hactl weight reports a daemon that serves another spool", async () => {
   using host = await Host.make();
   await using daemon = await Daemon.start();
   const port = String(daemon.port);
@@ -697,40 +697,40 @@ Deno.test("hactl weight tells a daemon that does not follow", async () => {
   assertEquals(host.names, [".weight:web"]);
 });
 
-Deno.test("the old tools' names do what the sub-commands do", async () => {
+Deno.test("hactl runs a command by the name of an older tool", async () => {
   using host = await Host.make();
   await using daemon = await Daemon.start();
-  assertEquals(await host.called("hadown", "web", "-r", "maint"), SILENT);
+  assertEquals(await host.calledAs("hadown", "web", "-r", "maint"), SILENT);
   const down = { code: 1, stdout: "DOWN\tinf\tweb\tmaint\n", stderr: "" };
-  assertEquals(await host.called("hastatus", "web"), down);
-  assertEquals(await host.called("hashowdowned"), { ...down, code: 0 });
-  assertEquals(await host.called("haup", "web"), SILENT);
-  assertEquals(await host.called("hastatus", "web"), { ...SILENT, stdout: "UP\tweb\n" });
+  assertEquals(await host.calledAs("hastatus", "web"), down);
+  assertEquals(await host.calledAs("hashowdowned"), { ...down, code: 0 });
+  assertEquals(await host.calledAs("haup", "web"), SILENT);
+  assertEquals(await host.calledAs("hastatus", "web"), { ...SILENT, stdout: "UP\tweb\n" });
   await daemon.get("/spool/web/0");
   const { code, stdout } = await inProcess(["-p", String(daemon.port)], "halist");
   assertEquals([code, stdout.split("=")[0]], [0, "web last_response"]);
-  // What is not one of their names is hactl, and what would be a sub-command is a service.
-  assertEquals((await host.called("hactl-1.0", "status", "web")).stdout, "UP\tweb\n");
-  assertEquals((await host.called("hastatus", "down")).stdout, "UP\tdown\n");
+  // Any other name is hactl. By an older name, the first operand is a service.
+  assertEquals((await host.calledAs("hactl-1.0", "status", "web")).stdout, "UP\tweb\n");
+  assertEquals((await host.calledAs("hastatus", "down")).stdout, "UP\tdown\n");
 });
 
-Deno.test("the old tools' -a does what the sub-commands do, whatever the name", async () => {
+Deno.test("hactl -a runs a command by any name of the program", async () => {
   using host = await Host.make();
   await using daemon = await Daemon.start();
   await daemon.get("/spool/web/0");
   for (const name of ["hactl", "haup"]) {
-    assertEquals(await host.called(name, "-a", "down", "web", "-r", "maint"), SILENT);
+    assertEquals(await host.calledAs(name, "-a", "down", "web", "-r", "maint"), SILENT);
     const down = { code: 1, stdout: "DOWN\tinf\tweb\tmaint\n", stderr: "" };
-    assertEquals(await host.called(name, "web", "-a", "status"), down);
-    assertEquals(await host.called(name, "--action=status_downed"), { ...down, code: 0 });
-    assertEquals(await host.called(name, "-a", "up", "web"), SILENT);
+    assertEquals(await host.calledAs(name, "web", "-a", "status"), down);
+    assertEquals(await host.calledAs(name, "--action=status_downed"), { ...down, code: 0 });
+    assertEquals(await host.calledAs(name, "-a", "up", "web"), SILENT);
     assertEquals(host.names, []);
     const list = await inProcess(["-a", "list", "-p", String(daemon.port)], name);
     assertEquals([list.code, list.stdout.split("=")[0]], [0, "web last_response"]);
   }
 });
 
-Deno.test("the old names print the lines of the older tools", async () => {
+Deno.test("hactl status by an older name prints the lines of the older tools", async () => {
   using host = await Host.make();
   host.write("web:8080", "why");
   host.write("web", "maint");
@@ -744,14 +744,14 @@ Deno.test("the old names print the lines of the older tools", async () => {
     [["web"], "DOWN\tinf\tweb\tmaint\n", 1],
   ];
   for (const [args, stdout, code] of cases) {
-    const outcome = await host.called("hastatus", ...args);
+    const outcome = await host.calledAs("hastatus", ...args);
     assertEquals([outcome.stdout, outcome.code], [stdout, code], args.join(" "));
-    assertEquals((await host.called("hactl", "-a", "status", ...args)).stdout, stdout);
+    assertEquals((await host.calledAs("hactl", "-a", "status", ...args)).stdout, stdout);
   }
-  assertEquals((await host.called("hactl", "status", "api", "-P", "80")).stdout, "UP\tapi::80\n");
+  assertEquals((await host.calledAs("hactl", "status", "api", "-P", "80")).stdout, "UP\tapi::80\n");
 });
 
-Deno.test("-P 0 is about port 0, and -H takes a host's name", async () => {
+Deno.test("hactl -P 0 means port 0, and -H takes a host's name", async () => {
   using host = await Host.make();
   assertEquals(await host.hactl("down", "web", "-P", "0", "-r", "x"), SILENT);
   assertEquals(host.names, ["web:0"]);
@@ -770,7 +770,7 @@ Deno.test("-P 0 is about port 0, and -H takes a host's name", async () => {
   assertEquals(host.names, []);
 });
 
-Deno.test("hactl reads flags as optparse does: abbreviated, repeated, values with a dash", async () => {
+Deno.test("hactl parses flags like optparse: abbreviated, repeated, values with a dash", async () => {
   using host = await Host.make();
   const cases: [args: string[], name: string, reason: string][] = [
     [["web", "-r", "-x"], "web", "-x"],
@@ -782,7 +782,7 @@ Deno.test("hactl reads flags as optparse does: abbreviated, repeated, values wit
     [["web", "--service-p", "8080", "-r-", "--spool-r", host.spool], "web:8080", "-"],
   ];
   for (const [args, name, reason] of cases) {
-    assertEquals(await host.called("hadown", ...args), SILENT, args.join(" "));
+    assertEquals(await host.calledAs("hadown", ...args), SILENT, args.join(" "));
     assertEquals(JSON.parse(host.read(name)!).reason, reason);
     Deno.removeSync(`${host.spool}/${name}`);
     assertEquals(host.names, []);
@@ -955,7 +955,7 @@ const WRONG_USAGE: readonly [args: string[], message: string][] = [
     ]),
 ];
 
-Deno.test("hactl that is told wrongly says so in one line, and does nothing", async () => {
+Deno.test("hactl rejects an invalid command line in one line, and changes nothing", async () => {
   using host = await Host.make();
   for (const [args, message] of WRONG_USAGE) {
     const root = args.includes("--spool-root") ? [] : ["--spool-root", host.spool];
@@ -968,12 +968,12 @@ Deno.test("hactl that is told wrongly says so in one line, and does nothing", as
   assertEquals(host.names, []);
 });
 
-Deno.test("hactl that is told wrongly ends with 2 before it looks at anything", async () => {
+Deno.test("hactl rejects an invalid command line before it needs a permission", async () => {
   using host = await Host.make();
   for (
     const args of [["--json"], ["down", "../x"], ["down", "web", "-H", "10.1.1.1"], ["--nope"]]
   ) {
-    const { code, stdout, stderr } = await under([], host.spool, args, {}, ["--no-prompt"]);
+    const { code, stdout, stderr } = await runUnder([], host.spool, args, {}, ["--no-prompt"]);
     assertEquals([code, stdout], [2, ""]);
     assertMatch(stderr, /^hactl: .+ \(see hactl --help\)\n$/);
   }
@@ -984,11 +984,11 @@ Deno.test("hactl without arguments prints its help", async () => {
   assertEquals((await inProcess([], "hadown")).code, 2);
 });
 
-Deno.test("hactl --version is all that is asked for", async () => {
+Deno.test("hactl --version ignores the command", async () => {
   assertEquals(await inProcess(["--version", "down"]), { ...SILENT, stdout: `hactl ${VERSION}\n` });
 });
 
-Deno.test("hactl tells of every sub-command and flag, and of each sub-command with examples", async () => {
+Deno.test("hactl help has every command and flag, and examples for each command", async () => {
   const help = async (...args: string[]) => {
     const { code, stdout, stderr } = await inProcess(args);
     assertEquals([code, stderr], [0, ""]);
@@ -1016,7 +1016,7 @@ Deno.test("hactl tells of every sub-command and flag, and of each sub-command wi
   assertEquals((await inProcess(["-a", "list", "-h"])).stdout, await help("help", "list"));
 });
 
-Deno.test("hactl lets no control characters of others reach the terminal, as JSON and as text", async () => {
+Deno.test("hactl escapes control characters in JSON, and strips them from text", async () => {
   using spool = new TempFolder();
   spool.write("web", '{"reason": "a\\u202eb\\u009bc"}');
   const escaped = ["status", "web", "--json"];

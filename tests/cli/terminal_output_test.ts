@@ -3,7 +3,7 @@ import { Daemon, hactl, hactlCommand, run, TempFolder } from "../support/program
 import { ClosedPort } from "../servers/faulty.ts";
 import { serverTest, until } from "../servers/mod.ts";
 
-Deno.test("hactl down ends a downtime after a while, or at a time", async () => {
+Deno.test("hactl down sets the expiration by --for and --until", async () => {
   using folder = new TempFolder();
   using closed = await ClosedPort.open();
   const down = (...args: string[]) =>
@@ -20,7 +20,7 @@ Deno.test("hactl down ends a downtime after a while, or at a time", async () => 
   assertEquals(expiration(), null);
 });
 
-Deno.test("hactl status without a service tells of everything, a line each", async () => {
+Deno.test("hactl status without a service prints a line for everything", async () => {
   await using daemon = await Daemon.start();
   const status = (...args: string[]) =>
     hactl(daemon.spool, ["status", "-p", String(daemon.port), ...args]);
@@ -40,7 +40,7 @@ Deno.test("hactl status without a service tells of everything, a line each", asy
   });
 });
 
-Deno.test("hactl status tells what is marked where no daemon tells the rest", async () => {
+Deno.test("hactl status without a daemon prints the records", async () => {
   using folder = new TempFolder();
   using closed = await ClosedPort.open();
   folder.write("web", "maint");
@@ -52,7 +52,7 @@ Deno.test("hactl status tells what is marked where no daemon tells the rest", as
   });
 });
 
-Deno.test("hactl prints JSON of one shape for each sub-command", async () => {
+Deno.test("hactl --json prints one shape for each command", async () => {
   await using daemon = await Daemon.start();
   const json = async (code: number, ...args: string[]) => {
     const result = await hactl(daemon.spool, [...args, "--json", "-p", String(daemon.port)]);
@@ -132,7 +132,7 @@ async function onTerminal(
   return { code, shown: stdout.replaceAll("\r", "").replaceAll("\x1b[0G\x1b[2K\x1b[J", "") };
 }
 
-serverTest("hactl status shows everything in columns on a terminal", ["script"], async () => {
+serverTest("hactl status prints columns on a terminal", ["script"], async () => {
   await using daemon = await Daemon.start({ config: "healthcheck_timeout: 1\n" });
   using closed = await ClosedPort.open();
   for (const path of ["/spool/web/0", "/spool/api/0", `/tcp/db/${closed.port}`]) {
@@ -205,7 +205,7 @@ serverTest("hactl status shows everything in columns on a terminal", ["script"],
 });
 
 serverTest(
-  "hactl status tells on a terminal that a service is up, but failing",
+  "hactl status on a terminal warns of a service that is up but fails its check",
   ["script"],
   async () => {
     await using daemon = await Daemon.start();
@@ -220,7 +220,7 @@ serverTest(
       /^UP\tweb\nUP\tdb\nhactl: db is up, but failing: its last check came to 503, \d+ s ago\n$/,
     );
     const [command, ...args] = status("db");
-    assertEquals((await run(command!, args)).stderr, "", "scripts are not told");
+    assertEquals((await run(command!, args)).stderr, "", "scripts get no warning");
   },
 );
 
@@ -279,7 +279,7 @@ class Running implements AsyncDisposable {
   }
 }
 
-Deno.test("hactl watch prints a line for everything, and another one for whatever changes", async () => {
+Deno.test("hactl watch prints a line for each service, and another one when it changes", async () => {
   await using daemon = await Daemon.start();
   const port = String(daemon.port);
   await daemon.get("/spool/api/0");
@@ -296,18 +296,18 @@ Deno.test("hactl watch prints a line for everything, and another one for whateve
   assertEquals([await watching.ended(), watching.stderr], [0, ""]);
 });
 
-Deno.test("hactl watch tells of what is named alone, and of a daemon that is not there once", async () => {
+Deno.test("hactl watch prints only the services that are named, and a missing daemon once", async () => {
   using folder = new TempFolder();
   using closed = await ClosedPort.open();
   const command = (...args: string[]) =>
     hactlCommand(folder.path, ["watch", ...args, "-p", String(closed.port)]);
   await using all = new Running(command());
   await using named = new Running(command("web"));
-  await until("it tells", () => named.stdout === "UP\tweb\n" && all.stderr !== "");
+  await until("the line is printed", () => named.stdout === "UP\tweb\n" && all.stderr !== "");
   folder.write("db", "maint");
-  await until("it tells", () => all.stdout === "DOWN\tinf\tdb\tmaint\n");
+  await until("the line is printed", () => all.stdout === "DOWN\tinf\tdb\tmaint\n");
   folder.write("web", "maint");
-  await until("it tells", () => named.stdout === "UP\tweb\nDOWN\tinf\tweb\tmaint\n");
+  await until("the line is printed", () => named.stdout === "UP\tweb\nDOWN\tinf\tweb\tmaint\n");
   assertEquals(
     all.stderr,
     `hactl: cannot ask the daemon on port ${closed.port}: Connection refused (os error 111)\n`,
@@ -315,20 +315,20 @@ Deno.test("hactl watch tells of what is named alone, and of a daemon that is not
   assertEquals(named.stderr, "");
 });
 
-Deno.test("hactl watch ends when nobody reads it any more", async () => {
+Deno.test("hactl watch ends when the reader of its output ends", async () => {
   using folder = new TempFolder();
   using closed = await ClosedPort.open();
-  // One line at first: a second one may find that nobody reads, before the first is seen here.
+  // One service only: with a second line, the pipe could break before this test has read the first.
   const line = hactlCommand(folder.path, ["watch", "web", "-p", String(closed.port)]);
   const script = '"$@" | head -n 1; echo "${PIPESTATUS[0]}"';
   await using watching = new Running(["bash", "-c", script, "bash", ...line]);
-  await until("it tells", () => watching.stdout === "UP\tweb\n");
+  await until("the line is printed", () => watching.stdout === "UP\tweb\n");
   folder.write("web", "maint");
   assertEquals([await watching.ended(), watching.stderr], [0, ""]);
   assertEquals(watching.stdout, "UP\tweb\n0\n");
 });
 
-serverTest("hactl watch draws the columns anew on a terminal", ["script"], async () => {
+serverTest("hactl watch redraws the columns on a terminal", ["script"], async () => {
   await using daemon = await Daemon.start();
   const port = String(daemon.port);
   const line = hactlCommand(daemon.spool, ["watch", "-p", port]).map((arg) => `'${arg}'`).join(" ");
@@ -350,7 +350,7 @@ serverTest("hactl watch draws the columns anew on a terminal", ["script"], async
   assert(watching.stdout.endsWith("\x1b[?25h\x1b[?1049l"), "it gives the old screen back");
 });
 
-Deno.test("hactl wait waits until the daemon says so", async () => {
+Deno.test("hactl wait returns once the daemon reports the state", async () => {
   await using daemon = await Daemon.start();
   const port = String(daemon.port);
   const wait = (...args: string[]) =>
@@ -382,7 +382,7 @@ Deno.test("hactl wait waits until the daemon says so", async () => {
   assertEquals(await waiting.ended(), 0);
 });
 
-Deno.test("hactl wait gives up in time, and says what the daemon says instead", async () => {
+Deno.test("hactl wait gives up after the timeout, with the daemon's last report", async () => {
   await using daemon = await Daemon.start();
   using closed = await ClosedPort.open();
   const wait = (port: number, ...args: string[]) =>
@@ -401,7 +401,7 @@ Deno.test("hactl wait gives up in time, and says what the daemon says instead", 
   });
 });
 
-Deno.test("hactl wait does not wait for a daemon that does not let it ask", async () => {
+Deno.test("hactl wait ends at once if the daemon rejects it", async () => {
   await using daemon = await Daemon.start({ config: "allowed_clients: [192.0.2.1]\n" });
   const port = String(daemon.port);
   assertEquals(await hactl(daemon.spool, ["wait", "web", "db", "--down", "-p", port]), {
