@@ -90,9 +90,9 @@ export async function contextOf(
   invocation: Invocation,
   line: CommandLine,
 ): Promise<CommandContext> {
-  const { name, byOldName } = invocation;
+  const { name, operands, byOldName } = invocation;
   rejectUnusedFlags(name, line);
-  const { services, words, weight } = operandsOf(invocation, line);
+  const services = servicesOf(invocation, line);
   const healthy = healthyIn(name, line);
   const timeout = line.one("timeout");
   const { daemons, trust } = await daemonFlags(name, line);
@@ -102,7 +102,7 @@ export async function contextOf(
     daemon: localDaemonIn(line, trust.token),
     reason: reasonIn(name, line),
     expiration: expirationIn(line),
-    weight,
+    weight: name === "weight" ? wholeNumber("weight", operands.at(-1)!, 0, FULL_WEIGHT) : undefined,
     wanted: wantedIn(name, line),
     healthy: name === "up" ? healthy : null,
     typedHost: line.one("service-host") ?? null,
@@ -113,7 +113,7 @@ export async function contextOf(
     json: line.has("json"),
     daemons,
     trust,
-    words,
+    words: operands,
   };
 }
 
@@ -138,37 +138,30 @@ export function localDaemonIn(line: CommandLine, token: string | null): LocalDae
   return new LocalDaemon(port, token);
 }
 
-/** Rejects flags without effect on a command, except those that the older tools accept everywhere. */
+/** Rejects flags without effect on a command, except those of the older tools. */
 function rejectUnusedFlags(name: CommandName, line: CommandLine): void {
   const { flags }: CommandSpec = COMMANDS[name];
   for (const flag of Object.keys(FLAGS) as FlagName[]) {
-    const { everywhere }: FlagSpec = FLAGS[flag];
-    if (line.has(flag) && !everywhere && !flags.includes(flag)) {
+    const { isOld = false }: FlagSpec = FLAGS[flag];
+    if (line.has(flag) && !isOld && !flags.includes(flag)) {
       throw new UsageError(`${name} takes no --${flag}`);
     }
   }
 }
 
-/** Operands by their kind. */
-interface Operands {
-  readonly services: readonly string[];
-  readonly words: readonly string[];
-  readonly weight?: number;
-}
-
-function operandsOf({ name, operands, byOldName }: Invocation, line: CommandLine): Operands {
+/** Returns the services among the operands of a command. */
+function servicesOf(
+  { name, operands, byOldName }: Invocation,
+  line: CommandLine,
+): readonly string[] {
   const { takes } = COMMANDS[name];
   const [first, second] = operands;
   switch (takes) {
-    case "services and a weight": {
-      if (second === undefined) {
-        throw new UsageError(
-          `${name} needs the name of a service, and a weight from 0 to ${FULL_WEIGHT}`,
-        );
-      }
-      const weight = wholeNumber("weight", operands.at(-1)!, 0, FULL_WEIGHT);
-      return { services: operands.slice(0, -1), words: [], weight };
-    }
+    case "services and a weight":
+      if (second !== undefined) return operands.slice(0, -1);
+      throw new UsageError(
+        `${name} needs the name of a service, and a weight from 0 to ${FULL_WEIGHT}`,
+      );
     case "services":
     case "any services": {
       // The older tools need a service, and -P says nothing without one.
@@ -176,14 +169,14 @@ function operandsOf({ name, operands, byOldName }: Invocation, line: CommandLine
       if (needsOne && first === undefined) {
         throw new UsageError(`${name} needs the name of a service`);
       }
-      return { services: operands, words: [] };
+      return operands;
     }
     case "nothing":
       if (first !== undefined) throw new UsageError(`${name} takes no service: ${first}`);
-      return { services: [], words: [] };
+      return [];
     default:
       if (second !== undefined) throw new UsageError(`Unexpected argument: ${second}`);
-      return { services: [], words: operands };
+      return [];
   }
 }
 

@@ -14,26 +14,29 @@ export interface FlagSpec extends Flag {
   readonly value: string | null;
   /** What it does. */
   readonly summary: string;
-  /** Whether every command accepts it, even without effect, as the older tools do. */
-  readonly everywhere: boolean;
   /** The values that shells complete: names of files, or these words. */
   readonly values?: "files" | readonly string[];
 }
 
-/** Describes a flag of the older tools. */
+/** Describes a flag of the older tools. Every command accepts it, even without effect, as these do. */
 function old(short: string | null, value: string | null, summary: string): FlagSpec {
-  return {
-    ...flag(value, summary),
-    ...short === null ? {} : { short },
-    everywhere: true,
-    isOld: true,
-  };
+  return { ...flag(value, summary), ...short === null ? {} : { short }, isOld: true };
 }
 
 /** Describes a flag that only some commands accept. */
 function flag(value: string | null, summary: string): FlagSpec {
-  return { value, summary, takesValue: value !== null, everywhere: false };
+  return { value, summary, takesValue: value !== null };
 }
+
+/** The values of the older tools' `-a`, and the commands that they run. */
+export const OLD_ACTIONS: ReadonlyMap<string, "up" | "down" | "status" | "list" | "downed"> =
+  new Map([
+    ["up", "up"],
+    ["down", "down"],
+    ["status", "status"],
+    ["list", "list"],
+    ["status_downed", "downed"],
+  ]);
 
 /** The flags by their long names, in the order of the help. */
 export const FLAGS = {
@@ -79,9 +82,8 @@ export const FLAGS = {
     values: "files",
   },
   "token-file": {
-    ...old(null, "FILE", 'the token for daemons that require one ("-": stdin)'),
+    ...flag("FILE", 'the token for daemons that require one ("-": stdin)'),
     values: "files",
-    isOld: false,
   },
   port: old("p", "DAEMON_PORT", "the port of the daemon on this host (default: 3333)"),
   "spool-root": {
@@ -92,9 +94,9 @@ export const FLAGS = {
     ...old(
       "a",
       "ACTION",
-      "the command as the older tools name it: up, down, status, list or status_downed",
+      `the command as the older tools name it: ${[...OLD_ACTIONS.keys()].join(", ")}`,
     ),
-    values: ["up", "down", "status", "list", "status_downed"],
+    values: [...OLD_ACTIONS.keys()],
   },
   version: old(null, null, "print the version"),
   help: old("h", null, "print help"),
@@ -307,15 +309,6 @@ export const OLD_NAMES: ReadonlyMap<string, CommandName> = new Map([
   ["hastatus", "status"],
   ["halist", "list"],
   ["hashowdowned", "downed"],
-]);
-
-/** The values of the older tools' `-a`, and the commands that they run. */
-export const OLD_ACTIONS: ReadonlyMap<string, CommandName> = new Map([
-  ["up", "up"],
-  ["down", "down"],
-  ["status", "status"],
-  ["list", "list"],
-  ["status_downed", "downed"],
 ]);
 
 /** The shells that have a completion script. */
