@@ -4,12 +4,13 @@
  * @module
  */
 
-import { LOCAL_ADDRESS } from "../../src/net/addresses.ts";
+import { hostPort, LOCAL_ADDRESS } from "../../src/net/addresses.ts";
+import { Connection } from "../../src/net/connection.ts";
 import {
   exchange,
-  get,
   type Header,
   HttpError,
+  type HttpRequest,
   type HttpResponse,
 } from "../../src/net/http_client.ts";
 import { SpoolIndex } from "../../src/spool/index.ts";
@@ -76,7 +77,8 @@ export class LocalDaemon {
   async #get(path: string, headers: readonly Header[], signal: AbortSignal): Promise<HttpResponse> {
     if (this.#speaksTls) return await this.#getByTls(path, headers, signal);
     try {
-      return await get(LOCAL_ADDRESS, this.port, path, headers, signal, MAX_RESPONSE_BYTES);
+      using connection = await Connection.open(LOCAL_ADDRESS, this.port, signal);
+      return await exchange(connection, this.#request(path, headers));
     } catch (error) {
       if (!(error instanceof HttpError || error instanceof Deno.errors.ConnectionReset)) {
         throw error;
@@ -96,8 +98,14 @@ export class LocalDaemon {
     const unverified = { serverName: null, trusted: null };
     using connection = await openTls(LOCAL_ADDRESS, this.port, unverified, signal);
     this.#speaksTls = true;
-    const host = `${LOCAL_ADDRESS}:${this.port}`;
-    return await exchange(connection, host, path, headers, MAX_RESPONSE_BYTES);
+    return await exchange(connection, this.#request(path, headers));
+  }
+
+  #request(path: string, headers: readonly Header[]): HttpRequest {
+    return {
+      ...{ host: hostPort(LOCAL_ADDRESS, this.port), path, headers },
+      maxBodyBytes: MAX_RESPONSE_BYTES,
+    };
   }
 }
 

@@ -1,4 +1,4 @@
-import { canonicalAddress } from "../../src/net/addresses.ts";
+import { canonicalAddress, hostPort } from "../../src/net/addresses.ts";
 import { Connection } from "../../src/net/connection.ts";
 import { exchange, type Header, type HttpResponse } from "../../src/net/http_client.ts";
 import { openTls } from "../../src/net/tls_connection.ts";
@@ -65,8 +65,10 @@ export class RemoteDaemon {
   ): Promise<HttpResponse> {
     const { hostname, port } = this.#url;
     using connection = await this.#connect(signal);
-    const host = hostname.includes(":") ? `[${hostname}]` : hostname;
-    return await exchange(connection, `${host}:${port}`, path, headers, MAX_RESPONSE_BYTES, form);
+    return await exchange(connection, {
+      ...{ host: hostPort(hostname, port), path, headers, form },
+      maxBodyBytes: MAX_RESPONSE_BYTES,
+    });
   }
 
   async #connect(signal: AbortSignal): Promise<Connection> {

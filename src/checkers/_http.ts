@@ -1,55 +1,49 @@
-import { STATUS_TEXT } from "../std/http_status.ts";
 import type { CheckRequest, Verdict } from "../checks/check.ts";
+import { hostPort } from "../net/addresses.ts";
 import type { Connection } from "../net/connection.ts";
 import { exchange, type Header, NoResponseError } from "../net/http_client.ts";
+import { STATUS_TEXT } from "../std/http_status.ts";
 import { VERSION } from "../version.ts";
-import { connectionFailure, stopwatch } from "./_words.ts";
+import { attempt, connectionFailure } from "./_attempt.ts";
 
-/** What the configuration says of checks that speak HTTP. */
+/** The configuration of checks by HTTP. */
 export interface HttpCheckOptions {
-  /** The header that tells a service the name it was asked for by; none if null. */
+  /** The header that contains the service's name; null for none. */
   readonly serviceNameHeader: string | null;
 }
 
 /**
- * Asks a service by HTTP.
+ * Checks a service by HTTP.
  *
- * @param protocol The protocol's name, for messages.
- * @param request What to ask for.
- * @param options What to send beside the headers that are passed on.
+ * @param name The protocol's name, for messages.
+ * @param request The target.
+ * @param options The headers to send beside those of the request.
  * @param signal The deadline.
  * @param open Connects.
  * @returns The service's own status and body, or 503 and why there is none.
  */
-export async function askHttp(
-  protocol: string,
+export function checkHttp(
+  name: "HTTP" | "HTTPS",
   request: CheckRequest,
   { serviceNameHeader }: HttpCheckOptions,
   signal: AbortSignal,
   open: () => Promise<Connection>,
 ): Promise<Verdict> {
+  const { host, port, path, service } = request;
   const headers: Header[] = [["User-Agent", `hacheck/${VERSION}`], ...request.headers];
-  if (serviceNameHeader !== null) headers.push([serviceNameHeader, request.service]);
-  const host = request.host.includes(":") ? `[${request.host}]` : request.host;
-  const elapsed = stopwatch();
-  try {
+  if (serviceNameHeader !== null) headers.push([serviceNameHeader, service]);
+  return attempt(name, request, signal, async () => {
     using connection = await open();
-    const { status, body } = await exchange(
-      connection,
-      `${host}:${request.port}`,
-      request.path,
-      headers,
-    );
+    const response = await exchange(connection, { host: hostPort(host, port), path, headers });
+    const { status, body } = response;
     if (Object.hasOwn(STATUS_TEXT, status)) return { code: status, message: body };
     const why = `the service answered ${status}, which is no registered HTTP status`;
-    const message = `${protocol} check failed after ${elapsed()}: ${why}`;
-    return { code: 503, message: body === "" ? message : `${message}: ${body}` };
-  } catch (error) {
-    const why = signal.aborted ? "timed out" : connectionFailure(error, request);
-    // OpenSSL closes the connection where it is asked in the clear, and sends nothing.
-    const hint = protocol === "HTTP" && error instanceof NoResponseError
-      ? "; a server that expects TLS does that: if it is one, check it by https"
-      : "";
-    return { code: 503, message: `${protocol} check failed after ${elapsed()}: ${why}${hint}` };
-  }
+    throw new Error(body === "" ? why : `${why}: ${body}`);
+  }, (error) => {
+    const why = connectionFailure(error, request);
+    // OpenSSL closes the connection if the client does not begin with TLS, and sends nothing.
+    return name === "HTTP" && error instanceof NoResponseError
+      ? `${why}; a server that expects TLS does that: if it is one, check it by https`
+      : why;
+  });
 }

@@ -5,10 +5,8 @@ import { bytesToNumberLE, concatBytes } from "@noble/curves/utils";
 const { BASE, Fn } = ed25519.Point;
 
 /**
- * Signs the challenge of MariaDB's `ed25519` plugin.
- *
- * MariaDB takes the SHA-512 of the password where Ed25519 (RFC 8032) takes that of a seed of 32 bytes.
- * Libraries accept such seeds only, so the signature is put together here.
+ * Signs the challenge of MariaDB's `ed25519` plugin. It is Ed25519 (RFC 8032) with the password in place of a seed of 32
+ * bytes. Libraries accept only such seeds, so the signature is computed here.
  *
  * @param password The account's password.
  * @param message The challenge: 32 random bytes.

@@ -2,38 +2,37 @@ import { BufferedReader } from "../net/buffered_reader.ts";
 import type { CheckRequest, Verdict } from "../checks/check.ts";
 import { Connection } from "../net/connection.ts";
 import { isTls } from "../net/tls_connection.ts";
-import { connectionFailure, stopwatch } from "./_words.ts";
+import { attempt } from "./_attempt.ts";
 
-/** Who logs in to a Redis. */
+/** The login of a Redis. */
 export interface RedisLogin {
   /** The ACL user; null for the default one. */
   readonly username: string | null;
-  /** The password; null for a Redis that asks for none. */
+  /** The password; null for a Redis without one. */
   readonly password: string | null;
 }
 
-/** How long a reply may be, in bytes. */
+/** The length limit of a reply, in bytes. */
 export const MAX_REPLY_BYTES = 4 * 1024 * 1024;
 
 /**
- * Sends one command to a Redis, after logging in where there is a password.
+ * Sends one command to a Redis, after a login if there is a password.
  *
- * @param request Where to connect.
- * @param login Who logs in.
+ * @param request The target.
+ * @param login The login.
  * @param command The command.
  * @param signal The deadline.
- * @param judge Makes a verdict of the reply: its first byte and its text.
- * @returns The verdict; 503 where no reply comes.
+ * @param judge Returns the verdict for a reply: its first byte and its text.
+ * @returns The verdict; 503 and the cause if there is no reply.
  */
-export async function askRedis(
+export function askRedis(
   request: CheckRequest,
   { username, password }: RedisLogin,
   command: string,
   signal: AbortSignal,
   judge: (reply: string) => Verdict,
 ): Promise<Verdict> {
-  const elapsed = stopwatch();
-  try {
+  return attempt("Redis", request, signal, async () => {
     using connection = await Connection.open(request.host, request.port, signal);
     const reader = new BufferedReader(connection);
     if (password !== null) {
@@ -44,37 +43,36 @@ export async function askRedis(
     }
     await connection.write(encode([command]));
     return judge(await readReply(reader));
-  } catch (error) {
-    const why = signal.aborted ? "timed out" : connectionFailure(error, request);
-    return { code: 503, message: `Redis check failed after ${elapsed()}: ${why}` };
-  }
+  });
 }
 
 /**
- * The verdict on a reply that should have been another.
+ * Returns the verdict for an unexpected reply.
  *
- * @param command The command it is a reply to.
+ * @param command The command.
  * @param reply The reply.
  */
 export function unexpected(command: string, reply: string): Verdict {
   return { code: 500, message: `Sent ${command}, got back ${reply.slice(0, 200)}` };
 }
 
-/** A command as Redis reads it: an array of bulk strings. */
+/** Encodes a command as an array of bulk strings. */
 function encode(words: readonly string[]): Uint8Array {
   const encoder = new TextEncoder();
   const bulk = words.map((word) => `$${encoder.encode(word).length}\r\n${word}\r\n`);
   return encoder.encode(`*${words.length}\r\n${bulk.join("")}`);
 }
 
-/** A reply: a bulk string as `$` and its content, everything else as its line. */
+/** Reads a reply: a bulk string as `$` and its content, others as their line. */
 async function readReply(reader: BufferedReader): Promise<string> {
   if (isTls(await reader.peek(2))) throw new Error("expected Redis, found a TLS server");
   const line = await reader.line(MAX_REPLY_BYTES);
   if (/^[+:-]/.test(line)) return line;
   const [, digits] = /^\$(\d{1,10})$/.exec(line) ?? [];
   const length = Number(digits ?? NaN);
-  if (!(length <= MAX_REPLY_BYTES)) throw new Error("the reply is not one of Redis");
+  if (!(length <= MAX_REPLY_BYTES)) {
+    throw new Error("expected a reply of Redis, found another protocol");
+  }
   const content = new TextDecoder().decode(await reader.exactly(length));
   await reader.exactly(2);
   return `$${content}`;

@@ -1,23 +1,25 @@
 import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
 import type { CheckRequest, Verdict } from "../checks/check.ts";
-import { errorMessage, stopwatch } from "./_words.ts";
+import { errorMessage } from "../error_message.ts";
+import { hostPort } from "../net/addresses.ts";
+import { attempt } from "./_attempt.ts";
 
 /** The method of the standard health protocol, grpc.health.v1. */
 const METHOD = "/grpc.health.v1.Health/Check";
 
-/** How long an answer may be, in bytes: one has two. */
+/** The size limit of a response, in bytes. It should have seven. */
 export const MAX_RESPONSE_BYTES = 1024;
 
-/** How long its headers and trailers may be together, in characters. */
+/** The length limit of its headers and trailers together, in characters. */
 export const MAX_HEADERS_LENGTH = 64 * 1024;
 
-/** The gRPC status codes that are told apart here. */
+/** The gRPC status codes that make a difference. */
 const STATUS = { ok: "0", notFound: "5" } as const;
 
-/** What a server says of a service, by the number that stands for it. */
+/** The states of a service, by their numbers. */
 const SERVING_STATUS = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"] as const;
 
-/** A finished call: its gRPC status, what goes with that, and the messages that came. */
+/** The result of a call: its gRPC status, the message for that, and the body. */
 interface Reply {
   readonly status: string | undefined;
   readonly detail: string;
@@ -25,43 +27,36 @@ interface Reply {
 }
 
 /**
- * Asks a gRPC server for its health by the standard protocol (grpc.health.v1). The path names the gRPC
- * service; without one, it is the server as a whole.
+ * Checks a gRPC server by the standard health protocol (grpc.health.v1). The path names the gRPC service; without one
+ * it is the whole server.
  *
- * @param request Where to connect, and the gRPC service.
+ * @param request The target, and the gRPC service.
  * @param signal The deadline.
- * @returns 200 `SERVING`, 503 `NOT_SERVING`, 404 for a service the server does not know, 503 and why
- * where there is no such answer.
+ * @returns 200 `SERVING`, 503 `NOT_SERVING`, 404 for an unknown service, or 503 and the cause.
  */
 export async function checkGrpc(request: CheckRequest, signal: AbortSignal): Promise<Verdict> {
-  // node:http2 rather than a gRPC library: those read the environment, which takes a permission.
+  // gRPC libraries read the environment, which needs a permission.
   const { connect } = (await import("node:http2")).default;
-  const elapsed = stopwatch();
-  const host = request.host.includes(":") ? `[${request.host}]` : request.host;
-  const failed = (why: string) => ({
-    code: 503,
-    message: `gRPC check failed after ${elapsed()}: ${why}`,
-  });
-  if (signal.aborted) return failed("timed out");
-  const session = connect(`http://${host}:${request.port}`);
-  const abort = () => session.destroy();
-  try {
-    signal.addEventListener("abort", abort, { once: true });
-    return judge(await call(session, nameOf(request.path)));
-  } catch (error) {
-    return failed(signal.aborted ? "timed out" : errorMessage(error));
-  } finally {
-    signal.removeEventListener("abort", abort);
-    session.destroy();
-  }
+  return await attempt("gRPC", request, signal, async () => {
+    signal.throwIfAborted();
+    const session = connect(`http://${hostPort(request.host, request.port)}`);
+    const abort = () => session.destroy();
+    try {
+      signal.addEventListener("abort", abort, { once: true });
+      return judge(await call(session, serviceIn(request.path)));
+    } finally {
+      signal.removeEventListener("abort", abort);
+      session.destroy();
+    }
+  }, errorMessage);
 }
 
-/** The gRPC service that a path names; names have dots and slashes, not query strings. */
-function nameOf(path: string): string {
+/** Returns the gRPC service in a path. Its name may have dots and slashes, but no query string. */
+function serviceIn(path: string): string {
   return decoded(path.slice(1).split("?")[0]!);
 }
 
-/** What has no escapes in it, or wrong ones, stays as it is. */
+/** Decodes escapes. A text with invalid ones stays as it is. */
 function decoded(text: string): string {
   try {
     return decodeURIComponent(text);
@@ -72,7 +67,7 @@ function decoded(text: string): string {
 
 function call(session: ClientHttp2Session, service: string): Promise<Reply> {
   return new Promise((resolve, reject) => {
-    const closed = () => reject(new Error("the connection was closed without an answer"));
+    const closed = () => reject(new Error("the connection was closed without a response"));
     // Not `once`: a second error without a listener would end the program.
     session.on("error", reject);
     session.once("close", closed);
@@ -83,7 +78,7 @@ function call(session: ClientHttp2Session, service: string): Promise<Reply> {
       te: "trailers",
     });
     let headers: Record<string, unknown> = {};
-    const pieces: Uint8Array[] = [];
+    const body = new Uint8Array(MAX_RESPONSE_BYTES);
     let length = 0;
     const keep = (more: Record<string, unknown>) => {
       headers = { ...headers, ...more };
@@ -93,32 +88,28 @@ function call(session: ClientHttp2Session, service: string): Promise<Reply> {
     stream.once("response", keep);
     stream.once("trailers", keep);
     stream.on("data", (piece: Uint8Array) => {
+      if (length + piece.length > MAX_RESPONSE_BYTES) {
+        return reject(new Error("the response is too long"));
+      }
+      body.set(piece, length);
       length += piece.length;
-      if (length > MAX_RESPONSE_BYTES) reject(new Error("the answer is too long"));
-      else pieces.push(piece);
     });
-    // What happens to the connection is told in words about the stream.
+    // An error of the stream has that of the connection as its cause.
     stream.on("error", (error) => reject(error.cause ?? error));
     stream.once("end", () => {
       if (headers[":status"] === undefined) return closed();
       if (headers[":status"] !== 200) return reject(new Error(`HTTP status ${headers[":status"]}`));
-      const body = new Uint8Array(length);
-      let at = 0;
-      for (const piece of pieces) {
-        body.set(piece, at);
-        at += piece.length;
-      }
       resolve({
         status: headers["grpc-status"]?.toString(),
         detail: decoded(headers["grpc-message"]?.toString() ?? ""),
-        body,
+        body: body.subarray(0, length),
       });
     });
     stream.end(message(service));
   });
 }
 
-/** A HealthCheckRequest: its first field is the service's name. Five bytes of framing precede it. */
+/** Encodes a HealthCheckRequest. Its first field is the service's name. Five bytes of framing precede it. */
 function message(service: string): Uint8Array {
   const name = new TextEncoder().encode(service).subarray(0, 0x3fff);
   const field = name.length === 0 ? [] : [0x0a, ...varint(name.length), ...name];
@@ -132,11 +123,11 @@ function varint(value: number): number[] {
 function judge({ status, detail, body }: Reply): Verdict {
   if (status === STATUS.notFound) return { code: 404, message: "SERVICE_UNKNOWN" };
   if (status !== STATUS.ok) throw new Error(`gRPC status ${status ?? "missing"} ${detail}`.trim());
-  // A HealthCheckResponse: its first field is the status; a status of zero is left out.
+  // The first field of a HealthCheckResponse is the status, which is omitted if it is zero.
   const [, , , , , tag, value = 0] = body;
   const serving = tag === undefined ? "UNKNOWN" : tag === 0x08 ? SERVING_STATUS[value] : undefined;
   if (serving === undefined || body.length < 5) {
-    throw new Error("the answer is not one of grpc.health.v1");
+    throw new Error("the response is not one of grpc.health.v1");
   }
   if (serving === "SERVING") return { code: 200, message: serving };
   return { code: serving === "SERVICE_UNKNOWN" ? 404 : 503, message: serving };

@@ -1,63 +1,64 @@
 import type { CheckRequest, Verdict } from "../checks/check.ts";
-import { BodyBuffer, getInPieces, MAX_BODY_BYTES } from "../net/http_client.ts";
+import { hostPort } from "../net/addresses.ts";
+import { Connection } from "../net/connection.ts";
+import { BodyBuffer, exchangePieces, MAX_BODY_BYTES } from "../net/http_client.ts";
 import { parseCsv } from "../std/csv.ts";
-import { connectionFailure, stopwatch } from "./_words.ts";
+import { attempt } from "./_attempt.ts";
 
-/** How much of the statistics is read, in bytes: some 500 a line, a line for each server. */
+/** The size limit of the statistics, in bytes. They have some 500 bytes for each server. */
 export const MAX_STATISTICS_BYTES = 16 * 1024 * 1024;
 
-/** How long one row of them may be, in bytes. */
+/** The length limit of a row, in bytes. */
 export const MAX_ROW_BYTES = 64 * 1024;
 
-/** How much of a status is told, in characters: HAProxy has none so long. */
+/** How many characters of a status are returned. HAProxy has none so long. */
 const MAX_STATUS_LENGTH = 200;
 
-/** What the statistics begin with, in every version of HAProxy. */
+/** The start of the statistics in every version of HAProxy. */
 const COLUMNS = "# pxname,svname,";
 
 /**
- * Asks an HAProxy's statistics page how the backend is that has the service's name.
+ * Reads the status of the backend with the service's name from the statistics page of an HAProxy.
  *
- * @param request Where the page is, and the service.
+ * @param request The target.
  * @param signal The deadline.
- * @returns 200 `web is UP`, 500 `web is DOWN` or `web is not found`, the page's own status and body where
- * that is an error, 503 and why where there is no such page.
+ * @returns 200 `web is UP`, 500 `web is DOWN` or `web is not found`, the page's own status and body if that is an
+ * error, or 503 and the cause.
  */
-export async function checkHaproxy(request: CheckRequest, signal: AbortSignal): Promise<Verdict> {
+export function checkHaproxy(request: CheckRequest, signal: AbortSignal): Promise<Verdict> {
   const { host, port, service, headers } = request;
-  const elapsed = stopwatch();
-  try {
+  return attempt("HAProxy", request, signal, async () => {
     const statistics = new Statistics(`${service},BACKEND`);
-    const wanted = MAX_STATISTICS_BYTES + 1;
     const body = new BodyBuffer(MAX_BODY_BYTES);
     const take = (piece: Uint8Array, status: number) => {
       if (status === 200) statistics.add(piece);
       else body.add(piece);
     };
-    const code = await getInPieces(host, port, "/;csv", headers, signal, wanted, take);
-    // As the Python hachecks have it: a 404 tells HAProxy something else than a 503.
+    using connection = await Connection.open(host, port, signal);
+    const { status: code } = await exchangePieces(connection, {
+      ...{ host: hostPort(host, port), path: "/;csv", headers },
+      maxBodyBytes: MAX_STATISTICS_BYTES + 1,
+    }, take);
+    // As in the Python hachecks: HAProxy may treat a 404 differently from a 503.
     if (code >= 400 && body.text !== "") return { code, message: body.text };
-    if (code !== 200) throw new Error(`the statistics page answers ${code}`);
+    if (code !== 200) throw new Error(`expected status 200 of the statistics page, found ${code}`);
     const backend = statistics.finish();
     const status = backend === undefined
       ? "not found"
       : backend["status"]?.slice(0, MAX_STATUS_LENGTH);
     return { code: status === "UP" ? 200 : 500, message: `${service} is ${status}` };
-  } catch (error) {
-    const why = signal.aborted ? "timed out" : connectionFailure(error, request);
-    return { code: 503, message: `HAProxy check failed after ${elapsed()}: ${why}` };
-  }
+  });
 }
 
 const [LF, CR, COMMA, QUOTE] = new TextEncoder().encode('\n\r,"');
 
-/** What may follow a value; undefined for the end of the page. */
+/** The bytes that may follow a value; undefined for the end of the page. */
 const ENDS: ReadonlySet<number | undefined> = new Set([LF, CR, COMMA, undefined]);
 
-/** Finds one row of the statistics while they arrive. It keeps that row, and the names of the columns. */
+/** Finds one row of the statistics while they arrive, and keeps only that and the names of the columns. */
 class Statistics {
   readonly #wanted: Uint8Array;
-  /** The row that is arriving. */
+  /** The current row. */
   readonly #row = new Uint8Array(MAX_ROW_BYTES);
   #length = 0;
   #isTooLong = false;
@@ -67,7 +68,7 @@ class Statistics {
   #columns: string | undefined;
   #found: string | undefined;
 
-  /** @param start The values that the row begins with. */
+  /** @param start The first values of the row. */
   constructor(start: string) {
     this.#wanted = new TextEncoder().encode(start);
   }
@@ -90,8 +91,8 @@ class Statistics {
   /**
    * Ends the statistics.
    *
-   * @returns The row that was found, by the names of the columns.
-   * @throws {Error} If they are not those of HAProxy.
+   * @returns The values of the row by the names of the columns; undefined if it was not found.
+   * @throws {Error} If they are not those of an HAProxy.
    */
   finish(): Record<string, string | undefined> | undefined {
     if (this.#length > 0) this.#endRow();

@@ -1,32 +1,32 @@
 import { canonicalAddress } from "../net/addresses.ts";
 import type { Checker, CheckRequest } from "../checks/check.ts";
 import { openTls } from "../net/tls_connection.ts";
-import { askHttp, type HttpCheckOptions } from "./_http.ts";
+import { checkHttp, type HttpCheckOptions } from "./_http.ts";
 
-/** What the configuration says of HTTPS checks. */
+/** The configuration of checks by HTTPS. */
 export interface HttpsCheckOptions extends HttpCheckOptions {
-  /** The authorities whose certificates are trusted, in PEM; null for certificates that are not verified. */
+  /** The trusted authorities, in PEM; null if certificates are not verified. */
   readonly trusted: string | null;
 }
 
 /**
- * Makes the checker that asks `GET https://host:port/path`.
+ * Makes the checker that requests `GET https://host:port/path`.
  *
- * @param options What to send, and which certificates are trusted.
- * @returns A checker whose verdict is the service's own status and body, or 503 and why there is
- * none, such as what is wrong with the certificate.
+ * @param options The headers to send, and the trusted authorities.
+ * @returns A checker that returns the service's own status and body, or 503 and why there is none, such as the
+ * problem of its certificate.
  */
 export function httpsChecker(options: HttpsCheckOptions): Checker {
   const { trusted } = options;
   return (request, signal) =>
-    askHttp("HTTPS", request, options, signal, () => {
-      const tls = { serverName: nameOf(request), trusted };
+    checkHttp("HTTPS", request, options, signal, () => {
+      const tls = { serverName: serverNameOf(request), trusted };
       return openTls(request.host, request.port, tls, signal);
     });
 }
 
-/** The name in the forwarded Host; TLS knows servers by name, not by address. */
-function nameOf({ headers }: CheckRequest): string | null {
+/** Returns the name in the forwarded Host. TLS identifies servers by name, not by address. */
+function serverNameOf({ headers }: CheckRequest): string | null {
   const host = headers.find(([name]) => name.toLowerCase() === "host")?.[1] ?? "";
   const name = host.replace(/:\d+$/, "");
   return /^[\w.-]+$/.test(name) && canonicalAddress(name) === undefined ? name : null;

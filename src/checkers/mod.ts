@@ -12,7 +12,7 @@ import { redisInfoChecker, sentinelInfoChecker } from "./redis_info.ts";
 import { checkSmtp } from "./smtp.ts";
 import { checkTcp } from "./tcp.ts";
 
-/** What the checkers take from the configuration. */
+/** The configuration of the checkers. */
 export interface CheckerOptions {
   /** For `http`. */
   readonly http: HttpCheckOptions;
@@ -29,10 +29,10 @@ export interface CheckerOptions {
 }
 
 /**
- * The protocols that services are checked by. A new one is a file beside this and a line here.
+ * Makes the protocols. A new one is a file beside this and a line here.
  *
- * @param options What the checkers take from the configuration.
- * @returns From the name a URL begins with to the protocol.
+ * @param options The configuration.
+ * @returns The protocols by their names, the first part of a URL.
  */
 export function protocols(options: CheckerOptions): ReadonlyMap<string, Protocol> {
   const named = options.http.serviceNameHeader !== null;

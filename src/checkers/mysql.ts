@@ -1,29 +1,30 @@
-import { BufferedReader, ConnectionClosedError } from "../net/buffered_reader.ts";
-import type { Checker, CheckRequest, Verdict } from "../checks/check.ts";
+import { BufferedReader } from "../net/buffered_reader.ts";
+import type { Checker, Verdict } from "../checks/check.ts";
 import { Connection } from "../net/connection.ts";
-import { connectionFailure, stopwatch } from "./_words.ts";
+import { attempt, UnsupportedError } from "./_attempt.ts";
+import { loginFailure, messageStream } from "./_login.ts";
 
-/** Who logs in to MySQL. */
+/** The login of MySQL. */
 export interface MysqlCheckOptions {
-  /** The user's name; null where the configuration names none. */
+  /** The user's name; null if the configuration has none. */
   readonly username: string | null;
-  /** The user's password; null where the configuration has none. */
+  /** The user's password; null if the configuration has none. */
   readonly password: string | null;
 }
 
-/** What mysql2 tells of a failure. Only a server's own refusal has an SQL state. */
-interface MysqlFailure extends Error {
+/** An error of mysql2. One with an SQL state is the server's refusal. */
+interface MysqlError extends Error {
   readonly sqlState?: string;
   readonly sqlMessage?: string;
 }
 
-/** No packet of a login is longer; what claims to be is not MySQL. */
+/** The size limit of a packet, in bytes. No packet of a login is longer. */
 export const MAX_PACKET_BYTES = 64 * 1024;
 
-/** No login takes so many packets of the server. */
+/** How many packets of the server a login may take. */
 export const MAX_PACKETS = 20;
 
-/** The authentication plugins that hacheck can log in by. */
+/** The authentication plugins that hacheck supports. */
 const SUPPORTED_PLUGINS: readonly string[] = [
   "mysql_native_password",
   "caching_sha2_password",
@@ -31,7 +32,7 @@ const SUPPORTED_PLUGINS: readonly string[] = [
   "client_ed25519",
 ];
 
-/** What the others are, in plain words. */
+/** The kinds of other plugins. */
 const PLUGIN_KINDS: ReadonlyMap<string, string> = new Map([
   ["dialog", "PAM"],
   ["mysql_clear_password", "PAM or LDAP, the password in clear text"],
@@ -42,62 +43,36 @@ const PLUGIN_KINDS: ReadonlyMap<string, string> = new Map([
   ["parsec", "PARSEC"],
 ]);
 
-/** How many characters of a plugin's name a message repeats. */
+/** How many characters of a plugin's name a message contains. */
 const MAX_PLUGIN_NAME_LENGTH = 64;
+
+const NOT_MYSQL = "the server does not speak MySQL";
 
 /**
  * Makes the checker that logs in to MySQL or MariaDB, selects no database, and quits.
  *
- * @param options Who logs in.
- * @returns A checker: 200 after a login, 500 with the server's words when it refuses,
- * 503 when it cannot be reached, does not speak MySQL or takes too long.
+ * @param options The login.
+ * @returns A checker: 200 after the login, 500 and the server's message if it refuses, 503 if it cannot be reached,
+ * does not speak MySQL or takes too long.
  */
 export function mysqlChecker({ username, password }: MysqlCheckOptions): Checker {
-  return async (request: CheckRequest, signal: AbortSignal): Promise<Verdict> => {
+  return async (request, signal) => {
     if (username === null || password === null) {
       return { code: 500, message: "No MySQL username/password in config file" };
     }
-    const elapsed = stopwatch();
-    try {
+    return await attempt("MySQL", request, signal, async () => {
       using connection = await Connection.open(request.host, request.port, signal);
-      await logIn(connection, username, password);
-      return { code: 200, message: "MySQL connect response: OK" };
-    } catch (error) {
-      if (signal.aborted && !(error instanceof UnsupportedPluginError)) {
-        return { code: 503, message: `MySQL timed out after ${elapsed()}` };
-      }
-      const { sqlState, sqlMessage } = error as MysqlFailure;
-      if (sqlState !== undefined) return { code: 500, message: `MySQL sez ${sqlMessage}` };
-      return {
-        code: 503,
-        message: `MySQL check failed after ${elapsed()}: ${whyNot(error, request)}`,
-      };
-    }
+      return await logIn(connection, username, password);
+    }, (error) => loginFailure(error, request, NOT_MYSQL));
   };
 }
 
-/**
- * Logs in and quits.
- *
- * mysql2 gets one whole packet at a time, and none after the login. On a socket of its own it
- * takes whatever comes, and as much as comes, from what is no MySQL at all; a packet that it
- * does not expect may throw out of it; and it closes its own half of the connection only.
- */
-async function logIn(connection: Connection, user: string, password: string): Promise<void> {
-  // 58 ms that only a host with MySQL checks has to pay, and only once.
+/** Logs in and quits. */
+async function logIn(connection: Connection, user: string, password: string): Promise<Verdict> {
+  // Loading it takes 58 ms.
   const { createConnection } = (await import("mysql2")).default;
-  const { Duplex } = await import("node:stream");
   const reader = new BufferedReader(connection);
   let packets = 0;
-  const stream = new Duplex({
-    read() {
-      if (client.authorized) return;
-      nextPacket().then((packet) => this.push(packet)).catch((error) => this.destroy(error));
-    },
-    write(packet, _encoding, done) {
-      connection.write(packet).then(() => done(), done);
-    },
-  });
   const nextPacket = async () => {
     const packet = await readPacket(reader);
     const isExpected = packets === 0 ? isGreeting(packet) : packets < MAX_PACKETS;
@@ -109,15 +84,20 @@ async function logIn(connection: Connection, user: string, password: string): Pr
       }
     }
     packets++;
-    // Some servers number a refusal before the greeting otherwise, and mysql2 prints a warning then.
+    // Some servers number a refusal before the greeting differently, and mysql2 prints a warning then.
     packet[3] = client.sequenceId;
     return packet;
   };
-  // The connection's deadline is the only one.
+  // An unexpected packet can make mysql2 throw in a callback; and it closes only its own half of the connection.
+  const stream = await messageStream(
+    connection,
+    () => client.authorized ? undefined : nextPacket(),
+  );
   const client = createConnection({
     stream,
     user,
     password,
+    // The connection has its own deadline.
     connectTimeout: 0,
     authPlugins: {
       client_ed25519: () => async (data) => {
@@ -128,27 +108,29 @@ async function logIn(connection: Connection, user: string, password: string): Pr
       },
     },
   });
-  await new Promise<void>((resolve, reject) => {
-    client.once("connect", () => resolve());
+  const refusal = await new Promise<string | undefined>((resolve, reject) => {
+    client.once("connect", () => resolve(undefined));
     // Not `once`: a second error without a listener would end the program.
-    client.on("error", reject);
+    client.on("error", (error: MysqlError) => {
+      return error.sqlState === undefined ? reject(error) : resolve(error.sqlMessage ?? "");
+    });
   });
+  if (refusal !== undefined) return { code: 500, message: `MySQL sez ${refusal}` };
   // Without COM_QUIT, the server would count an aborted client.
   client.end();
   await new Promise<void>((resolve) => stream.end(() => resolve()));
+  return { code: 200, message: "MySQL connect response: OK" };
 }
 
-/** How many bytes MariaDB wants signed; a zero may follow them. */
+/** The length of the challenge that MariaDB sends; a zero may follow it. */
 const ED25519_CHALLENGE_BYTES = 32;
 
 /**
- * Ends a login that hacheck does not support.
+ * Ends a login that hacheck does not support. The server counts clients that close the connection during the handshake,
+ * and blocks the host after `max_connect_errors` of them (error 1129). An empty packet makes it a refused login, which
+ * does not count.
  *
- * A client that closes the connection here interrupts the handshake. The server counts that, and
- * after `max_connect_errors` of them it blocks the whole host (error 1129). An empty answer makes it
- * a refused login, which does not count.
- *
- * @throws {UnsupportedPluginError} Always.
+ * @throws {UnsupportedError} Always.
  */
 async function decline(
   connection: Connection,
@@ -157,31 +139,22 @@ async function decline(
   plugin: string,
 ): Promise<never> {
   await connection.write(new Uint8Array([0, 0, 0, request[3]! + 1]));
-  // The plugin is why the check fails, whatever the server answers. PAM takes seconds to refuse.
+  // Whatever the response is, the plugin is the cause. PAM takes seconds to refuse.
   await readPacket(reader).catch(() => {});
-  throw new UnsupportedPluginError(plugin);
+  const kind = PLUGIN_KINDS.get(plugin);
+  const name = JSON.stringify(plugin.slice(0, MAX_PLUGIN_NAME_LENGTH));
+  throw new UnsupportedError(
+    `the server asks for a login by the authentication plugin ${name}${
+      kind === undefined ? "" : ` (${kind})`
+    }, which hacheck does not support; it supports ${SUPPORTED_PLUGINS.join(", ")}`,
+  );
 }
 
-/** Thrown when a server asks for a login by an authentication plugin that hacheck does not support. */
-class UnsupportedPluginError extends Error {
-  override name = "UnsupportedPluginError";
-
-  constructor(plugin: string) {
-    const kind = PLUGIN_KINDS.get(plugin);
-    const name = JSON.stringify(plugin.slice(0, MAX_PLUGIN_NAME_LENGTH));
-    super(
-      `the server asks for a login by the authentication plugin ${name}${
-        kind === undefined ? "" : ` (${kind})`
-      }, which hacheck does not support; it supports ${SUPPORTED_PLUGINS.join(", ")}`,
-    );
-  }
-}
-
-/** The plugin that a packet asks to go on with; undefined if it asks for none. */
+/** Returns the plugin that a packet requests; undefined if it requests none. */
 function requestedPlugin(packet: Uint8Array): string | undefined {
-  const mark = packet[HEADER_BYTES];
-  if (mark !== SWITCH_PLUGIN && mark !== NEXT_FACTOR) return undefined;
-  // A request without a name is that of servers which knew one other plugin only.
+  const type = packet[HEADER_BYTES];
+  if (type !== SWITCH_PLUGIN && type !== NEXT_FACTOR) return undefined;
+  // A request without a name comes from servers that had only one other plugin.
   if (packet.length === HEADER_BYTES + 1) return "mysql_old_password";
   const end = packet.indexOf(0, HEADER_BYTES + 1);
   return LATIN1.decode(packet.subarray(HEADER_BYTES + 1, end < 0 ? packet.length : end));
@@ -189,15 +162,13 @@ function requestedPlugin(packet: Uint8Array): string | undefined {
 
 const LATIN1 = new TextDecoder("latin1");
 
-/** What a packet begins with that asks for another plugin, or for one more factor. */
+/** The first byte of packets that request another plugin, or one more factor. */
 const SWITCH_PLUGIN = 0xfe;
 const NEXT_FACTOR = 0x02;
 
-const NOT_MYSQL = "the server does not speak MySQL";
-
 const HEADER_BYTES = 4;
 
-/** A greeting begins with the version of the protocol, a refusal instead of it with the mark of an error. */
+/** A greeting begins with the version of the protocol, a refusal in its place with the type of an error. */
 function isGreeting(packet: Uint8Array): boolean {
   return packet[HEADER_BYTES] === 10 || packet[HEADER_BYTES] === 0xff;
 }
@@ -210,11 +181,4 @@ async function readPacket(reader: BufferedReader): Promise<Uint8Array> {
   packet.set(header);
   packet.set(await reader.exactly(length), HEADER_BYTES);
   return packet;
-}
-
-/** What went wrong, in words that say whose fault it is. */
-function whyNot(error: unknown, request: CheckRequest): string {
-  if (error instanceof ConnectionClosedError) return "the server closed the connection";
-  // A packet shorter than it should be.
-  return error instanceof RangeError ? NOT_MYSQL : connectionFailure(error, request);
 }

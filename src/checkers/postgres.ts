@@ -1,126 +1,109 @@
 import type { ClientConfig } from "pg";
-import { BufferedReader, ConnectionClosedError } from "../net/buffered_reader.ts";
+import { BufferedReader } from "../net/buffered_reader.ts";
 import type { Checker, CheckRequest, Verdict } from "../checks/check.ts";
 import { Connection } from "../net/connection.ts";
-import { connectionFailure, errorMessage, stopwatch } from "./_words.ts";
+import { attempt, UnsupportedError } from "./_attempt.ts";
+import { loginFailure, messageStream } from "./_login.ts";
 
-/** Who logs in to PostgreSQL, and to what. */
+/** The login of PostgreSQL. */
 export interface PostgresCheckOptions {
-  /** The user's name; null where the configuration names none. */
+  /** The user's name; null if the configuration has none. */
   readonly username: string | null;
-  /** The user's password; null for a server that asks for none. */
+  /** The user's password; null for a server that requires none. */
   readonly password: string | null;
-  /** The database; null for the one that has the user's name. */
+  /** The database; null for that with the user's name. */
   readonly database: string | null;
 }
 
-/** What pg tells of a failure. Only a server's own refusal has a severity. */
-interface PostgresFailure extends Error {
+/** An error of pg. One with a severity is the server's refusal. */
+interface PostgresError extends Error {
   readonly severity?: string;
 }
 
-/** What pg's types leave out: what it says when it connects. */
+/** Parts of a client that the types of pg lack. */
 interface PostgresClient {
   readonly connectionParameters: Record<string, unknown>;
 }
 
-/** No message of a login is longer; what claims to be is not PostgreSQL. */
+/** The size limit of a message, in bytes. No message of a login is longer. */
 export const MAX_MESSAGE_BYTES = 64 * 1024;
 
-/** No login takes so many messages of the server: some fifteen settings, and what it has to notice. */
+/** How many messages of the server a login may take: some fifteen settings, and notices. */
 export const MAX_MESSAGES = 1000;
+
+const NOT_POSTGRES = "the server does not speak PostgreSQL";
 
 /**
  * Makes the checker that logs in to PostgreSQL, and quits.
  *
- * @param options Who logs in.
- * @returns A checker: 200 after a login, 500 with the server's words when it refuses, 503 when it
- * cannot be reached, does not speak PostgreSQL or takes too long.
+ * @param options The login.
+ * @returns A checker: 200 after the login, 500 and the server's message if it refuses, 503 if it cannot be reached,
+ * does not speak PostgreSQL or takes too long.
  */
 export function postgresChecker({ username, password, database }: PostgresCheckOptions): Checker {
-  return async (request: CheckRequest, signal: AbortSignal): Promise<Verdict> => {
+  return async (request, signal) => {
     if (username === null) return { code: 500, message: "No PostgreSQL username in config file" };
-    const elapsed = stopwatch();
-    try {
+    const config = configOf(request, username, password ?? "", database ?? username);
+    return await attempt("PostgreSQL", request, signal, async () => {
       using connection = await Connection.open(request.host, request.port, signal);
-      await logIn(connection, settings(request, username, password ?? "", database ?? username));
-      return { code: 200, message: "PostgreSQL connect response: OK" };
-    } catch (error) {
-      if (signal.aborted) return { code: 503, message: `PostgreSQL timed out after ${elapsed()}` };
-      if ((error as PostgresFailure).severity !== undefined) {
-        return { code: 500, message: `PostgreSQL says ${errorMessage(error)}` };
-      }
-      return {
-        code: 503,
-        message: `PostgreSQL check failed after ${elapsed()}: ${whyNot(error, request)}`,
-      };
-    }
+      return await logIn(connection, config);
+    }, (error) => loginFailure(error, request, NOT_POSTGRES));
   };
 }
 
-/**
- * Logs in and says good-bye.
- *
- * pg gets one whole message at a time, and none after the login. On a socket of its own it takes
- * whatever comes, and as much as comes, from what is no PostgreSQL at all; and a message that it
- * does not expect may throw out of it, or be read without an end.
- */
-async function logIn(connection: Connection, config: ClientConfig): Promise<void> {
-  // 28 ms that only a host with PostgreSQL checks has to pay, and only once.
+/** Logs in and quits. */
+async function logIn(connection: Connection, config: ClientConfig): Promise<Verdict> {
+  // Loading it takes 28 ms.
   const { Client } = (await import("pg")).default;
-  const { Duplex } = await import("node:stream");
   const reader = new BufferedReader(connection);
   let last: number | undefined;
   let messages = 0;
-  const stream = new Duplex({
-    read() {
-      if (last === READY) return;
-      readMessage(reader, last === undefined ? FIRST_TYPES : TYPES).then((message) => {
-        if (++messages > MAX_MESSAGES) throw new Error(NOT_POSTGRES);
-        last = message[0];
-        const method = UNSUPPORTED_METHODS.get(authenticationOf(message));
-        if (method !== undefined) {
-          throw new Error(
-            `the server asks for a login by ${method}, which hacheck does not support; ` +
-              "it supports trust, password, md5 and scram-sha-256",
-          );
-        }
-        this.push(message);
-      }).catch((error) => this.destroy(error));
-    },
-    write(message, _encoding, done) {
-      connection.write(message).then(() => done(), done);
-    },
-  });
+  const nextMessage = async () => {
+    const message = await readMessage(reader, last === undefined ? FIRST_TYPES : TYPES);
+    if (++messages > MAX_MESSAGES) throw new Error(NOT_POSTGRES);
+    last = message[0];
+    const method = UNSUPPORTED_METHODS.get(authenticationOf(message));
+    if (method !== undefined) {
+      throw new UnsupportedError(
+        `the server asks for a login by ${method}, which hacheck does not support; ` +
+          "it supports trust, password, md5 and scram-sha-256",
+      );
+    }
+    return message;
+  };
+  // An unexpected message can make pg throw in a callback, or read for ever.
+  const stream = await messageStream(connection, () => last === READY ? undefined : nextMessage());
   Object.assign(stream, {
-    // What pg does with a socket that is not connected yet.
+    // pg calls these of a socket.
     setNoDelay() {},
     connect: () => queueMicrotask(() => stream.emit("connect")),
   });
   const client = new Client({ ...config, stream: () => stream });
-  // Said to PgBouncer, which knows neither, they are reason enough to refuse.
+  // PgBouncer knows neither parameter, and would refuse the login.
   Object.assign((client as unknown as PostgresClient).connectionParameters, {
     options: "",
     replication: "",
   });
-  await new Promise<void>((resolve, reject) => {
-    // An error after the first has nobody else to go to, and would end the program.
-    client.on("error", reject);
-    client.connect().then(() => resolve(), reject);
+  const refusal = await new Promise<string | undefined>((resolve, reject) => {
+    const fail = (error: PostgresError) =>
+      error.severity === undefined ? reject(error) : resolve(error.message);
+    // A second error without a listener would end the program.
+    client.on("error", fail);
+    client.connect().then(() => resolve(undefined), fail);
   });
-  // Cut off without a word, the server would log it.
+  if (refusal !== undefined) return { code: 500, message: `PostgreSQL says ${refusal}` };
+  // Without this message, the server would log an aborted client.
   client.end();
   await new Promise<void>((resolve) => stream.end(() => resolve()));
+  return { code: 200, message: "PostgreSQL connect response: OK" };
 }
-
-const NOT_POSTGRES = "the server does not speak PostgreSQL";
 
 const HEADER_BYTES = 5;
 
-/** The types of messages, by their first byte. */
+/** The types of messages: their first bytes. */
 const [AUTHENTICATION, SETTING, KEY, READY, REFUSAL, NOTICE] = new TextEncoder().encode("RSKZEN");
 
-/** The methods of authentication that hacheck does not support, by the numbers that stand for them. */
+/** The methods of authentication that hacheck does not support, by their numbers. */
 const UNSUPPORTED_METHODS: ReadonlyMap<number | undefined, string> = new Map([
   [2, "Kerberos V5"],
   [4, "crypt"],
@@ -130,13 +113,13 @@ const UNSUPPORTED_METHODS: ReadonlyMap<number | undefined, string> = new Map([
   [9, "SSPI (Windows)"],
 ]);
 
-/** The method that a message asks for; undefined if it asks for none. */
+/** Returns the number of the method that a message requests; undefined if it requests none. */
 function authenticationOf(message: Uint8Array): number | undefined {
   if (message[0] !== AUTHENTICATION || message.length < HEADER_BYTES + 4) return undefined;
   return new DataView(message.buffer).getUint32(HEADER_BYTES);
 }
 
-/** What a server may say first, and what until the login is over. */
+/** The types of the first message, and of all until the end of the login. */
 const FIRST_TYPES: ReadonlySet<number | undefined> = new Set([AUTHENTICATION, REFUSAL, NOTICE]);
 const TYPES: typeof FIRST_TYPES = new Set([...FIRST_TYPES, SETTING, KEY, READY]);
 
@@ -146,7 +129,7 @@ async function readMessage(
 ): Promise<Uint8Array> {
   const header = await reader.exactly(HEADER_BYTES);
   const [type] = header;
-  // The length counts itself, but not the type.
+  // The length includes itself, but not the type.
   const length = new DataView(header.buffer).getUint32(1) + 1 - HEADER_BYTES;
   if (!types.has(type) || length < 0 || length > MAX_MESSAGE_BYTES) throw new Error(NOT_POSTGRES);
   const content = await reader.exactly(length);
@@ -158,23 +141,13 @@ async function readMessage(
   return message;
 }
 
-/** Whether a list of fields ends: a zero ends each field, and another one the list. pg looks for it for ever. */
+/** Returns whether a list of fields ends: a zero ends each field, and another one the list. pg would read on for ever. */
 function isTerminated(content: Uint8Array): boolean {
   return content.at(-1) === 0 && (content.length === 1 || content.at(-2) === 0);
 }
 
-/** What went wrong, in words that say whose fault it is. */
-function whyNot(error: unknown, request: CheckRequest): string {
-  if (error instanceof ConnectionClosedError) return "the server closed the connection";
-  // A message shorter than it should be, one that does not fit those before it, or a refusal without a word.
-  const isNonsense = error instanceof RangeError || error instanceof TypeError;
-  return isNonsense || errorMessage(error) === ""
-    ? NOT_POSTGRES
-    : connectionFailure(error, request);
-}
-
-/** What pg is not told, it looks for in the environment, which takes a permission: so it is told everything. */
-function settings(
+/** Sets all that pg would read from the environment otherwise, which needs a permission. */
+function configOf(
   request: CheckRequest,
   user: string,
   password: string,
@@ -184,7 +157,7 @@ function settings(
     host: request.host,
     port: request.port,
     user,
-    // An empty one would not count as told.
+    // pg ignores an empty password that is not returned by a function.
     password: () => password,
     database,
     ssl: false,
@@ -194,7 +167,7 @@ function settings(
     binary: true,
     options: " ",
     replication: "false",
-    // The signal is the only deadline.
+    // The connection has its own deadline.
     connectionTimeoutMillis: 0,
   };
 }

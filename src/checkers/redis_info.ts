@@ -2,28 +2,25 @@ import type { Checker, Verdict } from "../checks/check.ts";
 import { MAX_BODY_BYTES } from "../net/http_client.ts";
 import { askRedis, type RedisLogin, unexpected } from "./_redis.ts";
 
-/** How many fields a reply may have: a Redis has some 200. */
+/** How many fields a reply may have. A Redis has some 200. */
 export const MAX_FIELDS = 10_000;
 
 /**
- * Makes the checker that sends `INFO` to a Redis.
+ * Makes the checker that sends `INFO` to a Redis. With the path `/match?field=value&…` it compares the fields.
  *
- * With the path `/match?field=value&…` it looks for one pair that matches.
- *
- * @param login Who logs in.
- * @returns A checker: 200 with the fields as a JSON object, those that fit into what is passed on of
- * any service, or with the pair that matches; 500 if none matches or the reply is an error; 503 and
- * why there is no reply.
+ * @param login The login.
+ * @returns A checker: 200 and the fields as a JSON object, up to the limit of a body, or the first pair that matches;
+ * 500 if none matches or the reply is an error; 503 and why there is no reply.
  */
 export function redisInfoChecker(login: RedisLogin): Checker {
   return infoChecker(login, false);
 }
 
 /**
- * Makes the checker that does the same with a Sentinel, whose fields also have `redis_master`: the
- * address and port of the first master that it watches.
+ * Makes the checker that does the same for a Sentinel. It adds the field `redis_master`: the address and port of the
+ * first master of the Sentinel.
  *
- * @param login Who logs in.
+ * @param login The login.
  * @returns As {@linkcode redisInfoChecker}.
  */
 export function sentinelInfoChecker(login: RedisLogin): Checker {
@@ -38,7 +35,7 @@ function infoChecker(login: RedisLogin, ofSentinel: boolean): Checker {
       if (ofSentinel) addMaster(fields);
       const [path, query = ""] = request.path.split("?", 2);
       const wanted = new URLSearchParams(query);
-      // As the Python hachecks have it, `match` without a pair is as good as no `match`.
+      // As in the Python hachecks, `match` without a pair is ignored.
       if (path === "/match" && wanted.size > 0) return match(fields, wanted);
       return { code: 200, message: json(fields) };
     });
@@ -65,10 +62,10 @@ function addMaster(fields: Map<string, string>): void {
   if (address !== undefined) fields.set("redis_master", address);
 }
 
-/** As much as is passed on of any service: fields that do not fit are left out. */
+/** Formats fields as JSON, without those that exceed the limit of a body. */
 function json(fields: ReadonlyMap<string, string>): string {
   const encoder = new TextEncoder();
-  // After the last field there is no comma.
+  // There is no comma after the last field.
   let room = MAX_BODY_BYTES - "{}".length + ",".length;
   const fitting = [...fields].filter((field) => {
     const bytes = encoder.encode(JSON.stringify(field)).length - "[]".length + ",".length;

@@ -1,13 +1,13 @@
 import type { CheckRequest, Verdict } from "../checks/check.ts";
 import { Connection } from "../net/connection.ts";
-import { connectionFailure, stopwatch } from "./_words.ts";
+import { connectionFailure, stopwatch } from "./_attempt.ts";
 
 /**
- * Connects, and closes again.
+ * Connects, and closes the connection.
  *
- * @param request Where to connect.
+ * @param request The target.
  * @param signal The deadline.
- * @returns 200 `Connected in 0.00s`, or 503 and why not.
+ * @returns 200 `Connected in 0.00s`, or 503 and the cause.
  */
 export async function checkTcp(request: CheckRequest, signal: AbortSignal): Promise<Verdict> {
   const elapsed = stopwatch();
@@ -16,9 +16,7 @@ export async function checkTcp(request: CheckRequest, signal: AbortSignal): Prom
     return { code: 200, message: `Connected in ${elapsed()}` };
   } catch (error) {
     if (signal.aborted) return { code: 503, message: `Connection timed out after ${elapsed()}` };
-    return {
-      code: 503,
-      message: `Unexpected error ${connectionFailure(error, request)} after ${elapsed()}`,
-    };
+    const why = connectionFailure(error, request);
+    return { code: 503, message: `Unexpected error ${why} after ${elapsed()}` };
   }
 }

@@ -6,6 +6,7 @@
 
 import { type Clock, systemClock } from "../clock.ts";
 import { type Counters, countersOf, observeDuration } from "../metrics/counters.ts";
+import { hostPort } from "../net/addresses.ts";
 import { STATUS_TEXT } from "../std/http_status.ts";
 import { type CacheFailures, Recipients, VerdictCache } from "./cache.ts";
 import type { CheckRequest, Protocol, Verdict } from "./check.ts";
@@ -364,7 +365,7 @@ export class Pipeline {
 
 /** The limiter's name for a service: one that hangs does so under each of its names, paths and protocols. */
 function serviceOf({ host, port }: CheckRequest): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  return hostPort(host, port);
 }
 
 function notChecked(reason: string): Verdict {

@@ -5,11 +5,11 @@ const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
 const IPV6 = /^[0-9a-fA-F:]{2,39}$/;
 
 /**
- * Gives an IP address its one spelling.
+ * Returns the canonical spelling of an IP address.
  *
- * @param text What should be an IPv4 address in four decimal parts or an IPv6 address.
- * @returns The address, IPv6 in lower case and as short as can be; undefined for everything
- * else: names, other spellings of IPv4 (in IPv6 too), zones, and the unspecified address.
+ * @param text An IPv4 address in four decimal parts, or an IPv6 address.
+ * @returns The address, IPv6 in lower case and abbreviated; undefined for everything else: names, other spellings
+ * of IPv4 (in IPv6 too), zones, and the unspecified address.
  *
  * @example
  * ```ts
@@ -31,4 +31,9 @@ export function canonicalAddress(text: string): string | undefined {
 /** Returns whether a canonical address is one of the loopback interface. */
 export function isLoopback(address: string): boolean {
   return address.startsWith("127.") || address === "::1";
+}
+
+/** Returns a host and a port as in a URL, IPv6 addresses in brackets. */
+export function hostPort(host: string, port: number): string {
+  return `${host.includes(":") ? `[${host}]` : host}:${port}`;
 }

@@ -1,15 +1,15 @@
-/** What can be read from: a connection. */
+/** A source of bytes, such as a connection. */
 export interface ByteSource {
-  /** Reads what has come into a buffer, and tells how many bytes that is; null when the peer has said its last. */
+  /** Reads what was received into a buffer. Returns how many bytes that is, or null at the end. */
   read(buffer: Uint8Array): Promise<number | null>;
 }
 
-/** Thrown when a peer hangs up in the middle of what is being read. */
+/** Thrown when a connection ends before all bytes were read. */
 export class ConnectionClosedError extends Error {
   override name = "ConnectionClosedError";
 }
 
-/** Thrown when a line has not ended where it should have. */
+/** Thrown for a line that is longer than its limit. */
 export class LineTooLongError extends Error {
   override name = "LineTooLongError";
 }
@@ -18,7 +18,7 @@ const LF = 10;
 const LATIN1 = new TextDecoder("latin1");
 
 /**
- * Reads lines and bytes of a stream, in whatever pieces they come.
+ * Reads lines and bytes of a stream, whatever the pieces in which they arrive.
  *
  * @example
  * ```ts
@@ -43,12 +43,12 @@ export class BufferedReader {
   #start = 0;
   #end = 0;
 
-  /** @param source Where to read from. */
+  /** @param source The stream. */
   constructor(source: ByteSource) {
     this.#source = source;
   }
 
-  /** Whether nothing has been read ahead. */
+  /** Whether no byte is buffered. */
   get isEmpty(): boolean {
     return this.#start === this.#end;
   }
@@ -56,10 +56,10 @@ export class BufferedReader {
   /**
    * Reads a line.
    *
-   * @param limit How many bytes it may have, its end included.
+   * @param limit Its limit in bytes, its end included.
    * @returns The line as Latin-1, without the CR LF or LF that ends it.
-   * @throws {LineTooLongError} If it does not end within the limit.
-   * @throws {ConnectionClosedError} If the stream ends before it does.
+   * @throws {LineTooLongError} If it is longer.
+   * @throws {ConnectionClosedError} If the stream ends within it.
    */
   async line(limit: number): Promise<string> {
     for (let scanned = 0;;) {
@@ -80,10 +80,10 @@ export class BufferedReader {
   }
 
   /**
-   * Waits for bytes without reading them.
+   * Waits for bytes without consuming them.
    *
    * @param length How many. There are fewer if the stream ends before.
-   * @returns The bytes. They are valid only until the next call.
+   * @returns The bytes, valid until the next call.
    */
   async peek(length: number): Promise<Uint8Array> {
     while (this.#end - this.#start < length && await this.#more());
@@ -110,18 +110,17 @@ export class BufferedReader {
    * @param length How many at most.
    */
   async upTo(length: number): Promise<Uint8Array> {
-    while (this.#end - this.#start < length && await this.#more());
-    const bytes = this.#buffer.slice(this.#start, Math.min(this.#end, this.#start + length));
+    const bytes = (await this.peek(length)).slice();
     this.#start += bytes.length;
     return bytes;
   }
 
   /**
-   * Hands bytes on as they come, without keeping them.
+   * Consumes bytes as they arrive.
    *
    * @param length How many at most.
-   * @param take Takes a piece. The piece is valid only until it returns.
-   * @returns How many bytes came before the stream ended.
+   * @param take Receives a piece, which is valid until it returns.
+   * @returns How many bytes there were before the stream ended.
    */
   async drain(length: number, take: (piece: Uint8Array) => void): Promise<number> {
     for (let drained = 0;;) {

@@ -1,10 +1,10 @@
 /**
- * What a certificate says of itself.
+ * The expiry of certificates.
  *
  * @module
  */
 
-/** An element of DER: its tag, and where its content is. */
+/** An element of DER: its tag, and the position of its content. */
 interface Element {
   readonly tag: number;
   readonly start: number;
@@ -17,11 +17,10 @@ const UTC_TIME = 0x17;
 const GENERALIZED_TIME = 0x18;
 
 /**
- * Finds out when certificates expire. It is read from the DER by hand: to load what Node has for that costs a
- * daemon 10 MiB.
+ * Returns when the first of some certificates expires. It parses the DER itself: node:crypto costs a daemon 10 MiB.
  *
- * @param pem One certificate, or several.
- * @returns When the first of them expires, in milliseconds since 1970; null where that cannot be read.
+ * @param pem The certificates.
+ * @returns The time in milliseconds since 1970; null if a certificate cannot be parsed.
  */
 export function certificateExpiry(pem: string): number | null {
   const blocks = pem.matchAll(/-----BEGIN CERTIFICATE-----([^-]*)-----END CERTIFICATE-----/g);
@@ -34,7 +33,7 @@ function notAfter(base64: string): number | null {
     const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
     const certificate = elementAt(bytes, 0);
     const signed = elementAt(bytes, certificate.start);
-    // Version, serial number, algorithm and issuer stand before it.
+    // The version, which is optional, serial number, algorithm and issuer precede the validity.
     let element = elementAt(bytes, signed.start);
     for (let skipped = element.tag === VERSION ? 0 : 1; skipped < 4; skipped++) {
       element = elementAt(bytes, element.end);
@@ -48,14 +47,16 @@ function notAfter(base64: string): number | null {
 
 function elementAt(bytes: Uint8Array, at: number): Element {
   const [tag, first] = bytes.subarray(at, at + 2);
-  if (tag === undefined || first === undefined) throw new RangeError("the certificate is cut off");
+  if (tag === undefined || first === undefined) {
+    throw new RangeError("the certificate is truncated");
+  }
   if (first < 0x80) return { tag, start: at + 2, end: at + 2 + first };
   const start = at + 2 + (first & 0x7f);
   const length = bytes.subarray(at + 2, start).reduce((sum, byte) => sum * 256 + byte, 0);
   return { tag, start, end: start + length };
 }
 
-/** A time such as `261231235959Z`, of the years 1950 to 2049, or `20501231235959Z`. */
+/** Parses a time such as `261231235959Z`, from 1950 to 2049, or `20501231235959Z`. */
 function timeIn(bytes: Uint8Array, { tag, start, end }: Element): number | null {
   const text = String.fromCharCode(...bytes.subarray(start, end));
   const century = tag === GENERALIZED_TIME ? "" : Number(text.slice(0, 2)) < 50 ? "20" : "19";

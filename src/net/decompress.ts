@@ -1,25 +1,24 @@
-/** The content codings that can be undone, by their names in HTTP. */
+/** The formats of the content codings that are supported, by their names in HTTP. */
 const FORMATS: ReadonlyMap<string, readonly CompressionFormat[]> = new Map([
   ["gzip", ["gzip"]],
   ["x-gzip", ["gzip"]],
-  // RFC 9110 means zlib's format by it, but some servers send bare deflate.
+  // In RFC 9110 it is the zlib format, but some servers send raw deflate.
   ["deflate", ["deflate", "deflate-raw"]],
 ]);
 
 /**
- * How many compressed bytes are handed over at once. They all become output before more are taken, and
- * deflate makes a thousand bytes of one at most, so that this bounds the memory that is held to 1 MiB.
+ * How many compressed bytes are written at once. Deflate expands one byte to a thousand at most, so that this limits
+ * the memory to 1 MiB.
  */
 const STEP_BYTES = 1024;
 
 /**
- * Undoes a content coding of HTTP.
+ * Decompresses a body.
  *
- * @param bytes What was sent, or its beginning.
+ * @param bytes The body, or its beginning.
  * @param coding The value of `Content-Encoding`, in lower case.
- * @param limit How many bytes to return at most.
- * @returns The beginning of what was encoded; the bytes as they are if the coding is unknown or they are
- * not in it.
+ * @param limit How many bytes are returned at most.
+ * @returns The beginning of the content; the body as it is if the coding is unknown or does not fit.
  *
  * @example
  * ```ts
@@ -62,7 +61,7 @@ async function decompressFormat(
       length += piece.length;
     }
   } catch {
-    // Cut off or damaged: what came before that stays.
+    // Truncated or damaged: the content before that is returned.
     if (length === 0) return undefined;
   } finally {
     await reader.cancel().catch(() => {});
@@ -81,6 +80,6 @@ async function write(
     }
     await writer.close();
   } catch {
-    // Its reader has enough, or knows of the damage.
+    // The reader has enough, or gets the same error.
   }
 }

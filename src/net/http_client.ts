@@ -1,170 +1,128 @@
 /**
- * One HTTP/1.1 question on one new connection.
- *
- * `fetch` would do, but it refuses the ports that browsers must not speak to,
- * on which services do listen, and a check does not want what it adds: pools and
- * redirects.
+ * HTTP/1.1 requests, each on a new connection. `fetch` rejects the ports that browsers must not connect to, on
+ * which services do listen, and it pools connections and follows redirects.
  *
  * @module
  */
 
 import { BufferedReader, ConnectionClosedError, LineTooLongError } from "./buffered_reader.ts";
-import { Connection } from "./connection.ts";
+import type { Connection } from "./connection.ts";
 import { decompress } from "./decompress.ts";
 import { isTls } from "./tls_connection.ts";
 
-/** The bytes of status lines and headers that are read, interim responses (1xx) included. */
+/** How many bytes of status lines and headers are read, interim responses (1xx) included. */
 export const MAX_HEAD_BYTES = 64 * 1024;
 
-/** The bytes that are read around the chunks of one body: their sizes, extensions and line ends. */
+/** How many bytes are read around the chunks of one body: their sizes, extensions and line ends. */
 export const MAX_FRAMING_BYTES = 1024 * 1024;
 
-/** The bytes of a service's body that are read; the rest is cut off. */
+/** How many bytes of a service's body are read; the rest is cut off. */
 export const MAX_BODY_BYTES = 64 * 1024;
 
-/** A header: its name and its value, as they came. */
+/** A header: its name and its value, as received. */
 export type Header = readonly [name: string, value: string];
 
-/** What a server answered. */
+/** A response. */
 export interface HttpResponse {
-  /** Its status code, 200–999. */
+  /** The status code, from 200 to 999. */
   readonly status: number;
-  /** Its body as text, or as much of it as was wanted. */
+  /** The body as text, up to the limit. */
   readonly body: string;
 }
 
-/** Takes a body as it comes, piece by piece. A piece is valid only until the call returns. */
+/** A request. */
+export interface HttpRequest {
+  /** The `Host` header, unless it is among the headers. */
+  readonly host: string;
+  /** The path and query string, sent as they are. */
+  readonly path: string;
+  /** The headers. `Connection: close` is added. */
+  readonly headers: readonly Header[];
+  /** How many bytes of the body are read; the rest is cut off. */
+  readonly maxBodyBytes?: number;
+  /** The form to send by `POST`; `GET` is sent without one. */
+  readonly form?: URLSearchParams | null;
+}
+
+/** Receives a body in pieces. A piece is valid only until the call returns. */
 export type TakePiece = (piece: Uint8Array, status: number) => void;
 
-/** Thrown when what came is not an HTTP answer, or not all of one. */
+/** Thrown for a response that is not HTTP, or that is incomplete. */
 export class HttpError extends Error {
   override name = "HttpError";
 }
 
-/** Thrown when the connection was closed without a byte of an answer. */
+/** Thrown when the connection was closed before the first byte of a response. */
 export class NoResponseError extends HttpError {
   override name = "NoResponseError";
 }
 
 /**
- * Sends `GET` on a new connection and reads the answer. Redirects are not followed.
+ * Sends a request and reads the response. Redirects are not followed.
  *
- * @param hostname The IP address to connect to.
- * @param port The TCP port to connect to.
- * @param path The path and query string to ask for, sent as it is.
- * @param headers The headers to send. `Host` is added where it is missing, and
- * `Connection: close` always.
- * @param signal The deadline of the whole exchange.
- * @param maxBodyBytes How many bytes of the body are wanted; the rest is cut off.
- * @returns The answer.
- * @throws {HttpError} If the answer is not HTTP, or ends too early.
- * @throws {Error} The signal's reason once it has aborted, else what the system
- * says of the connection.
+ * @param connection A new connection. It cannot be used afterwards.
+ * @param request The request.
+ * @returns The response.
+ * @throws {HttpError} If the response is not HTTP, or incomplete.
+ * @throws {Error} The reason of the connection's deadline, or the system's error.
  *
  * @example
  * ```ts
- * import { get } from "./http_client.ts";
+ * import { Connection } from "./connection.ts";
+ * import { exchange } from "./http_client.ts";
  * import { assertEquals } from "@std/assert";
  *
- * await using server = Deno.serve(
- *   { hostname: "127.0.0.1", port: 0, onListen() {} },
- *   () => new Response("fine"),
- * );
- * const answer = await get("127.0.0.1", server.addr.port, "/", [], AbortSignal.timeout(1000));
- * assertEquals(answer, { status: 200, body: "fine" });
+ * const options = { hostname: "127.0.0.1", port: 0, onListen() {} };
+ * await using server = Deno.serve(options, () => new Response("fine"));
+ * const deadline = AbortSignal.timeout(1000);
+ * using connection = await Connection.open("127.0.0.1", server.addr.port, deadline);
+ * const response = await exchange(connection, { host: "localhost", path: "/", headers: [] });
+ * assertEquals(response, { status: 200, body: "fine" });
  * ```
- */
-export async function get(
-  hostname: string,
-  port: number,
-  path: string,
-  headers: readonly Header[],
-  signal: AbortSignal,
-  maxBodyBytes: number = MAX_BODY_BYTES,
-): Promise<HttpResponse> {
-  using connection = await Connection.open(hostname, port, signal);
-  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
-  return await exchange(connection, `${host}:${port}`, path, headers, maxBodyBytes);
-}
-
-/**
- * Does the same, and hands the body on as it comes instead of keeping it.
- *
- * @param hostname As for {@linkcode get}.
- * @param port As for {@linkcode get}.
- * @param path As for {@linkcode get}.
- * @param headers As for {@linkcode get}.
- * @param signal As for {@linkcode get}.
- * @param maxBodyBytes As for {@linkcode get}.
- * @param take Takes the body. What it throws ends the exchange.
- * @returns The status.
- * @throws {Error} As {@linkcode get}.
- */
-export async function getInPieces(
-  hostname: string,
-  port: number,
-  path: string,
-  headers: readonly Header[],
-  signal: AbortSignal,
-  maxBodyBytes: number,
-  take: TakePiece,
-): Promise<number> {
-  using connection = await Connection.open(hostname, port, signal);
-  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
-  const request = requestOf(`${host}:${port}`, path, headers, null);
-  return (await exchangePieces(connection, request, maxBodyBytes, take)).status;
-}
-
-/**
- * Does the same on a connection that is open already.
- *
- * @param connection The connection. It is of no use afterwards.
- * @param host What to send as `Host`, if the headers have none.
- * @param path As for {@linkcode get}.
- * @param headers As for {@linkcode get}.
- * @param maxBodyBytes As for {@linkcode get}.
- * @param form What to send by `POST`, as a form; null to send `GET`.
- * @returns As {@linkcode get}.
- * @throws {Error} As {@linkcode get}.
  */
 export async function exchange(
   connection: Connection,
-  host: string,
-  path: string,
-  headers: readonly Header[],
-  maxBodyBytes: number = MAX_BODY_BYTES,
-  form: URLSearchParams | null = null,
+  request: HttpRequest,
 ): Promise<HttpResponse> {
-  const body = new BodyBuffer(maxBodyBytes);
-  const request = requestOf(host, path, headers, form);
-  const take = (piece: Uint8Array) => body.add(piece);
-  const { status, coding } = await exchangePieces(connection, request, maxBodyBytes, take);
-  // Some services compress whatever they are asked for, and balancers may ask for it.
+  const body = new BodyBuffer(request.maxBodyBytes ?? MAX_BODY_BYTES);
+  const { status, coding } = await exchangePieces(connection, request, (piece) => body.add(piece));
+  // Some services compress without being asked, and balancers may ask for it.
   if (coding !== undefined) await body.decompress(coding);
   return { status, body: body.text };
 }
 
-async function exchangePieces(
+/**
+ * Does the same without keeping the body.
+ *
+ * @param connection A new connection. It cannot be used afterwards.
+ * @param request The request.
+ * @param take Receives the body. An error that it throws ends the exchange.
+ * @returns The status, and the `Content-Encoding` of the body.
+ * @throws {Error} As {@linkcode exchange}.
+ */
+export async function exchangePieces(
   connection: Connection,
-  request: Uint8Array,
-  maxBodyBytes: number,
+  request: HttpRequest,
   take: TakePiece,
-): Promise<Head> {
-  await connection.write(request);
+): Promise<{ readonly status: number; readonly coding: string | undefined }> {
+  await connection.write(encode(request));
   const reader = new BufferedReader(connection);
   if (isTls(await reader.peek(2))) throw new HttpError("expected HTTP, found a TLS server");
   for (let room = MAX_HEAD_BYTES;;) {
     const head = await readHead(reader, room);
     if (head.status >= 200) {
-      await readBody(reader, head, maxBodyBytes, (piece) => take(piece, head.status));
+      const limit = request.maxBodyBytes ?? MAX_BODY_BYTES;
+      await readBody(reader, head, limit, (piece) => take(piece, head.status));
       return head;
     }
-    if (head.status === 101) throw new HttpError("the server switched protocols unasked");
+    if (head.status === 101) {
+      throw new HttpError("the server switched protocols without being asked");
+    }
     room -= head.bytes;
   }
 }
 
-/** A body in one buffer, whatever the size of its pieces: thousands of tiny arrays would take a hundred times as much. */
+/** A body in one buffer. Thousands of tiny pieces would take a hundred times as much memory. */
 export class BodyBuffer {
   readonly #limit: number;
   #buffer = new Uint8Array(4096);
@@ -176,9 +134,9 @@ export class BodyBuffer {
   }
 
   /**
-   * Adds a piece. What is beyond the limit is left out.
+   * Adds a copy of a piece, up to the limit.
    *
-   * @param bytes The piece, which is copied.
+   * @param bytes The piece.
    */
   add(bytes: Uint8Array): void {
     const piece = bytes.subarray(0, this.#limit - this.#length);
@@ -194,7 +152,7 @@ export class BodyBuffer {
   }
 
   /**
-   * Undoes a content coding, up to the same limit.
+   * Decompresses the body, up to the same limit.
    *
    * @param coding The value of `Content-Encoding`, in lower case.
    */
@@ -210,24 +168,19 @@ export class BodyBuffer {
   }
 }
 
-function requestOf(
-  host: string,
-  path: string,
-  headers: readonly Header[],
-  form: URLSearchParams | null,
-): Uint8Array {
+function encode({ host, path, headers, form = null }: HttpRequest): Uint8Array {
   let fields = "";
   if (!headers.some(([name]) => name.toLowerCase() === "host")) fields += `Host: ${host}\r\n`;
   for (const [name, value] of headers) fields += `${name}: ${value}\r\n`;
   fields += "Connection: close\r\n";
-  // A form is spelled in ASCII.
+  // It is ASCII, so that its length is its size.
   const body = form === null ? "" : form.toString();
   if (form !== null) {
     fields += "Content-Type: application/x-www-form-urlencoded\r\n";
     fields += `Content-Length: ${body.length}\r\n`;
   }
   fields += `\r\n${body}`;
-  // A path comes from Deno.serve decoded as UTF-8, header values come as Latin-1.
+  // Deno.serve decodes a path as UTF-8, and header values as Latin-1.
   const line = new TextEncoder().encode(`${form === null ? "GET" : "POST"} ${path} HTTP/1.1\r\n`);
   const bytes = new Uint8Array(line.length + fields.length);
   bytes.set(line);
@@ -237,9 +190,9 @@ function requestOf(
 
 interface Head {
   readonly status: number;
-  /** How long it was, the empty line at its end included. */
+  /** Its length, the empty line at its end included. */
   readonly bytes: number;
-  /** How the body ends: after this many bytes, in chunks, or with the connection. */
+  /** How the body ends: after this many bytes, with the last chunk, or with the connection. */
   readonly framing: number | "chunked" | "close";
   /** Its `Content-Encoding` in lower case; undefined if it has none. */
   readonly coding: string | undefined;
@@ -256,36 +209,36 @@ async function readHead(reader: BufferedReader, limit: number): Promise<Head> {
     }
   } catch (error) {
     if (error instanceof LineTooLongError) {
-      throw new HttpError(`the answer's headers are longer than ${MAX_HEAD_BYTES} bytes`);
+      throw new HttpError(`the response's headers are longer than ${MAX_HEAD_BYTES} bytes`);
     }
     if (!(error instanceof ConnectionClosedError)) throw error;
     if (lines.length === 0 && reader.isEmpty) {
-      throw new NoResponseError("the connection was closed without an answer");
+      throw new NoResponseError("the connection was closed without a response");
     }
-    throw new HttpError("the connection was closed within the answer's headers");
+    throw new HttpError("the connection was closed within the response's headers");
   }
 }
 
 function parseHead([statusLine = "", ...lines]: readonly string[]): Omit<Head, "bytes"> {
   const match = /^HTTP\/1\.[01] (\d{3})(?: |$)/.exec(statusLine);
-  if (match === null) throw new HttpError("the answer is not HTTP/1");
+  if (match === null) throw new HttpError("expected HTTP/1, found another protocol");
   const status = Number(match[1]);
-  if (status < 100) throw new HttpError(`the answer has no HTTP status: ${status}`);
+  if (status < 100) throw new HttpError(`expected an HTTP status, found ${match[1]}`);
 
   let length: string | undefined;
   let coding: string | undefined;
   const transferCodings: string[] = [];
   for (const line of lines) {
     const colon = line.indexOf(":");
-    // No space belongs before the colon. This connection carries one response, so that a header which
-    // others read otherwise cannot smuggle in another.
+    // A space before the colon is invalid. It is tolerated: on a connection with one response, a header
+    // that others parse differently cannot smuggle in another.
     const name = line.slice(0, Math.max(colon, 0)).trimEnd().toLowerCase();
     const value = line.slice(colon + 1).trim();
     if (name === "transfer-encoding") {
       transferCodings.push(...value.toLowerCase().split(/\s*,\s*/));
     } else if (name === "content-length") {
       if (!/^\d{1,15}$/.test(value) || (length !== undefined && length !== value)) {
-        throw new HttpError("the answer's Content-Length is not one number");
+        throw new HttpError("the response's Content-Length is not one number");
       }
       length = value;
     } else if (name === "content-encoding") {
@@ -294,11 +247,11 @@ function parseHead([statusLine = "", ...lines]: readonly string[]): Omit<Head, "
   }
   const rest = { status, coding };
   if (status < 200 || status === 204 || status === 304) return { ...rest, framing: 0 };
-  // `identity` is the name that RFC 2616 had for no coding at all.
+  // `identity` was the name of no coding in RFC 2616.
   const last = transferCodings.findLast((name) => name !== "identity" && name !== "");
   if (last !== undefined) return { ...rest, framing: last === "chunked" ? "chunked" : "close" };
   if (length !== undefined) return { ...rest, framing: Number(length) };
-  // The body of a 205 is empty. Some servers do not say so, and keep the connection open.
+  // The body of a 205 is empty. Some servers send no length, and keep the connection open.
   return { ...rest, framing: status === 205 ? 0 : "close" };
 }
 
@@ -318,7 +271,7 @@ async function readBody(
   } catch (error) {
     if (error instanceof LineTooLongError) throw new HttpError(MALFORMED_CHUNKS);
     if (!(error instanceof ConnectionClosedError)) throw error;
-    throw new HttpError("the connection was closed within the answer's body");
+    throw new HttpError("the connection was closed within the response's body");
   }
 }
 
@@ -330,15 +283,17 @@ async function readChunks(
   let framing = 0;
   for (let length = 0;;) {
     const line = await reader.line(MAX_HEAD_BYTES);
-    // A line ends with two bytes, and so does the chunk.
+    // The line and the chunk end with two bytes each.
     framing += line.length + "\r\n\r\n".length;
     if (framing > MAX_FRAMING_BYTES) {
-      throw new HttpError(`the answer has more than ${MAX_FRAMING_BYTES} bytes around its chunks`);
+      throw new HttpError(
+        `the response has more than ${MAX_FRAMING_BYTES} bytes around its chunks`,
+      );
     }
     const size = /^([0-9a-f]{1,12})\s*(?:;|$)/i.exec(line);
     if (size === null) throw new HttpError(MALFORMED_CHUNKS);
     const rest = Number.parseInt(size[1]!, 16);
-    // The trailer that may follow the last chunk tells a check nothing.
+    // A trailer may follow the last chunk. No check needs it.
     if (rest === 0) return;
     const wanted = Math.min(rest, limit - length);
     await drainAll(reader, wanted, take);
@@ -359,4 +314,4 @@ async function drainAll(
   }
 }
 
-const MALFORMED_CHUNKS = "the answer's chunks are malformed";
+const MALFORMED_CHUNKS = "the response's chunks are malformed";

@@ -2,44 +2,38 @@ import { createLRU } from "lru.min";
 import { canonicalAddress, isLoopback, LOCAL_ADDRESS } from "./addresses.ts";
 import type { Log } from "../log.ts";
 
-/** Of how many addresses it is remembered whether they are this machine's. */
+/** How many results are cached. */
 export const MAX_CACHED_ADDRESSES = 1000;
 
-/** How long a result is reused, in milliseconds: an address may move to this machine, and from it. */
+/** How long a result is cached, in milliseconds. An address may move to this machine, or away from it. */
 const TTL_MS = 2000;
 
-/** How many addresses are tried by sending at once. Others count as not this machine's, until they are asked again. */
+/** How many addresses are tested by sending at once. Others count as foreign for now. */
 const MAX_SENDING = 100;
 
-/** Multicast and broadcast, on which the system lets everybody listen. */
-const NOBODYS = /^(?:22[4-9]|2[3-5]\d)\./;
+/** Multicast and broadcast addresses, on which each machine can listen. */
+const SHARED = /^(?:22[4-9]|2[3-5]\d)\./;
 
 /** A version of the Internet Protocol. */
 export type Family = "IPv4" | "IPv6";
 
-/** Addresses for documentation (RFC 5737, RFC 3849). A machine that can listen on all of them can on any address. */
+/** Addresses for documentation (RFC 5737, RFC 3849). A machine that can listen on all of them can listen on any address. */
 const FOREIGN: Readonly<Record<Family, readonly string[]>> = {
   IPv4: ["192.0.2.1", "198.51.100.1", "203.0.113.1"],
   IPv6: ["2001:db8::1", "2001:db8:ffff:ffff:ffff:ffff:ffff:fffe"],
 };
 
-/** The setting by which it can. */
-const SETTING: Readonly<Record<Family, string>> = {
-  IPv4: "net.ipv4.ip_nonlocal_bind",
-  IPv6: "net.ipv6.ip_nonlocal_bind",
-};
-
-/** What is done where it can. */
-const INSTEAD: Readonly<Record<Family, string>> = {
-  IPv4: "own IPv4 addresses are found by sending from them",
-  IPv6: "no IPv6 address counts as this machine's but those of own_addresses",
+/** How own addresses are found then. */
+const CONSEQUENCE: Readonly<Record<Family, string>> = {
+  IPv4: "an IPv4 address belongs to this machine if it can send from it",
+  IPv6: "no IPv6 address counts as one of this machine",
 };
 
 /** How own addresses are found, as `/status` shows it. */
 export interface LocalAddressesReport {
-  /** Whether `own_addresses` names them all. */
+  /** Whether `own_addresses` names them. */
   readonly configured: boolean;
-  /** The versions of IP of which this machine lets programs listen on any address. */
+  /** The versions of IP for which programs can listen on any address. */
   readonly nonlocal_bind: readonly Family[];
 }
 
@@ -50,73 +44,73 @@ interface Finding {
   readonly until: number;
 }
 
-/** Tells this machine's own addresses from others'. */
+/** Distinguishes the addresses of this machine from foreign ones. */
 export class LocalAddresses {
   readonly #log: Log | undefined;
-  readonly #known = createLRU<string, Finding>({ max: MAX_CACHED_ADDRESSES });
+  readonly #findings = createLRU<string, Finding>({ max: MAX_CACHED_ADDRESSES });
   readonly #sending = new Map<string, Promise<boolean>>();
   readonly #isForeignBound = new Map<Family, boolean>();
   readonly #listed: ReadonlySet<string> | null;
 
   /**
    * @param log Logs changes of the system's settings.
-   * @param listed All addresses of this machine; null to find them out.
+   * @param listed The addresses of this machine; null to test each address.
    */
   constructor(log?: Log, listed: readonly string[] | null = null) {
     this.#log = log;
     this.#listed = listed === null ? null : new Set(listed.map((text) => canonicalAddress(text)!));
   }
 
-  /** Of how many addresses it is remembered. */
-  get known(): number {
-    return this.#known.size;
+  /** The number of cached results. */
+  get cached(): number {
+    return this.#findings.size;
   }
 
-  /** How own addresses are found now. */
+  /** How own addresses are found. */
   get report(): LocalAddressesReport {
     return { configured: this.#listed !== null, nonlocal_bind: nonlocalBind() };
   }
 
   /**
-   * Finds out whether an address belongs to one of this machine's interfaces.
+   * Tests whether an address belongs to an interface of this machine.
    *
-   * Listening on it fails where it does not, which takes no permission to list the interfaces. With
-   * `net.ipv4.ip_nonlocal_bind=1` it never fails: then sending from it does. Other loopback addresses than
-   * 127.0.0.1 stay what they are: services on one host may share it by them.
+   * It is one if listening on it succeeds. That needs no permission to list the interfaces. With
+   * `net.ipv4.ip_nonlocal_bind=1` it always succeeds, and sending from the address is the test. Other loopback
+   * addresses than 127.0.0.1 are not own: each may be that of another service.
    *
-   * @param address An address as {@linkcode canonicalAddress} gives it.
+   * @param address The canonical address.
    */
   has(address: string): boolean | Promise<boolean> {
     if (address === LOCAL_ADDRESS) return true;
-    if (isLoopback(address) || NOBODYS.test(address)) return false;
+    if (isLoopback(address) || SHARED.test(address)) return false;
     if (this.#listed !== null) return this.#listed.has(address);
-    const known = this.#known.get(address);
+    const known = this.#findings.get(address);
     if (known !== undefined && performance.now() < known.until) return known.isOwn;
     const isOwn = this.#byListening(address);
-    if (isOwn !== "by sending") return this.#remember(address, isOwn);
+    if (isOwn !== "by sending") return this.#cache(address, isOwn);
     return this.#bySending(address);
   }
 
   /**
-   * The same at once, for records of a host: true where it is not known yet, since such a record is down then.
+   * Does the same at once, for records of a host. It is true if that is not known yet: the record is then in force.
    *
-   * @param address An address as {@linkcode canonicalAddress} gives it.
+   * @param address The canonical address.
    */
   mayHave(address: string): boolean {
     const isOwn = this.has(address);
-    return typeof isOwn === "boolean" ? isOwn : this.#known.get(address)?.isOwn ?? true;
+    return typeof isOwn === "boolean" ? isOwn : this.#findings.get(address)?.isOwn ?? true;
   }
 
-  /** Undefined where the system does not tell. */
+  /** Undefined if the system does not show it. */
   #byListening(address: string): boolean | undefined | "by sending" {
     const result = listenOn(address);
     if (result !== "yes") return result === "no" ? false : undefined;
     const family = address.includes(":") ? "IPv6" : "IPv4";
     const foreign = listenOnForeign(family);
-    if (foreign === "yes" || foreign === "no") this.#notice(family, foreign === "yes");
+    if (foreign === "yes" || foreign === "no") this.#logChange(family, foreign === "yes");
     if (foreign === "no") return true;
     if (family === "IPv4") return "by sending";
-    // Who may listen on named addresses only has been granted this one for its own.
+    // A program with the permission to listen on this address only was granted its own.
     if (foreign === "not permitted") return true;
     return foreign === "yes" ? false : undefined;
   }
@@ -127,44 +121,49 @@ export class LocalAddresses {
     if (this.#sending.size >= MAX_SENDING) return Promise.resolve(false);
     const found = sendFrom(address).then((isOwn) => {
       this.#sending.delete(address);
-      return this.#remember(address, isOwn);
+      return this.#cache(address, isOwn);
     });
     this.#sending.set(address, found);
     return found;
   }
 
-  /** Another error, such as too many open files, says nothing about the address. */
-  #remember(address: string, isOwn: boolean | undefined): boolean {
-    if (isOwn !== undefined) this.#known.set(address, { isOwn, until: performance.now() + TTL_MS });
+  /** Caches a result. An error such as too many open files is no result. */
+  #cache(address: string, isOwn: boolean | undefined): boolean {
+    if (isOwn !== undefined) {
+      this.#findings.set(address, { isOwn, until: performance.now() + TTL_MS });
+    }
     return isOwn ?? false;
   }
 
-  #notice(family: Family, isBound: boolean): void {
+  #logChange(family: Family, isBound: boolean): void {
     const before = this.#isForeignBound.get(family);
     this.#isForeignBound.set(family, isBound);
-    // What it was at the start the daemon has logged.
+    // The daemon has logged the first state.
     if (before === undefined || before === isBound) return;
     if (isBound) this.#log?.warning("{warning}", { warning: nonlocalBindWarning(family) });
-    else this.#log?.info("{setting} is off again", { setting: SETTING[family] });
+    else this.#log?.info("{setting} is off again", { setting: settingOf(family) });
   }
 }
 
 /**
- * Finds out of which versions of IP this machine lets programs listen on addresses that are not its own, as
- * keepalived usually has it set up.
+ * Returns the versions of IP for which programs can listen on foreign addresses, a usual setting with keepalived.
  */
 export function nonlocalBind(): Family[] {
   return (["IPv4", "IPv6"] as const).filter((family) => listenOnForeign(family) === "yes");
 }
 
 /**
- * What that means for the operator.
+ * Returns the warning about that.
  *
  * @param family The version of IP.
  */
 export function nonlocalBindWarning(family: Family): string {
-  return `${SETTING[family]} is on (listening on ${FOREIGN[family][0]} succeeds): ` +
-    `${INSTEAD[family]}; own_addresses in the configuration can name them`;
+  return `${settingOf(family)} is on (listening on ${FOREIGN[family][0]} succeeds): ` +
+    `${CONSEQUENCE[family]}; own_addresses in the configuration can name the addresses`;
+}
+
+function settingOf(family: Family): string {
+  return `net.${family.toLowerCase()}.ip_nonlocal_bind`;
 }
 
 type ListenResult = "yes" | "no" | "not permitted" | "unknown";
@@ -179,7 +178,7 @@ function listenOn(address: string): ListenResult {
   }
 }
 
-/** Yes where it succeeds on all of them: one may be in use in a laboratory. */
+/** Returns yes if it succeeds on all of them: a laboratory may use one. */
 function listenOnForeign(family: Family): ListenResult {
   for (const address of FOREIGN[family]) {
     const result = listenOn(address);
@@ -189,10 +188,10 @@ function listenOnForeign(family: Family): ListenResult {
 }
 
 /**
- * Sends a datagram from an address to this machine. The system has no route from an IPv4 address that is not its
- * own, whatever `net.ipv4.ip_nonlocal_bind` says. Nothing leaves the machine.
+ * Tests whether a datagram can be sent from an address to this machine. The system has no route from a foreign IPv4
+ * address, whatever `net.ipv4.ip_nonlocal_bind` is. The datagram does not leave the machine.
  *
- * @returns Undefined where the system does not tell.
+ * @returns Undefined if the system does not show it.
  */
 async function sendFrom(address: string): Promise<boolean | undefined> {
   const sockets: Deno.DatagramConn[] = [];

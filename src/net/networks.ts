@@ -1,5 +1,5 @@
 /**
- * IP addresses and ranges of them, as lists in the configuration name them.
+ * IP addresses and ranges in CIDR notation, as in lists of the configuration.
  *
  * @module
  */
@@ -8,13 +8,13 @@ import { parseCidr } from "cidr-tools";
 import { createLRU } from "lru.min";
 import { canonicalAddress } from "./addresses.ts";
 
-/** Of how many addresses it is remembered whether a list names them. */
+/** For how many addresses a list caches whether it contains them. */
 export const MAX_CACHED_MATCHES = 1000;
 
-/** An address that a range does not have, but may begin with. */
+/** Addresses that are no host, but the first of a range. */
 const UNSPECIFIED: ReadonlySet<string> = new Set(["0.0.0.0", "::"]);
 
-/** A range of IP addresses; a single one is the smallest range there is. */
+/** A range of IP addresses, or a single one. */
 export class Network {
   readonly #version: 4 | 6;
   readonly #first: bigint;
@@ -27,9 +27,9 @@ export class Network {
   }
 
   /**
-   * Reads an address (`10.1.2.3`) or a range in CIDR notation (`10.0.0.0/8`).
+   * Parses an address (`10.1.2.3`) or a range in CIDR notation (`10.0.0.0/8`).
    *
-   * @param text What should be one.
+   * @param text The text.
    * @returns The range; undefined for everything else: names, other spellings of IPv4, and ranges whose
    * address has bits set beyond the prefix, which may mean one address or many.
    *
@@ -44,20 +44,20 @@ export class Network {
    */
   static parse(text: string): Network | undefined {
     const [, address = "", digits] = /^([^/]*)(?:\/(0|[1-9]\d{0,2}))?$/.exec(text) ?? [];
-    const begins = digits !== undefined && UNSPECIFIED.has(address) ? address : undefined;
-    const spelled = begins ?? canonicalAddress(address);
-    if (spelled === undefined) return undefined;
-    const { version, start } = parseCidr(spelled);
+    const first = digits !== undefined && UNSPECIFIED.has(address) ? address : undefined;
+    const canonical = first ?? canonicalAddress(address);
+    if (canonical === undefined) return undefined;
+    const { version, start } = parseCidr(canonical);
     if (digits === undefined) return new Network(version, start, start);
     if (Number(digits) > (version === 4 ? 32 : 128)) return undefined;
-    const range = parseCidr(`${spelled}/${digits}`);
+    const range = parseCidr(`${canonical}/${digits}`);
     return range.start === start ? new Network(version, start, range.end) : undefined;
   }
 
   /**
-   * Tells whether an address is in the range.
+   * Tests whether the range contains an address.
    *
-   * @param address The address, as {@linkcode canonicalAddress} gives it.
+   * @param address The canonical address.
    */
   has(address: string): boolean {
     const { version, start } = parseCidr(address);
@@ -65,7 +65,7 @@ export class Network {
   }
 
   /**
-   * Tells whether the range lies within another, or is the same.
+   * Tests whether another range contains this one, or is the same.
    *
    * @param other The other range.
    */
@@ -78,30 +78,28 @@ export class Network {
 /** A list of addresses and ranges. */
 export class Networks {
   readonly #networks: readonly Network[];
-  readonly #remembered = createLRU<string, boolean>({ max: MAX_CACHED_MATCHES });
+  readonly #matches = createLRU<string, boolean>({ max: MAX_CACHED_MATCHES });
 
-  /**
-   * @param texts The list, of what {@linkcode Network.parse} reads.
-   */
+  /** @param texts The list, in the form that {@linkcode Network.parse} parses. */
   constructor(texts: readonly string[]) {
     this.#networks = texts.map((text) => Network.parse(text)!);
   }
 
-  /** Of how many addresses it is remembered whether the list names them. */
-  get remembered(): number {
-    return this.#remembered.size;
+  /** The number of cached addresses. */
+  get cached(): number {
+    return this.#matches.size;
   }
 
   /**
-   * Tells whether an address is in the list.
+   * Tests whether the list contains an address.
    *
-   * @param address The address, as the system gives it.
+   * @param address The canonical address.
    */
   has(address: string): boolean {
-    let isIn = this.#remembered.get(address);
+    let isIn = this.#matches.get(address);
     if (isIn === undefined) {
       isIn = this.#networks.some((network) => network.has(address));
-      this.#remembered.set(address, isIn);
+      this.#matches.set(address, isIn);
     }
     return isIn;
   }

@@ -1,34 +1,32 @@
 import type { ConnectionOptions, TLSSocket } from "node:tls";
 import { Connection, type Socket } from "./connection.ts";
 
-/** How to speak TLS. */
+/** The options of a TLS connection. */
 export interface TlsOptions {
-  /** The name to ask for, and that a certificate that is verified must have; null for the IP address. */
+  /** The server's name, which a verified certificate must have; null for the IP address. */
   readonly serverName: string | null;
-  /** The authorities that are trusted, in PEM; null for a certificate that is not verified. */
+  /** The trusted authorities, in PEM; null if certificates are not verified. */
   readonly trusted: string | null;
-  /** Is called with when the peer's certificate expires, in milliseconds since 1970. */
+  /** Called with the expiry of the peer's certificate, in milliseconds since 1970. */
   readonly onExpiry?: (expiry: number) => void;
 }
 
 /**
- * How many bytes may wait to be read: more than a check reads. With so many node:tls stops listening to
- * the peer, and overlooks that it has said its last.
+ * How many bytes are buffered: more than a check reads. Beyond that the socket is paused, and node:tls does not notice
+ * the end of the connection.
  */
-const MAX_WAITING_BYTES = 1024 * 1024;
+const MAX_BUFFERED_BYTES = 1024 * 1024;
 
 /**
- * Connects, and speaks TLS from then on.
- *
- * This is node:tls, since Deno's own TLS verifies every certificate unless the whole program is told not to.
+ * Connects with TLS. It uses node:tls: Deno's own TLS verifies every certificate, unless the whole program is started
+ * with a flag against that.
  *
  * @param hostname The IP address of the peer.
  * @param port The TCP port of the peer.
- * @param options How to speak TLS.
- * @param signal The deadline of all that is done with the connection.
- * @returns The open connection; dispose of it to close it.
- * @throws {Error} The signal's reason once it has aborted, else what is wrong with the connection
- * or with the certificate.
+ * @param options The options.
+ * @param signal The deadline of all operations.
+ * @returns The connection; dispose of it to close it.
+ * @throws {Error} The signal's reason once it has aborted, else the problem of the connection or the certificate.
  */
 export async function openTls(
   hostname: string,
@@ -36,18 +34,18 @@ export async function openTls(
   { serverName, trusted, onExpiry }: TlsOptions,
   signal: AbortSignal,
 ): Promise<Connection> {
-  // Loaded by who checks https: it takes some 10 ms.
+  // Loading it takes some 10 ms.
   const { connect } = (await import("node:tls")).default;
   signal.throwIfAborted();
   const options: ConnectionOptions & { highWaterMark: number } = {
     host: hostname,
     port,
     ...serverName === null ? {} : { servername: serverName },
-    // Judged below, where it can be told what is wrong.
+    // Verified below, for a better message.
     rejectUnauthorized: false,
-    // Without a list of its own, node:tls looks for the system's, which takes a permission.
+    // Without a list, node:tls reads that of the system, which needs a permission.
     ca: trusted === null ? [] : [trusted],
-    highWaterMark: MAX_WAITING_BYTES,
+    highWaterMark: MAX_BUFFERED_BYTES,
   };
   const socket = connect(options);
   const connection = new Connection(new NodeSocket(socket), signal);
@@ -62,7 +60,7 @@ export async function openTls(
     });
     onExpiry?.(Date.parse(socket.getPeerCertificate().valid_to));
     if (trusted !== null && !socket.authorized) {
-      throw new Error(faultOf(socket, serverName ?? hostname));
+      throw new Error(certificateProblem(socket, serverName ?? hostname));
     }
     return connection;
   } catch (error) {
@@ -73,9 +71,9 @@ export async function openTls(
 }
 
 /**
- * Recognizes a TLS server, which answers other protocols with an alert.
+ * Recognizes a TLS server, which responds to other protocols with an alert.
  *
- * @param bytes The first two bytes that the peer sent: the type of a TLS record, and its version.
+ * @param bytes The first two bytes from the peer: the type of a TLS record, and its version.
  * @returns Whether they are those of an alert or a handshake.
  */
 export function isTls([type, version]: Uint8Array): boolean {
@@ -83,16 +81,16 @@ export function isTls([type, version]: Uint8Array): boolean {
 }
 
 /**
- * Explains why a handshake failed, where the error of Deno's TLS (rustls) does not.
- *
- * Certificates are not verified during the handshake, but its signature always is. Where that fails, Deno
- * reports a fault of the certificate, such as that it is self-signed.
+ * Explains why a handshake failed, if the error of Deno's TLS (rustls) does not. The handshake verifies no certificate,
+ * but always its own signature. If that fails, Deno reports a problem of the certificate, such as that it is self-signed.
  */
 function explained(error: unknown, serverName: string | null): unknown {
   const { code, message } = error as Error & { readonly code?: string };
   const alert = /^received fatal alert: (\w+)$/.exec(message)?.[1];
   if (alert === "ProtocolVersion") {
-    return new Error("the server speaks neither TLS 1.2 nor TLS 1.3, and Deno speaks no other");
+    return new Error(
+      "the server speaks neither TLS 1.2 nor TLS 1.3, and Deno supports no other version",
+    );
   }
   if (alert === "HandshakeFailure") {
     return new Error(
@@ -116,11 +114,11 @@ function explained(error: unknown, serverName: string | null): unknown {
   return error;
 }
 
-/** The codes of what is wrong with a certificate, as OpenSSL and Node name them. */
+/** The codes of problems of a certificate in OpenSSL and Node. */
 const CERTIFICATE_CODES = /CERT|ISSUER|LEAF_SIGNATURE/;
 
-/** What is wrong with the certificate of a server that is not to be trusted. */
-function faultOf(socket: TLSSocket, name: string): string {
+/** Returns the problem of a certificate that is not trusted. */
+function certificateProblem(socket: TLSSocket, name: string): string {
   const { valid_from, valid_to, subjectaltname } = socket.getPeerCertificate();
   if (Date.parse(valid_to) < Date.now()) return `the certificate expired on ${valid_to}`;
   if (Date.parse(valid_from) > Date.now()) {
@@ -134,8 +132,8 @@ function faultOf(socket: TLSSocket, name: string): string {
 }
 
 /**
- * A socket of Node's that reads and writes as one of Deno's does. What waits to be read is kept in one
- * buffer: a peer that sends a byte in each TLS record would make a hundred times as much of a list of pieces.
+ * Adapts a socket of Node to the interface of Deno's. It has one buffer: with a peer that sends one byte in each TLS
+ * record, a list of pieces would take a hundred times as much memory.
  */
 class NodeSocket implements Socket {
   readonly #socket: TLSSocket;
@@ -144,7 +142,7 @@ class NodeSocket implements Socket {
   #end = 0;
   #isEnded = false;
   #error: Error | undefined;
-  /** Is called when there is something to tell a reader. */
+  /** Called when a pending read can go on. */
   #wake: () => void = () => {};
 
   constructor(socket: TLSSocket) {
@@ -157,7 +155,7 @@ class NodeSocket implements Socket {
       this.#isEnded = true;
       this.#wake();
     });
-    // Not `once`: an error that nobody waits for must not end the program.
+    // Not `once`: a second error without a listener would end the program.
     socket.on("error", (error) => {
       this.#error ??= error;
       this.#wake();
@@ -180,7 +178,7 @@ class NodeSocket implements Socket {
     );
     buffer.set(bytes);
     this.#start += bytes.length;
-    if (this.#end - this.#start < MAX_WAITING_BYTES) this.#socket.resume();
+    if (this.#end - this.#start < MAX_BUFFERED_BYTES) this.#socket.resume();
     return bytes.length;
   }
 
@@ -195,18 +193,18 @@ class NodeSocket implements Socket {
   }
 
   #add(piece: Uint8Array): void {
-    const waiting = this.#buffer.subarray(this.#start, this.#end);
-    const length = waiting.length + piece.length;
+    const buffered = this.#buffer.subarray(this.#start, this.#end);
+    const length = buffered.length + piece.length;
     if (this.#end + piece.length > this.#buffer.length) {
       const isRoom = 2 * length <= this.#buffer.length;
       const buffer = isRoom ? this.#buffer : new Uint8Array(2 * length);
-      buffer.set(waiting);
+      buffer.set(buffered);
       this.#buffer = buffer;
       this.#start = 0;
-      this.#end = waiting.length;
+      this.#end = buffered.length;
     }
     this.#buffer.set(piece, this.#end);
     this.#end += piece.length;
-    if (length >= MAX_WAITING_BYTES) this.#socket.pause();
+    if (length >= MAX_BUFFERED_BYTES) this.#socket.pause();
   }
 }

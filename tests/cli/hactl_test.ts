@@ -314,7 +314,7 @@ Deno.test("hactl list fails if the daemon does not report its services", async (
   });
   for (
     const [response, why] of [
-      ["SSH-2.0-OpenSSH_9.2\r\n\r\n", "the answer is not HTTP/1"],
+      ["SSH-2.0-OpenSSH_9.2\r\n\r\n", "expected HTTP/1, found another protocol"],
       ["HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "expected status 200: received 404"],
     ] as const
   ) {
@@ -602,7 +602,7 @@ Deno.test("hactl reports another program on the daemon's port", async () => {
     const [behaviour, why] of [
       [
         sending("SSH-2.0-OpenSSH_9.2\r\n\r\n", (socket) => socket.end()),
-        /: the answer is not HTTP\/1\n$/,
+        /: expected HTTP\/1, found another protocol\n$/,
       ],
       [
         afterRequest(

@@ -1,4 +1,5 @@
-import { get } from "../../src/net/http_client.ts";
+import { Connection } from "../../src/net/connection.ts";
+import { exchange } from "../../src/net/http_client.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { Daemon, hactl } from "../support/programs.ts";
 import { HAProxy } from "../servers/haproxy.ts";
@@ -201,7 +202,9 @@ class Traffic implements AsyncDisposable {
 
   async #ask(): Promise<string> {
     try {
-      const { status, body } = await get("127.0.0.1", this.#port, "/", [], this.#stop.signal);
+      const request = { host: `127.0.0.1:${this.#port}`, path: "/", headers: [] };
+      using connection = await Connection.open("127.0.0.1", this.#port, this.#stop.signal);
+      const { status, body } = await exchange(connection, request);
       return status === 200 ? body : String(status);
     } catch (error) {
       return String(error);

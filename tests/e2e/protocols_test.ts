@@ -1,4 +1,5 @@
-import { get } from "../../src/net/http_client.ts";
+import { Connection } from "../../src/net/connection.ts";
+import { exchange } from "../../src/net/http_client.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { Daemon, TempFolder } from "../support/programs.ts";
 import { Authority, CERTIFICATE_PROGRAMS } from "../servers/certificates.ts";
@@ -202,9 +203,10 @@ server {
   return 200 "${name} $request_uri";
 }`).join("")
   );
-  const ask = ({ port }: Daemon, host: string) => {
+  const ask = async ({ port }: Daemon, host: string) => {
     const path = `/https/web/${nginx.port}/health`;
-    return get("127.0.0.1", port, path, [["Host", host]], AbortSignal.timeout(60_000));
+    using connection = await Connection.open("127.0.0.1", port, AbortSignal.timeout(60_000));
+    return await exchange(connection, { host, path, headers: [] });
   };
   {
     await using _server = nginx;

@@ -26,7 +26,7 @@ async function answerOf(bytes: Uint8Array, pieces: readonly number[]): Promise<H
     close() {},
   };
   using connection = new Connection(socket, new AbortController().signal);
-  return await exchange(connection, "127.0.0.1:80", "/", []);
+  return await exchange(connection, { host: "127.0.0.1:80", path: "/", headers: [] });
 }
 
 function latin1(text: string): Uint8Array {

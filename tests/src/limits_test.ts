@@ -221,7 +221,7 @@ async function askGrpc(headers: Record<string, string>, length: number): Promise
 Deno.test("checkGrpc() accepts a response up to its limits, and rejects a longer one", async () => {
   const failed = "503 gRPC check failed after …:";
   assertEquals(await askGrpc({}, MAX_RESPONSE_BYTES), "200 SERVING");
-  assertEquals(await askGrpc({}, MAX_RESPONSE_BYTES + 1), `${failed} the answer is too long`);
+  assertEquals(await askGrpc({}, MAX_RESPONSE_BYTES + 1), `${failed} the response is too long`);
   // The headers that the server's library adds count too.
   let room = MAX_HEADERS_LENGTH - ":status200grpc-status0x".length;
   room -= `date${new Date(0).toUTCString()}`.length;
@@ -324,9 +324,9 @@ Deno.test("changeSpool() rejects a record that is too long to be read", async ()
 Deno.test("LocalAddresses caches at most MAX_CACHED_ADDRESSES results", () => {
   const own = new LocalAddresses();
   for (let i = 0; i < MAX_CACHED_ADDRESSES; i++) own.has(`198.51.${100 + (i >> 8)}.${i & 255}`);
-  assertEquals(own.known, MAX_CACHED_ADDRESSES);
+  assertEquals(own.cached, MAX_CACHED_ADDRESSES);
   own.has("198.51.99.1");
-  assertEquals(own.known, MAX_CACHED_ADDRESSES);
+  assertEquals(own.cached, MAX_CACHED_ADDRESSES);
 });
 
 /** Formats a number of bytes as docs/limits.md does. */

@@ -294,7 +294,10 @@ Deno.test("what answers as no hacheck does is named, and nothing it says is beli
     ...{ reason: "x", expiration: null, creation: null },
   };
   const cases = [
-    [sending("SSH-2.0-OpenSSH_9.2\r\n\r\n", (socket) => socket.end()), "the answer is not HTTP/1"],
+    [
+      sending("SSH-2.0-OpenSSH_9.2\r\n\r\n", (socket) => socket.end()),
+      "expected HTTP/1, found another protocol",
+    ],
     [http("200 OK", "<html>"), "expected JSON of a hacheck: received something else"],
     [http("200 OK", "{}"), "expected JSON of a hacheck: "],
     [http("200 OK", '{"downtimes": null}'), "expected JSON of a hacheck: "],

@@ -71,7 +71,7 @@ Deno.test("what speaks neither HTTP nor TLS is told as what is no HTTP", async (
   await using server = await FaultyServer.start(sending("-ERR\r\n\r\n", (socket) => socket.end()));
   const daemon = new LocalDaemon(server.port, null);
   const error = await assertRejects(() => daemon.ask("/x", [], AbortSignal.timeout(10_000)), Error);
-  assertEquals(error.message, "the answer is not HTTP/1");
+  assertEquals(error.message, "expected HTTP/1, found another protocol");
 });
 
 Deno.test("hactl takes the token from a file, with the permission that is written down", async () => {

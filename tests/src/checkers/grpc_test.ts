@@ -253,7 +253,7 @@ const servers: readonly {
   {
     name: "says too much",
     behaviour: answering(frame(1, END_HEADERS, 1, OK), flooding(frame(0, 0, 1, "x".repeat(999)))),
-    why: /^the answer is too long$/,
+    why: /^the response is too long$/,
   },
   {
     name: "has nothing there",
@@ -276,7 +276,7 @@ const servers: readonly {
   {
     name: "closes at once",
     behaviour: closing,
-    why: /^the connection was closed without an answer$/,
+    why: /^the connection was closed without a response$/,
   },
   { name: "resets the connection", behaviour: resetting },
   { name: "greets and closes", behaviour: sending(SETTINGS, closing) },

@@ -145,7 +145,7 @@ serverTest("checkHaproxy() passes on why there are no statistics", PROGRAMS, asy
       [
         (port) => statistics(port, "http-request return status 404 if TRUE"),
         503,
-        /: the statistics page answers 404$/,
+        /: expected status 200 of the statistics page, found 404$/,
       ],
       [
         (port) => `${DEFAULTS}\nfrontend page\n    bind 127.0.0.1:${port}\n`,
@@ -249,12 +249,12 @@ const servers: readonly {
   {
     name: "redirects",
     behaviour: page("", "302 Found\r\nLocation: /"),
-    message: /: the statistics page answers 302$/,
+    message: /: expected status 200 of the statistics page, found 302$/,
   },
   {
     name: "has no content",
     behaviour: afterRequest(sending("HTTP/1.1 204 No Content\r\n\r\n")),
-    message: /: the statistics page answers 204$/,
+    message: /: expected status 200 of the statistics page, found 204$/,
   },
   { name: "closes at once", behaviour: closing },
   { name: "resets the connection", behaviour: resetting },
@@ -263,7 +263,7 @@ const servers: readonly {
     behaviour: afterRequest(
       sending(`HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n${HEADER}`, closing),
     ),
-    message: /: the connection was closed within the answer's body$/,
+    message: /: the connection was closed within the response's body$/,
   },
   { name: "sends zeros without an end", behaviour: flooding("\0") },
   {

@@ -92,7 +92,7 @@ for (const status of [299, 600, 999]) {
 }
 
 const silences: readonly { name: string; behaviour: Behaviour; why: RegExp }[] = [
-  { name: "closes at once", behaviour: closing, why: /without an answer|reset|[Bb]roken pipe/ },
+  { name: "closes at once", behaviour: closing, why: /without a response|reset|[Bb]roken pipe/ },
   {
     name: "resets the connection",
     behaviour: resetting,
@@ -107,7 +107,7 @@ const silences: readonly { name: string; behaviour: Behaviour; why: RegExp }[] =
   {
     name: "speaks another protocol",
     behaviour: sending("SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n\r\n"),
-    why: /^the answer is not HTTP\/1$/,
+    why: /^expected HTTP\/1, found another protocol$/,
   },
   ...["\x15\x03\x01\0\x02\x02\x46", "\x15\x03\x03\0\x02\x02\x0a", "\x16\x03\x03\0\x7a"].map((
     bytes,
@@ -119,7 +119,7 @@ const silences: readonly { name: string; behaviour: Behaviour; why: RegExp }[] =
   {
     name: "stops within its answer",
     behaviour: afterRequest(sending("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", closing)),
-    why: /^the connection was closed within the answer's body$/,
+    why: /^the connection was closed within the response's body$/,
   },
 ];
 

@@ -251,7 +251,8 @@ const P256 = [...EC, "ec_paramgen_curve:prime256v1"];
 const RSA = ["-newkey", "rsa:2048"];
 const NOTHING_IN_COMMON =
   /: the server and Deno have no cipher, curve or signature algorithm in common, or/;
-const OLD_TLS = /: the server speaks neither TLS 1\.2 nor TLS 1\.3, and Deno speaks no other$/;
+const OLD_TLS =
+  /: the server speaks neither TLS 1\.2 nor TLS 1\.3, and Deno supports no other version$/;
 const SHORT_KEY = /: Deno cannot verify .* it takes no RSA keys below 2048 bits, and/;
 
 /** How a server is set up, and what is wrong with it; what the README lists as supported has no fault. */
@@ -308,7 +309,7 @@ serverTest(
     assertEquals(code, 503);
     assertMatch(
       message,
-      /: the connection was closed without an answer; a server that expects TLS does/,
+      /: the connection was closed without a response; a server that expects TLS does/,
     );
   },
 );

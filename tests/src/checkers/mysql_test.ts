@@ -22,7 +22,7 @@ const check = mysqlChecker(USER);
 const OUT_OF_REACH = /^MySQL check failed after \d+\.\d\ds: .+$/;
 const NOT_MYSQL = /^MySQL check failed after \d+\.\d\ds: the server does not speak MySQL$/;
 /** The deadlines here are far shorter than ten seconds. */
-const TIMED_OUT = /^MySQL timed out after \d\.\d\ds$/;
+const TIMED_OUT = /^MySQL check failed after \d\.\d\ds: timed out$/;
 const CLOSED = /^MySQL check failed after \d+\.\d\ds: the server closed the connection$/;
 
 /** A packet of MySQL, a character a byte. */

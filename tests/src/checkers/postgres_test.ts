@@ -25,7 +25,7 @@ const OUT_OF_REACH = /^PostgreSQL check failed after \d+\.\d\ds: .+$/;
 const NOT_POSTGRES =
   /^PostgreSQL check failed after \d+\.\d\ds: the server does not speak PostgreSQL$/;
 const CLOSED = /^PostgreSQL check failed after \d+\.\d\ds: the server closed the connection$/;
-const TIMED_OUT = /^PostgreSQL timed out after \d+\.\d\ds$/;
+const TIMED_OUT = /^PostgreSQL check failed after \d+\.\d\ds: timed out$/;
 
 /** A number as four bytes. */
 function int32(value: number): string {

@@ -214,11 +214,15 @@ for (
   const [reply, code, message] of [
     ["+OK\r\n", 500, /^Sent INFO, got back \+OK$/],
     ["-ERR unknown command\r\n", 500, /^Sent INFO, got back -ERR unknown command$/],
-    ["$-1\r\n", 503, /: the reply is not one of Redis$/],
-    ["$4194305\r\nx", 503, /: the reply is not one of Redis$/],
-    ["*0\r\n", 503, /: the reply is not one of Redis$/],
+    ["$-1\r\n", 503, /: expected a reply of Redis, found another protocol$/],
+    ["$4194305\r\nx", 503, /: expected a reply of Redis, found another protocol$/],
+    ["*0\r\n", 503, /: expected a reply of Redis, found another protocol$/],
     ["\x15\x03\x01\0\x02\x02\x46", 503, /: expected Redis, found a TLS server$/],
-    ["HTTP/1.1 400 Bad Request\r\n\r\n", 503, /: the reply is not one of Redis$/],
+    [
+      "HTTP/1.1 400 Bad Request\r\n\r\n",
+      503,
+      /: expected a reply of Redis, found another protocol$/,
+    ],
     ["$100\r\nrole:master\r\n", 503, /: the connection was closed after 13 of 100 bytes$/],
   ] as const
 ) {

@@ -251,7 +251,7 @@ const servers: readonly {
   ].map((reply) => ({
     name: `answers ${JSON.stringify(reply)}`,
     behaviour: answering(reply),
-    why: /^the reply is not one of Redis$/,
+    why: /^expected a reply of Redis, found another protocol$/,
   })),
   { name: "closes at once", behaviour: closing },
   { name: "resets the connection", behaviour: resetting },

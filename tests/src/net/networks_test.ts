@@ -72,9 +72,9 @@ Deno.test("a list remembers a limited number of addresses, and answers as before
   const list = new Networks(["10.0.0.0/16"]);
   const address = (i: number) => `10.${i % 2}.${i >> 8}.${i & 255}`;
   for (let i = 0; i < MAX_CACHED_MATCHES; i++) assertEquals(list.has(address(i)), i % 2 === 0);
-  assertEquals(list.remembered, MAX_CACHED_MATCHES);
+  assertEquals(list.cached, MAX_CACHED_MATCHES);
   for (let i = 0; i <= MAX_CACHED_MATCHES; i++) assertEquals(list.has(address(i)), i % 2 === 0);
-  assertEquals(list.remembered, MAX_CACHED_MATCHES);
+  assertEquals(list.cached, MAX_CACHED_MATCHES);
 });
 
 Deno.test("a list without entries names nobody", () => {

@@ -320,9 +320,9 @@ Deno.test("an http check of a service that gives no answer is down, and says why
   const cases: [response: string, why: RegExp][] = [
     [
       "SSH-2.0-OpenSSH_9.2\r\n\r\n",
-      /^HTTP check failed after \d+\.\d\ds: the answer is not HTTP\/1$/,
+      /^HTTP check failed after \d+\.\d\ds: expected HTTP\/1, found another protocol$/,
     ],
-    ["", /^HTTP check failed after \d+\.\d\ds: the connection was closed without an answer; /],
+    ["", /^HTTP check failed after \d+\.\d\ds: the connection was closed without a response; /],
     [
       "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
       /^HTTP check failed after \d+\.\d\ds: .*closed within/,

@@ -1,0 +1,47 @@
+import type { CheckRequest, Verdict } from "../checks/check.ts";
+import { errorMessage } from "../error_message.ts";
+import { hostPort } from "../net/addresses.ts";
+
+/** Thrown if a server requires what hacheck does not support. It is the cause even after the deadline. */
+export class UnsupportedError extends Error {
+  override name = "UnsupportedError";
+}
+
+/**
+ * Runs a check. If it throws, the service is down.
+ *
+ * @param name The protocol's name, for the message.
+ * @param request The target.
+ * @param signal The deadline.
+ * @param check The check.
+ * @param explain Returns the cause of a failure, unless the check timed out.
+ * @returns The verdict, or 503 and the cause.
+ */
+export async function attempt(
+  name: string,
+  request: CheckRequest,
+  signal: AbortSignal,
+  check: () => Promise<Verdict>,
+  explain: (error: unknown, request: CheckRequest) => string = connectionFailure,
+): Promise<Verdict> {
+  const elapsed = stopwatch();
+  try {
+    return await check();
+  } catch (error) {
+    const isTimeout = signal.aborted && !(error instanceof UnsupportedError);
+    const why = isTimeout ? "timed out" : explain(error, request);
+    return { code: 503, message: `${name} check failed after ${elapsed()}: ${why}` };
+  }
+}
+
+/** Starts to measure time. The function that it returns returns the time since then: `0.25s`. */
+export function stopwatch(): () => string {
+  const start = performance.now();
+  return () => `${((performance.now() - start) / 1000).toFixed(2)}s`;
+}
+
+/** Returns why a connection failed. The system's messages do not name the address, so it is added. */
+export function connectionFailure(error: unknown, { host, port }: CheckRequest): string {
+  const message = errorMessage(error);
+  return /\(os error \d+\)$/.test(message) ? `${message} at ${hostPort(host, port)}` : message;
+}

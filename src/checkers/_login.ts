@@ -1,0 +1,49 @@
+/**
+ * The parts of the checks by MySQL and PostgreSQL that are the same.
+ *
+ * @module
+ */
+
+import type { Duplex } from "node:stream";
+import type { CheckRequest } from "../checks/check.ts";
+import { errorMessage } from "../error_message.ts";
+import { ConnectionClosedError } from "../net/buffered_reader.ts";
+import type { Connection } from "../net/connection.ts";
+import { connectionFailure } from "./_attempt.ts";
+
+/**
+ * Returns why a login failed. Libraries throw a RangeError or a TypeError for a message that is too short or does not fit
+ * those before it, and pass on a refusal without a message.
+ *
+ * @param error What was thrown.
+ * @param request The target.
+ * @param notSpoken The message for a server that speaks another protocol.
+ */
+export function loginFailure(error: unknown, request: CheckRequest, notSpoken: string): string {
+  if (error instanceof ConnectionClosedError) return "the server closed the connection";
+  const isNonsense = error instanceof RangeError || error instanceof TypeError ||
+    errorMessage(error) === "";
+  return isNonsense ? notSpoken : connectionFailure(error, request);
+}
+
+/**
+ * Makes a stream that gives a library one whole message at a time. From a socket of its own, a library reads whatever
+ * arrives, and as much as arrives.
+ *
+ * @param connection The connection.
+ * @param next Reads the next message; returns undefined after the login.
+ */
+export async function messageStream(
+  connection: Connection,
+  next: () => Promise<Uint8Array> | undefined,
+): Promise<Duplex> {
+  const { Duplex } = await import("node:stream");
+  return new Duplex({
+    read() {
+      next()?.then((message) => this.push(message)).catch((error) => this.destroy(error));
+    },
+    write(message, _encoding, done) {
+      connection.write(message).then(() => done(), done);
+    },
+  });
+}
