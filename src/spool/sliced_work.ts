@@ -1,7 +1,7 @@
 import type { Clock } from "../clock.ts";
 
 /** How long one slice may take, in milliseconds. */
-const SLICE_MS = 5;
+export const SLICE_MS = 5;
 
 /** Work that yields between slices: nothing where requests may be answered, or a promise that it waits for. */
 export type Work = Generator<Promise<unknown> | undefined, void>;

@@ -7,7 +7,7 @@ import { type Entry, isExpired } from "./entry.ts";
 import type { SpoolIndex } from "./index.ts";
 import { MisnamedFiles } from "./misnamed.ts";
 import { ALL, isMisnamed, isSpoolName, type Subject } from "./names.ts";
-import { SlicedWork, type Work } from "./sliced_work.ts";
+import { SLICE_MS, SlicedWork, type Work } from "./sliced_work.ts";
 import type { SpoolStore } from "./store.ts";
 
 /** How often a spool that cannot be watched is read, in milliseconds. */
@@ -34,7 +34,7 @@ const KEEP_FORGOTTEN_MS = 2000;
 /** The size from which a folder is listed in the background: listing 100,000 files takes 200 ms. */
 const BIG_FOLDER_BYTES = 32 * 1024;
 
-/** After how many events requests are answered: receiving one takes some 20 µs. */
+/** After how many events requests are answered at the latest: receiving one takes some 20 µs. */
 const EVENTS_PER_SLICE = 100;
 
 /** Up to how many files are all read again when a folder is watched anew, even those that look unchanged. */
@@ -416,15 +416,18 @@ export class SpoolWatcher implements Disposable {
   async #follow(watcher: Deno.FsWatcher): Promise<void> {
     let why = "the watch ended";
     let events = 0;
+    let spentMs = 0;
     try {
       for await (const event of watcher) {
+        const startedAt = this.#clock.now();
         this.#missed = undefined;
         // Deno has dropped events, the removal of the folder possibly among them.
         if (event.flag === "rescan") void this.#startAnew();
         else for (const path of event.paths) this.#handle(path, event.kind);
-        if (++events < EVENTS_PER_SLICE) continue;
-        events = 0;
-        this.#isFlooded = true;
+        spentMs += this.#clock.now() - startedAt;
+        if (++events % EVENTS_PER_SLICE === 0) this.#isFlooded = true;
+        else if (spentMs < SLICE_MS) continue;
+        spentMs = 0;
         await this.#work.pause();
       }
     } catch (error) {

@@ -46,6 +46,10 @@ class WatchedSpool implements Disposable {
   now = 100;
   /** How many files were read. */
   reads = 0;
+  /** How many milliseconds of the clock it takes to look a file up. */
+  statMs = 0;
+  /** How many files were looked up. */
+  stats = 0;
 
   /**
    * @param files The files that are in the spool at first, with their contents.
@@ -62,6 +66,12 @@ class WatchedSpool implements Disposable {
     store.readEntry = (name, info) => {
       this.reads++;
       return read(name, info);
+    };
+    const stat = store.stat.bind(store);
+    store.stat = (name) => {
+      this.stats++;
+      clock.stall(this.statMs);
+      return stat(name);
     };
     const { index } = this;
     const { log } = this.#log;
@@ -148,9 +158,14 @@ class FakeFsWatcher implements Deno.FsWatcher {
     });
   }
 
+  /** Reports an event. */
+  send(event: Deno.FsEvent): void {
+    this.#controller.enqueue(event);
+  }
+
   /** Reports an event, and waits until it is handled. */
   async report(event: Deno.FsEvent): Promise<void> {
-    this.#controller.enqueue(event);
+    this.send(event);
     // No timer fires meanwhile.
     for (let turns = 0; turns < 1000; turns++) await Promise.resolve();
   }
@@ -769,6 +784,52 @@ Deno.test("SpoolWatcher compares the attributes of 100 files at a time, and read
   for (let i = 0; i < 4; i++) clock.tick();
   assertEquals([spool.reason("web"), spool.reason(names[0]!)], ["changed", undefined]);
 });
+
+/** How the watcher learns of many changes. */
+const FLOODS: Readonly<
+  Record<string, (spool: WatchedSpool, events: FakeFsWatcher, names: readonly string[]) => void>
+> = {
+  "reported by events": (spool, events, names) => {
+    for (const name of names) events.send({ kind: "any", paths: [spool.file(name)] });
+  },
+  "found after events were lost": (_spool, events) =>
+    events.send({ kind: "other", paths: [], flag: "rescan" }),
+  "found by a comparison": (spool) => spool.clock.tick(),
+};
+
+for (const [how, begin] of Object.entries(FLOODS)) {
+  Deno.test(`SpoolWatcher reads and forgets many files ${how} in slices, between which other work runs`, async () => {
+    const clock = new TestClock();
+    const { all, watch } = new FakeFsWatchers();
+    const names = Array.from({ length: 800 }, (_, i) => `service-${i}`);
+    using spool = new WatchedSpool({ other: "maint" }, { watch, clock });
+    await until("comparisons have begun", () => clock.isTicking);
+    const flood = async (change: (name: string) => void, expected: number, limit: number) => {
+      // The next comparison by the clock is far away.
+      await clock.advance(COMPARE_MS - clock.now() % COMPARE_MS);
+      for (const name of names) change(name);
+      // However little time has passed, the folder's own time shows the change.
+      Deno.utimeSync(spool.root, expected, expected);
+      // 40 files take as long as a slice, 5 ms.
+      spool.statMs = 1 / 8;
+      // A tick also compares the attributes of 100 files.
+      let known = spool.stats + (begin === FLOODS["found by a comparison"] ? 101 : 0);
+      begin(spool, all.at(-1)!, names);
+      for (;;) {
+        await new Promise((resolve) => setTimeout(resolve, 0));
+        assert(spool.stats - known <= limit, `${spool.stats - known} files in one turn`);
+        if (spool.watcher.health.records === expected) break;
+        known = spool.stats;
+        void clock.advance(1);
+      }
+      spool.statMs = 0;
+    };
+    // Two slices at most. 50 files are forgotten at once, and then the folder is looked up.
+    await flood((name) => spool.write(name, "maint"), names.length + 1, 2 * 40);
+    await flood((name) => spool.remove(name), 1, 2 * 51);
+    assertEquals(spool.reason("other"), "maint");
+  });
+}
 
 Deno.test("SpoolWatcher reads the files of a service before a lookup while the index is behind", async () => {
   const clock = new TestClock();
