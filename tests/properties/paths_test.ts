@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { parseCheckPath, pathOf } from "../../src/server/path.ts";
 import { assert, assertEquals } from "../support/assert.ts";
-import { holds, oddText, service, spoilt } from "./property.ts";
+import { corrupted, holds, oddText, service } from "./property.ts";
 
 const protocol = fc.constantFrom("spool", "http", "tcp", "redis-info", "gopher", "x");
 const query = fc.oneof(
@@ -32,7 +32,7 @@ Deno.test("The path of a check gives its parts back, the query untouched", () =>
 
 Deno.test("What is taken for a check's path is one to the letter", () =>
   holds(
-    fc.property(fc.oneof(spoilt(checkPath), oddText("/spool", "/web", "/80")), (path) => {
+    fc.property(fc.oneof(corrupted(checkPath), oddText("/spool", "/web", "/80")), (path) => {
       const parsed = parseCheckPath(path);
       if (parsed === undefined) return;
       assert(/^[a-z][a-z-]*$/.test(parsed.protocol));

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { canonicalAddress } from "../../src/net/addresses.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { AskedLoop } from "./asked.ts";
-import { holds, oddText, port, service, spoilt } from "./property.ts";
+import { corrupted, holds, oddText, port, service } from "./property.ts";
 
 /** What a header can hold: a character for each byte, and no line's end. */
 function headerValue(...likely: readonly string[]): fc.Arbitrary<string> {
@@ -37,9 +37,9 @@ function rooted(path: fc.Arbitrary<string>): fc.Arbitrary<string> {
 
 const path = fc.oneof(
   checkPath,
-  rooted(spoilt(checkPath)),
+  rooted(corrupted(checkPath)),
   page,
-  rooted(spoilt(page)),
+  rooted(corrupted(page)),
   oddText("/spool", "/web", "/status").map((text) => `/${text}`),
 );
 const headers = fc.record({
@@ -88,7 +88,7 @@ Deno.test("A path that is not spelled as the contract says is never up", async (
   const spool = fc.tuple(service, fc.nat(65_535), query)
     .map(([service, port, query]) => `/spool/${service}/${port}${query}`);
   await holds(
-    fc.asyncProperty(fc.oneof(spool, rooted(spoilt(spool))), async (path) => {
+    fc.asyncProperty(fc.oneof(spool, rooted(corrupted(spool))), async (path) => {
       const { status, body } = await loop.ask(path);
       const [, port] = SPOOL.exec(path) ?? [];
       if (port === undefined) return assertEquals(status, path === "/" ? 200 : 404);
