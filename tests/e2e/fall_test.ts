@@ -66,7 +66,7 @@ for (const interval of ["inter 200ms", "inter 500ms fastinter 100ms downinter 20
     ["haproxy"],
     async () => {
       await using service = new FailingService();
-      await using daemon = await Daemon.start();
+      await using daemon = await Daemon.start({ config: "cache_time: 2\n" });
       await using haproxy = await HAProxy.start((port) =>
         backend(
           port,
@@ -134,7 +134,7 @@ serverTest(
     await using _haproxy = await HAProxy.start((port) =>
       backend(
         port,
-        `    default-server check port ${daemon.port} inter 2s fall 2 rise 2\n${
+        `    default-server check port ${daemon.port} inter 1s fall 2 rise 2\n${
           servers.join("\n")
         }`,
       )
