@@ -1,5 +1,6 @@
 import { main } from "../../cli/hactl.ts";
 import { assert, assertEquals } from "../support/assert.ts";
+import { caseCount } from "../support/cases.ts";
 import { Daemon, type DaemonOptions, WITHOUT_INOTIFY, WORKER_GRANTS } from "../support/programs.ts";
 import { serverTest, until } from "../servers/mod.ts";
 
@@ -48,17 +49,21 @@ async function rounds(times: number, options: DaemonOptions): Promise<void> {
   assertEquals(stale, []);
 }
 
-Deno.test("500 times hactl down and up: no answer after it contradicts it", async () => {
-  await rounds(500, {});
+Deno.test("each check after hactl down or up sees the change", async () => {
+  await rounds(caseCount(500), {});
 });
 
-Deno.test("Nor does that of any of several event loops", async () => {
-  await rounds(100, { args: ["-n", "2"], grants: WORKER_GRANTS });
+Deno.test("each check after hactl down or up sees the change, with two workers", async () => {
+  await rounds(caseCount(100), { args: ["-n", "2"], grants: WORKER_GRANTS });
 });
 
-serverTest("Nor that of a daemon that cannot watch its spool", ["unshare"], async () => {
-  await rounds(20, { wrapper: WITHOUT_INOTIFY });
-});
+serverTest(
+  "each check after hactl down or up sees the change, without inotify",
+  ["unshare"],
+  async () => {
+    await rounds(caseCount(20), { wrapper: WITHOUT_INOTIFY });
+  },
+);
 
 Deno.test("Several operators at once: what each has marked is so when their hactl returns", async () => {
   await using daemon = await Daemon.start();

@@ -1,6 +1,7 @@
 import { minimalDaemonFlags } from "../../src/daemon/permissions.ts";
 import type { RuntimeReport } from "../../src/metrics/runtime.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { caseCount } from "../support/cases.ts";
 import { Clients, getFromWorkers } from "../support/clients.ts";
 import { Debugger } from "../support/debugger.ts";
 import {
@@ -75,7 +76,7 @@ serverTest(
     );
     await using daemon = await start(4);
     const { code, stdout } = await run("wrk", [
-      ...["-t", "2", "-c", String(connections), "-d", "2s", "-s", script],
+      ...["-t", "2", "-c", String(connections), "-d", "1s", "-s", script],
       daemon.url("/"),
     ]);
     assertEquals(code, 0);
@@ -170,7 +171,7 @@ Deno.test("a POST is obeyed by all event loops once it is answered", async () =>
     config: "allow_remote_spool_changes: true\n",
     grants: [`--allow-write=${spool}`],
   });
-  for (let times = 0; times < 100; times++) {
+  for (let times = 0; times < caseCount(100); times++) {
     const reason = `downtime ${times}`;
     assertEquals(await post(daemon, "web", { status: "down", reason }), { status: 200, body: "" });
     for (const { status, body } of await askAll(daemon, "/spool/web/8080")) {
@@ -204,7 +205,7 @@ Deno.test("hactl's word is obeyed by all event loops once it has returned", asyn
   await using daemon = await start(4);
   const port = ["-p", String(daemon.port)];
   const done = { code: 0, stdout: "", stderr: "" };
-  for (let times = 0; times < 50; times++) {
+  for (let times = 0; times < caseCount(50); times++) {
     const reason = `downtime ${times}`;
     assertEquals(await hactl(daemon.spool, ["down", "web", "-r", reason, ...port]), done);
     for (const { status, body } of await askAll(daemon, "/spool/web/8080")) {

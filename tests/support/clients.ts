@@ -1,6 +1,9 @@
 import type { Daemon } from "./programs.ts";
 import { until } from "../servers/mod.ts";
 
+/** The pause of a client after each response, in milliseconds. */
+const PAUSE_MS = 2;
+
 /** Clients that send one request after another until they are disposed of. */
 export class Clients implements AsyncDisposable {
   readonly #clients: Promise<void>[];
@@ -30,8 +33,8 @@ export class Clients implements AsyncDisposable {
           if (status !== expected) this.wrong++;
         } catch {
           this.lost++;
-          await new Promise((resolve) => setTimeout(resolve, 10));
         }
+        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
       }
     });
   }
