@@ -32,8 +32,7 @@ function sick(): { port: number; asked: () => number; heal: () => void } & Async
 Deno.test("hactl up names what still keeps a service out, wider and narrower", async () => {
   await using daemon = await Daemon.start();
   const run = on(daemon);
-  const write = (name: string, content: string) =>
-    Deno.writeTextFileSync(`${daemon.spool}/${name}`, content);
+  const write = (name: string, content: string) => daemon.writeRecord(name, content);
   write("all", "kernel");
   write("web:8080", '{"mode": "drain"}');
   write("web:8081", '{"expiration": 1}');

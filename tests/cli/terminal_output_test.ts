@@ -28,8 +28,7 @@ Deno.test("hactl status without a service prints a line for everything", async (
   for (const service of ["web", "db", "api"]) await daemon.get(`/spool/${service}/0`);
   assertEquals(await status(), { code: 0, stdout: "UP\tapi\nUP\tdb\nUP\tweb\n", stderr: "" });
 
-  const write = (name: string, content: string) =>
-    Deno.writeTextFileSync(`${daemon.spool}/${name}`, content);
+  const write = (name: string, content: string) => daemon.writeRecord(name, content);
   write("web", '{"reason": "a\\tb", "expiration": 4000000000}');
   write("db:8080", "why");
   write("old", '{"expiration": 1}');
@@ -138,8 +137,7 @@ serverTest("hactl status prints columns on a terminal", ["script"], async () => 
   for (const path of ["/spool/web/0", "/spool/api/0", `/tcp/db/${closed.port}`]) {
     await daemon.get(path);
   }
-  const write = (name: string, content: string) =>
-    Deno.writeTextFileSync(`${daemon.spool}/${name}`, content);
+  const write = (name: string, content: string) => daemon.writeRecord(name, content);
   write(
     "web",
     `{"reason": "${"kernel ".repeat(20)}", "expiration": 4000000000, "creation": 0, "by": "alice"}`,
@@ -355,7 +353,7 @@ Deno.test("hactl wait returns once the daemon reports the state", async () => {
   const port = String(daemon.port);
   const wait = (...args: string[]) =>
     new Running(hactlCommand(daemon.spool, ["wait", ...args, "-p", port]));
-  const write = (name: string) => Deno.writeTextFileSync(`${daemon.spool}/${name}`, "maint");
+  const write = (name: string) => daemon.writeRecord(name, "maint");
   assertEquals(await hactl(daemon.spool, ["wait", "web", "--up", "-p", port]), {
     code: 0,
     stdout: "",

@@ -495,7 +495,7 @@ Deno.test("a daemon that runs out of file descriptors serves again as soon as th
     for (const client of clients) client[Symbol.dispose]();
   }
   await until("it answers", async () => (await daemon.get("/spool/web/0")).status === 200);
-  Deno.writeTextFileSync(`${daemon.spool}/web`, "maint");
+  daemon.writeRecord("web", "maint");
   await until("it still watches the spool", async () => {
     return (await daemon.get("/spool/web/0")).status === 503;
   });

@@ -257,7 +257,7 @@ Deno.test("rm -rf of the spool takes nothing out of force, and neither does an e
   const names = Array.from({ length: 500 }, (_, i) => `service-${i}`);
   for (let round = 0; round < 5; round++) {
     await using daemon = await Daemon.start();
-    for (const name of names) Deno.writeTextFileSync(`${daemon.spool}/${name}`, "maint");
+    for (const name of names) daemon.writeRecord(name, "maint");
     await until("all is known", async () => (await statusOf(daemon)).spool.records === 500);
     const line = 'rm -rf "$1" && mkdir "$1"';
     assertEquals((await run("sh", ["-c", line, "sh", daemon.spool])).code, 0);
@@ -448,7 +448,7 @@ Deno.test("20,000 changes in a second, and the daemon knows how they ended", asy
   await using daemon = await Daemon.start();
   await agrees(daemon, churn(daemon.spool, 20_000));
   assertEquals((await statusOf(daemon)).spool.watched, true);
-  Deno.writeTextFileSync(`${daemon.spool}/web`, "followed");
+  daemon.writeRecord("web", "followed");
   await answers(daemon, "web", down("web", "followed"));
 });
 
@@ -553,7 +553,7 @@ serverTest(
       never: "x",
     };
     for (const [name, content] of Object.entries(records)) {
-      Deno.writeTextFileSync(`${daemon.spool}/${name}`, content);
+      daemon.writeRecord(name, content);
     }
     await answers(daemon, "never", down("never", "x"));
     const path = `/http/web/${service.addr.port}/status`;
@@ -664,7 +664,7 @@ for (const { what, code, unforeseen } of SLIPS) {
     await using debug = await Debugger.attach(daemon, 0);
     const isUp = async () => (await daemon.get(`/tcp/web/${port}`)).status === 200;
     await until("it is up", isUp);
-    Deno.writeTextFileSync(`${daemon.spool}/api`, "maint");
+    daemon.writeRecord("api", "maint");
     await answers(daemon, "api", down("api", "maint"));
 
     await debug.run(`globalThis.connect ??= Deno.connect; ${code}`);

@@ -92,7 +92,7 @@ async function askSteadily(
 
 /** A service that is up, what is marked down, and a port that nobody listens on. */
 async function honestChecks(daemon: Daemon, service: Deno.HttpServer<Deno.NetAddr>) {
-  Deno.writeTextFileSync(`${daemon.spool}/down`, "maint");
+  daemon.writeRecord("down", "maint");
   await until("it is known", async () => (await daemon.get("/spool/down/0")).status === 503);
   const { port } = service.addr;
   return [

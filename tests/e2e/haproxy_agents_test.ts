@@ -261,7 +261,7 @@ serverTest("A client that may not ask changes nothing of what HAProxy was told b
       const servers = (await haproxy.stat()).filter(({ svname }) => /^[ab]$/.test(svname!));
       return servers.every(({ agent_status }) => agent_status!.replace("* ", "") === "L7RSP");
     });
-    Deno.writeTextFileSync(`${daemon.spool}/all`, "maint");
+    daemon.writeRecord("all", "maint");
     await daemon.logged(/refused 127\.0\.0\.1: allowed_clients does not list it/);
     await sees("nobody is told", UP, UP);
     assertEquals(await answering(), "a,b");

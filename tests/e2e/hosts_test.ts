@@ -85,7 +85,7 @@ const RECORDS: readonly [name: string, addresses: readonly string[]][] = [
 for (const [name, addresses] of RECORDS) {
   serverTest(`the record ${name} keeps down who it should`, NETWORK_PROGRAMS, async () => {
     await using daemon = await start();
-    Deno.writeTextFileSync(`${daemon.spool}/${name}`, "maint");
+    daemon.writeRecord(name, "maint");
     await until("it is known", async () => {
       return JSON.parse((await getInNetwork(daemon, "/status")).body).spool.records === 1;
     });

@@ -65,8 +65,8 @@ for (const loops of [1, 3]) {
       await using service = await answering("fine");
       using closed = await ClosedPort.open();
       await using daemon = await start(loops, { config: "cache_time: 60\n" });
-      Deno.writeTextFileSync(`${daemon.spool}/db`, "maint");
-      Deno.writeTextFileSync(`${daemon.spool}/old`, '{"reason":"","expiration":1}');
+      daemon.writeRecord("db", "maint");
+      daemon.writeRecord("old", '{"reason":"","expiration":1}');
       await until("db is down", async () => {
         return JSON.parse((await daemon.get("/status/services/db/0")).body).kept_out_by !== null;
       });
@@ -274,13 +274,13 @@ Deno.test("/metrics tells of a spool that is away, and of records that make no s
     ];
   };
   assertEquals(await state(), [0, 0, 0, 0, 0, 1]);
-  Deno.writeTextFileSync(`${daemon.spool}/web`, "maint");
-  Deno.writeTextFileSync(`${daemon.spool}/api`, '{"expiration":"soon"}');
-  Deno.writeTextFileSync(`${daemon.spool}/db`, '{"expiration":1}');
-  Deno.writeTextFileSync(`${daemon.spool}/mail`, '{"mode":"drain"}');
-  Deno.writeTextFileSync(`${daemon.spool}/mail:25`, '{"mode":"drain"}');
-  Deno.writeTextFileSync(`${daemon.spool}/.weight:web`, '{"weight":50}');
-  Deno.writeTextFileSync(`${daemon.spool}/.weight:api`, '{"weight":50,"expiration":1}');
+  daemon.writeRecord("web", "maint");
+  daemon.writeRecord("api", '{"expiration":"soon"}');
+  daemon.writeRecord("db", '{"expiration":1}');
+  daemon.writeRecord("mail", '{"mode":"drain"}');
+  daemon.writeRecord("mail:25", '{"mode":"drain"}');
+  daemon.writeRecord(".weight:web", '{"weight":50}');
+  daemon.writeRecord(".weight:api", '{"weight":50,"expiration":1}');
   await until("they are counted", async () => String(await state()) === "1,2,1,2,1,1");
   Deno.renameSync(daemon.spool, `${daemon.spool}.away`);
   await until("it is told", async () => String(await state()) === "1,2,1,2,1,0");

@@ -87,7 +87,7 @@ serverTest(
     }
     // The spool counts them the same.
     for (const host of ["10.9.8.7", "10.9.8.8"]) {
-      Deno.writeTextFileSync(`${daemon.spool}/${host}:${host}:8080`, "maint");
+      daemon.writeRecord(`${host}:${host}:8080`, "maint");
       const path = `/spool/${host}/8080`;
       const status = host === "10.9.8.7" ? 503 : 200;
       await until("it is known", async () => {

@@ -12,7 +12,7 @@ import {
 import { sendRaw } from "../support/raw_http.ts";
 import { CHROMIUM_PROGRAMS, startChromium } from "../servers/chromium.ts";
 import { afterRequest, FaultyServer, sending } from "../servers/faulty.ts";
-import { freePort, serverTest, until } from "../servers/mod.ts";
+import { freePort, missingPrograms, serverTest, until } from "../servers/mod.ts";
 
 const TOKEN = "0123456789-abcdef";
 
@@ -80,7 +80,7 @@ Deno.test("the page escapes control characters of a reason", async () => {
   await using daemon = await Daemon.start();
   await using events = await Events.open(daemon);
   await events.next("downtimes");
-  Deno.writeTextFileSync(`${daemon.spool}/web`, '{"reason": "a\\u202eb\\u001b\\u2066c"}');
+  daemon.writeRecord("web", '{"reason": "a\\u202eb\\u001b\\u2066c"}');
   const { downtimes } = await events.next("downtimes") as { downtimes: { reason: string }[] };
   assertEquals(downtimes.map(({ reason }) => reason), ["a\\u202eb\\u001b\\u2066c"]);
 });
@@ -338,7 +338,8 @@ class Watched implements AsyncDisposable {
 
   /** Returns the text of an element. */
   async text(selector: string): Promise<string> {
-    return (await this.page.locator(selector).first().textContent({ timeout: 5000 }) ?? "").trim();
+    return (await this.page.locator(selector).first().textContent({ timeout: 60_000 }) ?? "")
+      .trim();
   }
 
   /** Waits until the text of an element matches. */
@@ -354,16 +355,16 @@ class Watched implements AsyncDisposable {
   }
 }
 
+/** The browser of all tests. Each page of it has a context of its own. */
+let chromium: Browser | undefined;
+Deno.test.beforeAll(async () => {
+  if (missingPrograms(CHROMIUM_PROGRAMS).length === 0) chromium = await startChromium();
+});
+Deno.test.afterAll(() => chromium?.close());
+
 /** Registers a test with a browser. */
 function browserTest(name: string, fn: (browser: Browser) => Promise<void>): void {
-  serverTest(name, CHROMIUM_PROGRAMS, async () => {
-    const browser = await startChromium();
-    try {
-      await fn(browser);
-    } finally {
-      await browser.close();
-    }
-  });
+  serverTest(name, CHROMIUM_PROGRAMS, () => fn(chromium!));
 }
 
 browserTest("the page shows changes by hactl without a reload", async (browser) => {
@@ -381,12 +382,12 @@ browserTest("the page shows changes by hactl without a reload", async (browser) 
   await watched.shows("h1", /^db:5432 and web are down$/);
   await hactl(daemon.spool, ["down", "all", "-r", "x", ...port]);
   await watched.shows("h1", /^Everything is down$/);
-  Deno.writeTextFileSync(`${daemon.spool}/.weight:web`, '{"weight": 50, "reason": "warming up"}');
+  daemon.writeRecord(".weight:web", '{"weight": 50, "reason": "warming up"}');
   await watched.shows("#weights tbody tr", /^web50 %warming up/);
   Deno.removeSync(`${daemon.spool}/.weight:web`);
   for (const name of ["all", "db:5432", "web"]) Deno.removeSync(`${daemon.spool}/${name}`);
   await watched.shows("h1", /^Nothing is down$/);
-  Deno.writeTextFileSync(`${daemon.spool}/web`, '{"mode": "drain", "reason": "x"}');
+  daemon.writeRecord("web", '{"mode": "drain", "reason": "x"}');
   await watched.shows("h1", /^web is draining$/);
   assertEquals(await watched.page.locator("#weights").isVisible(), false);
   assertEquals([watched.navigations, await watched.page.evaluate("window.before")], [
@@ -433,7 +434,7 @@ browserTest("the page shows a reason as text, never as markup", async (browser) 
   await using daemon = await Daemon.start();
   const reason = `<img src=x onerror="document.title='had'"><script>document.title='had'</script>` +
     `&lt;b&gt; javascript:alert(1) "'\`\u2028</td></table><h1>had</h1>`;
-  Deno.writeTextFileSync(`${daemon.spool}/web`, JSON.stringify({ reason }));
+  daemon.writeRecord("web", JSON.stringify({ reason }));
   await using watched = await Watched.open(browser, daemon);
   await watched.shows("#downtimes .why", /^<img/);
   // Only invisible characters are escaped.
@@ -465,7 +466,7 @@ for (const colorScheme of ["dark", "light"] as const) {
       await using _daemon = daemon;
       const long = "a-service-with-a-long-name.of.some.department.example.internal";
       const mark = (name: string, record: Record<string, unknown>) =>
-        Deno.writeTextFileSync(`${daemon.spool}/${name}`, JSON.stringify(record));
+        daemon.writeRecord(name, JSON.stringify(record));
       mark("web", { reason: "kernel update", creation: 1e9, expiration: 4e9 });
       mark("db:5432", { reason: `${"x".repeat(300)} y`, creation: Date.now() / 1000 });
       mark(long, { reason: "", mode: "drain" });
@@ -498,7 +499,7 @@ browserTest(
     const [daemon, folder] = await changeable();
     using _folder = folder;
     await using _daemon = daemon;
-    Deno.writeTextFileSync(`${daemon.spool}/old`, "maint");
+    daemon.writeRecord("old", "maint");
     await using watched = await Watched.open(browser, daemon);
     const { page } = watched;
     await watched.shows("h1", /^old is down$/);

@@ -499,7 +499,7 @@ remote_spool_token: ${TOKEN}
     await using reloaded = await ReloadedDaemon.start(loops, () => "cache_time: 0\n");
     const { daemon } = reloaded;
     await using checks = new Clients(4, daemon, `/http/web/${service.port}/`, 200);
-    Deno.writeTextFileSync(`${daemon.spool}/down`, "maint");
+    daemon.writeRecord("down", "maint");
     await until("it is known", async () => {
       return (await reloaded.askAll("/spool/down/0")).startsWith("503 Service down");
     });

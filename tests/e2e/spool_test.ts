@@ -198,7 +198,7 @@ const CASES: readonly Case[] = [
 /** Writes records as an operator with an editor would, and waits until the daemon has seen the last. */
 async function write(daemon: Daemon, records: Record<string, string>): Promise<void> {
   for (const [name, content] of Object.entries({ ...records, "written": "" })) {
-    Deno.writeTextFileSync(`${daemon.spool}/${name}`, content);
+    daemon.writeRecord(name, content);
   }
   await until("all is seen", async () => (await daemon.get("/spool/written/0")).status === 503);
 }
@@ -244,7 +244,7 @@ Deno.test("all is down before everything else, under its own name", async () => 
   for (const path of ["/spool/web/8080", "/spool/api/0", "/spool/all/0", "/tcp/web/1"]) {
     assertEquals(await daemon.get(path), answer("all in down state: everything"), path);
   }
-  Deno.writeTextFileSync(`${daemon.spool}/all`, '{"reason": "over", "expiration": 5}');
+  daemon.writeRecord("all", '{"reason": "over", "expiration": 5}');
   await until("all is over", async () => (await daemon.get("/spool/api/0")).status === 200);
   assertEquals(await daemon.get("/spool/web/8080"), answer("web in down state: the service"));
 });
@@ -261,7 +261,7 @@ Deno.test("A live service that is marked down is down by every protocol, and up 
   // Twice, so that the second time there is a good result in the cache.
   for (const name of ["web", `web:${port}`]) {
     assertEquals(await statuses(), [200, 200, 200]);
-    Deno.writeTextFileSync(`${daemon.spool}/${name}`, "maint");
+    daemon.writeRecord(name, "maint");
     await until("web is down", async () => (await daemon.get(paths[2]!)).status === 503);
     for (const path of paths) {
       assertEquals(await daemon.get(path), answer("web in down state: maint"), path);

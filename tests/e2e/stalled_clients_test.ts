@@ -120,7 +120,7 @@ Deno.test("large pages are refused while others wait to be read, and small ones 
 Deno.test("one client that asks for all of many records again and again delays no check", async () => {
   await using daemon = await Daemon.start();
   for (let i = 0; i < 10_000; i++) {
-    Deno.writeTextFileSync(`${daemon.spool}/service-${i}`, '{"reason": "maint", "creation": 1}');
+    daemon.writeRecord(`service-${i}`, '{"reason": "maint", "creation": 1}');
   }
   await until("all records are known", async () => {
     const { spool } = JSON.parse((await daemon.get("/status")).body);

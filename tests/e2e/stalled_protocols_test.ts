@@ -241,7 +241,7 @@ serverTest(
     ]);
     for (const daemon of [plain, secure]) {
       stack.use(daemon);
-      Deno.writeTextFileSync(`${daemon.spool}/down`, "maint");
+      daemon.writeRecord("down", "maint");
     }
     const caCerts = [Deno.readTextFileSync(authority.certificate)];
     const rowsOf = (

@@ -62,7 +62,7 @@ const phases: readonly {
     name: "before a question about the spool is sent",
     async act(daemon) {
       let answers: ReturnType<Daemon["get"]>[] = [];
-      Deno.writeTextFileSync(`${daemon.spool}/down`, "maint");
+      daemon.writeRecord("down", "maint");
       while ((await daemon.get("/spool/down/0")).status !== 503);
       await stall(daemon, () => {
         answers = ["up", "down"].map((name) => daemon.get(`/spool/${name}/0`));
@@ -73,7 +73,7 @@ const phases: readonly {
   {
     name: "within the line of a question",
     async act(daemon) {
-      Deno.writeTextFileSync(`${daemon.spool}/down`, "maint");
+      daemon.writeRecord("down", "maint");
       while ((await daemon.get("/spool/down/0")).status !== 503);
       for (const [name, expected] of [["up", 200], ["down", 503]] as const) {
         using connection = await RawConnection.open(daemon.port);

@@ -162,7 +162,7 @@ Deno.test("a header that no HTTP message can carry is not answered with a check"
 
 Deno.test("an address that is not listed is refused by checks that connect, and known to the spool", async () => {
   await using daemon = await Daemon.start({ args: ["-n", "2"], grants: WORKER_GRANTS });
-  Deno.writeTextFileSync(`${daemon.spool}/web:198.51.100.7:8080`, "maint");
+  daemon.writeRecord("web:198.51.100.7:8080", "maint");
   const headers = { "X-Nerve-Check-IP": "198.51.100.7" };
   const down = { status: 503, body: "Service web in down state: maint" };
   await until("it is known", async () => {

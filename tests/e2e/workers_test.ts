@@ -352,7 +352,7 @@ Deno.test("an event loop survives a fault that nobody caught, and tells of it", 
 Deno.test("an event loop that dies is replaced, and the daemon answers throughout", async () => {
   await using daemon = await start(3, { grants: [Debugger.GRANT] });
   await using debug = await Debugger.attach(daemon, 3);
-  Deno.writeTextFileSync(`${daemon.spool}/web`, "maint");
+  daemon.writeRecord("web", "maint");
   await until("it is known", async () => {
     return (await askAll(daemon, "/spool/web/0")).every(({ status }) => status === 503);
   });

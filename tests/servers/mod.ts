@@ -61,7 +61,7 @@ function exists(path: string): boolean {
  * `HACHECK_REQUIRE_SERVERS=1` the test fails.
  *
  * @param name The test's name.
- * @param programs The needed programs: names, or absolute paths in which `*` stands for any characters.
+ * @param programs The needed programs, as for {@linkcode missingPrograms}.
  * @param fn The test.
  */
 export function serverTest(
@@ -69,7 +69,7 @@ export function serverTest(
   programs: readonly string[],
   fn: () => Promise<void>,
 ): void {
-  const missing = programs.filter((program) => !isInstalled(program));
+  const missing = missingPrograms(programs);
   if (missing.length === 0) {
     Deno.test(name, fn);
   } else if (Deno.env.get("HACHECK_REQUIRE_SERVERS") === "1") {
@@ -79,6 +79,15 @@ export function serverTest(
   } else {
     Deno.test({ name: `${name} (needs ${missing.join(", ")})`, ignore: true, fn });
   }
+}
+
+/**
+ * Finds the programs that are not installed.
+ *
+ * @param programs Names, or absolute paths in which `*` stands for any characters.
+ */
+export function missingPrograms(programs: readonly string[]): string[] {
+  return programs.filter((program) => !isInstalled(program));
 }
 
 /** The range of {@linkcode freePort}. It is below the ephemeral ports, which connections use. */

@@ -147,6 +147,13 @@ export class Daemon implements AsyncDisposable {
     return `http://127.0.0.1:${this.port}${path}`;
   }
 
+  /** Writes a file into its spool in one step, so that the daemon never reads a part of it. */
+  writeRecord(name: string, content: string): void {
+    const path = `${this.spool}/.written-by-a-test`;
+    Deno.writeTextFileSync(path, content);
+    Deno.renameSync(path, `${this.spool}/${name}`);
+  }
+
   /** Sends a GET request on a new connection. */
   async get(
     path: string,

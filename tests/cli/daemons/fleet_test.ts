@@ -137,7 +137,7 @@ Deno.test("hactl tells what daemons say as it tells what the spool says, with th
   }
   assertEquals((await one.get("/spool/web/0")).status, 404);
   assertEquals(await agentWeight(one, "db"), 50);
-  Deno.writeTextFileSync(`${other.spool}/all`, '{"expiration": 4000000000}');
+  other.writeRecord("all", '{"expiration": 4000000000}');
   await one.get("/spool/api/0");
 
   assertEquals(await operator.hactl(["downed", ...to]), {

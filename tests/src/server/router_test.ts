@@ -1136,7 +1136,7 @@ function last(line: string, ...headers: string[]): string {
 Deno.test("HEAD and OPTIONS are answered as GET is, HEAD without the body", async () => {
   await using service = await well();
   await using daemon = await Daemon.start();
-  Deno.writeTextFileSync(`${daemon.spool}/db`, "maint");
+  daemon.writeRecord("db", "maint");
   await until("db is down", async () => (await daemon.get("/spool/db/0")).status === 503);
   const line = "Service db in down state: maint";
   for (
@@ -1234,7 +1234,7 @@ Deno.test("odd requests are answered, and harm nobody", async () => {
 
 Deno.test("a path in the Host header asks for nothing", async () => {
   await using daemon = await Daemon.start();
-  Deno.writeTextFileSync(`${daemon.spool}/web`, "maint");
+  daemon.writeRecord("web", "maint");
   await until("web is down", async () => (await daemon.get("/spool/web/0")).status === 503);
   for (const host of ["x/spool/api/0", "x/spool/api/0?", "/spool/api/0/", "x?y", "x/"]) {
     const answer = await sendRaw(daemon.port, last("GET /spool/web/0 HTTP/1.1", `Host: ${host}`));
