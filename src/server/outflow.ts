@@ -18,10 +18,7 @@ export const READER_TIMEOUT_MS = 30_000;
 /** The memory of a waiting response without a body: measured for an HTTP/2 stream. */
 const SMALL_RESPONSE_BYTES = 4608;
 
-/**
- * The average weight between two sampled responses. The distance is random, so that no client can evade the
- * sampling.
- */
+/** The average weight between two samples. The distance is random, so that no client can evade the sampling. */
 const SAMPLE_INTERVAL = 1 * 1024 * 1024;
 
 /** The weight of a byte of a body: the kernel buffers bodies of HTTP/1.1 clients, too. */
@@ -96,11 +93,11 @@ export class Outflow {
    */
   pass(response: Response, request: Request, info: ResponseInfo): Response | Promise<Response> {
     // A response without a body does not wait for a client's window.
-    if (this.#pending > MAX_SMALL_BYTES) return bodiless(response);
+    if (this.isExcessive) return bodiless(response);
     const isSized = response instanceof SizedResponse;
+    const content = isSized ? response.content : NO_BYTES;
     // An event stream has its own bound.
-    if (isSized && response.content === null) return response;
-    const content = isSized ? response.content! : NO_BYTES;
+    if (content === null) return response;
     const isHead = request.method === "HEAD";
     if (isSized && !isHead && !response.isCheck && content.length > LARGE_BYTES) {
       return this.#passLarge(response, content, info);
@@ -147,10 +144,7 @@ export class Outflow {
       backlog.admits(length, MAX_LARGE_BYTES_PER_CLIENT, now);
     if (!isAdmitted) {
       this.#counters.large_pages++;
-      return text(
-        503,
-        "Too many bytes of large pages wait for clients: try again in some seconds",
-      );
+      return text(503, "Too many bytes of large pages wait for clients: try again in some seconds");
     }
     this.#clients.set(client, backlog);
     this.#large.add(length);
@@ -219,32 +213,31 @@ function streamed(
 ): Response {
   let sent = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;
+  const stopTimer = () => clearTimeout(timer);
+  const restartTimer = (controller: ReadableStreamDefaultController<Uint8Array>) => {
+    stopTimer();
+    timer = setTimeout(() => {
+      controller.error(new SlowReaderError("the client does not read the response"));
+    }, READER_TIMEOUT_MS);
+    Deno.unrefTimer(timer);
+  };
   const body = new ReadableStream<Uint8Array>({
-    start(controller) {
-      timer = setTimeout(timeOut, READER_TIMEOUT_MS, controller);
-      Deno.unrefTimer(timer);
-    },
+    start: restartTimer,
     pull(controller) {
-      clearTimeout(timer);
-      if (sent >= content.length) return controller.close();
-      controller.enqueue(content.subarray(sent, sent += CHUNK_BYTES));
-      timer = setTimeout(timeOut, READER_TIMEOUT_MS, controller);
-      Deno.unrefTimer(timer);
+      restartTimer(controller);
+      if (sent < content.length) controller.enqueue(content.subarray(sent, sent += CHUNK_BYTES));
+      else {
+        stopTimer();
+        controller.close();
+      }
     },
-    cancel() {
-      clearTimeout(timer);
-    },
+    cancel: stopTimer,
   }, { highWaterMark: 0 });
-  const settle = () => clearTimeout(timer);
-  completed.then(settle, settle);
+  completed.then(stopTimer, stopTimer);
   const headers = new Headers(given);
   headers.set("content-length", String(content.length));
   // Deno 2.9.6 sends `keep-alive` to an HTTP/1.0 client and closes the connection after a stream. The version of a
   // request is not visible here.
   headers.set("connection", "close");
   return new Response(body, { status, headers });
-}
-
-function timeOut(controller: ReadableStreamDefaultController<Uint8Array>): void {
-  controller.error(new SlowReaderError("the client does not read the response"));
 }

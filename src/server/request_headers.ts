@@ -54,7 +54,7 @@ export class HeaderReader {
     if (inner?.header === undefined) this.#reason = "the private field is missing";
     else if (this.#compared < COMPARED_REQUESTS) this.#compare(inner, request.headers);
     if (this.#reason !== null) return request.headers;
-    return { get: (name) => inner!.header(name) };
+    return new InnerHeaders(inner!);
   }
 
   #innerOf(request: Request): InnerRequest | undefined {
@@ -74,5 +74,17 @@ export class HeaderReader {
     } catch (error) {
       this.#reason = `the lookup failed: ${error}`;
     }
+  }
+}
+
+class InnerHeaders implements HeaderSource {
+  readonly #inner: InnerRequest;
+
+  constructor(inner: InnerRequest) {
+    this.#inner = inner;
+  }
+
+  get(name: string): string | null {
+    return this.#inner.header(name);
   }
 }
