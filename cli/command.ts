@@ -6,7 +6,6 @@
 
 import type { Subject } from "../src/spool/names.ts";
 import type { SpoolStore } from "../src/spool/store.ts";
-import type { LocalDaemon } from "./daemons/local.ts";
 import type { Trust } from "./daemons/remote.ts";
 import type { DaemonUrl } from "./daemons/url.ts";
 
@@ -16,8 +15,8 @@ export interface CommandContext {
   readonly subjects: readonly Subject[];
   /** The spool. */
   readonly store: SpoolStore;
-  /** The daemon of this host. */
-  readonly daemon: LocalDaemon;
+  /** The port of this host's daemon. */
+  readonly port: number;
   /** The reason of `-r`; undefined without. */
   readonly reason: string | undefined;
   /** When the record expires, in unix seconds; null for never. */
@@ -38,7 +37,7 @@ export interface CommandContext {
   readonly json: boolean;
   /** The daemons of `--daemon`; none means the daemon of this host. */
   readonly daemons: readonly DaemonUrl[];
-  /** The token for these daemons, and the authorities that hactl trusts. */
+  /** The token for the daemons, and the authorities that hactl trusts. */
   readonly trust: Trust;
   /** Operands that are not services. */
   readonly words: readonly string[];

@@ -28,7 +28,6 @@ import {
   OLD_NAMES,
 } from "./command_spec.ts";
 import { daemonFlags } from "./daemon_flags.ts";
-import { LocalDaemon } from "./daemons/local.ts";
 import { resolveHost } from "./daemons/resolve_host.ts";
 import { DEFAULT_PORT } from "./daemons/url.ts";
 import { parseDuration, parseTime } from "./times.ts";
@@ -99,7 +98,7 @@ export async function contextOf(
   return {
     subjects: await subjectsOf(name, line, services),
     store: storeIn(line),
-    daemon: localDaemonIn(line, trust.token),
+    port: portIn(line),
     reason: reasonIn(name, line),
     expiration: expirationIn(line),
     weight: name === "weight" ? wholeNumber("weight", operands.at(-1)!, 0, FULL_WEIGHT) : undefined,
@@ -127,15 +126,13 @@ export function storeIn(line: CommandLine): SpoolStore {
 }
 
 /**
- * Returns the daemon of this host on the port that a command line names.
+ * Returns the port of this host's daemon.
  *
  * @param line The command line.
- * @param token The token for it.
- * @throws {UsageError} If the port is invalid.
+ * @throws {UsageError} If it is invalid.
  */
-export function localDaemonIn(line: CommandLine, token: string | null): LocalDaemon {
-  const port = wholeNumber("-p", line.one("port") ?? String(DEFAULT_PORT), 1, 65535);
-  return new LocalDaemon(port, token);
+export function portIn(line: CommandLine): number {
+  return wholeNumber("-p", line.one("port") ?? String(DEFAULT_PORT), 1, 65535);
 }
 
 /** Rejects flags without effect on a command, except those of the older tools. */

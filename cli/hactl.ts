@@ -7,7 +7,7 @@
 import { requireTestedDeno } from "../src/deno_release.ts";
 import { type CommandLine, parseFlags, UsageError } from "../src/flags.ts";
 import { VERSION } from "../src/version.ts";
-import { contextOf, invocationOf, localDaemonIn, storeIn } from "./command_line.ts";
+import { contextOf, invocationOf, portIn, storeIn } from "./command_line.ts";
 import { FLAGS, OLD_NAMES } from "./command_spec.ts";
 import { printNamed } from "./commands/named_status.ts";
 import { warn } from "./terminal.ts";
@@ -39,7 +39,7 @@ async function run(line: CommandLine, calledAs: string): Promise<number> {
   const [first, ...words] = line.operands;
   if (first === "__complete") {
     const { complete } = await import("./commands/mod.ts");
-    return await complete(words, storeIn(line), localDaemonIn(line, null));
+    return await complete(words, storeIn(line), portIn(line));
   }
   const invocation = invocationOf(line, calledAs);
   const { name } = invocation;

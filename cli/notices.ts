@@ -1,166 +1,167 @@
 /**
- * What an operator should know about a change, beside that it was made. All of it goes to stderr.
+ * What an operator may not expect about a change that was made. All of it goes to stderr.
  *
  * @module
  */
 
 import { LOCAL_ADDRESS } from "../src/net/addresses.ts";
 import { oneLine, terminalJson } from "../src/control_characters.ts";
-import type { HttpResponse } from "../src/net/http_client.ts";
 import { ALL, parseRecordName, recordName, type Subject } from "../src/spool/names.ts";
 import { type DowntimeRecord, isExpired } from "../src/spool/entry.ts";
-import type { SpoolStore } from "../src/spool/store.ts";
-import { parseEntryReport, parseRecent } from "./daemons/responses.ts";
 import { closest } from "./closest.ts";
 import type { CommandContext } from "./command.ts";
+import type { Daemon } from "./daemons/daemon.ts";
+import { LocalDaemon } from "./daemons/local.ts";
+import { fetchRecent, fetchState } from "./daemons/responses.ts";
+import {
+  describeRecord,
+  findWiderRecord,
+  isFailing,
+  type ServiceStatus,
+} from "./report/service_status.ts";
 import { warn } from "./terminal.ts";
-import type { LocalDaemon } from "./daemons/local.ts";
-import { askRecent } from "./daemons/recent.ts";
-import { inWords, isFailing, type Told, type Wider, widerThan } from "./report/service_status.ts";
 
-/** How long the daemon may take for one answer, in milliseconds. */
-const DAEMON_TIMEOUT_MS = 1000;
+/** How long the daemon may take for a response, in milliseconds. */
+const DAEMON_TIMEOUT_MS = 2000;
 
-/** Balancers ask every few seconds, so all that the daemon remembers is asked for. */
-const ALL_REMEMBERED = "/recent?threshold=999999999";
+/** Balancers ask every few seconds: all that the daemon remembers counts, however long ago. */
+const ANY_TIME = 999_999_999;
 
 /** How many names are listed at most. */
 const MAX_LISTED = 5;
 
 /**
- * Tells what keeps services out although they have just been marked up: wider records, and narrower ones.
+ * Warns of the wider and narrower records that still keep services out.
  *
- * @param context The services and the spool.
+ * @param context The services, whose own records were removed, and the spool.
  */
-export function tellKeptOut({ subjects, store }: CommandContext): void {
+export function warnOfOtherRecords({ subjects, store }: CommandContext): void {
   const now = Date.now() / 1000;
   const modeOf = (name: string) => {
     const record = store.readDowntime(name)?.record;
     return record === undefined || isExpired(record, now) ? undefined : record.mode;
   };
-  let names: string[] | undefined;
-  for (const subject of subjects) {
-    try {
-      const keptOut: Wider[] = [];
-      const wider = widerThan(subject, modeOf);
-      if (wider !== null) keptOut.push(wider);
-      names ??= namesIn(store);
-      for (const name of names) {
-        if (!isNarrower(parseRecordName(name)!, subject)) continue;
-        const state = modeOf(name);
-        if (state !== undefined) keptOut.push({ name, state });
-      }
-      if (keptOut.length === 0) continue;
-      const shown = keptOut.slice(0, MAX_LISTED).map(inWords);
-      const more = keptOut.length - shown.length;
-      if (more > 0) shown.push(`${more} more`);
-      warn(`${recordName(subject)} is not wholly in service: ${shown.join(", ")}`);
-    } catch {
-      // The change was made; what else there is cannot be read.
-    }
-  }
-}
-
-function namesIn(store: SpoolStore): string[] {
   try {
-    return store.listDowntimes().sort();
+    const names = store.listDowntimes().sort();
+    for (const subject of subjects) {
+      const wider = findWiderRecord(subject, modeOf);
+      const narrower = names.filter((name) => isNarrower(parseRecordName(name)!, subject))
+        .flatMap((name) => {
+          const state = modeOf(name);
+          return state === undefined ? [] : [{ name, state }];
+        });
+      const records = [...wider === null ? [] : [wider], ...narrower];
+      if (records.length === 0) continue;
+      const listed = records.slice(0, MAX_LISTED).map(describeRecord);
+      if (records.length > MAX_LISTED) listed.push(`${records.length - MAX_LISTED} more`);
+      warn(`${recordName(subject)} is not fully in service: ${listed.join(", ")}`);
+    }
   } catch {
-    return [];
+    // The change was made; the other records cannot be read.
   }
 }
 
-function isWhole({ port, isPortZero = false }: Subject): boolean {
+/** Tests whether a record is about a part of a subject. */
+function isNarrower(record: Subject, subject: Subject): boolean {
+  if (recordName(record) === recordName(subject)) return false;
+  if (subject.service === ALL) return true;
+  if (record.service !== subject.service || isServiceWide(record)) return false;
+  return isServiceWide(subject) ||
+    (record.port === subject.port && subject.host === LOCAL_ADDRESS);
+}
+
+function isServiceWide({ port, isPortZero = false }: Subject): boolean {
   return port === 0 && !isPortZero;
 }
 
-/** Whether a record is about a part of a subject. */
-function isNarrower(record: Subject, subject: Subject): boolean {
-  const { service, port, host } = subject;
-  const isSame = recordName(record) === recordName(subject);
-  if (service === ALL) return !isSame;
-  if (record.service !== service || isWhole(record) || isSame) return false;
-  return isWhole(subject) || (record.port === port && host === LOCAL_ADDRESS);
-}
-
 /**
- * Says whose record was replaced or lifted, if it was somebody else's.
+ * Returns a warning if the record that was replaced or removed had another author.
  *
  * @param name The name of the record.
- * @param before The record that was there.
- * @param by The login name of who changes it; undefined if that is not known.
- * @param what What was done: "replaced" or "lifted".
- * @returns A line; null where there is nothing to say.
+ * @param before The record that was replaced or removed.
+ * @param by The login name of the operator; undefined if unknown.
+ * @param action What happened to the record.
+ * @returns The warning; null if the record was the operator's own, or had expired.
  */
-export function whoseRecord(
+export function otherAuthor(
   name: string,
   before: DowntimeRecord | undefined,
   by: string | undefined,
-  what: "replaced" | "lifted",
+  action: "replaced" | "removed",
 ): string | null {
-  const isOthers = before?.by !== undefined && before.by !== by;
-  if (!isOthers || isExpired(before, Date.now() / 1000)) return null;
-  const why = before.reason === "" || before.reason === before.by
-    ? ""
-    : ` (${terminalJson(before.reason)})`;
-  return `${name}: ${what} the record of ${oneLine(before.by!)}${why}`;
+  if (before?.by === undefined || before.by === by) return null;
+  if (isExpired(before, Date.now() / 1000)) return null;
+  const { reason, by: author } = before;
+  const why = reason === "" || reason === author ? "" : ` (${terminalJson(reason)})`;
+  return `${name}: ${action} the record of ${oneLine(author)}${why}`;
 }
 
 /**
- * Tells which services are not marked, but fail their checks.
+ * Warns of services that are up by the records and fail their checks.
  *
- * @param services What is told of them.
- * @param daemon The daemon that knows.
+ * @param services The services.
+ * @param context The daemon of this host.
  */
-export async function tellFailing(services: readonly Told[], daemon: LocalDaemon): Promise<void> {
+export async function warnOfFailing(
+  services: readonly ServiceStatus[],
+  { port, trust }: CommandContext,
+): Promise<void> {
+  const daemon = new LocalDaemon(port, trust.token);
   try {
-    const recent = new Map(await askRecent(daemon));
-    for (const told of services) {
-      const last = recent.get(told.service) ?? null;
-      if (last === null || !isFailing({ ...told, last })) continue;
+    const recent = new Map(await fetchRecent(daemon, AbortSignal.timeout(DAEMON_TIMEOUT_MS)));
+    for (const status of services) {
+      const last = recent.get(status.service) ?? null;
+      if (last === null || !isFailing({ ...status, last })) continue;
       const age = Math.max(0, Math.round(Date.now() / 1000 - last.ts));
-      warn(`${told.service} is up, but failing: its last check came to ${last.code}, ${age} s ago`);
+      warn(
+        `${status.service} is up, but failing: its last check returned ${last.code}, ${age} s ago`,
+      );
     }
   } catch {
-    // Without a daemon nobody knows.
+    // Without a daemon, the last checks are unknown.
   }
 }
 
 /**
- * Warns of services that no balancer has asked the daemon for, although balancers ask it for others.
+ * Warns of services that no balancer has asked the daemon of this host for, if one has asked for others.
  *
  * @param context The services and the daemon.
  */
-export async function tellNeverAsked({ subjects, daemon }: CommandContext): Promise<void> {
-  const ask = (path: string) => daemon.ask(path, [], AbortSignal.timeout(DAEMON_TIMEOUT_MS));
+export async function warnOfNeverAsked({ subjects, port, trust }: CommandContext): Promise<void> {
+  const daemon = new LocalDaemon(port, trust.token);
+  const deadline = () => AbortSignal.timeout(DAEMON_TIMEOUT_MS);
   try {
     const unknown = [];
     for (const service of new Set(subjects.map(({ service }) => service))) {
       if (service === ALL) continue;
-      const { last_asked } = parseEntryReport(await ask(`/status/services/${service}/0`));
-      if (last_asked === null) unknown.push(service);
+      const subject = { service, port: 0, host: LOCAL_ADDRESS };
+      const { report } = await fetchState(daemon, subject, deadline());
+      if (report?.last_asked === null) unknown.push(service);
     }
-    for (const { service, near } of await neverAsked(unknown, ask)) {
+    for (const { service, near } of await neverAsked(daemon, unknown, deadline())) {
       const hint = near === undefined ? "" : `: did you mean ${near}?`;
-      warn(`no balancer has asked the daemon on port ${daemon.port} for ${service}${hint}`);
+      warn(`no balancer has asked ${daemon.name} for ${service}${hint}`);
     }
   } catch {
-    // It is another hacheck, which does not say.
+    // The change was made; this daemon does not report what balancers ask for.
   }
 }
 
 /**
- * Finds the services that may be meant by names that no balancer has asked a daemon for.
+ * Finds similar names of services that no balancer has asked a daemon for.
  *
- * @param services The names.
- * @param ask Asks the daemon for a page.
- * @returns Each name with the service that may be meant; none for a daemon that was asked for nothing yet.
+ * @param daemon The daemon.
+ * @param services The services.
+ * @param signal The deadline.
+ * @returns Each service with the most similar one that a balancer asked for; none if no balancer asked at all.
  */
 export async function neverAsked(
+  daemon: Daemon,
   services: readonly string[],
-  ask: (path: string) => Promise<HttpResponse>,
+  signal: AbortSignal,
 ): Promise<{ service: string; near: string | undefined }[]> {
   if (services.length === 0) return [];
-  const known = parseRecent(await ask(ALL_REMEMBERED)).map(([service]) => service);
+  const known = (await fetchRecent(daemon, signal, ANY_TIME)).map(([service]) => service);
   if (known.length === 0) return [];
   return services.map((service) => ({ service, near: closest(service, known) }));
 }

@@ -10,8 +10,8 @@ import {
   OLD_NAMES,
   SHELLS,
 } from "../command_spec.ts";
-import type { LocalDaemon } from "../daemons/local.ts";
-import { parseRecent } from "../daemons/responses.ts";
+import { LocalDaemon } from "../daemons/local.ts";
+import { fetchRecent } from "../daemons/responses.ts";
 import { readActiveDowntimes } from "../report/active_entries.ts";
 
 /** How long the daemon may take to list services, in milliseconds: the operator waits. */
@@ -27,15 +27,15 @@ const COMMON: readonly FlagName[] = ["version", "help"];
  *
  * @param words The command line up to the word that is completed.
  * @param store The spool.
- * @param daemon The daemon of this host.
+ * @param port The port of this host's daemon.
  * @returns 0.
  */
 export async function complete(
   words: readonly string[],
   store: SpoolStore,
-  daemon: LocalDaemon,
+  port: number,
 ): Promise<number> {
-  const candidates = await candidatesFor(words, store, daemon);
+  const candidates = await candidatesFor(words, store, new LocalDaemon(port, null));
   if (candidates.length > 0) console.log(candidates.join("\n"));
   return 0;
 }
@@ -99,8 +99,8 @@ async function servicesWithRecord(store: SpoolStore): Promise<string[]> {
 
 async function recentServices(daemon: LocalDaemon): Promise<string[]> {
   try {
-    const response = await daemon.ask("/recent", [], AbortSignal.timeout(DAEMON_TIMEOUT_MS));
-    return parseRecent(response).map(([service]) => service);
+    const recent = await fetchRecent(daemon, AbortSignal.timeout(DAEMON_TIMEOUT_MS));
+    return recent.map(([service]) => service);
   } catch {
     return [];
   }

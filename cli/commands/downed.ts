@@ -1,22 +1,27 @@
 import type { CommandContext } from "../command.ts";
-import { errorMessage, printJson, warn } from "../terminal.ts";
-import { recordLine } from "../report/lines.ts";
+import { askAll, reportAll } from "../daemons/fleet.ts";
+import { fetchActiveEntries } from "../daemons/responses.ts";
 import { readActiveDowntimes } from "../report/active_entries.ts";
-import { downedOnAll } from "../downed_on_all.ts";
+import { recordLine } from "../report/lines.ts";
+import { errorMessage, printJson, warn } from "../terminal.ts";
 
 /**
  * Prints every record in force.
  *
- * @returns The exit status: 1 if the spool cannot be read.
+ * @returns The exit status: 1 if the spool cannot be read, or a daemon failed.
  */
 export async function downed(context: CommandContext): Promise<number> {
   const { store, daemons, json } = context;
-  if (daemons.length > 0) return await downedOnAll(context);
+  if (daemons.length > 0) {
+    return await reportAll(context, askAll(context, fetchActiveEntries), ({ downtimes }) => {
+      return { lines: downtimes.map((record) => recordLine(record, record)), json: { downtimes } };
+    });
+  }
   try {
     const downtimes = await readActiveDowntimes(store);
     if (json) printJson({ downtimes });
     else if (downtimes.length > 0) {
-      console.log(downtimes.map((downtime) => recordLine(downtime, downtime)).join("\n"));
+      console.log(downtimes.map((record) => recordLine(record, record)).join("\n"));
     }
     return 0;
   } catch (error) {

@@ -4,14 +4,13 @@ import type { SpoolStore } from "../../src/spool/store.ts";
 import type { CommandContext } from "../command.ts";
 import { errorMessage, printJson, warn } from "../terminal.ts";
 import {
-  downtimeOf,
-  inWords,
-  lineOf,
-  oldLineOf,
-  type Told,
-  toldDown,
-  toldUp,
-  widerThan,
+  describeRecord,
+  downFields,
+  findWiderRecord,
+  oldStatusLine,
+  type ServiceStatus,
+  statusLine,
+  upFields,
 } from "../report/service_status.ts";
 
 /**
@@ -22,21 +21,21 @@ import {
  */
 export async function printNamed(
   context: CommandContext,
-): Promise<{ code: number; services: readonly Told[] }> {
+): Promise<{ code: number; services: readonly ServiceStatus[] }> {
   const { store, json, byOldName, typedHost } = context;
   const subjects = byOldName ? await oneOfEach(context) : context.subjects;
   let code = 0;
-  const services: Told[] = [];
+  const services: ServiceStatus[] = [];
   for (const subject of subjects) {
     const name = recordName(subject);
     try {
-      const told = await statusOf(subject, store, json);
-      services.push(told);
-      if (!json) console.log(byOldName ? oldLineOf(told, typedHost) : lineOf(told));
-      if (told.state !== "up") code = 1;
+      const status = await statusOf(subject, store, json);
+      services.push(status);
+      if (!json) console.log(byOldName ? oldStatusLine(status, typedHost) : statusLine(status));
+      if (status.state !== "up") code = 1;
       // The line is about the service's own record alone: an operator wants to know of a wider one too.
-      if (told.kept_out_by !== null && !json) {
-        warn(`${told.service} is still out of service: ${inWords(told.kept_out_by)}`);
+      if (status.kept_out_by !== null && !json) {
+        warn(`${status.service} is still out of service: ${describeRecord(status.kept_out_by)}`);
       }
     } catch (error) {
       warn(`cannot read the record of ${name}: ${errorMessage(error)}`);
@@ -66,17 +65,22 @@ async function oneOfEach({ subjects, store }: CommandContext): Promise<Subject[]
 }
 
 /** Reads the files of one service only, not the whole spool. */
-async function statusOf(subject: Subject, store: SpoolStore, withWeight: boolean): Promise<Told> {
+async function statusOf(
+  subject: Subject,
+  store: SpoolStore,
+  withWeight: boolean,
+): Promise<ServiceStatus> {
   const name = recordName(subject);
   const stored = store.readDowntime(name)?.record;
   const record = inForce(stored);
   const weight = withWeight
     ? inForce(store.readWeight(weightName(subject))?.record)?.weight ?? null
     : null;
-  if (record !== undefined) return toldDown(downtimeOf(name, record), { weight });
+  const others = { kept_out_by: null, weight, last: null };
+  if (record !== undefined) return { ...downFields(name, record), ...others };
   if (stored !== undefined) await store.removeExpired(name).catch(() => {});
-  const kept_out_by = widerThan(subject, (name) => inForce(store.readDowntime(name)?.record)?.mode);
-  return toldUp(subject, { kept_out_by, weight });
+  const modeOf = (name: string) => inForce(store.readDowntime(name)?.record)?.mode;
+  return { ...upFields(subject), ...others, kept_out_by: findWiderRecord(subject, modeOf) };
 }
 
 function inForce<T extends { readonly expiration: number | null }>(

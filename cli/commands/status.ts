@@ -1,6 +1,6 @@
 import type { CommandContext } from "../command.ts";
-import { tellFailing } from "../notices.ts";
-import { overview } from "../report/overview.ts";
+import { warnOfFailing } from "../notices.ts";
+import { printOverview } from "../report/overview.ts";
 import { printNamed } from "./named_status.ts";
 
 /**
@@ -9,9 +9,9 @@ import { printNamed } from "./named_status.ts";
  * @returns 0 if all are up, else 1.
  */
 export async function status(context: CommandContext): Promise<number> {
-  const { subjects, daemon, daemons, json } = context;
-  if (daemons.length > 0 || subjects.length === 0) return await overview(context);
+  const { subjects, daemons, json } = context;
+  if (daemons.length > 0 || subjects.length === 0) return await printOverview(context);
   const { code, services } = await printNamed(context);
-  if (!json && Deno.stdout.isTerminal()) await tellFailing(services, daemon);
+  if (!json && Deno.stdout.isTerminal()) await warnOfFailing(services, context);
   return code;
 }

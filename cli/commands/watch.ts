@@ -1,9 +1,10 @@
 import type { Row } from "../report/columns.ts";
 import type { CommandContext } from "../command.ts";
 import { warn } from "../terminal.ts";
-import { drawn, lineOfRow } from "../report/overview.ts";
-import { look } from "../daemons/fetch_status.ts";
-import { toldUp } from "../report/service_status.ts";
+import { withUrl } from "../report/lines.ts";
+import { renderTable } from "../report/overview.ts";
+import { fetchStatus } from "../daemons/fetch_status.ts";
+import { statusLine, upFields } from "../report/service_status.ts";
 
 /** How often the spool is read although no event reports a change, in milliseconds. */
 const READ_EVERY_MS = 1000;
@@ -26,11 +27,15 @@ export async function watch(context: CommandContext): Promise<number> {
     while (!changes.isStopped) {
       const rows = [];
       const errors = [];
-      for await (const { url, ...outcome } of look(context)) {
-        if (outcome.error === null) {
-          rows.push(...outcome.answer.services.map((told) => ({ url, told })));
-          if (outcome.answer.silence !== null) errors.push(outcome.answer.silence);
-        } else errors.push(url === "" ? outcome.error : `${url}: ${outcome.error}`);
+      for await (const outcome of fetchStatus(context)) {
+        const { url, name } = outcome.daemon;
+        if (outcome.error !== null) {
+          errors.push(`${name}: ${outcome.error}`);
+          continue;
+        }
+        const { services, error } = outcome.value;
+        rows.push(...services.map((status) => ({ url, status })));
+        if (error !== null) errors.push(error);
       }
       if (!changes.isStopped) output.show(rows, errors);
       await changes.wait();
@@ -103,7 +108,7 @@ class Screen {
   }
 
   show(rows: readonly Row[], errors: readonly string[]): void {
-    const text = [drawn(rows), ...errors.map((error) => `\n${error}`)].join("\n");
+    const text = [renderTable(rows), ...errors.map((error) => `\n${error}`)].join("\n");
     if (text === this.#shown) return;
     this.#shown = text;
     print(`\x1b[H\x1b[2J${text}\n`);
@@ -124,8 +129,8 @@ class Lines {
     this.#errors = errors;
     const now = new Map<string, { row: Row; line: string }>();
     for (const row of rows) {
-      const key = `${row.url} ${row.told.name}`;
-      const line = lineOfRow(row);
+      const key = `${row.url} ${row.status.name}`;
+      const line = withUrl(row.url, statusLine(row.status));
       if (this.#shown.get(key)?.line !== line) print(`${line}\n`);
       now.set(key, { row, line });
     }
@@ -133,9 +138,9 @@ class Lines {
     if (errors.length > 0) {
       for (const [key, shown] of this.#shown) if (!now.has(key)) now.set(key, shown);
     }
-    for (const [key, { row: { url, told } }] of this.#shown) {
-      if (now.has(key) || told.state === "up") continue;
-      print(`${lineOfRow({ url, told: toldUp(told) })}\n`);
+    for (const [key, { row: { url, status } }] of this.#shown) {
+      if (now.has(key) || status.state === "up") continue;
+      print(`${withUrl(url, statusLine(upFields(status)))}\n`);
     }
     this.#shown = now;
   }

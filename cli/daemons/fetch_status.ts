@@ -1,65 +1,54 @@
-/**
- * What is so at one moment, on this host or on others.
- *
- * @module
- */
-
 import type { RecentService } from "../../src/metrics/stats.ts";
-import { parseActiveEntries, parseRecent } from "./responses.ts";
+import type { SpoolStore } from "../../src/spool/store.ts";
+import type { ActiveEntries } from "../../src/spool/active_entries.ts";
 import type { CommandContext } from "../command.ts";
-import { errorMessage } from "../terminal.ts";
 import { readActiveDowntimes, readActiveWeights } from "../report/active_entries.ts";
+import { type ServiceStatus, statusOfAll, statusOfNamed } from "../report/service_status.ts";
+import { errorMessage } from "../terminal.ts";
 import { askAll, type Outcome } from "./fleet.ts";
-import { askRecent } from "./recent.ts";
-import { type Told, toldOfAll, toldOfNamed } from "../report/service_status.ts";
+import { fetchActiveEntries, fetchRecent } from "./responses.ts";
 
-/** What is so on one host. */
-export interface Snapshot {
-  /** The things that are named, or all. */
-  readonly services: readonly Told[];
-  /** Why its daemon does not tell what it was asked for lately; null if it does, or was not asked. */
-  readonly silence: string | null;
+/** The status of the services of one host. */
+export interface HostStatus {
+  /** The services that are named, or all. */
+  readonly services: readonly ServiceStatus[];
+  /** Why the spool or the daemon of this host cannot be read; null if both can. */
+  readonly error: string | null;
 }
 
 /**
- * Looks at what is so.
+ * Fetches the status of services: by the spool of this host, or by the daemons that are named. Without names
+ * of services, the daemon of this host reports what balancers ask for.
  *
- * @param context What to look at, and where: on this host, or on those that are named.
- * @returns What is so there, or what is wrong. The URL of this host is empty.
+ * @param context The services, the spool and the daemons.
+ * @returns An outcome for each daemon.
  */
-export function look(context: CommandContext): AsyncIterable<Outcome<Snapshot>> {
-  const { subjects, daemons } = context;
-  if (daemons.length === 0) return lookHere(context);
+export function fetchStatus(context: CommandContext): AsyncIterable<Outcome<HostStatus>> {
+  const { subjects, store, daemons } = context;
   return askAll(context, async (daemon, signal) => {
-    const inForce = parseActiveEntries(await daemon.ask("/status/downtimes", null, signal));
-    if (subjects.length > 0) return { services: toldOfNamed(subjects, inForce), silence: null };
-    const recent = parseRecent(await daemon.ask("/recent", null, signal));
-    return { services: toldOfAll(inForce, recent), silence: null };
+    let entries: ActiveEntries;
+    let recent: RecentService[] = [];
+    let problem = null;
+    if (daemons.length > 0) entries = await fetchActiveEntries(daemon, signal);
+    else {
+      try {
+        entries = await readSpool(store);
+      } catch (error) {
+        return { services: [], error: `cannot read spool ${store.root}: ${errorMessage(error)}` };
+      }
+    }
+    if (subjects.length > 0) return { services: statusOfNamed(subjects, entries), error: null };
+    try {
+      recent = await fetchRecent(daemon, signal);
+    } catch (error) {
+      // The spool of this host is worth printing without its daemon.
+      if (daemons.length > 0) throw error;
+      problem = `${daemon.name}: ${errorMessage(error)}`;
+    }
+    return { services: statusOfAll(entries, recent), error: problem };
   });
 }
 
-async function* lookHere(
-  { subjects, store, daemon }: CommandContext,
-): AsyncGenerator<Outcome<Snapshot>> {
-  try {
-    const inForce = {
-      downtimes: await readActiveDowntimes(store),
-      weights: readActiveWeights(store),
-    };
-    if (subjects.length > 0) {
-      const answer = { services: toldOfNamed(subjects, inForce), silence: null };
-      yield { url: "", error: null, answer };
-      return;
-    }
-    let recent: RecentService[] = [];
-    let silence = null;
-    try {
-      recent = await askRecent(daemon);
-    } catch (error) {
-      silence = `cannot ask the daemon on port ${daemon.port}: ${errorMessage(error)}`;
-    }
-    yield { url: "", error: null, answer: { services: toldOfAll(inForce, recent), silence } };
-  } catch (error) {
-    yield { url: "", error: `cannot read spool ${store.root}: ${errorMessage(error)}` };
-  }
+async function readSpool(store: SpoolStore): Promise<ActiveEntries> {
+  return { downtimes: await readActiveDowntimes(store), weights: readActiveWeights(store) };
 }

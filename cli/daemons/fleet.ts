@@ -1,113 +1,115 @@
 /**
- * Many daemons, asked at once.
+ * Asks the daemons that the command line names, or the one of this host.
  *
  * @module
  */
 
 import type { CommandContext } from "../command.ts";
-import { errorMessage, printJson, warn } from "../terminal.ts";
-import { RemoteDaemon } from "./remote.ts";
 import { pooledMap } from "../../src/std/async.ts";
+import { errorMessage, printJson, warn } from "../terminal.ts";
+import type { Daemon } from "./daemon.ts";
+import { LocalDaemon } from "./local.ts";
+import { withUrl } from "../report/lines.ts";
+import { RemoteDaemon } from "./remote.ts";
 
-/** How many are asked at once. Each takes a descriptor, of which a shell gives 1,024. */
+/** How many daemons are asked at once. Each takes a descriptor; a shell gives 1,024. */
 const MAX_AT_ONCE = 256;
 
-/** How long each may take unless told otherwise, in seconds. */
-export const DEFAULT_PATIENCE = 5;
+/** The default timeout for each daemon, in seconds. */
+export const DEFAULT_TIMEOUT = 5;
 
-/** What became of one of them. */
+/** The outcome of asking one daemon. */
 export type Outcome<T> =
-  | {
-    readonly url: string;
-    readonly error: null;
-    readonly answer: T;
-    /** Who answered; missing for this host's daemon. */
-    readonly daemon?: RemoteDaemon;
-  }
-  | { readonly url: string; readonly error: string };
+  & { readonly daemon: Daemon }
+  & ({ readonly error: null; readonly value: T } | { readonly error: string });
 
 /**
- * Asks all daemons that are named, each for so long as it may take.
+ * Returns the daemons to ask.
  *
- * @param context Who they are.
- * @param ask Asks one.
- * @returns What became of each, in the order in which they are named.
+ * @param context The command line.
+ * @returns Those that it names, else the daemon of this host.
+ */
+export function daemonsOf({ daemons, port, trust }: CommandContext): Daemon[] {
+  if (daemons.length === 0) return [new LocalDaemon(port, trust.token)];
+  return daemons.map((url) => new RemoteDaemon(url, trust));
+}
+
+/**
+ * Asks all daemons at once, each with its own timeout.
+ *
+ * @param context The daemons.
+ * @param ask Asks one daemon.
+ * @returns The outcomes, in the order of the daemons.
  */
 export function askAll<T>(
-  { daemons, trust, timeout }: CommandContext,
-  ask: (daemon: RemoteDaemon, signal: AbortSignal) => Promise<T>,
+  context: CommandContext,
+  ask: (daemon: Daemon, signal: AbortSignal) => Promise<T>,
 ): AsyncIterable<Outcome<T>> {
-  const patience = timeout ?? DEFAULT_PATIENCE;
-  return pooledMap(MAX_AT_ONCE, daemons, async (url): Promise<Outcome<T>> => {
-    const signal = AbortSignal.timeout(patience * 1000);
-    const daemon = new RemoteDaemon(url, trust);
+  const timeout = context.timeout ?? DEFAULT_TIMEOUT;
+  return pooledMap(MAX_AT_ONCE, daemonsOf(context), async (daemon): Promise<Outcome<T>> => {
+    const signal = AbortSignal.timeout(timeout * 1000);
     try {
-      const answer = await ask(daemon, signal);
-      return { url: url.shown, error: null, answer, daemon };
+      return { daemon, error: null, value: await ask(daemon, signal) };
     } catch (error) {
-      const why = signal.aborted
-        ? `it did not answer within ${patience} seconds`
-        : errorMessage(error);
-      return { url: url.shown, error: why };
+      const isLate = error === signal.reason;
+      return { daemon, error: isLate ? `no response within ${timeout} s` : errorMessage(error) };
     }
   });
 }
 
-/**
- * Tells if the certificate of a daemon soon expires.
- *
- * @param daemon The daemon; undefined for this host's, whose certificate is not verified.
- */
-export async function tellExpiry(daemon: RemoteDaemon | undefined): Promise<void> {
-  const advice = await daemon?.expiryAdvice() ?? null;
-  if (advice !== null) warn(`${daemon!.url}: ${advice}`);
-}
-
-/** What is printed of a daemon's answer. */
+/** What is printed for one daemon. */
 export interface Report {
-  /** Lines for scripts. Its URL is put before each. */
+  /** Lines for scripts. */
   readonly lines: readonly string[];
-  /** What the JSON holds of it. */
+  /** The same as JSON. */
   readonly json: Readonly<Record<string, unknown>>;
-  /** Whether it is as it should be. */
-  readonly isWell: boolean;
-  /** What the operator should know besides. */
-  readonly notices?: readonly string[];
+  /** Warnings for the operator. */
+  readonly warnings?: readonly string[];
+  /** An error besides; null if all is well. */
+  readonly error?: string | null;
 }
 
 /**
- * Asks all daemons that are named, and prints what they answer.
+ * Prints a report for each daemon. The URL of a daemon that the command line names goes before each line.
  *
- * @param context Who they are, and how to print.
- * @param ask Asks one, and says what is to be printed of its answer.
- * @returns 0 if all is well, 1 if something is not or a daemon did not answer as it should.
+ * @param context The daemons, and how to print.
+ * @param outcomes What came of asking them.
+ * @param reportOn Returns the report on one daemon. It is called in the order of the daemons.
+ * @returns 0, or 1 if a daemon failed.
  */
-export async function reportAll(
+export async function reportAll<T>(
   context: CommandContext,
-  ask: (daemon: RemoteDaemon, signal: AbortSignal) => Promise<Report>,
+  outcomes: AsyncIterable<Outcome<T>>,
+  reportOn: (value: T, daemon: Daemon) => Report,
 ): Promise<number> {
-  const { daemons, json } = context;
-  const all = [];
+  const { daemons, json: printsJson } = context;
+  const reports = [];
   let failed = 0;
-  let isWell = true;
-  for await (const outcome of askAll(context, ask)) {
-    const { url, error } = outcome;
+  for await (const outcome of outcomes) {
+    const { daemon, error } = outcome;
+    const { url, name } = daemon;
     if (error !== null) {
       failed++;
-      warn(`${url}: ${error}`);
-      all.push({ url, error });
+      warn(`${name}: ${error}`);
+      if (daemons.length > 0) reports.push({ url, error });
       continue;
     }
-    const { answer, daemon } = outcome;
-    isWell &&= answer.isWell;
-    await tellExpiry(daemon);
-    for (const notice of answer.notices ?? []) warn(`${url}: ${notice}`);
-    all.push({ url, error, ...answer.json });
-    if (!json && answer.lines.length > 0) {
-      console.log(answer.lines.map((line) => `${url}\t${line}`).join("\n"));
+    const report = reportOn(outcome.value, daemon);
+    const expiry = await daemon.expiryWarning();
+    for (const warning of [...expiry === null ? [] : [expiry], ...report.warnings ?? []]) {
+      warn(`${name}: ${warning}`);
+    }
+    if (report.error != null) {
+      failed++;
+      warn(report.error);
+    }
+    reports.push(daemons.length > 0 ? { url, error, ...report.json } : report.json);
+    if (!printsJson && report.lines.length > 0) {
+      console.log(report.lines.map((line) => withUrl(url, line)).join("\n"));
     }
   }
-  if (json) printJson({ daemons: all });
+  if (printsJson && daemons.length > 0) printJson({ daemons: reports });
+  else if (printsJson && reports.length > 0) printJson(reports[0]);
   if (failed > 0 && daemons.length > 1) warn(`${failed} of ${daemons.length} daemons failed`);
-  return failed === 0 && isWell ? 0 : 1;
+  return failed === 0 ? 0 : 1;
 }

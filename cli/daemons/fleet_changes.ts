@@ -1,194 +1,101 @@
 /**
- * Changes on many daemons.
+ * Changes services by many daemons.
  *
  * @module
  */
 
-import { type DowntimeRecord, FULL_WEIGHT, type Mode } from "../../src/spool/entry.ts";
+import { type DowntimeRecord, type Entry, FULL_WEIGHT, isExpired } from "../../src/spool/entry.ts";
 import { ALL, recordName, type Subject } from "../../src/spool/names.ts";
-import { type EntryReport, isStatus, parseEntryReport } from "./responses.ts";
+import { type Change, changeJson, describeChange } from "../change.ts";
 import type { CommandContext } from "../command.ts";
-import { describeResponse, errorMessage } from "../terminal.ts";
-import { sleep } from "../sleep.ts";
-import { DEFAULT_PATIENCE, reportAll } from "./fleet.ts";
-import { awaitHealthy } from "./health.ts";
-import { neverAsked, whoseRecord } from "../notices.ts";
+import { neverAsked, otherAuthor } from "../notices.ts";
 import { authorOf } from "../reason.ts";
-import type { RemoteDaemon } from "./remote.ts";
-import { askState } from "./state.ts";
-import { changeOf, inWords, toldDown, toldUp } from "../report/service_status.ts";
+import { describeRecord } from "../report/service_status.ts";
+import { sleep } from "../sleep.ts";
+import { describeResponse, errorMessage } from "../terminal.ts";
+import type { Daemon } from "./daemon.ts";
+import { askAll, DEFAULT_TIMEOUT, reportAll } from "./fleet.ts";
+import { unhealthyServices } from "./health.ts";
+import { type EntryReport, fetchState, isHacheck } from "./responses.ts";
 
-/** How long a daemon has to agree with a change, in milliseconds. */
+/** How long a daemon has to report a change, in milliseconds. */
 const AGREE_TIMEOUT_MS = 1000;
 
-/** How often it is asked meanwhile, in milliseconds. */
+/** How often hactl asks meanwhile, in milliseconds. */
 const ASK_EVERY_MS = 50;
 
-/** A change of what a daemon says of services. */
-interface Change {
-  /** The form that asks for it. */
-  readonly form: Readonly<Record<string, string>>;
-  /** What it does, for messages: such as "write the record". */
-  readonly what: string;
-  /** What the JSON holds of it. */
-  readonly json: Readonly<Record<string, unknown>>;
-  /** Whether the daemon reports what was changed. */
-  readonly agrees: (entry: EntryReport) => boolean;
-}
-
 /**
- * Removes the records of services on many daemons.
+ * Changes the records or the weights of services by all daemons that are named.
  *
  * @param context The services and the daemons.
+ * @param change The change.
  * @returns 0 if all daemons report the change, else 1.
  */
-export function putBackOnAll(context: CommandContext): Promise<number> {
-  const services = context.subjects.map((subject) => changeOf(toldUp(subject)));
-  const what = "remove the record";
-  const agrees = ({ record }: EntryReport) => record === null;
-  return changeAll(context, { form: { status: "up" }, what, json: { services }, agrees });
-}
-
-/**
- * Writes records of services on many daemons.
- *
- * @param context The services and the daemons.
- * @param mode The mode of the records.
- * @param reason The reason.
- * @returns 0 if all daemons report the change, else 1.
- */
-export function takeOutOnAll(
-  context: CommandContext,
-  mode: Mode,
-  reason: string,
-): Promise<number> {
-  const { subjects, expiration } = context;
-  const services = subjects.map((subject) => {
-    const name = recordName(subject);
-    return changeOf(toldDown({ name, ...subject, mode, reason, expiration, creation: null }));
-  });
-  const form = { status: mode, reason, ...ending(expiration) };
-  const what = "write the record";
-  const agrees = ({ record }: EntryReport) =>
-    isOver(expiration)
-      ? record === null
-      : record?.mode === mode && isSame(record, reason, expiration);
-  return changeAll(context, { form, what, json: { services }, agrees });
-}
-
-/**
- * Sets the weight of services on many daemons.
- *
- * @param context The services and the daemons.
- * @param weight The weight.
- * @param reason The reason.
- * @returns 0 if all daemons report the change, else 1.
- */
-export function setWeightOnAll(
-  context: CommandContext,
-  weight: number,
-  reason: string,
-): Promise<number> {
-  const expiration = weight === FULL_WEIGHT ? null : context.expiration;
-  const weights = context.subjects.map((subject) => {
-    return { name: recordName(subject), ...subject, weight, reason, expiration, creation: null };
-  });
-  const form = { weight: String(weight), reason, ...ending(expiration) };
-  const what = "change the weight";
-  const agrees = ({ weight: present }: EntryReport) =>
-    weight === FULL_WEIGHT || isOver(expiration)
-      ? present === null
-      : present?.weight === weight && isSame(present, reason, expiration);
-  return changeAll(context, { form, what, json: { weights }, agrees });
-}
-
-function isOver(expiration: number | null): boolean {
-  return expiration !== null && expiration < Date.now() / 1000;
-}
-
-/** Whether a record says why and until when as it should. Daemons strip blanks from what they are sent. */
-function isSame(
-  record: { readonly reason: string; readonly expiration: number | null },
-  reason: string,
-  expiration: number | null,
-): boolean {
-  return record.reason.trim() === reason.trim() && record.expiration === expiration;
-}
-
-function ending(expiration: number | null): Record<string, string> {
-  return expiration === null ? {} : { expiration: String(expiration) };
-}
-
-async function changeAll(context: CommandContext, change: Change): Promise<number> {
+export async function changeOnAll(context: CommandContext, change: Change): Promise<number> {
   const { subjects, healthy, timeout } = context;
   const by = await authorOf();
-  const writes = change.form.status !== "up" && by !== undefined;
-  const form = writes ? { ...change.form, by } : change.form;
-  const patience = (timeout ?? DEFAULT_PATIENCE) + (healthy ?? 0);
-  return await reportAll({ ...context, timeout: patience }, async (daemon, signal) => {
-    const notices: string[] = [];
-    if (healthy !== null) await demandHealthy(subjects, healthy, daemon, signal);
-    for (const subject of subjects) {
-      const name = recordName(subject);
-      const path = `/spool/${subject.service}/${subject.port}/status`;
-      const before = await recordOf(subject, daemon, signal);
-      const { status, body } = await daemon.ask(path, new URLSearchParams(form), signal);
-      if (status !== 200) {
-        throw new Error(`cannot ${change.what} of ${name}: ${describeResponse(status, body)}`);
-      }
-      if (form.weight === undefined) {
-        const whose = whoseRecord(name, before, by, form.status === "up" ? "lifted" : "replaced");
-        if (whose !== null) notices.push(whose);
-      }
-      const entry = await agreed(subject, change, daemon, signal);
-      if (entry === null) continue;
-      if (change.form.status === "up" && entry.kept_out_by !== null) {
-        const { name: wider, mode: state } = entry.kept_out_by;
-        notices.push(`${name} is not wholly in service: ${inWords({ name: wider, state })}`);
-      }
-      if (entry.last_asked === null && subject.service !== ALL) {
-        // The change was made, whatever comes of this. Not every host has every service.
-        const ask = (path: string) => daemon.ask(path, null, signal);
-        for (const { service, near } of await neverAsked([subject.service], ask).catch(() => [])) {
-          if (near === undefined) continue;
-          notices.push(`no balancer has asked this daemon for ${service}: did you mean ${near}?`);
-        }
-      }
+  const form = formOf(change, by);
+  const entry = change.entry === null ? null : { ...change.entry, creation: null };
+  const json = changeJson(change.kind, subjects.map((subject) => [subject, entry]));
+  const limits = { ...context, timeout: (timeout ?? DEFAULT_TIMEOUT) + (healthy ?? 0) };
+  const outcomes = askAll(limits, async (daemon, signal) => {
+    if (healthy !== null) {
+      const unhealthy = await unhealthyServices(daemon, subjects, healthy, signal);
+      if (unhealthy.length > 0) throw new Error(unhealthy.join("; "));
     }
-    return { lines: ["OK"], json: change.json, isWell: true, notices };
+    const warnings = [];
+    for (const subject of subjects) {
+      const before = await presentRecord(subject, daemon, signal);
+      await post(subject, form, change, daemon, signal);
+      const report = await awaitReport(subject, change, daemon, signal);
+      warnings.push(...await warningsOn(subject, change, before, by, report, daemon, signal));
+    }
+    return warnings;
+  });
+  return await reportAll(context, outcomes, (warnings) => ({ lines: ["OK"], json, warnings }));
+}
+
+function formOf({ kind, entry }: Change, by: string | undefined): URLSearchParams {
+  if (entry === null) {
+    return new URLSearchParams(
+      kind === "weight" ? { weight: String(FULL_WEIGHT) } : { status: "up" },
+    );
+  }
+  const { reason, expiration } = entry;
+  return new URLSearchParams({
+    ..."weight" in entry ? { weight: String(entry.weight) } : { status: entry.mode },
+    reason,
+    ...expiration === null ? {} : { expiration: String(expiration) },
+    ...by === undefined ? {} : { by },
   });
 }
 
-/** The record that a service has before a change; undefined if there is none, or the daemon does not say. */
-async function recordOf(
-  { service, port }: Subject,
-  daemon: RemoteDaemon,
+/** Returns the record that a change replaces; null if there is none, or the daemon does not report it. */
+async function presentRecord(
+  subject: Subject,
+  daemon: Daemon,
   signal: AbortSignal,
-): Promise<DowntimeRecord | undefined> {
-  const answer = await daemon.ask(`/status/services/${service}/${port}`, null, signal);
-  if (answer.status !== 200) return undefined;
+): Promise<DowntimeRecord | null> {
   try {
-    return parseEntryReport(answer).record ?? undefined;
-  } catch {
-    return undefined;
+    return (await fetchState(daemon, subject, signal)).report?.record ?? null;
+  } catch (error) {
+    if (signal.aborted) throw error;
+    return null;
   }
 }
 
-async function demandHealthy(
-  subjects: readonly Subject[],
-  seconds: number,
-  daemon: RemoteDaemon,
+async function post(
+  subject: Subject,
+  form: URLSearchParams,
+  change: Change,
+  daemon: Daemon,
   signal: AbortSignal,
 ): Promise<void> {
-  const giveUp = AbortSignal.any([signal, AbortSignal.timeout(seconds * 1000)]);
-  const ask = (path: string, signal: AbortSignal) => daemon.ask(path, null, signal);
-  const all = await Promise.all(subjects.map(async (subject) => {
-    const why = await awaitHealthy(subject, ask, giveUp);
-    return why === undefined
-      ? []
-      : [`the record of ${recordName(subject)} stays: not healthy after ${seconds} s: ${why}`];
-  }));
-  if (all.flat().length > 0) throw new Error(all.flat().join("; "));
+  const path = `/spool/${subject.service}/${subject.port}/status`;
+  const { status, body } = await daemon.ask({ path, form }, signal);
+  if (status === 200) return;
+  const what = describeChange(change, recordName(subject));
+  throw new Error(`cannot ${what}: ${describeResponse(status, body)}`);
 }
 
 /**
@@ -197,41 +104,81 @@ async function demandHealthy(
  * @returns The report; null from a Python hacheck, which has none, and agrees.
  * @throws {Error} If it does not agree in time.
  */
-async function agreed(
+async function awaitReport(
   subject: Subject,
-  { form, what, agrees }: Change,
-  daemon: RemoteDaemon,
+  change: Change,
+  daemon: Daemon,
   signal: AbortSignal,
 ): Promise<EntryReport | null> {
   const { service, port } = subject;
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(AGREE_TIMEOUT_MS)]);
-  const ask = (path: string) => daemon.ask(path, null, signal);
+  const what = describeChange(change, recordName(subject));
   const failed = (why: string) =>
-    new Error(
-      `cannot ${what} of ${
-        recordName(subject)
-      }: the daemon accepted the change but does not report it: ` +
-        why,
-    );
+    new Error(`cannot ${what}: the daemon accepted the change but does not report it: ${why}`);
   for (;;) {
     let found;
     try {
-      found = await askState(subject, ask, signal);
+      found = await fetchState(daemon, subject, signal);
     } catch (error) {
-      throw failed(errorMessage(error));
+      throw signal.aborted ? error : failed(errorMessage(error));
     }
     const { report, state, response: { status, body } } = found;
+    const received = `received ${describeResponse(status, body)}`;
     if (report !== null) {
-      if (report.service === service && report.port === port && agrees(report)) return report;
+      if (report.service === service && report.port === port && agrees(report, change)) {
+        return report;
+      }
     } else if (state !== null || status === 404) {
-      const isAsSent = form.weight === undefined &&
-        state === (form.status === "up" ? "up" : "down");
-      if (isAsSent && isStatus(await ask("/status"))) return null;
-      throw failed(
-        `received ${describeResponse(status, body)}: another program, or an older hacheck`,
-      );
+      const isAsSent = change.kind === "downtime" &&
+        state === (change.entry === null ? "up" : "down");
+      if (isAsSent && await isHacheck(daemon, signal)) return null;
+      throw failed(`${received}: another program, or an older hacheck`);
     }
-    if (deadline.aborted) throw failed(`received ${describeResponse(status, body)}`);
+    if (deadline.aborted) throw failed(received);
     await sleep(ASK_EVERY_MS, deadline);
   }
+}
+
+/** Tests whether a report has the record or the weight of a change. Daemons strip blanks from a reason. */
+function agrees({ record, weight }: EntryReport, { kind, entry }: Change): boolean {
+  const found: Entry | null = kind === "weight" ? weight : record;
+  if (entry === null || isExpired(entry, Date.now() / 1000)) return found === null;
+  if (found === null || found.expiration !== entry.expiration) return false;
+  const hasEffect = "weight" in entry
+    ? weight?.weight === entry.weight
+    : record?.mode === entry.mode;
+  return hasEffect && found.reason.trim() === entry.reason.trim();
+}
+
+async function warningsOn(
+  subject: Subject,
+  { kind, entry }: Change,
+  before: DowntimeRecord | null,
+  by: string | undefined,
+  report: EntryReport | null,
+  daemon: Daemon,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const name = recordName(subject);
+  const warnings = [];
+  if (kind === "downtime") {
+    const action = entry === null ? "removed" : "replaced";
+    const replaced = otherAuthor(name, before ?? undefined, by, action);
+    if (replaced !== null) warnings.push(replaced);
+    const wider = entry === null ? report?.kept_out_by ?? null : null;
+    if (wider !== null) {
+      const why = describeRecord({ name: wider.name, state: wider.mode });
+      warnings.push(`${name} is not fully in service: ${why}`);
+    }
+  }
+  if (report?.last_asked === null && subject.service !== ALL) {
+    // Not every host has every service, so only a similar name is worth a warning. The change was made anyhow.
+    for (
+      const { service, near } of await neverAsked(daemon, [subject.service], signal).catch(() => [])
+    ) {
+      if (near === undefined) continue;
+      warnings.push(`no balancer has asked this daemon for ${service}: did you mean ${near}?`);
+    }
+  }
+  return warnings;
 }

@@ -1,55 +1,77 @@
 /**
- * Waiting until the own checks of services are good.
+ * Waits until the own checks of services succeed.
  *
  * @module
  */
 
 import { LOCAL_ADDRESS } from "../../src/net/addresses.ts";
 import { recordName, type Subject } from "../../src/spool/names.ts";
-import { parseChecks } from "./responses.ts";
 import { describeResponse, errorMessage } from "../terminal.ts";
 import { sleep } from "../sleep.ts";
-import type { AskPage } from "./state.ts";
+import type { Daemon } from "./daemon.ts";
+import { fetchChecks, ForbiddenError } from "./responses.ts";
 
-/** How often the checks are run, in milliseconds. */
+/** How often the checks run, in milliseconds. */
 const RUN_EVERY_MS = 1000;
 
 /**
- * Waits until the checks of a service are good, whatever is marked. The daemon runs those that balancers
- * ask for.
+ * Waits until the checks of a service succeed, whatever the records say. The daemon runs those that balancers
+ * asked for.
  *
- * @param subject The service, or the part of it that is meant.
- * @param ask Asks the daemon.
- * @param signal When to give up.
- * @returns Undefined once all of them are good; else, when given up, what was wrong last.
+ * @param daemon The daemon.
+ * @param subject The service, or one port of it.
+ * @param signal The deadline.
+ * @returns Undefined once all checks succeed; after the deadline, what failed last.
  */
 export async function awaitHealthy(
+  daemon: Daemon,
   subject: Subject,
-  ask: AskPage,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  let last = "the daemon has not answered";
+  const { service, port, host } = subject;
+  let failure = "no response from the daemon";
   while (!signal.aborted) {
     try {
-      const answer = await ask(`/status/checks/${subject.service}?now`, signal);
-      if (answer.status === 401 || answer.status === 403) {
-        return `the daemon rejects hactl: ${describeResponse(answer.status, answer.body)}`;
-      }
-      const found = parseChecks(answer).filter((check) => isMeant(check, subject));
-      const bad = found.find(({ verdict }) => !verdict.healthy);
-      if (found.length > 0 && bad === undefined) return undefined;
-      last = bad === undefined
+      const checks = (await fetchChecks(daemon, service, signal)).filter((check) =>
+        (port === 0 || check.port === port) && (host === LOCAL_ADDRESS || check.host === host)
+      );
+      const failed = checks.find(({ verdict }) => !verdict.healthy);
+      if (checks.length > 0 && failed === undefined) return undefined;
+      failure = failed === undefined
         ? `no balancer has asked the daemon to check ${recordName(subject)}`
-        : `its ${bad.protocol} check on port ${bad.port} fails: ` +
-          describeResponse(bad.verdict.code, bad.verdict.message);
+        : `its ${failed.protocol} check on port ${failed.port} fails: ` +
+          describeResponse(failed.verdict.code, failed.verdict.message);
     } catch (error) {
-      if (!signal.aborted) last = errorMessage(error);
+      if (error instanceof ForbiddenError) return `the daemon ${error.message}`;
+      if (!signal.aborted) failure = errorMessage(error);
     }
     await sleep(RUN_EVERY_MS, signal);
   }
-  return last;
+  return failure;
 }
 
-function isMeant(check: Pick<Subject, "port" | "host">, { port, host }: Subject): boolean {
-  return (port === 0 || check.port === port) && (host === LOCAL_ADDRESS || check.host === host);
+/**
+ * Waits until the checks of several services succeed.
+ *
+ * @param daemon The daemon.
+ * @param subjects The services.
+ * @param seconds How long.
+ * @param signal A further deadline.
+ * @returns A message for each service whose checks do not succeed in time.
+ */
+export async function unhealthyServices(
+  daemon: Daemon,
+  subjects: readonly Subject[],
+  seconds: number,
+  signal?: AbortSignal,
+): Promise<string[]> {
+  const deadlines = [AbortSignal.timeout(seconds * 1000), ...signal === undefined ? [] : [signal]];
+  const messages = await Promise.all(subjects.map(async (subject) => {
+    const failure = await awaitHealthy(daemon, subject, AbortSignal.any(deadlines));
+    if (failure === undefined) return [];
+    return [
+      `the record of ${recordName(subject)} stays: not healthy after ${seconds} s: ${failure}`,
+    ];
+  }));
+  return messages.flat();
 }

@@ -1,16 +1,18 @@
 /**
- * Parses the JSON of daemons. hactl prints parts of it, and another program may listen on the port, so every
- * field is validated.
+ * Requests JSON of daemons. hactl prints parts of it, and another program may listen on the port, so every field
+ * is validated.
  *
  * @module
  */
 
 import * as v from "valibot";
-import type { HttpResponse } from "../../src/net/http_client.ts";
+import { LOCAL_ADDRESS } from "../../src/net/addresses.ts";
+import type { Header, HttpResponse } from "../../src/net/http_client.ts";
 import type { ActiveEntries } from "../../src/spool/active_entries.ts";
-import { parseRecordName } from "../../src/spool/names.ts";
+import { parseRecordName, type Subject } from "../../src/spool/names.ts";
 import type { RecentService } from "../../src/metrics/stats.ts";
 import { describeResponse } from "../terminal.ts";
+import type { Daemon } from "./daemon.ts";
 
 const Time = v.pipe(v.number(), v.minValue(0));
 
@@ -69,70 +71,127 @@ const RecentSchema = v.object({
 const StatusSchema = v.object({ uptime: v.number(), cache: v.object({ hits: v.number() }) });
 
 /**
- * Parses the response of `/status/downtimes`.
+ * Requests the records and weights in force.
  *
- * @param response The response.
- * @returns The records and weights in force.
- * @throws {Error} If the daemon does not have this page, or the response is not as expected.
+ * @param daemon The daemon.
+ * @param signal The deadline.
+ * @throws {Error} If there is no response, or it is not as expected.
  */
-export function parseActiveEntries(response: HttpResponse): ActiveEntries {
+export async function fetchActiveEntries(
+  daemon: Daemon,
+  signal: AbortSignal,
+): Promise<ActiveEntries> {
+  const response = await daemon.ask("/status/downtimes", signal);
   if (response.status === 404) throw new Error(`${TOO_OLD} does not report what is down`);
   return parse(ActiveEntriesSchema, response);
 }
 
 const TOO_OLD = "its hacheck is older than this hactl and";
 
-/** The response of `/status/services/<service>/<port>`. */
-export type EntryReport = v.InferOutput<typeof EntryReportSchema>;
-
 /**
- * Parses the response of `/status/services/<service>/<port>`.
+ * Requests the services that balancers asked for, each with its last response.
  *
- * @param response The response.
- * @returns The records of the service.
- * @throws {Error} If the response is not as expected.
+ * @param daemon The daemon.
+ * @param signal The deadline.
+ * @param threshold How many seconds back; ten minutes, if not given.
+ * @throws {Error} If there is no response, or it is not as expected.
  */
-export function parseEntryReport(response: HttpResponse): EntryReport {
-  return parse(EntryReportSchema, response);
+export async function fetchRecent(
+  daemon: Daemon,
+  signal: AbortSignal,
+  threshold?: number,
+): Promise<RecentService[]> {
+  const query = threshold === undefined ? "" : `?threshold=${threshold}`;
+  return parse(RecentSchema, await daemon.ask(`/recent${query}`, signal)).seen_services;
 }
 
 /**
- * Tests whether a response is that of `/status` of a hacheck, however old.
+ * Runs the checks of a service.
  *
- * @param response The response.
+ * @param daemon The daemon.
+ * @param service The service.
+ * @param signal The deadline.
+ * @returns The checks that balancers asked for lately, each with its verdict.
+ * @throws {ForbiddenError} If the daemon rejects hactl.
+ * @throws {Error} If there is no response, or it is not as expected.
  */
-export function isStatus(response: HttpResponse): boolean {
+export async function fetchChecks(
+  daemon: Daemon,
+  service: string,
+  signal: AbortSignal,
+): Promise<v.InferOutput<typeof ChecksSchema>["checks"]> {
+  const response = await daemon.ask(`/status/checks/${service}?now`, signal);
+  rejectForbidden(response);
+  if (response.status === 404) throw new Error(`${TOO_OLD} does not run checks`);
+  return parse(ChecksSchema, response).checks;
+}
+
+/** The records and the weight of a service, as a daemon reports them. */
+export type EntryReport = v.InferOutput<typeof EntryReportSchema>;
+
+/** What a daemon responds about a service. */
+export interface StateResponse {
+  /** The state, draining being down; null for a response without one, such as 409 while the workers disagree. */
+  readonly state: "up" | "down" | null;
+  /** The report; null from a Python hacheck, which has none, and where there is no state. */
+  readonly report: EntryReport | null;
+  readonly response: HttpResponse;
+}
+
+/**
+ * Requests the state of a service by the spool.
+ *
+ * @param daemon The daemon.
+ * @param subject The service.
+ * @param signal The deadline.
+ * @throws {ForbiddenError} If the daemon rejects hactl.
+ * @throws {Error} If there is no response, or it is not as expected.
+ */
+export async function fetchState(
+  daemon: Daemon,
+  { service, port, host }: Subject,
+  signal: AbortSignal,
+): Promise<StateResponse> {
+  const headers: Header[] = host === LOCAL_ADDRESS ? [] : [["X-Nerve-Check-IP", host]];
+  const path = `/status/services/${service}/${port}`;
+  const response = await daemon.ask({ path, headers }, signal);
+  rejectForbidden(response);
+  if (response.status === 200) {
+    const report = parse(EntryReportSchema, response);
+    return { state: report.kept_out_by === null ? "up" : "down", report, response };
+  }
+  if (response.status !== 404) return { state: null, report: null, response };
+  // A Python hacheck has no such page. The status of its check is enough.
+  const check = await daemon.ask({ path: `/spool/${service}/${port}/status`, headers }, signal);
+  const state = check.status === 200 ? "up" : check.status === 503 ? "down" : null;
+  return { state, report: null, response: check };
+}
+
+/** Reports that a daemon rejects hactl: this host, or its token. */
+export class ForbiddenError extends Error {
+  override readonly name = "ForbiddenError";
+}
+
+function rejectForbidden({ status, body }: HttpResponse): void {
+  if (status !== 401 && status !== 403) return;
+  throw new ForbiddenError(`rejects hactl: ${describeResponse(status, body)}`);
+}
+
+/**
+ * Tests whether a daemon is a hacheck, however old.
+ *
+ * @param daemon The daemon.
+ * @param signal The deadline.
+ * @throws {Error} If there is no response.
+ */
+export async function isHacheck(daemon: Daemon, signal: AbortSignal): Promise<boolean> {
+  const response = await daemon.ask("/status", signal);
   try {
     parse(StatusSchema, response);
     return true;
   } catch {
     return false;
   }
-}
-
-/**
- * Parses the response of `/status/checks/<service>?now`.
- *
- * @param response The response.
- * @returns The checks, each with its verdict.
- * @throws {Error} If the daemon does not have this page, or the response is not as expected.
- */
-export function parseChecks(
-  response: HttpResponse,
-): v.InferOutput<typeof ChecksSchema>["checks"] {
-  if (response.status === 404) throw new Error(`${TOO_OLD} does not run checks`);
-  return parse(ChecksSchema, response).checks;
-}
-
-/**
- * Parses the response of `/recent`.
- *
- * @param response The response.
- * @returns The services, each with its last response.
- * @throws {Error} If the response is not as expected.
- */
-export function parseRecent(response: HttpResponse): RecentService[] {
-  return parse(RecentSchema, response).seen_services;
 }
 
 function parse<Schema extends v.GenericSchema>(

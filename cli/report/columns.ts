@@ -6,14 +6,14 @@
 
 import { oneLine } from "../../src/control_characters.ts";
 import { bold, dim, green, red, yellow } from "../../src/std/fmt.ts";
-import { inWords, isFailing, type Told } from "./service_status.ts";
+import { describeRecord, isFailing, type ServiceStatus } from "./service_status.ts";
 
 /** A thing, and the daemon that tells of it. */
 export interface Row {
   /** The daemon's URL; empty for this host's. */
   readonly url: string;
-  /** What is told. */
-  readonly told: Told;
+  /** What is status. */
+  readonly status: ServiceStatus;
 }
 
 const HEADS = ["DAEMON", "STATE", "SERVICE", "SINCE", "UNTIL", "WEIGHT", "LAST ANSWER"] as const;
@@ -50,8 +50,8 @@ interface Cells {
  * @param width How many characters go on a line.
  * @returns The lines, with colours.
  */
-export function columns(rows: readonly Row[], now: number, width: number): string[] {
-  const written = (style: Style) => rows.map(({ url, told }) => cellsOf(url, told, now, style));
+export function formatColumns(rows: readonly Row[], now: number, width: number): string[] {
+  const written = (style: Style) => rows.map(({ url, status }) => cellsOf(url, status, now, style));
   let style: Style = "absolute";
   let all = written(style);
   if (neededFor(all, HEADS) > width) all = written(style = "relative");
@@ -94,9 +94,9 @@ export function columns(rows: readonly Row[], now: number, width: number): strin
   if (hasReasons && isBeside) heading[0] = heading[0]!.replace(/REASON$/, bold!("REASON"));
   return [
     ...heading,
-    ...rows.flatMap(({ told }, i) => {
+    ...rows.flatMap(({ status }, i) => {
       const { cells, reason } = all[i]!;
-      return line(cells, reason, (text, column) => painted(text, column, told));
+      return line(cells, reason, (text, column) => painted(text, column, status));
     }),
   ];
 }
@@ -155,9 +155,9 @@ function wrap(text: string, width: number): string[] {
   return [...lines, line];
 }
 
-function cellsOf(url: string, told: Told, now: number, style: Style): Cells {
-  const { name, state, reason, creation, expiration, kept_out_by, weight, last, by } = told;
-  const why = kept_out_by === null ? oneLine(reason ?? "") : inWords(kept_out_by);
+function cellsOf(url: string, status: ServiceStatus, now: number, style: Style): Cells {
+  const { name, state, reason, creation, expiration, kept_out_by, weight, last, by } = status;
+  const why = kept_out_by === null ? oneLine(reason ?? "") : describeRecord(kept_out_by);
   const signed = by === undefined || by === reason ? why : `${why} (${oneLine(by)})`.trimStart();
   const timeOf = (time: number, relative: string) => {
     return style === "absolute"
@@ -169,7 +169,7 @@ function cellsOf(url: string, told: Told, now: number, style: Style): Cells {
   return {
     cells: [
       url,
-      isFailing(told) ? "UP, failing" : state.toUpperCase(),
+      isFailing(status) ? "UP, failing" : state.toUpperCase(),
       name,
       creation === null ? "" : timeOf(creation, `${age(now - creation)} ago`),
       expiration === null ? "" : timeOf(expiration, `in ${age(expiration - now)}`),
@@ -184,12 +184,12 @@ function cellsOf(url: string, told: Told, now: number, style: Style): Cells {
   };
 }
 
-function painted(text: string, column: number, told: Told): string {
-  const { state, kept_out_by, last } = told;
+function painted(text: string, column: number, status: ServiceStatus): string {
+  const { state, kept_out_by, last } = status;
   switch (HEADS[column]) {
     case "STATE":
       if (state !== "up") return (state === "down" ? red : yellow)!(text);
-      return (kept_out_by === null && !isFailing(told) ? green : yellow)!(text);
+      return (kept_out_by === null && !isFailing(status) ? green : yellow)!(text);
     case "LAST ANSWER":
       return last !== null && last.code > 200 ? red!(text) : dim!(text);
     case "DAEMON":

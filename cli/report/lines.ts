@@ -40,3 +40,13 @@ export function recordLine(
 function printedName(name: string): string {
   return name.replace(/^([^:]+):(\d+)$/, "$1::$2");
 }
+
+/**
+ * Puts the URL of a daemon before a line.
+ *
+ * @param url The URL; empty for the daemon of this host.
+ * @param line The line.
+ */
+export function withUrl(url: string, line: string): string {
+  return url === "" ? line : `${url}\t${line}`;
+}

@@ -1,230 +1,185 @@
 /**
- * What is told of things, marked down or not: the same to people, to scripts and to programs, of this host
- * and of others.
+ * The status of services, of this host and of others, for people, scripts and programs.
  *
  * @module
  */
 
 import { LOCAL_ADDRESS } from "../../src/net/addresses.ts";
 import { ALL, byName, parseRecordName, recordName, type Subject } from "../../src/spool/names.ts";
-import type {
-  ActiveDowntime,
-  ActiveEntries,
-  ActiveWeight,
-} from "../../src/spool/active_entries.ts";
+import type { ActiveEntries } from "../../src/spool/active_entries.ts";
 import type { DowntimeRecord, Mode } from "../../src/spool/entry.ts";
 import type { LastResponse, RecentService } from "../../src/metrics/stats.ts";
-import { type Named, recordLine, upLine } from "./lines.ts";
+import { recordLine, upLine } from "./lines.ts";
 
-/** A wider record, which keeps something out of service that is not marked itself. */
-export interface Wider {
+/** A service, and the fields of its own record. Its keys are those of the JSON that hactl prints. */
+export interface RecordFields extends Subject {
+  /** The name of the record, whether there is one or not. */
+  readonly name: string;
+  /** The mode of the record; up without one. */
+  readonly state: "up" | Mode;
+  /** The reason; null without a record. */
+  readonly reason: string | null;
+  /** When the record expires, in unix seconds; null if never, or without one. */
+  readonly expiration: number | null;
+  /** When the record was created, in unix seconds; null if unknown, or without one. */
+  readonly creation: number | null;
+  /** The login name of the record's author; missing if the record does not have it. */
+  readonly by?: string;
+}
+
+/** A wider record that keeps a service out. */
+export interface WiderRecord {
   /** The name of the record. */
   readonly name: string;
-  /** How it marks. */
+  /** Its mode. */
   readonly state: Mode;
 }
 
-/** What is told of one thing. Its keys are those of the JSON that is printed. */
-export interface Told extends Subject {
-  /** The login name of who wrote the record; missing where it does not say. */
-  readonly by?: string;
-  /** The name of its record, whether there is one or not. */
-  readonly name: string;
-  /** How it is marked itself. */
-  readonly state: "up" | Mode;
-  /** Why; null if it is up. */
-  readonly reason: string | null;
-  /** When that ends, in unix seconds; null if not by itself. */
-  readonly expiration: number | null;
-  /** When that began, in unix seconds; null if nobody knows. */
-  readonly creation: number | null;
-  /** What keeps it out of service although it is not marked itself; null if nothing does. */
-  readonly kept_out_by: Wider | null;
-  /** The weight that it was given itself; null if none was, or the file does not tell. */
+/** The status of a service. */
+export interface ServiceStatus extends RecordFields {
+  /** The wider record that keeps the service out, if it has none itself; null if there is none. */
+  readonly kept_out_by: WiderRecord | null;
+  /** Its own weight; null if it has none, or an invalid one. */
   readonly weight: number | null;
-  /** The last answer that a balancer got; null where that is not known. */
+  /** The last response to a balancer; null if unknown. */
   readonly last: LastResponse | null;
 }
 
-/** What is known of something beside what marks it. */
-export type Beside = Partial<Pick<Told, "kept_out_by" | "weight" | "last">>;
-
 /**
- * What a record says.
+ * Returns the fields of a service that has a record.
  *
- * @param name The name of its file.
- * @param record What stands in it.
+ * @param name The name of the record.
+ * @param record The record.
  */
-export function downtimeOf(name: string, record: DowntimeRecord): ActiveDowntime {
+export function downFields(name: string, { mode, ...fields }: DowntimeRecord): RecordFields {
   const { service, port, host } = parseRecordName(name)!;
-  return { name, service, port, host, ...record };
+  return { name, service, port, host, state: mode, ...fields };
 }
 
 /**
- * What is told of something that is marked.
+ * Returns the fields of a service without a record.
  *
- * @param downtime What marks it.
- * @param beside What else is known of it.
+ * @param subject The service.
  */
-export function toldDown(downtime: ActiveDowntime, { weight, last }: Beside = {}): Told {
-  const { name, service, port, host, mode, reason, expiration, creation, by } = downtime;
-  return {
-    ...{ name, service, port, host, state: mode, reason, expiration, creation },
-    ...by === undefined ? {} : { by },
-    ...{ kept_out_by: null, weight: weight ?? null, last: last ?? null },
-  };
+export function upFields(subject: Subject): RecordFields {
+  const { service, port, host } = subject;
+  const fields = { state: "up", reason: null, expiration: null, creation: null } as const;
+  return { name: recordName(subject), service, port, host, ...fields };
 }
 
 /**
- * What is told of something that is not marked.
+ * Finds the wider record that keeps a service out: one that is down before one that drains, as the daemon does.
  *
- * @param subject What it is.
- * @param beside What else is known of it.
+ * @param subject The service.
+ * @param modeOf Returns the mode of the record of a name; undefined if there is none.
  */
-export function toldUp(
-  subject: Subject & Partial<Named>,
-  { kept_out_by, weight, last }: Beside = {},
-): Told {
-  const { service, port, host, name = recordName(subject) } = subject;
-  return {
-    ...{ name, service, port, host, state: "up", reason: null, expiration: null, creation: null },
-    ...{ kept_out_by: kept_out_by ?? null, weight: weight ?? null, last: last ?? null },
-  };
-}
-
-/**
- * What keeps something out of service that is not marked itself: what is down before what drains, as the
- * daemon has it.
- *
- * @param subject What it is.
- * @param modeOf Tells how the record of a name marks; undefined where there is none.
- */
-export function widerThan(
+export function findWiderRecord(
   { service, port, isPortZero = false }: Subject,
   modeOf: (name: string) => Mode | undefined,
-): Wider | null {
-  const names = [];
-  if (service !== ALL) names.push(ALL);
-  if (port !== 0 || isPortZero) names.push(service);
-  let found: Wider | null = null;
-  for (const name of names) {
+): WiderRecord | null {
+  const names = [
+    ...service === ALL ? [] : [ALL],
+    ...port === 0 && !isPortZero ? [] : [service],
+  ];
+  const records = names.flatMap((name) => {
     const state = modeOf(name);
-    if (state === "down") return { name, state };
-    if (state !== undefined) found ??= { name, state };
-  }
-  return found;
+    return state === undefined ? [] : [{ name, state }];
+  });
+  return records.find(({ state }) => state === "down") ?? records[0] ?? null;
 }
 
 /**
- * What is told of something that was just marked: what that says, and nothing beside it.
+ * Describes a record in messages.
  *
- * @param told What is told of it.
+ * @param record The record.
  */
-export function changeOf(told: Told): Partial<Told> {
-  const { kept_out_by: _, weight: __, last: ___, ...change } = told;
-  return change;
+export function describeRecord({ name, state }: WiderRecord): string {
+  return `${name} is ${state === "drain" ? "draining" : "down"}`;
 }
 
 /**
- * How something is marked, in words.
+ * Returns the status of the services that are named.
  *
- * @param wider What it is.
+ * @param subjects The services.
+ * @param entries All records and weights in force.
  */
-export function inWords({ name, state }: Wider): string {
-  return state === "drain" ? `${name} is draining` : `${name} is marked down`;
+export function statusOfNamed(
+  subjects: readonly Subject[],
+  entries: ActiveEntries,
+): ServiceStatus[] {
+  return withStatus(subjects, entries, []);
 }
 
 /**
- * What is told of the things that are named.
+ * Returns the status of all services: those with a record, then the others, each sorted by name.
  *
- * @param subjects What they are.
- * @param inForce All that an operator has said.
+ * @param entries All records and weights in force.
+ * @param recent The services that balancers asked for lately.
  */
-export function toldOfNamed(subjects: readonly Subject[], inForce: ActiveEntries): Told[] {
-  const { modeOf, downtimes, weights } = lookUps(inForce);
+export function statusOfAll(
+  entries: ActiveEntries,
+  recent: readonly RecentService[],
+): ServiceStatus[] {
+  const { downtimes, weights } = entries;
+  const others = new Map<string, Subject & { readonly name: string }>(recent.map(([service]) => {
+    return [service, { name: service, service, port: 0, host: LOCAL_ADDRESS }];
+  }));
+  for (const weight of weights) others.set(weight.name, weight);
+  for (const { name } of downtimes) others.delete(name);
+  const subjects = [...downtimes.toSorted(byName), ...[...others.values()].sort(byName)];
+  return withStatus(subjects, entries, recent);
+}
+
+function withStatus(
+  subjects: readonly (Subject & { readonly name?: string })[],
+  { downtimes, weights }: ActiveEntries,
+  recent: readonly RecentService[],
+): ServiceStatus[] {
+  const records = new Map(downtimes.map((downtime) => [downtime.name, downtime]));
+  const weightsByName = new Map(weights.map(({ name, weight }) => [name, weight]));
+  const responses = new Map(recent);
   return subjects.map((subject) => {
-    const name = recordName(subject);
-    const weight = weights.get(name)?.weight ?? null;
-    const downtime = downtimes.get(name);
-    if (downtime !== undefined) return toldDown(downtime, { weight });
-    return toldUp(subject, { kept_out_by: widerThan(subject, modeOf), weight });
+    const { service, port, name = recordName(subject) } = subject;
+    const record = records.get(name);
+    const weight = weightsByName.get(name) ?? null;
+    const last = port === 0 ? responses.get(service) ?? null : null;
+    if (record !== undefined) {
+      return { ...downFields(name, record), kept_out_by: null, weight, last };
+    }
+    const kept_out_by = findWiderRecord(subject, (name) => records.get(name)?.mode);
+    return { ...upFields(subject), name, kept_out_by, weight, last };
   });
 }
 
 /**
- * What is told where nothing is named: all that an operator has said, sorted by name, and what balancers
- * ask for beside it.
+ * Tests whether the last check of a service failed that is up by the records. HAProxy takes 2xx and 3xx as up.
  *
- * @param inForce All that an operator has said.
- * @param recent What was asked for lately.
+ * @param status The service's status.
  */
-export function toldOfAll(inForce: ActiveEntries, recent: readonly RecentService[]): Told[] {
-  const { modeOf, downtimes, weights } = lookUps(inForce);
-  const asked = new Map(recent);
-  const lastOf = ({ service, port }: Subject) => port === 0 ? asked.get(service) ?? null : null;
-  const others = new Map<string, Subject & Named>(recent.map(([service]) => {
-    return [service, { name: service, service, port: 0, host: LOCAL_ADDRESS }];
-  }));
-  for (const { name, service, port, host } of inForce.weights) {
-    others.set(name, { name, service, port, host });
-  }
-  for (const name of downtimes.keys()) others.delete(name);
-  return [
-    ...inForce.downtimes.toSorted(byName).map((downtime) => {
-      const weight = weights.get(downtime.name)?.weight ?? null;
-      return toldDown(downtime, { weight, last: lastOf(downtime) });
-    }),
-    ...[...others.values()].map((subject) => {
-      const weight = weights.get(subject.name)?.weight ?? null;
-      const kept_out_by = widerThan(subject, modeOf);
-      return toldUp(subject, { kept_out_by, weight, last: lastOf(subject) });
-    }).sort(byName),
-  ];
-}
-
-function lookUps({ downtimes, weights }: ActiveEntries): {
-  downtimes: Map<string, ActiveDowntime>;
-  weights: Map<string, ActiveWeight>;
-  modeOf: (name: string) => Mode | undefined;
-} {
-  const marked = new Map(downtimes.map((downtime) => [downtime.name, downtime]));
-  return {
-    downtimes: marked,
-    weights: new Map(weights.map((weight) => [weight.name, weight])),
-    modeOf: (name) => marked.get(name)?.mode,
-  };
-}
-
-/**
- * Whether the last check of something that is not marked failed: HAProxy takes 2xx and 3xx for up.
- *
- * @param told What is told of it.
- */
-export function isFailing({ state, kept_out_by, last }: Told): boolean {
+export function isFailing({ state, kept_out_by, last }: ServiceStatus): boolean {
   return state === "up" && kept_out_by === null && last !== null && last.code >= 400;
 }
 
 /**
- * The line of something, as the older tools print it.
+ * Formats the line of a service for scripts.
  *
- * @param told What is told of it.
- * @param typedHost The host as it was typed; null if none was.
+ * @param fields The service.
  */
-export function oldLineOf(told: Told, typedHost: string | null): string {
-  const { state, service, port } = told;
-  if (state === "up") return `UP\t${service}`;
-  const line = lineOf(told).split("\t");
-  if (typedHost !== null) line[2] = `${service}:${typedHost}:${port}`;
-  return line.join("\t");
+export function statusLine(fields: RecordFields): string {
+  const { state, reason, expiration, creation } = fields;
+  if (state === "up") return upLine(fields);
+  return recordLine(fields, { mode: state, reason: reason ?? "", expiration, creation });
 }
 
 /**
- * The line of something, as scripts read it.
+ * Formats the line of a service as the older tools do.
  *
- * @param told What is told of it.
+ * @param fields The service.
+ * @param typedHost The host as it was typed; null if none was.
  */
-export function lineOf(told: Told): string {
-  const { state, reason, ...rest } = told;
-  if (state === "up") return upLine(told);
-  return recordLine(told, { ...rest, mode: state, reason: reason ?? "" });
+export function oldStatusLine(fields: RecordFields, typedHost: string | null): string {
+  const { state, service, port } = fields;
+  if (state === "up") return `UP\t${service}`;
+  const name = typedHost === null ? fields.name : `${service}:${typedHost}:${port}`;
+  return statusLine({ ...fields, name });
 }

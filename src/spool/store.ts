@@ -243,6 +243,7 @@ export class SpoolStore {
    */
   set(name: string, entry: NewEntry<DowntimeRecord>): Promise<DowntimeRecord>;
   set(name: string, entry: NewEntry<WeightRecord>): Promise<WeightRecord>;
+  set(name: string, entry: NewEntry<DowntimeRecord> | NewEntry<WeightRecord>): Promise<Entry>;
   async set(
     name: string,
     { by = "", creation: given, ...rest }: NewEntry<DowntimeRecord> | NewEntry<WeightRecord>,

@@ -180,13 +180,13 @@ Deno.test("hactl status prints to stderr which wider record keeps a service out"
   assertEquals(await host.calledAs("hastatus", "web", "-P", "8080"), {
     code: 0,
     stdout: "UP\tweb\n",
-    stderr: "hactl: web is still out of service: web is marked down\n",
+    stderr: "hactl: web is still out of service: web is down\n",
   });
   host.write("all", "maint");
   assertEquals(await host.calledAs("hastatus", "db"), {
     code: 0,
     stdout: "UP\tdb\n",
-    stderr: "hactl: db is still out of service: all is marked down\n",
+    stderr: "hactl: db is still out of service: all is down\n",
   });
   host.write("all", '{"mode": "drain"}');
   assertEquals(
@@ -221,7 +221,7 @@ Deno.test("hactl drain writes a record of mode drain, which status and downed pr
   assertEquals(await host.hactl("drain", "web", "-r", "maint"), SILENT);
   assertEquals(await host.calledAs("hactl", "up", "web", "-P", "8080", "-H", "10.1.1.1"), {
     ...SILENT,
-    stderr: "hactl: web:10.1.1.1:8080 is not wholly in service: web is draining\n",
+    stderr: "hactl: web:10.1.1.1:8080 is not fully in service: web is draining\n",
   });
   assertEquals(await host.hactl("up", "web"), SILENT);
   assertEquals(host.names, []);
@@ -309,8 +309,7 @@ Deno.test("hactl list fails if the daemon does not report its services", async (
   assertEquals(await host.hactl("list"), {
     code: 1,
     stdout: "",
-    stderr:
-      `hactl: cannot ask the daemon on port ${host.port}: Connection refused (os error 111)\n`,
+    stderr: `hactl: the daemon on port ${host.port}: Connection refused (os error 111)\n`,
   });
   for (
     const [response, why] of [
@@ -324,7 +323,7 @@ Deno.test("hactl list fails if the daemon does not report its services", async (
     assertEquals(await inProcess(["list", "-p", String(other.port)]), {
       code: 1,
       stdout: "",
-      stderr: `hactl: cannot ask the daemon on port ${other.port}: ${why}\n`,
+      stderr: `hactl: the daemon on port ${other.port}: ${why}\n`,
     });
   }
   for (const body of ["", "<html>", "null", "{}", '{"seen_services": 5}']) {
@@ -333,7 +332,7 @@ Deno.test("hactl list fails if the daemon does not report its services", async (
     );
     const { code, stdout, stderr } = await inProcess(["list", "-p", String(other.port)]);
     assertEquals([code, stdout], [1, ""], body);
-    assertMatch(stderr, /^hactl: cannot ask the daemon on port \d+: .+\n$/);
+    assertMatch(stderr, /^hactl: the daemon on port \d+: .+\n$/);
   }
 });
 
@@ -759,7 +758,7 @@ Deno.test("hactl -P 0 means port 0, and -H takes a host's name", async () => {
   assertEquals((await host.hactl("status", "web")).stdout, "UP\tweb\n");
   assertEquals((await host.hactl("downed")).stdout, "DOWN\tinf\tweb::0\tx\n");
   assertEquals((await host.hactl("status")).stdout, "DOWN\tinf\tweb::0\tx\n");
-  assertEquals((await host.hactl("up", "web")).stderr.includes("web:0 is marked down"), true);
+  assertEquals((await host.hactl("up", "web")).stderr.includes("web:0 is down"), true);
   assertEquals(await host.hactl("up", "web", "-P", "0"), SILENT);
   assertEquals(host.names, []);
 

@@ -37,17 +37,17 @@ Deno.test("hactl up names what still keeps a service out, wider and narrower", a
   write("web:8080", '{"mode": "drain"}');
   write("web:8081", '{"expiration": 1}');
   write("db:8080", "other");
-  const stillOut = "hactl: web is not wholly in service: ";
+  const stillOut = "hactl: web is not fully in service: ";
   const outcome = await run("up", "web");
   assertEquals([outcome.code, outcome.stdout], [0, ""]);
-  assertEquals(outcome.stderr, `${stillOut}all is marked down, web:8080 is draining\n`);
+  assertEquals(outcome.stderr, `${stillOut}all is down, web:8080 is draining\n`);
   assertEquals(
     (await run("up", "web", "-P", "8081")).stderr,
-    "hactl: web:8081 is not wholly in service: all is marked down\n",
+    "hactl: web:8081 is not fully in service: all is down\n",
   );
   assertEquals(
     (await run("up", "all")).stderr,
-    "hactl: all is not wholly in service: db:8080 is marked down, web:8080 is draining\n",
+    "hactl: all is not fully in service: db:8080 is down, web:8080 is draining\n",
   );
   assertEquals(await run("up", "web", "-P", "8080"), SILENT);
 });
@@ -109,7 +109,7 @@ Deno.test("hactl says whose record it replaces or lifts, if it is somebody else'
   assertEquals([services[0].name, services[0].by], ["web", "bob"]);
   assertEquals(await alice("up", "web"), {
     ...SILENT,
-    stderr: "hactl: web: lifted the record of bob\n",
+    stderr: "hactl: web: removed the record of bob\n",
   });
   assertEquals(await bob("down", "web", "-e", "1"), {
     ...SILENT,

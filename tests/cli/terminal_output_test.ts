@@ -46,8 +46,7 @@ Deno.test("hactl status without a daemon prints the records", async () => {
   assertEquals(await hactl(folder.path, ["status", "-p", String(closed.port)]), {
     code: 1,
     stdout: "DOWN\tinf\tweb\tmaint\n",
-    stderr:
-      `hactl: cannot ask the daemon on port ${closed.port}: Connection refused (os error 111)\n`,
+    stderr: `hactl: the daemon on port ${closed.port}: Connection refused (os error 111)\n`,
   });
 });
 
@@ -215,7 +214,7 @@ serverTest(
     assertEquals(code, 0);
     assertMatch(
       shown,
-      /^UP\tweb\nUP\tdb\nhactl: db is up, but failing: its last check came to 503, \d+ s ago\n$/,
+      /^UP\tweb\nUP\tdb\nhactl: db is up, but failing: its last check returned 503, \d+ s ago\n$/,
     );
     const [command, ...args] = status("db");
     assertEquals((await run(command!, args)).stderr, "", "scripts get no warning");
@@ -308,7 +307,7 @@ Deno.test("hactl watch prints only the services that are named, and a missing da
   await until("the line is printed", () => named.stdout === "UP\tweb\nDOWN\tinf\tweb\tmaint\n");
   assertEquals(
     all.stderr,
-    `hactl: cannot ask the daemon on port ${closed.port}: Connection refused (os error 111)\n`,
+    `hactl: the daemon on port ${closed.port}: Connection refused (os error 111)\n`,
   );
   assertEquals(named.stderr, "");
 });
@@ -336,7 +335,7 @@ serverTest("hactl watch redraws the columns on a terminal", ["script"], async ()
   );
   const cleared = "\x1b[H\x1b[2J";
   await until("it shows that nothing is", () => {
-    return watching.stdout.includes(`${cleared}Nothing is marked down.`);
+    return watching.stdout.includes(`${cleared}Nothing is down.`);
   });
   await hactl(daemon.spool, ["down", "web", "-r", "maint", "-p", port]);
   await until("it shows what is", () => {

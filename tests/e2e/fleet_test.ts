@@ -56,7 +56,7 @@ Deno.test("hactl asks 200 daemons at once, and names those that fail", async () 
   const all = groups.flatMap(({ urls }) => urls);
   const errors = (refusal: string | null) => [
     ...refusal === null ? [] : refusing.urls.map((url) => `hactl: ${url}: ${refusal}`),
-    ...hanging.urls.map((url) => `hactl: ${url}: it did not answer within ${TIMEOUT_S} seconds`),
+    ...hanging.urls.map((url) => `hactl: ${url}: no response within ${TIMEOUT_S} s`),
     ...stopped.urls.map((url) => `hactl: ${url}: Connection refused (os error 111)`),
     `hactl: ${refusal === null ? 80 : 120} of 200 daemons failed`,
   ];

@@ -311,7 +311,7 @@ Deno.test("what answers as no hacheck does is named, and nothing it says is beli
     ],
     [http("500 No", "a\x1b[31mb\nc"), "expected status 200: received 500 a [31mb c\n"],
     [http("404 No", ""), "its hacheck is older than this hactl"],
-    [silent, "it did not answer within 8 seconds"],
+    [silent, "no response within 8 s"],
   ] as const;
   const servers = await Promise.all(cases.map(([behaviour]) => FaultyServer.start(behaviour)));
   try {
@@ -390,7 +390,7 @@ Deno.test("hactl tells other daemons who writes, and says whose record it replac
   });
   assertEquals(await as("alice", "up", "web"), {
     ...ok,
-    stderr: `hactl: ${url}: web: lifted the record of bob\n`,
+    stderr: `hactl: ${url}: web: removed the record of bob\n`,
   });
 });
 
@@ -445,7 +445,7 @@ Deno.test("hactl up on other daemons names what keeps a service out, and waits u
   assertEquals(await run("up", "web", "--healthy", "60s"), {
     code: 0,
     stdout: `${url}\tOK\n`,
-    stderr: `hactl: ${url}: web is not wholly in service: all is marked down\n`,
+    stderr: `hactl: ${url}: web is not fully in service: all is down\n`,
   });
   assertEquals((await run("wait", "web", "--healthy", "60s")).code, 0);
 });

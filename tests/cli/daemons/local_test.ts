@@ -49,7 +49,7 @@ Deno.test("the token is shown to a daemon that wants one, and to no other", asyn
   for (const [wants, token, status, shown] of cases) {
     await using server = new Wanting(wants);
     const daemon = new LocalDaemon(server.port, token);
-    const answer = await daemon.ask("/x", [], AbortSignal.timeout(10_000));
+    const answer = await daemon.ask("/x", AbortSignal.timeout(10_000));
     assertEquals([answer.status, server.shown], [status, shown]);
   }
 });
@@ -61,7 +61,7 @@ serverTest("a daemon that speaks TLS is asked by TLS", CERTIFICATE_PROGRAMS, asy
   await using server = new Wanting(`Bearer ${TOKEN}`, { cert: cert!, key: key! });
   const daemon = new LocalDaemon(server.port, TOKEN);
   for (let times = 0; times < 2; times++) {
-    const { status } = await daemon.ask("/x", [], AbortSignal.timeout(10_000));
+    const { status } = await daemon.ask("/x", AbortSignal.timeout(10_000));
     assertEquals(status, 200);
   }
   assertEquals(server.shown, [null, `Bearer ${TOKEN}`, null, `Bearer ${TOKEN}`]);
@@ -70,7 +70,7 @@ serverTest("a daemon that speaks TLS is asked by TLS", CERTIFICATE_PROGRAMS, asy
 Deno.test("what speaks neither HTTP nor TLS is told as what is no HTTP", async () => {
   await using server = await FaultyServer.start(sending("-ERR\r\n\r\n", (socket) => socket.end()));
   const daemon = new LocalDaemon(server.port, null);
-  const error = await assertRejects(() => daemon.ask("/x", [], AbortSignal.timeout(10_000)), Error);
+  const error = await assertRejects(() => daemon.ask("/x", AbortSignal.timeout(10_000)), Error);
   assertEquals(error.message, "expected HTTP/1, found another protocol");
 });
 
@@ -121,7 +121,7 @@ Deno.test("hactl says at once if the daemon does not let it ask", async () => {
   const { code, stderr } = await hactl(daemon.spool, ["down", "web", "-r", "x", "-p", port]);
   assertEquals([code, stderr], [
     1,
-    `hactl: the daemon on port ${port} does not report the change: web: hactl may not ask it: 403 Forbidden\n`,
+    `hactl: the daemon on port ${port} does not report the change: web: it rejects hactl: 403 Forbidden\n`,
   ]);
   assertStringIncludes(Deno.readTextFileSync(`${daemon.spool}/web`), '"reason": "x"');
 });
@@ -157,7 +157,7 @@ Deno.test("hactl agrees with a daemon whose messages have other wording", async 
   assertStringIncludes((await daemon.get("/spool/web/0")).body, "the record cannot be read");
   assertEquals(await on("up"), {
     ...silent,
-    stderr: "hactl: web is not wholly in service: all is marked down\n",
+    stderr: "hactl: web is not fully in service: all is down\n",
   });
 });
 
