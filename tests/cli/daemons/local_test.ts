@@ -4,7 +4,7 @@ import { FORM } from "../../support/forms.ts";
 import { Daemon, hactl, TempFolder } from "../../support/programs.ts";
 import { CERTIFICATE_PROGRAMS, issueSelfSigned } from "../../servers/certificates.ts";
 import { FaultyServer, sending } from "../../servers/faulty.ts";
-import { serverTest } from "../../servers/mod.ts";
+import { serverTest, until } from "../../servers/mod.ts";
 
 const TOKEN = "0123456789abcdef";
 
@@ -154,7 +154,9 @@ Deno.test("hactl agrees with a daemon whose messages have other wording", async 
   assertEquals(await on("wait", "--up", "--timeout", "10s"), silent);
   // The reason of a record that cannot be read is a message, too.
   Deno.mkdirSync(`${daemon.spool}/all`);
-  assertStringIncludes((await daemon.get("/spool/web/0")).body, "the record cannot be read");
+  await until("all cannot be read", async () => {
+    return (await daemon.get("/spool/web/0")).body.includes("the record cannot be read");
+  });
   assertEquals(await on("up"), {
     ...silent,
     stderr: "hactl: web is not fully in service: all is down\n",
