@@ -5,16 +5,12 @@ export interface Clock {
   /**
    * Calls a function once, after a delay.
    *
-   * @param milliseconds The delay.
-   * @param callback The function.
    * @returns Cancels the call.
    */
   after(milliseconds: number, callback: () => void): () => void;
   /**
    * Calls a function at intervals.
    *
-   * @param milliseconds The interval.
-   * @param callback The function.
    * @returns Ends the calls.
    */
   every(milliseconds: number, callback: () => void): () => void;

@@ -40,18 +40,13 @@ export function escapeControls(text: string): string {
 /**
  * Replaces control characters by a space, for lines that other programs parse.
  *
- * @param text The text.
  * @returns The text on one line.
  */
 export function oneLine(text: string): string {
   return text.replace(CONTROLS, " ");
 }
 
-/**
- * Formats a value as JSON that is safe for a terminal: JSON itself escapes few control characters.
- *
- * @param value The value.
- */
+/** Formats a value as JSON that is safe for a terminal: JSON itself escapes few control characters. */
 export function terminalJson(value: unknown): string {
   return escapeControls(JSON.stringify(value));
 }

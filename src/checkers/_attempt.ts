@@ -10,10 +10,6 @@ export class UnsupportedError extends Error {
 /**
  * Runs a check. If it throws, the service is down.
  *
- * @param name The protocol's name, for the message.
- * @param request The target.
- * @param signal The deadline.
- * @param check The check.
  * @param explain Returns the cause of a failure, unless the check timed out.
  * @returns The verdict, or 503 and the cause.
  */

@@ -15,11 +15,7 @@ export interface HttpCheckOptions {
 /**
  * Checks a service by HTTP.
  *
- * @param name The protocol's name, for messages.
- * @param request The target.
  * @param options The headers to send beside those of the request.
- * @param signal The deadline.
- * @param open Connects.
  * @returns The service's own status and body, or 503 and why there is none.
  */
 export function checkHttp(

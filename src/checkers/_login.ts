@@ -15,8 +15,6 @@ import { connectionFailure } from "./_attempt.ts";
  * Returns why a login failed. Libraries throw a RangeError or a TypeError for a message that is too short or does not fit
  * those before it, and pass on a refusal without a message.
  *
- * @param error What was thrown.
- * @param request The target.
  * @param notSpoken The message for a server that speaks another protocol.
  */
 export function loginFailure(error: unknown, request: CheckRequest, notSpoken: string): string {
@@ -30,7 +28,6 @@ export function loginFailure(error: unknown, request: CheckRequest, notSpoken: s
  * Makes a stream that gives a library one whole message at a time. From a socket of its own, a library reads whatever
  * arrives, and as much as arrives.
  *
- * @param connection The connection.
  * @param next Reads the next message; returns undefined after the login.
  */
 export async function messageStream(

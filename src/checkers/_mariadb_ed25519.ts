@@ -8,7 +8,6 @@ const { BASE, Fn } = ed25519.Point;
  * Signs the challenge of MariaDB's `ed25519` plugin. It is Ed25519 (RFC 8032) with the password in place of a seed of 32
  * bytes. Libraries accept only such seeds, so the signature is computed here.
  *
- * @param password The account's password.
  * @param message The challenge: 32 random bytes.
  * @returns The signature, 64 bytes.
  */

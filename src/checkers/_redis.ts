@@ -18,10 +18,6 @@ export const MAX_REPLY_BYTES = 4 * 1024 * 1024;
 /**
  * Sends one command to a Redis, after a login if there is a password.
  *
- * @param request The target.
- * @param login The login.
- * @param command The command.
- * @param signal The deadline.
  * @param judge Returns the verdict for a reply: its first byte and its text.
  * @returns The verdict; 503 and the cause if there is no reply.
  */
@@ -46,12 +42,7 @@ export function askRedis(
   });
 }
 
-/**
- * Returns the verdict for an unexpected reply.
- *
- * @param command The command.
- * @param reply The reply.
- */
+/** Returns the verdict for an unexpected reply. */
 export function unexpected(command: string, reply: string): Verdict {
   return { code: 500, message: `Sent ${command}, got back ${reply.slice(0, 200)}` };
 }

@@ -30,8 +30,6 @@ interface Reply {
  * Checks a gRPC server by the standard health protocol (grpc.health.v1). The path names the gRPC service; without one
  * it is the whole server.
  *
- * @param request The target, and the gRPC service.
- * @param signal The deadline.
  * @returns 200 `SERVING`, 503 `NOT_SERVING`, 404 for an unknown service, or 503 and the cause.
  */
 export async function checkGrpc(request: CheckRequest, signal: AbortSignal): Promise<Verdict> {

@@ -20,8 +20,6 @@ const COLUMNS = "# pxname,svname,";
 /**
  * Reads the status of the backend with the service's name from the statistics page of an HAProxy.
  *
- * @param request The target.
- * @param signal The deadline.
  * @returns 200 `web is UP`, 500 `web is DOWN` or `web is not found`, the page's own status and body if that is an
  * error, or 503 and the cause.
  */

@@ -12,7 +12,6 @@ export interface HttpsCheckOptions extends HttpCheckOptions {
 /**
  * Makes the checker that requests `GET https://host:port/path`.
  *
- * @param options The headers to send, and the trusted authorities.
  * @returns A checker that returns the service's own status and body, or 503 and why there is none, such as the
  * problem of its certificate.
  */

@@ -31,7 +31,6 @@ export interface CheckerOptions {
 /**
  * Makes the protocols. A new one is a file beside this and a line here.
  *
- * @param options The configuration.
  * @returns The protocols by their names, the first part of a URL.
  */
 export function protocols(options: CheckerOptions): ReadonlyMap<string, Protocol> {

@@ -51,7 +51,6 @@ const NOT_MYSQL = "the server does not speak MySQL";
 /**
  * Makes the checker that logs in to MySQL or MariaDB, selects no database, and quits.
  *
- * @param options The login.
  * @returns A checker: 200 after the login, 500 and the server's message if it refuses, 503 if it cannot be reached,
  * does not speak MySQL or takes too long.
  */

@@ -36,7 +36,6 @@ const NOT_POSTGRES = "the server does not speak PostgreSQL";
 /**
  * Makes the checker that logs in to PostgreSQL, and quits.
  *
- * @param options The login.
  * @returns A checker: 200 after the login, 500 and the server's message if it refuses, 503 if it cannot be reached,
  * does not speak PostgreSQL or takes too long.
  */

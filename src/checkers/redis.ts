@@ -4,7 +4,6 @@ import { askRedis, type RedisLogin, unexpected } from "./_redis.ts";
 /**
  * Makes the checker that sends `PING` to a Redis or a Sentinel.
  *
- * @param login The login.
  * @returns A checker: 200 `Sent PING, got back +PONG`, 500 and another reply, or 503 and why there is none.
  */
 export function redisChecker(login: RedisLogin): Checker {

@@ -8,7 +8,6 @@ export const MAX_FIELDS = 10_000;
 /**
  * Makes the checker that sends `INFO` to a Redis. With the path `/match?field=value&…` it compares the fields.
  *
- * @param login The login.
  * @returns A checker: 200 and the fields as a JSON object, up to the limit of a body, or the first pair that matches;
  * 500 if none matches or the reply is an error; 503 and why there is no reply.
  */
@@ -20,7 +19,6 @@ export function redisInfoChecker(login: RedisLogin): Checker {
  * Makes the checker that does the same for a Sentinel. It adds the field `redis_master`: the address and port of the
  * first master of the Sentinel.
  *
- * @param login The login.
  * @returns As {@linkcode redisInfoChecker}.
  */
 export function sentinelInfoChecker(login: RedisLogin): Checker {

@@ -19,8 +19,6 @@ const IMPLICIT_TLS =
 /**
  * Reads the greeting of an SMTP server, and quits.
  *
- * @param request The target.
- * @param signal The deadline.
  * @returns 200 `Connected in 0.00s` if the greeting is 220 and the reply to `QUIT` 221, else 503 and the cause.
  */
 export async function checkSmtp(request: CheckRequest, signal: AbortSignal): Promise<Verdict> {

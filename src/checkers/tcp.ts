@@ -5,8 +5,6 @@ import { connectionFailure, stopwatch } from "./_attempt.ts";
 /**
  * Connects, and closes the connection.
  *
- * @param request The target.
- * @param signal The deadline.
  * @returns 200 `Connected in 0.00s`, or 503 and the cause.
  */
 export async function checkTcp(request: CheckRequest, signal: AbortSignal): Promise<Verdict> {

@@ -93,7 +93,6 @@ export class BufferedReader {
   /**
    * Reads bytes.
    *
-   * @param length How many.
    * @throws {ConnectionClosedError} If the stream ends before.
    */
   async exactly(length: number): Promise<Uint8Array> {

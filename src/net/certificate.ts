@@ -19,7 +19,6 @@ const GENERALIZED_TIME = 0x18;
 /**
  * Returns when the first of some certificates expires. It parses the DER itself: node:crypto costs a daemon 10 MiB.
  *
- * @param pem The certificates.
  * @returns The time in milliseconds since 1970; null if a certificate cannot be parsed.
  */
 export function certificateExpiry(pem: string): number | null {

@@ -29,10 +29,6 @@ export class Connection implements Disposable {
   readonly #close: () => void;
   #closed = false;
 
-  /**
-   * @param socket An open socket.
-   * @param signal The deadline of all its operations.
-   */
   constructor(socket: Socket, signal: AbortSignal) {
     this.#socket = socket;
     this.#signal = signal;
@@ -43,9 +39,6 @@ export class Connection implements Disposable {
   /**
    * Connects.
    *
-   * @param hostname The IP address of the peer.
-   * @param port The TCP port of the peer.
-   * @param signal The deadline of all operations.
    * @returns The connection; dispose of it to close it.
    * @throws {Error} The signal's reason once it has aborted, else the system's error.
    */
@@ -80,7 +73,6 @@ export class Connection implements Disposable {
   /**
    * Reads what was received.
    *
-   * @param buffer The buffer to read into.
    * @returns How many bytes were read, or null at the end.
    * @throws {Error} The deadline's reason, or the system's error.
    */
@@ -91,7 +83,6 @@ export class Connection implements Disposable {
   /**
    * Writes bytes.
    *
-   * @param bytes The bytes.
    * @throws {Error} The deadline's reason, or the system's error.
    */
   async write(bytes: Uint8Array): Promise<void> {

@@ -61,7 +61,6 @@ export class NoResponseError extends HttpError {
  * Sends a request and reads the response. Redirects are not followed.
  *
  * @param connection A new connection. It cannot be used afterwards.
- * @param request The request.
  * @returns The response.
  * @throws {HttpError} If the response is not HTTP, or incomplete.
  * @throws {Error} The reason of the connection's deadline, or the system's error.
@@ -95,7 +94,6 @@ export async function exchange(
  * Does the same without keeping the body.
  *
  * @param connection A new connection. It cannot be used afterwards.
- * @param request The request.
  * @param take Receives the body. An error that it throws ends the exchange.
  * @returns The status, and the `Content-Encoding` of the body.
  * @throws {Error} As {@linkcode exchange}.
@@ -133,11 +131,7 @@ export class BodyBuffer {
     this.#limit = limit;
   }
 
-  /**
-   * Adds a copy of a piece, up to the limit.
-   *
-   * @param bytes The piece.
-   */
+  /** Adds a copy of a piece, up to the limit. */
   add(bytes: Uint8Array): void {
     const piece = bytes.subarray(0, this.#limit - this.#length);
     const length = this.#length + piece.length;

@@ -77,8 +77,6 @@ export class LocalAddresses {
    * It is one if listening on it succeeds. That needs no permission to list the interfaces. With
    * `net.ipv4.ip_nonlocal_bind=1` it always succeeds, and sending from the address is the test. Other loopback
    * addresses than 127.0.0.1 are not own: each may be that of another service.
-   *
-   * @param address The canonical address.
    */
   has(address: string): boolean | Promise<boolean> {
     if (address === LOCAL_ADDRESS) return true;
@@ -93,8 +91,6 @@ export class LocalAddresses {
 
   /**
    * Does the same at once, for records of a host. It is true if that is not known yet: the record is then in force.
-   *
-   * @param address The canonical address.
    */
   mayHave(address: string): boolean {
     const isOwn = this.has(address);
@@ -152,11 +148,7 @@ export function nonlocalBind(): Family[] {
   return (["IPv4", "IPv6"] as const).filter((family) => listenOnForeign(family) === "yes");
 }
 
-/**
- * Returns the warning about that.
- *
- * @param family The version of IP.
- */
+/** Returns the warning about that. */
 export function nonlocalBindWarning(family: Family): string {
   return `${settingOf(family)} is on (listening on ${FOREIGN[family][0]} succeeds): ` +
     `${CONSEQUENCE[family]}; own_addresses in the configuration can name the addresses`;

@@ -29,7 +29,6 @@ export class Network {
   /**
    * Parses an address (`10.1.2.3`) or a range in CIDR notation (`10.0.0.0/8`).
    *
-   * @param text The text.
    * @returns The range; undefined for everything else: names, other spellings of IPv4, and ranges whose
    * address has bits set beyond the prefix, which may mean one address or many.
    *
@@ -54,21 +53,13 @@ export class Network {
     return range.start === start ? new Network(version, start, range.end) : undefined;
   }
 
-  /**
-   * Tests whether the range contains an address.
-   *
-   * @param address The canonical address.
-   */
+  /** Tests whether the range contains an address. */
   has(address: string): boolean {
     const { version, start } = parseCidr(address);
     return version === this.#version && this.#first <= start && start <= this.#last;
   }
 
-  /**
-   * Tests whether another range contains this one, or is the same.
-   *
-   * @param other The other range.
-   */
+  /** Tests whether another range contains this one, or is the same. */
   isWithin(other: Network): boolean {
     return this.#version === other.#version && other.#first <= this.#first &&
       this.#last <= other.#last;
@@ -90,11 +81,7 @@ export class Networks {
     return this.#matches.size;
   }
 
-  /**
-   * Tests whether the list contains an address.
-   *
-   * @param address The canonical address.
-   */
+  /** Tests whether the list contains an address. */
   has(address: string): boolean {
     let isIn = this.#matches.get(address);
     if (isIn === undefined) {

@@ -21,10 +21,6 @@ const MAX_BUFFERED_BYTES = 1024 * 1024;
  * Connects with TLS. It uses node:tls: Deno's own TLS verifies every certificate, unless the whole program is started
  * with a flag against that.
  *
- * @param hostname The IP address of the peer.
- * @param port The TCP port of the peer.
- * @param options The options.
- * @param signal The deadline of all operations.
  * @returns The connection; dispose of it to close it.
  * @throws {Error} The signal's reason once it has aborted, else the problem of the connection or the certificate.
  */

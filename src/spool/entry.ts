@@ -53,20 +53,12 @@ const MAX_TIME = 1e21;
 /** How much of an invalid value is shown. */
 const MAX_SHOWN = 100;
 
-/**
- * Tests whether a value is a valid time in unix seconds.
- *
- * @param value The value.
- */
+/** Tests whether a value is a valid time in unix seconds. */
 export function isTime(value: unknown): value is number {
   return typeof value === "number" && value >= 0 && value < MAX_TIME;
 }
 
-/**
- * Tests whether a value is a valid weight: an integer from 0 to 100.
- *
- * @param value The value.
- */
+/** Tests whether a value is a valid weight: an integer from 0 to 100. */
 export function isWeight(value: unknown): value is number {
   return Number.isInteger(value) && value as number >= 0 && value as number <= FULL_WEIGHT;
 }
@@ -75,7 +67,6 @@ export function isWeight(value: unknown): value is number {
  * Parses the content of a record. Content that is not a JSON object is itself the reason, an invalid mode is
  * down, and a record with an invalid expiration does not expire.
  *
- * @param content The content of the file.
  * @returns The record, and what is wrong with it.
  *
  * @example
@@ -105,7 +96,6 @@ export function parseDowntime(content: string): ParsedEntry<DowntimeRecord> {
 /**
  * Parses the content of a weight's file. An invalid weight is null and changes nothing.
  *
- * @param content The content of the file.
  * @returns The weight, and what is wrong with it.
  */
 export function parseWeight(content: string): ParsedEntry<WeightRecord> {
@@ -162,7 +152,6 @@ function parseObject(content: string): Record<string, unknown> | undefined {
 /**
  * Formats an entry as the content of its file: JSON with the spaces and ASCII escapes of Python's `json.dump`.
  *
- * @param entry The entry.
  * @returns The content.
  */
 export function formatEntry(entry: Entry): string {
@@ -176,11 +165,7 @@ export function formatEntry(entry: Entry): string {
   return `{${pairs.join(", ")}}`;
 }
 
-/**
- * Returns how many bytes a reason takes in the file of an entry.
- *
- * @param reason The reason.
- */
+/** Returns how many bytes a reason takes in the file of an entry. */
 export function encodedLength(reason: string): number {
   return asciiJson(reason).length;
 }
@@ -192,12 +177,7 @@ function asciiJson(value: unknown): string {
   );
 }
 
-/**
- * Tests whether an entry has expired, and is without effect.
- *
- * @param entry The entry.
- * @param now The time in unix seconds.
- */
+/** Tests whether an entry has expired at a time in unix seconds, and is without effect. */
 export function isExpired({ expiration }: Pick<Entry, "expiration">, now: number): boolean {
   return expiration !== null && expiration < now;
 }

@@ -41,29 +41,17 @@ export class EntryMap<T extends NamedEntry> {
     return this.#byName.values();
   }
 
-  /**
-   * Returns an entry.
-   *
-   * @param name The name of its file.
-   */
+  /** Returns an entry. */
   get(name: string): T | undefined {
     return this.#byName.get(name);
   }
 
-  /**
-   * Returns the entries of a service.
-   *
-   * @param service The service's name.
-   */
+  /** Returns the entries of a service. */
   of(service: string): ServiceEntries<T> | undefined {
     return this.#services.get(service);
   }
 
-  /**
-   * Adds an entry, or replaces the one of the same file.
-   *
-   * @param entry The entry.
-   */
+  /** Adds an entry, or replaces the one of the same file. */
   set(entry: T): void {
     const { name, service, port, host } = entry;
     // The name keeps its place: a loop over the entries that replaces them comes to an end.
@@ -86,11 +74,7 @@ export class EntryMap<T extends NamedEntry> {
     this.#byName.set(name, entry);
   }
 
-  /**
-   * Removes an entry, if there is one.
-   *
-   * @param name The name of its file.
-   */
+  /** Removes an entry, if there is one. */
   delete(name: string): void {
     this.#unlink(this.#byName.get(name));
     this.#byName.delete(name);

@@ -107,39 +107,23 @@ export class SpoolIndex {
     return this.entries().map(([name]) => name);
   }
 
-  /**
-   * Tests whether there is an entry, expired or not.
-   *
-   * @param name The name of its file.
-   */
+  /** Tests whether there is an entry, expired or not. */
   has(name: string): boolean {
     return this.get(name) !== undefined;
   }
 
-  /**
-   * Returns an entry, expired or not.
-   *
-   * @param name The name of its file.
-   */
+  /** Returns an entry, expired or not. */
   get(name: string): Entry | undefined {
     return (this.#downtimes.get(name) ?? this.#weights.get(name))?.record;
   }
 
-  /**
-   * Returns a record, unless it has expired.
-   *
-   * @param name The name of its file.
-   */
+  /** Returns a record, unless it has expired. */
   activeRecord(name: string): DowntimeRecord | undefined {
     const found = this.#downtimes.get(name);
     return found !== undefined && this.#isActive(found) ? found.record : undefined;
   }
 
-  /**
-   * Returns a weight, unless it has expired.
-   *
-   * @param name The name of its file.
-   */
+  /** Returns a weight, unless it has expired. */
   activeWeight(name: string): WeightRecord | undefined {
     const found = this.#weights.get(name);
     return found !== undefined && this.#isActive(found) ? found.record : undefined;
@@ -199,11 +183,7 @@ export class SpoolIndex {
     this.#changed();
   }
 
-  /**
-   * Removes an entry, if there is one.
-   *
-   * @param name The name of its file.
-   */
+  /** Removes an entry, if there is one. */
   delete(name: string): void {
     this.#downtimes.delete(name);
     this.#weights.delete(name);
@@ -218,7 +198,6 @@ export class SpoolIndex {
   /**
    * Finds the record that keeps a service out: of `all`, the service, its port, or its port on that host.
    *
-   * @param service The service's name.
    * @param port The port of the check, or 0.
    * @param host The canonical IP address of the check.
    * @returns The first active record that is down, else the first that is draining; undefined if the service
@@ -255,7 +234,6 @@ export class SpoolIndex {
   /**
    * Finds the weight of a service: that of its port on that host, else of its port, else its own, else of `all`.
    *
-   * @param service The service's name.
    * @param port The port of the check, or 0.
    * @param host The canonical IP address of the check.
    * @returns From 0 to 100; 100 if there is none; null if its file is invalid, and no weight is to change.

@@ -22,11 +22,7 @@ export class MisnamedFiles {
   #unkeptLogged = 0;
   #loggedAt = -Infinity;
 
-  /**
-   * @param root The spool.
-   * @param log The log.
-   * @param now Returns the time in milliseconds, by a monotonic clock.
-   */
+  /** @param now Returns the time in milliseconds, by a monotonic clock. */
   constructor(root: string, log: Log, now: () => number) {
     this.#root = root;
     this.#log = log;
@@ -43,11 +39,7 @@ export class MisnamedFiles {
     return this.#kept.slice(0, MAX_NAMES);
   }
 
-  /**
-   * Replaces the files.
-   *
-   * @param names The names of those that exist now.
-   */
+  /** Replaces the files. */
   update(names: readonly string[]): void {
     this.#count = names.length;
     this.#kept = names.slice(0, MAX_KEPT);

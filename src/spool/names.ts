@@ -32,21 +32,13 @@ export function byName(one: { readonly name: string }, other: { readonly name: s
   return one.name < other.name ? -1 : 1;
 }
 
-/**
- * Tests whether a URL can name a service like this.
- *
- * @param text The name.
- */
+/** Tests whether a URL can name a service like this. */
 export function isServiceName(text: string): boolean {
   return /^[.\w-]+$/.test(text) && text.length <= MAX_SERVICE_LENGTH && text !== "." &&
     text !== "..";
 }
 
-/**
- * Tests whether a service can have a record. In the spool, names that begin with a dot are ignored.
- *
- * @param service The service's name.
- */
+/** Tests whether a service can have a record. In the spool, names that begin with a dot are ignored. */
 export function canHaveRecord(service: string): boolean {
   return isServiceName(service) && !service.startsWith(".");
 }
@@ -54,7 +46,6 @@ export function canHaveRecord(service: string): boolean {
 /**
  * Parses the name of a service in an agent check: `web/8080`, or `web` for all its ports.
  *
- * @param text The name.
  * @returns The subject; undefined if the name is invalid.
  */
 export function parseAgentName(text: string): Subject | undefined {
@@ -68,8 +59,6 @@ export function parseAgentName(text: string): Subject | undefined {
 /**
  * Returns the name of a record: `web`, `web:8080` or `web:10.1.1.1:8080`. An IPv6 address needs no brackets,
  * since a service's name has no colon and the port comes last: `web:2001:db8::1:8080`.
- *
- * @param subject The subject.
  */
 export function recordName({ service, port, host, isPortZero = false }: Subject): string {
   if (port === 0 && !isPortZero) return service;
@@ -79,7 +68,6 @@ export function recordName({ service, port, host, isPortZero = false }: Subject)
 /**
  * Parses the name of a record.
  *
- * @param name The file's name.
  * @returns The subject; undefined if the name is not that of a record.
  *
  * @example
@@ -101,11 +89,7 @@ export function parseRecordName(name: string): Subject | undefined {
   return port === 0 ? { ...subject, isPortZero: true } : subject;
 }
 
-/**
- * Returns the name of a weight's file: `.weight:` and the name of a record.
- *
- * @param subject The subject.
- */
+/** Returns the name of a weight's file: `.weight:` and the name of a record. */
 export function weightName(subject: Subject): string {
   return WEIGHT_PREFIX + recordName(subject);
 }
@@ -113,7 +97,6 @@ export function weightName(subject: Subject): string {
 /**
  * Parses the name of a weight's file.
  *
- * @param name The file's name.
  * @returns The subject; undefined if the name is not that of a weight.
  */
 export function parseWeightName(name: string): Subject | undefined {
@@ -122,11 +105,7 @@ export function parseWeightName(name: string): Subject | undefined {
     : undefined;
 }
 
-/**
- * Tests whether a file is a record or a weight by its name.
- *
- * @param name The file's name.
- */
+/** Tests whether a file is a record or a weight by its name. */
 export function isSpoolName(name: string): boolean {
   return (parseWeightName(name) ?? parseRecordName(name)) !== undefined;
 }
@@ -134,8 +113,6 @@ export function isSpoolName(name: string): boolean {
 /**
  * Tests whether a file's name is invalid: an operator may have meant a record by it. Other names that begin with
  * a dot, and the folder `lost+found` of a file system, are ignored.
- *
- * @param name The file's name.
  */
 export function isMisnamed(name: string): boolean {
   const isIgnored = name === "lost+found" ||

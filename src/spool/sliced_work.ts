@@ -14,10 +14,7 @@ export class SlicedWork implements Disposable {
   #unfinished = 0;
   #isDisposed = false;
 
-  /**
-   * @param clock The clock.
-   * @param onPause Called before each pause.
-   */
+  /** @param onPause Called before each pause. */
   constructor(clock: Clock, onPause: () => void) {
     this.#clock = clock;
     this.#onPause = onPause;
@@ -33,11 +30,7 @@ export class SlicedWork implements Disposable {
     return this.#unfinished > 0;
   }
 
-  /**
-   * Runs work: its first slice at once, the others later.
-   *
-   * @param work The work.
-   */
+  /** Runs work: its first slice at once, the others later. */
   async run(work: Work): Promise<void> {
     this.#unfinished++;
     for (let resume = () => work.next();;) {

@@ -84,20 +84,12 @@ export class SpoolStore {
   readonly #clock: Clock;
   #buffer: Uint8Array<ArrayBuffer> | undefined;
 
-  /**
-   * @param root The folder.
-   * @param clock The clock.
-   */
   constructor(root: string, clock: Clock = systemClock) {
     this.root = root;
     this.#clock = clock;
   }
 
-  /**
-   * Returns the path of a file in the spool.
-   *
-   * @param name The file's name.
-   */
+  /** Returns the path of a file in the spool. */
   path(name: string): string {
     return `${this.root}/${name}`;
   }
@@ -161,7 +153,6 @@ export class SpoolStore {
   /**
    * Reads a record. Reading is synchronous, so that two readings never overtake each other.
    *
-   * @param name The name of its file.
    * @returns The record; undefined if there is no such file. A file that cannot be read is down.
    * @throws {Error} If the system cannot tell whether the file exists.
    */
@@ -192,7 +183,6 @@ export class SpoolStore {
   /**
    * Reads a weight, as {@linkcode readDowntime} reads a record.
    *
-   * @param name The name of its file.
    * @returns The weight; undefined if there is no such file. A file that cannot be read changes no weight.
    * @throws {Error} If the system cannot tell whether the file exists.
    */
@@ -203,7 +193,6 @@ export class SpoolStore {
   /**
    * Reads a record or a weight, depending on the file's name.
    *
-   * @param name The file's name.
    * @param info What {@linkcode stat} has just returned for it.
    * @throws {Error} If the system cannot tell whether the file exists.
    */
@@ -218,7 +207,6 @@ export class SpoolStore {
   /**
    * Returns the attributes of a file, not following links.
    *
-   * @param name The file's name.
    * @returns The attributes; undefined if there is no such file.
    * @throws {Error} If the system cannot tell whether the file exists.
    */
@@ -235,8 +223,6 @@ export class SpoolStore {
    * Writes a record or a weight. One without a creation time keeps that of the present one with the same
    * effect and reason, else it is created now.
    *
-   * @param name The name of its file.
-   * @param entry The record or weight.
    * @returns The record or weight as written.
    * @throws {EntryTooLongError} If it is longer than MAX_RECORD_BYTES. The spool is then unchanged.
    * @throws {Error} The system's error. The spool is then unchanged.
@@ -265,7 +251,6 @@ export class SpoolStore {
   /**
    * Removes a record or a weight, if it is there.
    *
-   * @param name The name of its file.
    * @throws {Error} The system's error.
    */
   async remove(name: string): Promise<void> {
@@ -277,7 +262,6 @@ export class SpoolStore {
   /**
    * Removes a record or a weight if it has expired, and has not been renewed meanwhile.
    *
-   * @param name The name of its file.
    * @throws {Error} The system's error.
    */
   async removeExpired(name: string): Promise<void> {

@@ -5,10 +5,12 @@ import type { Log } from "../log.ts";
 import { LOCAL_ADDRESS } from "../net/addresses.ts";
 import { type Entry, isExpired } from "./entry.ts";
 import type { SpoolIndex } from "./index.ts";
+import { IndexedFiles } from "./indexed_files.ts";
 import { MisnamedFiles } from "./misnamed.ts";
 import { ALL, isMisnamed, isSpoolName, type Subject } from "./names.ts";
 import { SLICE_MS, SlicedWork, type Work } from "./sliced_work.ts";
 import type { SpoolStore } from "./store.ts";
+import { FORGET_BATCH, VanishedFiles } from "./vanished_files.ts";
 
 /** How often a spool that cannot be watched is read, in milliseconds. */
 const POLL_MS = 50;
@@ -18,18 +20,6 @@ const COMPARE_MS = 500;
 
 /** How many files each comparison stats; the next one continues with others. */
 const MAX_COMPARED = 100;
-
-/** How long no other file must have vanished before entries are forgotten, in milliseconds. */
-const DEBOUNCE_MS = 10;
-
-/** How long that may be put off, in milliseconds. */
-const MAX_DEBOUNCE_MS = 200;
-
-/** How many entries are forgotten before the folder's identity is checked again. */
-const FORGET_BATCH = 50;
-
-/** How long forgotten entries are kept, in case the folder vanishes after its files, in milliseconds. */
-const KEEP_FORGOTTEN_MS = 2000;
 
 /** The size from which a folder is listed in the background: listing 100,000 files takes 200 ms. */
 const BIG_FOLDER_BYTES = 32 * 1024;
@@ -89,12 +79,6 @@ export interface SpoolHealth {
 /** The effect of a file. An expired entry has none. A file whose name is invalid counts as faulty. */
 export type RecordState = "down" | "drain" | "weight" | "expired" | "faulty";
 
-/** An entry that was forgotten, and when. */
-interface Forgotten {
-  readonly entry: Entry;
-  readonly at: number;
-}
-
 /**
  * Keeps a {@linkcode SpoolIndex} current.
  *
@@ -110,16 +94,14 @@ export class SpoolWatcher implements Disposable {
   readonly #store: SpoolStore;
   readonly #index: SpoolIndex;
   readonly #log: Log;
+  readonly #files: IndexedFiles;
+  readonly #vanished: VanishedFiles;
   readonly #watch: (root: string) => Deno.FsWatcher;
   readonly #clock: Clock;
   readonly #work: SlicedWork;
   readonly #misnamed: MisnamedFiles;
   #isDisposed = false;
 
-  /** The names of invalid entries. */
-  readonly #invalid = new Set<string>();
-  /** The attributes of each file when it was read, to notice changes without an event. */
-  readonly #fingerprints = new Map<string, string>();
   /** The names to compare next. */
   #scanCursor: Iterator<string> = [].values();
 
@@ -133,13 +115,6 @@ export class SpoolWatcher implements Disposable {
   /** When the folder may be read or compared again. */
   #restsUntil = 0;
   #cancelBehind: (() => void) | undefined;
-
-  /** The files that vanished, and when that was noticed. */
-  readonly #vanished = new Map<string, number>();
-  #isForgetting = false;
-  #cancelDebounce: (() => void) | undefined;
-  #debouncingSince = 0;
-  readonly #forgotten = new Map<string, Forgotten>();
 
   /** The identity of the folder that the index is about. */
   #folder: string;
@@ -164,7 +139,6 @@ export class SpoolWatcher implements Disposable {
   /**
    * Reads the spool and starts to watch it.
    *
-   * @param options What to work with.
    * @throws {Error} If the spool cannot be read.
    */
   constructor(options: SpoolWatcherOptions) {
@@ -175,6 +149,13 @@ export class SpoolWatcher implements Disposable {
     this.#watch = options.watch ?? ((root) => Deno.watchFs(root, { recursive: false }));
     this.#clock = clock;
     this.#work = new SlicedWork(clock, () => this.#markBehind());
+    this.#files = new IndexedFiles(store, index, log);
+    this.#vanished = new VanishedFiles({
+      ...{ index, clock, work: this.#work },
+      read: (name) => this.#tryRead(name),
+      forget: (name) => this.#files.forget(name),
+      isSameFolder: () => this.#isSameFolder(),
+    });
     this.#misnamed = new MisnamedFiles(store.root, log, () => clock.now());
     this.#folder = this.#identity();
     // Watched first, so that no change falls between reading and watching.
@@ -182,7 +163,7 @@ export class SpoolWatcher implements Disposable {
     try {
       // At once: the daemon answers no request before.
       const names = store.listFiles();
-      for (const name of names) this.#read(name);
+      for (const name of names) this.#files.read(name);
       this.#misnamed.update(names.filter(isMisnamed));
     } catch (error) {
       this[Symbol.dispose]();
@@ -197,22 +178,19 @@ export class SpoolWatcher implements Disposable {
       fault: this.#problem,
       watched: this.#watcher !== undefined,
       records: this.#index.size,
-      faulty: this.#invalid.size + this.#misnamed.count,
-      faulty_names: this.#invalid.values().take(MAX_NAMES).toArray(),
+      faulty: this.#files.invalid.size + this.#misnamed.count,
+      faulty_names: this.#files.invalid.values().take(MAX_NAMES).toArray(),
       misnamed: this.#misnamed.count,
       misnamed_names: this.#misnamed.names,
     };
   }
 
-  /**
-   * Counts the files by their effect.
-   *
-   * @param now The time in unix seconds.
-   */
+  /** Counts the files by their effect at a time in unix seconds. */
   states(now: number): Record<RecordState, number> {
     const states = { down: 0, drain: 0, weight: 0, expired: 0, faulty: this.#misnamed.count };
+    const { invalid } = this.#files;
     for (const [name, entry] of this.#index.entries()) {
-      states[this.#invalid.has(name) ? "faulty" : stateOf(entry, now)]++;
+      states[invalid.has(name) ? "faulty" : stateOf(entry, now)]++;
     }
     return states;
   }
@@ -220,14 +198,14 @@ export class SpoolWatcher implements Disposable {
   /**
    * Reads one file at once.
    *
-   * @param name The file's name.
    * @returns Whether the index has what the file contains.
    */
   refresh(name: string): boolean {
     const exists = this.#tryRead(name);
     if (exists !== false) return exists === true;
     if (!this.#isSameFolder()) return !this.#index.has(name);
-    this.#forget(name);
+    this.#files.forget(name);
+    this.#vanished.release(name);
     return true;
   }
 
@@ -236,60 +214,20 @@ export class SpoolWatcher implements Disposable {
     this.#isDisposed = true;
     this.#work[Symbol.dispose]();
     this.#stopWatching();
+    this.#vanished[Symbol.dispose]();
     this.#cancelTicks?.();
-    this.#cancelDebounce?.();
     this.#cancelBehind?.();
+    this.#index.beforeLookup = null;
   }
 
-  // Reading one file.
-
-  /**
-   * Reads a file into the index.
-   *
-   * @param name The file's name.
-   * @param ifChanged Whether to skip it if its attributes are as they were.
-   * @returns Whether it exists.
-   * @throws {Error} If the system cannot tell whether it exists.
-   */
-  #read(name: string, ifChanged = false): boolean {
-    if (!isSpoolName(name)) return false;
-    const info = this.#store.stat(name);
-    if (info === undefined) return false;
-    const fingerprint =
-      `${info.ino} ${info.mtime?.getTime()} ${info.ctime?.getTime()} ${info.size}`;
-    if (ifChanged && fingerprint === this.#fingerprints.get(name)) return true;
-    const parsed = this.#store.readEntry(name, info);
-    if (parsed === undefined) return false;
-    const { record, problem } = parsed;
-    this.#fingerprints.set(name, fingerprint);
-    this.#index.set(name, record);
-    this.#forgotten.delete(name);
-    if (problem === null) {
-      this.#invalid.delete(name);
-    } else if (!this.#invalid.has(name)) {
-      this.#invalid.add(name);
-      const message = "weight" in record
-        ? "invalid weight {path}: {problem}"
-        : "invalid record {path} counts as down: {problem}";
-      this.#log.warning(message, { path: this.#store.path(name), problem });
-    }
-    return true;
-  }
-
-  /** Does the same, and returns undefined if the system cannot tell whether the file exists. */
+  /** Reads a file into the index, and returns undefined if the system cannot tell whether it exists. */
   #tryRead(name: string, ifChanged = false): boolean | undefined {
     try {
-      return this.#read(name, ifChanged);
+      return this.#files.read(name, ifChanged);
     } catch (error) {
       this.#setProblem(errorMessage(error));
       return undefined;
     }
-  }
-
-  #forget(name: string): void {
-    this.#index.delete(name);
-    this.#invalid.delete(name);
-    this.#fingerprints.delete(name);
   }
 
   // While the index is behind.
@@ -319,73 +257,10 @@ export class SpoolWatcher implements Disposable {
     if (host !== LOCAL_ADDRESS) subjects.push({ service, port, host, isPortZero });
     for (const name of subjects.map(nameOf)) {
       if (this.#tryRead(name, true) !== false || !this.#index.has(name)) continue;
-      if (this.#clock.now() - this.#noteVanished(name) > MAX_DEBOUNCE_MS) {
-        this.#forgetIfGone([name]);
-      }
+      this.#vanished.add(name);
+      this.#vanished.forgetIfOverdue(name);
     }
   };
-
-  // Vanished files.
-
-  /** Notes that a file has vanished, and returns when that was noticed first. */
-  #noteVanished(name: string): number {
-    let since = this.#vanished.get(name);
-    if (since === undefined) this.#vanished.set(name, since = this.#clock.now());
-    this.#debounce();
-    return since;
-  }
-
-  /**
-   * Forgets vanished files once no other vanishes: whoever removes the whole spool removes its files first, and
-   * means no service by that.
-   */
-  #debounce(): void {
-    const now = this.#clock.now();
-    if (this.#cancelDebounce === undefined) this.#debouncingSince = now;
-    else if (now - this.#debouncingSince > MAX_DEBOUNCE_MS) return;
-    this.#cancelDebounce?.();
-    this.#cancelDebounce = this.#clock.after(DEBOUNCE_MS, () => {
-      this.#cancelDebounce = undefined;
-      if (!this.#isForgetting) void this.#work.run(this.#forgetVanished());
-    });
-  }
-
-  *#forgetVanished(): Work {
-    this.#isForgetting = true;
-    while (this.#vanished.size > 0) {
-      const names = this.#vanished.keys().take(FORGET_BATCH).toArray();
-      for (const name of names) this.#vanished.delete(name);
-      this.#forgetIfGone(names);
-      if (this.#work.isSliceOver) yield;
-    }
-    this.#isForgetting = false;
-  }
-
-  /** Forgets those files that do not exist, unless the folder has vanished too. */
-  #forgetIfGone(names: readonly string[]): void {
-    const gone = names.filter((name) => this.#tryRead(name) === false);
-    // Checked afterwards: the folder may have vanished meanwhile.
-    if (gone.length === 0 || !this.#isSameFolder()) return;
-    const now = this.#clock.now();
-    for (const [oldest, { at }] of this.#forgotten) {
-      if (now - at < KEEP_FORGOTTEN_MS) break;
-      this.#forgotten.delete(oldest);
-    }
-    for (const name of gone) {
-      const entry = this.#index.get(name);
-      this.#forget(name);
-      if (entry !== undefined) this.#forgotten.set(name, { entry, at: now });
-    }
-  }
-
-  /** Restores what was forgotten just before the folder vanished: removing a big or slow one takes a while. */
-  #restoreForgotten(): void {
-    const now = this.#clock.now();
-    for (const [name, { entry, at }] of this.#forgotten) {
-      if (now - at < KEEP_FORGOTTEN_MS) this.#index.set(name, entry);
-    }
-    this.#forgotten.clear();
-  }
 
   // Events.
 
@@ -394,13 +269,13 @@ export class SpoolWatcher implements Disposable {
       this.#watcher = this.#watch(this.#store.root);
       this.#released = this.#follow(this.#watcher);
     } catch (error) {
-      this.#logPolling("cannot watch", errorMessage(error));
+      return this.#poll("cannot watch", errorMessage(error));
     }
-    // The first comparison of a watched folder can wait.
-    if (this.#watcher === undefined || this.#cancelTicks !== undefined) this.#schedule();
-    else {afterStartup(() =>
-        this.#cancelTicks === undefined && !this.#isDisposed && this.#schedule()
-      );}
+    if (this.#cancelTicks !== undefined) return this.#schedule();
+    // The first comparison can wait.
+    afterStartup(() => {
+      if (this.#cancelTicks === undefined && !this.#isDisposed) this.#schedule();
+    });
   }
 
   #stopWatching(): void {
@@ -435,7 +310,7 @@ export class SpoolWatcher implements Disposable {
     }
     if (this.#isDisposed || this.#watcher !== watcher) return;
     this.#stopWatching();
-    this.#pollInstead(why);
+    this.#poll("no longer watching", why);
   }
 
   #handle(path: string, kind: Deno.FsEvent["kind"]): void {
@@ -454,7 +329,7 @@ export class SpoolWatcher implements Disposable {
     this.#isReadingChanges = true;
     for (const name of this.#changes) {
       this.#changes.delete(name);
-      if (this.#tryRead(name) === false && this.#index.has(name)) this.#noteVanished(name);
+      if (this.#tryRead(name) === false && this.#index.has(name)) this.#vanished.add(name);
       if (this.#work.isSliceOver) yield;
     }
     this.#isReadingChanges = false;
@@ -468,17 +343,13 @@ export class SpoolWatcher implements Disposable {
     this.#cancelTicks = this.#clock.every(interval, () => this.#tick());
   }
 
-  #pollInstead(why: string): void {
-    this.#logPolling("no longer watching", why);
-    this.#schedule();
-  }
-
-  #logPolling(what: string, why: string): void {
+  #poll(what: string, why: string): void {
     const { root } = this.#store;
     const times = 1000 / POLL_MS;
     this.#log.warning("{what} {root}, reading it {times} times a second: {why}", {
       ...{ what, root, times, why },
     });
+    this.#schedule();
   }
 
   #tick(): void {
@@ -497,10 +368,8 @@ export class SpoolWatcher implements Disposable {
 
   /** Reads invalid entries, whose attributes may not show that they have become valid. */
   #readInvalid(): void {
-    for (const name of this.#invalid.values().take(MAX_COMPARED).toArray()) {
-      if (this.#tryRead(name) === false) this.#noteVanished(name);
-      // The next ones come next time.
-      if (this.#invalid.size > MAX_COMPARED && this.#invalid.delete(name)) this.#invalid.add(name);
+    for (const name of this.#files.nextInvalid(MAX_COMPARED)) {
+      if (this.#tryRead(name) === false) this.#vanished.add(name);
     }
   }
 
@@ -539,7 +408,7 @@ export class SpoolWatcher implements Disposable {
       }
       for (const name of this.#index.names) {
         if (!names.has(name) && !this.#vanished.has(name)) {
-          this.#noteVanished(name);
+          this.#vanished.add(name);
           this.#missed ??= name;
         }
         if (this.#work.isSliceOver) yield;
@@ -554,7 +423,7 @@ export class SpoolWatcher implements Disposable {
       if (missed === undefined) return;
       // It is not closed: closing a watcher that waits at a pipe would wait with it.
       this.#watcher = undefined;
-      this.#pollInstead(`no event reported the change of ${missed}`);
+      this.#poll("no longer watching", `no event reported the change of ${missed}`);
     } catch (error) {
       this.#setProblem(errorMessage(error));
     } finally {
@@ -593,7 +462,7 @@ export class SpoolWatcher implements Disposable {
       const names = yield* this.#list();
       const ifChanged = this.#watcher === undefined || names.size > MAX_READ_AGAIN;
       for (const name of names) {
-        this.#read(name, ifChanged);
+        this.#files.read(name, ifChanged);
         if (this.#work.isSliceOver) yield;
       }
       if (this.#identity() !== this.#folder) {
@@ -602,10 +471,10 @@ export class SpoolWatcher implements Disposable {
       const gone: string[] = [];
       for (const name of this.#index.names) {
         if (!names.has(name)) gone.push(name);
-        if (gone.length >= FORGET_BATCH) this.#forgetIfGone(gone.splice(0));
+        if (gone.length >= FORGET_BATCH) this.#vanished.forgetIfGone(gone.splice(0));
         if (this.#work.isSliceOver) yield;
       }
-      this.#forgetIfGone(gone);
+      this.#vanished.forgetIfGone(gone);
       this.#setProblem(null);
     } catch (error) {
       this.#setProblem(errorMessage(error));
@@ -630,11 +499,11 @@ export class SpoolWatcher implements Disposable {
       const folder = this.#identity();
       if (folder !== this.#folder || this.#isRemoved) this.#switchTo(folder);
     } catch (error) {
-      if (error instanceof Deno.errors.NotFound) this.#restoreForgotten();
+      if (error instanceof Deno.errors.NotFound) this.#vanished.restore();
       this.#setProblem(errorMessage(error));
       return;
     }
-    this.#fingerprints.clear();
+    this.#files.forgetAttributes();
     this.#missed = undefined;
     this.#stopWatching();
     this.#readFolderAgain();
@@ -652,7 +521,7 @@ export class SpoolWatcher implements Disposable {
    */
   #switchTo(folder: string): void {
     const { root } = this.#store;
-    this.#restoreForgotten();
+    this.#vanished.restore();
     if (this.#index.hasActiveEntries && this.#store.listEntries().length === 0) {
       throw new Error(`${root} was replaced by a folder without records`);
     }

@@ -4,8 +4,6 @@ import { pooledMap as pool } from "@std/async/pool";
  * Maps items with a limited number of calls at once.
  *
  * @param limit How many calls may be pending at once.
- * @param items The items.
- * @param map Maps one item.
  * @returns The results, in the order of the items.
  */
 export const pooledMap: <T, R>(

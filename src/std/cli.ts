@@ -6,8 +6,6 @@ export type ParsedArgs = Record<string, unknown> & { _: (string | number)[] };
 /**
  * Parses command-line arguments.
  *
- * @param args The arguments.
- * @param options The options of `@std/cli`.
  * @returns The flags and the operands.
  */
 export const parseArgs: (args: string[], options: Record<string, unknown>) => ParsedArgs = parse;

@@ -6,7 +6,6 @@ import { parse } from "@std/csv/parse";
  * `npm:deno-std` has no types, and the types of `jsr:@std/csv` are overloads that are assignable to no
  * simpler one. A call type-checks with both.
  *
- * @param text The CSV.
  * @returns The other rows, by the names of the columns.
  * @throws {Error} If it is malformed, or a row has more or fewer values than there are columns.
  */

@@ -3,8 +3,6 @@ import { accepts as negotiate } from "@std/http/negotiation";
 /**
  * Picks the media type that a request prefers.
  *
- * @param request The request.
- * @param types The media types on offer.
  * @returns The best match; undefined if the request accepts none.
  */
 export const accepts: (request: Request, ...types: string[]) => string | undefined = negotiate;

@@ -3,8 +3,6 @@ import { levenshteinDistance as distance } from "@std/text/levenshtein-distance"
 /**
  * Counts the edits of one character that turn one text into another.
  *
- * @param one A text.
- * @param other Another text.
  * @returns The number of edits.
  */
 export const levenshteinDistance: (one: string, other: string) => number = distance;

@@ -3,7 +3,6 @@ import { parse } from "@std/yaml";
 /**
  * Parses one YAML document.
  *
- * @param content The document.
  * @returns Its value; null for an empty document.
  * @throws {SyntaxError} If it is malformed.
  */

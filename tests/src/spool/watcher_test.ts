@@ -639,6 +639,23 @@ Deno.test("SpoolWatcher keeps an invalid record that vanishes just before the sp
   assertEquals([spool.watcher.health.healthy, spool.reason("web")], [false, "maint"]);
 });
 
+Deno.test("SpoolWatcher does not restore a record that refresh() found to be gone", async () => {
+  const clock = new TestClock();
+  const events = new FakeFsWatcher();
+  const options = { watch: () => events, clock };
+  using spool = new WatchedSpool({ web: "maint", api: "maint" }, options);
+  for (const name of ["web", "api"]) {
+    spool.remove(name);
+    await events.report({ kind: "remove", paths: [spool.file(name)] });
+  }
+  await clock.advance(DEBOUNCE_MS);
+  // As after a change by POST.
+  assertEquals(spool.watcher.refresh("web"), true);
+  Deno.removeSync(spool.root);
+  await events.report({ kind: "remove", paths: [spool.root] });
+  assertEquals([spool.reason("web"), spool.reason("api")], [undefined, "maint"]);
+});
+
 Deno.test("SpoolWatcher does not accept an empty folder after an event that the spool was removed", async () => {
   const events = new FakeFsWatcher();
   using spool = new WatchedSpool({ web: "maint" }, { watch: () => events });
