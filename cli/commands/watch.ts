@@ -1,5 +1,6 @@
 import type { Row } from "../report/columns.ts";
 import type { CommandContext } from "../command.ts";
+import { sleep } from "../sleep.ts";
 import { warn } from "../terminal.ts";
 import { withUrl } from "../report/lines.ts";
 import { renderTable } from "../report/overview.ts";
@@ -49,43 +50,36 @@ export async function watch(context: CommandContext): Promise<number> {
   return 0;
 }
 
-/** Waits for the next change, or for a signal. */
+/** Waits for changes of the spool, or for a signal that ends the program. */
 class Changes implements Disposable {
   readonly #pause: number;
-  readonly #stop = () => {
-    this.#isStopped = true;
-    this.#wake();
-  };
-  #isStopped = false;
+  readonly #stop = new AbortController();
+  readonly #onSignal = () => this.#stop.abort();
+  #change = new AbortController();
   #watcher: Deno.FsWatcher | undefined;
-  #wake: () => void = () => {};
 
   constructor({ store, daemons }: CommandContext) {
     this.#pause = daemons.length > 0 ? ASK_EVERY_MS : READ_EVERY_MS;
     if (daemons.length === 0) this.#watch(store.root);
-    for (const signal of SIGNALS) Deno.addSignalListener(signal, this.#stop);
+    for (const signal of SIGNALS) Deno.addSignalListener(signal, this.#onSignal);
   }
 
   get isStopped(): boolean {
-    return this.#isStopped;
+    return this.#stop.signal.aborted;
   }
 
+  /** Waits for the next change since the last call, or until it is time to look for one. */
   async wait(): Promise<void> {
-    if (this.#isStopped) return;
-    let timer;
-    await new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, this.#pause);
-      this.#wake = resolve;
-    });
-    clearTimeout(timer);
-    if (!this.#isStopped) await new Promise((resolve) => setTimeout(resolve, DEBOUNCE_MS));
+    await sleep(this.#pause, AbortSignal.any([this.#stop.signal, this.#change.signal]));
+    await sleep(DEBOUNCE_MS, this.#stop.signal);
+    this.#change = new AbortController();
   }
 
   async #watch(root: string): Promise<void> {
     try {
       this.#watcher = Deno.watchFs(root, { recursive: false });
       // hactl itself reads the records, which is an event too.
-      for await (const { kind } of this.#watcher) if (kind !== "access") this.#wake();
+      for await (const { kind } of this.#watcher) if (kind !== "access") this.#change.abort();
     } catch {
       // There is no spool yet, or too many folders are watched: it is still read every second.
     }
@@ -93,7 +87,7 @@ class Changes implements Disposable {
 
   [Symbol.dispose](): void {
     this.#watcher?.close();
-    for (const signal of SIGNALS) Deno.removeSignalListener(signal, this.#stop);
+    for (const signal of SIGNALS) Deno.removeSignalListener(signal, this.#onSignal);
   }
 }
 
