@@ -322,6 +322,21 @@ Deno.test("a line that comes late or in halves is not answered, and never as age
   assertEquals(await agents.ask("web"), "");
 });
 
+Deno.test("without agent_silence, a whole line that comes after the deadline is not answered", async () => {
+  await using agents = await AgentDaemon.start();
+  await agents.hactl("down", "web", "-r", "maint");
+  await until("the daemon is not too busy to notice the deadline", async () => {
+    using client = await RawConnection.open(agents.port);
+    const answer = client.readAll().catch(() => "");
+    await new Promise((resolve) => setTimeout(resolve, 1.5 * AGENT_LINE_TIMEOUT_MS));
+    await client.send("web/8080\n").catch(() => {});
+    const text = await answer;
+    // A daemon that stalls reads on, and may then answer.
+    assert(["", "maint\n"].includes(text), text);
+    return text === "";
+  });
+});
+
 Deno.test("a client that sends nothing gets no answer, and with agent_silence that of the service it names", async () => {
   using folder = new TempFolder();
   const config = folder.write("changing.yaml", "# Not set.\n");

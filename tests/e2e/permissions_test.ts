@@ -1,7 +1,7 @@
 import { PROJECT } from "../../deploy/_programs.ts";
 import { parseConfig } from "../../src/config.ts";
 import { DAEMON_NEEDS, daemonFlags, LOCKED_ADDRESSES } from "../../src/daemon/permissions.ts";
-import { assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { askAgent } from "../support/agent.ts";
 import { Debugger } from "../support/debugger.ts";
 import {
@@ -101,14 +101,14 @@ Deno.test("a daemon warns of a grant that cannot be narrowed, and names the flag
     net: "everything",
     others: [],
   });
-  const content = Deno.readTextFileSync(log);
   for (
     const line of [
       `hacheck may read every file, which cannot be narrowed: --allow-read=${daemon.spool},${config},${log} is enough`,
       `hacheck may write every file, which cannot be narrowed: --allow-write=${log} is enough`,
     ]
   ) {
-    assertMatch(content, new RegExp(`^\\S+ WARNING ${line}$`, "m"));
+    const pattern = new RegExp(`^\\S+ WARNING ${line}$`, "m");
+    await until(`it logs ${line}`, () => pattern.test(Deno.readTextFileSync(log)));
   }
 });
 
