@@ -1,5 +1,3 @@
-import type { RecentService } from "../../src/metrics/stats.ts";
-import type { SpoolStore } from "../../src/spool/store.ts";
 import type { ActiveEntries } from "../../src/spool/active_entries.ts";
 import type { CommandContext } from "../command.ts";
 import { readActiveDowntimes, readActiveWeights } from "../report/active_entries.ts";
@@ -24,31 +22,30 @@ export interface HostStatus {
  * @returns An outcome for each daemon.
  */
 export function fetchStatus(context: CommandContext): AsyncIterable<Outcome<HostStatus>> {
-  const { subjects, store, daemons } = context;
+  const { subjects, daemons } = context;
   return askAll(context, async (daemon, signal) => {
+    const isLocal = daemons.length === 0;
     let entries: ActiveEntries;
-    let recent: RecentService[] = [];
-    let problem = null;
-    if (daemons.length > 0) entries = await fetchActiveEntries(daemon, signal);
-    else {
-      try {
-        entries = await readSpool(store);
-      } catch (error) {
-        return { services: [], error: `cannot read spool ${store.root}: ${errorMessage(error)}` };
-      }
+    try {
+      entries = isLocal ? await readSpool(context) : await fetchActiveEntries(daemon, signal);
+    } catch (error) {
+      if (!isLocal) throw error;
+      const { root } = context.store;
+      return { services: [], error: `cannot read spool ${root}: ${errorMessage(error)}` };
     }
     if (subjects.length > 0) return { services: statusOfNamed(subjects, entries), error: null };
     try {
-      recent = await fetchRecent(daemon, signal);
+      const recent = await fetchRecent(daemon, signal);
+      return { services: statusOfAll(entries, recent), error: null };
     } catch (error) {
+      if (!isLocal) throw error;
       // The spool of this host is worth printing without its daemon.
-      if (daemons.length > 0) throw error;
-      problem = `${daemon.name}: ${errorMessage(error)}`;
+      const problem = `${daemon.name}: ${errorMessage(error)}`;
+      return { services: statusOfAll(entries, []), error: problem };
     }
-    return { services: statusOfAll(entries, recent), error: problem };
   });
 }
 
-async function readSpool(store: SpoolStore): Promise<ActiveEntries> {
+async function readSpool({ store }: CommandContext): Promise<ActiveEntries> {
   return { downtimes: await readActiveDowntimes(store), weights: readActiveWeights(store) };
 }

@@ -1,16 +1,16 @@
 import { canonicalAddress, LOCAL_ADDRESS } from "../../src/net/addresses.ts";
 import { UsageError } from "../../src/flags.ts";
 
-/** A host's name. What ends in a number would be an address in an odd spelling, such as 0x7f.1. */
+/** A host's name. A name that ends in a number could be an address in an odd spelling, such as 0x7f.1. */
 const NAME =
   /^(?=.{1,253}$)(?:[a-z\d_](?:[\w-]{0,61}[a-z\d])?\.)*(?![\dx]+\.?$)[a-z](?:[\w-]{0,61}[a-z\d])?\.?$/i;
 
 /**
- * Resolves what `-H` names. The daemon knows hosts by their addresses, so a name stands for all of its own.
+ * Resolves the host of `-H`. Records have addresses, so a name stands for all of its addresses.
  *
  * @param host An IP address, or a host's name.
  * @returns The canonical addresses; 127.0.0.1 for this machine.
- * @throws {UsageError} If it is neither, or the name has no address.
+ * @throws {UsageError} If the host is neither, or the name has no address.
  */
 export async function resolveHost(host: string): Promise<string[]> {
   const address = canonicalAddress(host);
@@ -24,7 +24,7 @@ export async function resolveHost(host: string): Promise<string[]> {
   try {
     found = await lookup(host, { all: true });
   } catch {
-    // It has no address; the message below says so.
+    // The message below reports it.
   }
   const addresses = found.flatMap(({ address }) => {
     const canonical = canonicalAddress(address);

@@ -1,30 +1,29 @@
 import { canonicalAddress } from "../../src/net/addresses.ts";
 import { UsageError } from "../../src/flags.ts";
 
-/** The port of a daemon of which none is given. */
+/** The default port of a daemon. */
 export const DEFAULT_PORT = 3333;
 
-/** Where a daemon is. */
+/** The URL of a daemon, parsed. */
 export interface DaemonUrl {
-  /** How it is spelled in what hactl prints: as it was given, but for a slash at its end. */
+  /** The URL as hactl prints it: as it was given, without a final slash. */
   readonly shown: string;
-  /** Whether it speaks TLS. */
+  /** Whether it is https. */
   readonly tls: boolean;
-  /** Its name or IP address. */
+  /** A host's name or a canonical IP address. */
   readonly hostname: string;
-  /** Its port. */
   readonly port: number;
 }
 
 const URL = /^(https?):\/\/(?:\[([^\]]+)\]|([\w.-]+))(?::(\d{1,5}))?\/?$/i;
 
 /**
- * Reads where a daemon is.
+ * Parses the URL of a daemon.
  *
- * @param flag What gives it, for the message.
+ * @param flag The flag that has it, for the message.
  * @param text `http://HOST[:PORT]` or `https://HOST[:PORT]`, with an IPv6 address in brackets.
- * @param received What a message says was received; the text, if not given.
- * @throws {UsageError} If it is something else.
+ * @param received What the message reports as received; the text, if not given.
+ * @throws {UsageError} If the text is something else.
  *
  * @example
  * ```ts

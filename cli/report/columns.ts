@@ -1,5 +1,5 @@
 /**
- * What is so, in columns for people.
+ * The status of services in columns, for people.
  *
  * @module
  */
@@ -8,85 +8,86 @@ import { oneLine } from "../../src/control_characters.ts";
 import { bold, dim, green, red, yellow } from "../../src/std/fmt.ts";
 import { describeRecord, isFailing, type ServiceStatus } from "./service_status.ts";
 
-/** A thing, and the daemon that tells of it. */
+/** A service, and the daemon that reports it. */
 export interface Row {
-  /** The daemon's URL; empty for this host's. */
+  /** The daemon's URL; empty for the daemon of this host. */
   readonly url: string;
-  /** What is status. */
   readonly status: ServiceStatus;
 }
 
-const HEADS = ["DAEMON", "STATE", "SERVICE", "SINCE", "UNTIL", "WEIGHT", "LAST ANSWER"] as const;
+const HEADS = ["DAEMON", "STATE", "SERVICE", "SINCE", "UNTIL", "WEIGHT", "LAST RESPONSE"] as const;
 
-const SHORT_HEADS = HEADS.map((head) => head === "LAST ANSWER" ? "LAST" : head);
+const SHORT_HEADS = HEADS.map((head) => head === "LAST RESPONSE" ? "LAST" : head);
 
-/** How times are written: as dates, as `3m ago`, or as `3m` alone and without the time of the last answer. */
+/** How times are formatted: as dates, as `3m ago`, or as `3m` and without the time of the last response. */
 type Style = "absolute" | "relative" | "short";
 
-/** The columns that are cut if there is no room for all, the first first. */
-const CUT: readonly (typeof HEADS[number])[] = ["DAEMON", "SERVICE"];
+/** The columns that are cut on short lines, in this order. */
+const CUT_COLUMNS: readonly (typeof HEADS[number])[] = ["DAEMON", "SERVICE"];
 
-/** How narrow a column is cut at most, in characters. */
-const NARROWEST = 8;
+/** The least width that a column is cut to, in characters. */
+const MIN_CUT_WIDTH = 8;
 
-/** How many characters the column of reasons has at least; in less, each has lines of its own. */
-const REASON_WIDTH = 24;
+/** The least width of the column of reasons. On shorter lines each reason gets lines of its own. */
+const MIN_REASON_WIDTH = 24;
 
-/** How far a reason on lines of its own is indented. */
+/** The indentation of a reason on lines of its own. */
 const INDENT = 2;
 
-/** A thing, as its cells. The reason is apart: it may take several lines. */
+/** The number of blanks between columns. */
+const GAP = 2;
+
+/** The cells of a service. The reason is apart: it may take several lines. */
 interface Cells {
   readonly cells: readonly string[];
   readonly reason: string;
 }
 
 /**
- * Writes things in columns. `NO_COLOR` is respected. Where there is not enough room, times become relative,
- * names are cut, which `…` shows, and reasons go on below: no reason is ever cut.
+ * Formats services in columns. Respects `NO_COLOR`. On short lines times become relative, names are cut, shown by
+ * `…`, and reasons go to the next line. A reason is never cut.
  *
- * @param rows The things.
+ * @param rows The services.
  * @param now The time in unix seconds.
- * @param width How many characters go on a line.
+ * @param width The length of a line, in characters.
  * @returns The lines, with colours.
  */
 export function formatColumns(rows: readonly Row[], now: number, width: number): string[] {
-  const written = (style: Style) => rows.map(({ url, status }) => cellsOf(url, status, now, style));
+  const format = (style: Style) => rows.map(({ url, status }) => cellsOf(url, status, now, style));
   let style: Style = "absolute";
-  let all = written(style);
-  if (neededFor(all, HEADS) > width) all = written(style = "relative");
-  if (sumCounters(widthsOf(all, HEADS)) - GAP > width) all = written(style = "short");
+  let all = format(style);
+  if (lineLength(all, HEADS) > width) all = format(style = "relative");
+  if (sum(widthsOf(all, HEADS)) - GAP > width) all = format(style = "short");
   const heads = style === "short" ? SHORT_HEADS : HEADS;
   const widths = widthsOf(all, heads);
-  for (const head of CUT) {
+  for (const head of CUT_COLUMNS) {
     const i = HEADS.indexOf(head);
-    const tooMuch = sumCounters(widths) - GAP - width;
-    if (widths[i] !== 0 && tooMuch > 0) {
-      widths[i] = Math.max(widths[i]! - tooMuch, Math.min(widths[i]!, NARROWEST + GAP));
+    const excess = sum(widths) - GAP - width;
+    if (widths[i] !== 0 && excess > 0) {
+      widths[i] = Math.max(widths[i]! - excess, Math.min(widths[i]!, MIN_CUT_WIDTH + GAP));
     }
   }
-  const room = width - sumCounters(widths);
-  const isBeside = room >= REASON_WIDTH || all.every(({ reason }) => lengthOf(reason) <= room);
+  const room = width - sum(widths);
+  const isBeside = room >= MIN_REASON_WIDTH || all.every(({ reason }) => lengthOf(reason) <= room);
   const hasReasons = all.some(({ reason }) => reason !== "");
   const line = (
     cells: readonly string[],
     reason: string,
     paint: (text: string, column: number) => string,
   ): string[] => {
-    const shown = cells.map((text, i) => widths[i] === 0 ? "" : cut(text, widths[i]! - GAP));
-    const beside = isBeside ? wrap(reason, room) : [];
+    const fitting = cells.map((text, i) => widths[i] === 0 ? "" : cut(text, widths[i]! - GAP));
+    const [first = "", ...others] = isBeside ? wrap(reason, room) : [];
     const below = isBeside ? [] : wrap(reason, width - INDENT);
-    const [first = "", ...others] = beside;
-    const end = first === "" ? shown.findLastIndex((text) => text !== "") : shown.length;
+    const end = first === "" ? fitting.findLastIndex((text) => text !== "") : fitting.length;
     let left = width;
-    const parts = shown.slice(0, end + 1).map((text, i) => {
+    const parts = fitting.slice(0, end + 1).map((text, i) => {
       const padded = cut(i === end ? text : pad(text, widths[i]!), left);
       left -= lengthOf(padded);
       return paint(padded, i);
     });
     return [
       parts.join("") + first,
-      ...others.map((text) => " ".repeat(sumCounters(widths)) + text),
+      ...others.map((text) => " ".repeat(sum(widths)) + text),
       ...below.filter((text) => text !== "").map((text) => " ".repeat(INDENT) + text),
     ];
   };
@@ -96,15 +97,12 @@ export function formatColumns(rows: readonly Row[], now: number, width: number):
     ...heading,
     ...rows.flatMap(({ status }, i) => {
       const { cells, reason } = all[i]!;
-      return line(cells, reason, (text, column) => painted(text, column, status));
+      return line(cells, reason, (text, column) => paintCell(text, column, status));
     }),
   ];
 }
 
-/** How many blanks are between columns. */
-const GAP = 2;
-
-/** How wide the columns are, the gap behind each included; 0 for one that is empty. */
+/** Returns the widths of the columns, each with the gap behind it; 0 for an empty one. */
 function widthsOf(all: readonly Cells[], heads: readonly string[]): number[] {
   return heads.map((head, i) => {
     const longest = Math.max(0, ...all.map(({ cells }) => lengthOf(cells[i]!)));
@@ -112,13 +110,13 @@ function widthsOf(all: readonly Cells[], heads: readonly string[]): number[] {
   });
 }
 
-function neededFor(all: readonly Cells[], heads: readonly string[]): number {
+/** Returns the length of the longest line, uncut. */
+function lineLength(all: readonly Cells[], heads: readonly string[]): number {
   const longest = Math.max(0, ...all.map(({ reason }) => lengthOf(reason)));
-  return sumCounters(widthsOf(all, heads)) +
-    (longest === 0 ? -GAP : Math.max(longest, "REASON".length));
+  return sum(widthsOf(all, heads)) + (longest === 0 ? -GAP : Math.max(longest, "REASON".length));
 }
 
-function sumCounters(numbers: readonly number[]): number {
+function sum(numbers: readonly number[]): number {
   return numbers.reduce((sum, number) => sum + number, 0);
 }
 
@@ -130,14 +128,14 @@ function pad(text: string, width: number): string {
   return text + " ".repeat(Math.max(0, width - lengthOf(text)));
 }
 
-/** A text of so many characters at most; what is cut off is shown by `…`. */
+/** Cuts a text to a width; `…` shows that it was cut. */
 function cut(text: string, width: number): string {
   const characters = [...text];
   if (characters.length <= width) return text;
   return width < 1 ? "" : `${characters.slice(0, width - 1).join("")}…`;
 }
 
-/** A text on lines of so many characters at most, parted between words where that can be. */
+/** Wraps a text into lines of a width, between words where possible. */
 function wrap(text: string, width: number): string[] {
   const room = Math.max(width, 1);
   const lines: string[] = [];
@@ -158,14 +156,12 @@ function wrap(text: string, width: number): string[] {
 function cellsOf(url: string, status: ServiceStatus, now: number, style: Style): Cells {
   const { name, state, reason, creation, expiration, kept_out_by, weight, last, by } = status;
   const why = kept_out_by === null ? oneLine(reason ?? "") : describeRecord(kept_out_by);
-  const signed = by === undefined || by === reason ? why : `${why} (${oneLine(by)})`.trimStart();
   const timeOf = (time: number, relative: string) => {
-    return style === "absolute"
-      ? localTime(time)
-      : style === "short"
-      ? age(Math.abs(now - time))
-      : relative;
+    if (style === "absolute") return localTime(time);
+    return style === "short" ? age(Math.abs(now - time)) : relative;
   };
+  const response = (code: number, ts: number) =>
+    style === "short" ? `${code}` : `${code}, ${age(now - ts)} ago`;
   return {
     cells: [
       url,
@@ -174,23 +170,19 @@ function cellsOf(url: string, status: ServiceStatus, now: number, style: Style):
       creation === null ? "" : timeOf(creation, `${age(now - creation)} ago`),
       expiration === null ? "" : timeOf(expiration, `in ${age(expiration - now)}`),
       weight === null ? "" : `${weight}%`,
-      last === null
-        ? ""
-        : style === "short"
-        ? `${last.code}`
-        : `${last.code}, ${age(now - last.ts)} ago`,
+      last === null ? "" : response(last.code, last.ts),
     ],
-    reason: signed,
+    reason: by === undefined || by === reason ? why : `${why} (${oneLine(by)})`.trimStart(),
   };
 }
 
-function painted(text: string, column: number, status: ServiceStatus): string {
+function paintCell(text: string, column: number, status: ServiceStatus): string {
   const { state, kept_out_by, last } = status;
   switch (HEADS[column]) {
     case "STATE":
       if (state !== "up") return (state === "down" ? red : yellow)!(text);
       return (kept_out_by === null && !isFailing(status) ? green : yellow)!(text);
-    case "LAST ANSWER":
+    case "LAST RESPONSE":
       return last !== null && last.code > 200 ? red!(text) : dim!(text);
     case "DAEMON":
     case "SINCE":
@@ -201,24 +193,18 @@ function painted(text: string, column: number, status: ServiceStatus): string {
   }
 }
 
-/** A time of this host's zone: `2026-12-01 08:00:00`. */
+/** Formats a time in this host's zone: `2026-12-01 08:00:00`. */
 function localTime(time: number): string {
   const date = new Date(time * 1000);
-  // A time beyond those that a Date knows.
+  // A Date does not cover all valid times.
   if (Number.isNaN(date.getTime())) return String(time);
-  const [year, ...rest] = [
-    date.getFullYear(),
-    date.getMonth() + 1,
-    date.getDate(),
-    date.getHours(),
-    date.getMinutes(),
-    date.getSeconds(),
-  ];
-  const [month, day, hour, minute, second] = rest.map((part) => String(part).padStart(2, "0"));
-  return `${year}-${month}-${day} ${hour}:${minute}:${second}`;
+  const two = (part: number) => String(part).padStart(2, "0");
+  const day = [date.getFullYear(), date.getMonth() + 1, date.getDate()].map(two).join("-");
+  const hour = [date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(":");
+  return `${day} ${hour}`;
 }
 
-/** How long it is, in its largest unit. */
+/** Formats a duration in its largest unit. */
 function age(seconds: number): string {
   if (seconds < 60) return `${Math.max(Math.floor(seconds), 0)}s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)}m`;

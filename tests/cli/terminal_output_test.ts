@@ -158,16 +158,16 @@ serverTest("hactl status prints columns on a terminal", ["script"], async () => 
     assertMatch(lines.join("\n"), new RegExp(`^${rows.join("\n")}$`));
   const wide = await plain(300);
   matches(wide, [
-    "STATE        SERVICE  SINCE                UNTIL                WEIGHT  LAST ANSWER  REASON",
+    "STATE        SERVICE  SINCE                UNTIL                WEIGHT  LAST RESPONSE  REASON",
     String.raw`DOWN         cron {60,}by \[31m hand`,
     "DRAIN        mail",
     "DOWN         web      1970-01-01 00:00:00  2096-10-02 07:06:40          " +
-    String.raw`200, ${age}  (kernel ?){20} \(alice\)`,
+    String.raw`200, ${age} {3,4}(kernel ?){20} \(alice\)`,
     String.raw`UP           api {48}5%      200, ${age}`,
     String.raw`UP, failing  db {57}503, ${age}`,
   ]);
   const narrower = await plain(100);
-  assertStringIncludes(narrower[0]!, "SINCE       UNTIL      WEIGHT  LAST ANSWER  REASON");
+  assertStringIncludes(narrower[0]!, "SINCE       UNTIL      WEIGHT  LAST RESPONSE  REASON");
   assertMatch(narrower[3]!, /^DOWN +web +\d+d ago +in \d+d +200, \d+s ago +kernel kernel/);
   const narrow = await plain(60);
   matches(narrow, [
