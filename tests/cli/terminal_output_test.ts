@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { Daemon, hactl, hactlCommand, run, TempFolder } from "../support/programs.ts";
-import { ClosedPort } from "../servers/faulty.ts";
+import { afterRequest, ClosedPort, FaultyServer } from "../servers/faulty.ts";
 import { serverTest, until } from "../servers/mod.ts";
 
 Deno.test("hactl down sets the expiration by --for and --until", async () => {
@@ -310,6 +310,23 @@ Deno.test("hactl watch prints only the services that are named, and a missing da
     `hactl: the daemon on port ${closed.port}: Connection refused (os error 111)\n`,
   );
   assertEquals(named.stderr, "");
+});
+
+Deno.test("hactl watch reads the spool again at once if it changed meanwhile", async () => {
+  using folder = new TempFolder();
+  const requests: number[] = [];
+  // hactl asks the daemon after it has read the spool.
+  await using daemon = await FaultyServer.start(afterRequest((socket) => {
+    requests.push(performance.now());
+    if (requests.length === 1) folder.write("web", "maint");
+    setTimeout(() => socket.end("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"), 50);
+  }));
+  await using watching = new Running(
+    hactlCommand(folder.path, ["watch", "-p", String(daemon.port)]),
+  );
+  await until("the record is printed", () => watching.stdout === "DOWN\tinf\tweb\tmaint\n");
+  const [first, second] = requests;
+  assert(second! - first! < 900, `${second! - first!} ms, and without an event 1000 ms`);
 });
 
 Deno.test("hactl watch ends when the reader of its output ends", async () => {
