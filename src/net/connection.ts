@@ -80,11 +80,7 @@ export class Connection implements Disposable {
     return orReason(this.#signal, this.#socket.read(buffer));
   }
 
-  /**
-   * Writes bytes.
-   *
-   * @throws {Error} The deadline's reason, or the system's error.
-   */
+  /** Writes bytes. It throws as {@linkcode read}. */
   async write(bytes: Uint8Array): Promise<void> {
     for (let sent = 0; sent < bytes.length;) {
       sent += await orReason(this.#signal, this.#socket.write(bytes.subarray(sent)));

@@ -94,11 +94,7 @@ export class SpoolStore {
     return `${this.root}/${name}`;
   }
 
-  /**
-   * Creates the folder, if it is missing, readable for its owner and group.
-   *
-   * @throws {Error} The system's error.
-   */
+  /** Creates the folder, if it is missing, readable for its owner and group. */
   create(): void {
     try {
       Deno.mkdirSync(this.root, { mode: 0o750 });
@@ -110,42 +106,22 @@ export class SpoolStore {
     Deno.chmodSync(this.root, 0o750);
   }
 
-  /**
-   * Lists the records.
-   *
-   * @returns The names of their files, in no order.
-   * @throws {Error} The system's error, such as NotFound for the folder.
-   */
+  /** Returns the names of the records, in no order. It throws NotFound without the folder. */
   listDowntimes(): string[] {
     return this.listFiles().filter((name) => parseRecordName(name) !== undefined);
   }
 
-  /**
-   * Lists the records and weights.
-   *
-   * @returns The names of their files, in no order.
-   * @throws {Error} The system's error, such as NotFound for the folder.
-   */
+  /** Returns the names of the records and weights, as {@linkcode listDowntimes}. */
   listEntries(): string[] {
     return this.listFiles().filter(isSpoolName);
   }
 
-  /**
-   * Lists all files of the folder.
-   *
-   * @returns Their names, in no order.
-   * @throws {Error} The system's error, such as NotFound for the folder.
-   */
+  /** Returns the names of all files of the folder, as {@linkcode listDowntimes}. */
   listFiles(): string[] {
     return Array.from(Deno.readDirSync(this.root), ({ name }) => name);
   }
 
-  /**
-   * Lists all files of the folder without blocking the worker: listing 100,000 takes 200 ms.
-   *
-   * @returns Their names, in no order.
-   * @throws {Error} The system's error, such as NotFound for the folder.
-   */
+  /** Does the same without blocking the worker: listing 100,000 files takes 200 ms. */
   async listFilesInBackground(): Promise<string[]> {
     return await Array.fromAsync(Deno.readDir(this.root), ({ name }) => name);
   }
@@ -164,28 +140,18 @@ export class SpoolStore {
    * Reads all records, in two thirds of the time of reading each by its name.
    *
    * @returns The records, expired ones included, sorted by name.
-   * @throws {Error} The system's error, such as NotFound for the folder.
+   * @throws {Deno.errors.NotFound} Without the folder.
    */
   readDowntimes(): StoredEntry<DowntimeRecord>[] {
     return this.#readAll("", parseDowntime);
   }
 
-  /**
-   * Reads all weights, as {@linkcode readDowntimes} reads the records.
-   *
-   * @returns The weights, expired ones included, sorted by name.
-   * @throws {Error} The system's error, such as NotFound for the folder.
-   */
+  /** Reads all weights, as {@linkcode readDowntimes}. */
   readWeights(): StoredEntry<WeightRecord>[] {
     return this.#readAll(WEIGHT_PREFIX, parseWeight);
   }
 
-  /**
-   * Reads a weight, as {@linkcode readDowntime} reads a record.
-   *
-   * @returns The weight; undefined if there is no such file. A file that cannot be read changes no weight.
-   * @throws {Error} If the system cannot tell whether the file exists.
-   */
+  /** Reads a weight, as {@linkcode readDowntime}. A file that cannot be read changes no weight. */
   readWeight(name: string): ParsedEntry<WeightRecord> | undefined {
     return this.#read(name, this.stat(name)?.isFile, parseWeight);
   }
@@ -194,7 +160,6 @@ export class SpoolStore {
    * Reads a record or a weight, depending on the file's name.
    *
    * @param info What {@linkcode stat} has just returned for it.
-   * @throws {Error} If the system cannot tell whether the file exists.
    */
   readEntry(
     name: string,
@@ -248,22 +213,14 @@ export class SpoolStore {
     return entry;
   }
 
-  /**
-   * Removes a record or a weight, if it is there.
-   *
-   * @throws {Error} The system's error.
-   */
+  /** Removes a record or a weight, if there is one. */
   async remove(name: string): Promise<void> {
     if (!await remove(this.path(name))) return;
     using folder = await Deno.open(this.root);
     await folder.sync();
   }
 
-  /**
-   * Removes a record or a weight if it has expired, and has not been renewed meanwhile.
-   *
-   * @throws {Error} The system's error.
-   */
+  /** Removes a record or a weight if it has expired, and has not been renewed meanwhile. */
   async removeExpired(name: string): Promise<void> {
     using lock = await this.#lock();
     if (!lock.held) return;
