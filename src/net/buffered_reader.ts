@@ -63,16 +63,16 @@ export class BufferedReader {
    */
   async line(limit: number): Promise<string> {
     for (let scanned = 0;;) {
-      const waiting = this.#buffer.subarray(this.#start, this.#end);
-      const end = waiting.indexOf(LF, scanned);
-      if (end < 0 ? waiting.length >= limit : end >= limit) {
+      const buffered = this.#buffer.subarray(this.#start, this.#end);
+      const end = buffered.indexOf(LF, scanned);
+      if (end < 0 ? buffered.length >= limit : end >= limit) {
         throw new LineTooLongError(`a line is longer than ${limit} bytes`);
       }
       if (end >= 0) {
         this.#start += end + 1;
-        return LATIN1.decode(waiting.subarray(0, end)).replace(/\r$/, "");
+        return LATIN1.decode(buffered.subarray(0, end)).replace(/\r$/, "");
       }
-      scanned = waiting.length;
+      scanned = buffered.length;
       if (!await this.#more()) {
         throw new ConnectionClosedError("the connection was closed within a line");
       }
@@ -96,22 +96,12 @@ export class BufferedReader {
    * @throws {ConnectionClosedError} If the stream ends before.
    */
   async exactly(length: number): Promise<Uint8Array> {
-    const bytes = await this.upTo(length);
+    const bytes = (await this.peek(length)).slice();
+    this.#start += bytes.length;
     if (bytes.length === length) return bytes;
     throw new ConnectionClosedError(
       `the connection was closed after ${bytes.length} of ${length} bytes`,
     );
-  }
-
-  /**
-   * Reads bytes until the stream ends.
-   *
-   * @param length How many at most.
-   */
-  async upTo(length: number): Promise<Uint8Array> {
-    const bytes = (await this.peek(length)).slice();
-    this.#start += bytes.length;
-    return bytes;
   }
 
   /**
@@ -142,12 +132,12 @@ export class BufferedReader {
   }
 
   #makeRoom(): void {
-    const waiting = this.#buffer.subarray(this.#start, this.#end);
-    const isHalfFull = waiting.length > this.#buffer.length / 2;
+    const buffered = this.#buffer.subarray(this.#start, this.#end);
+    const isHalfFull = buffered.length > this.#buffer.length / 2;
     const buffer = isHalfFull ? new Uint8Array(2 * this.#buffer.length) : this.#buffer;
-    buffer.set(waiting);
+    buffer.set(buffered);
     this.#buffer = buffer;
     this.#start = 0;
-    this.#end = waiting.length;
+    this.#end = buffered.length;
   }
 }
