@@ -5,31 +5,31 @@ import { serverTest, until } from "../servers/mod.ts";
 
 const SILENT: Result = { code: 0, stdout: "", stderr: "" };
 
-/** hactl on the spool of a daemon. */
+/** Returns a function that runs hactl on the spool of a daemon. */
 function on(daemon: Daemon, env: Record<string, string> = {}) {
   return (...args: string[]) => hactl(daemon.spool, [...args, "-p", String(daemon.port)], env);
 }
 
-/** A service whose checks fail, until it is told to be well. */
+/** A service whose checks fail until it is healed. */
 function sick(): { port: number; asked: () => number; heal: () => void } & AsyncDisposable {
-  let isWell = false;
+  let isHealthy = false;
   let count = 0;
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },
     () => {
       count++;
-      return isWell ? new Response("fine") : new Response("broken", { status: 500 });
+      return isHealthy ? new Response("fine") : new Response("broken", { status: 500 });
     },
   );
   return {
     port: server.addr.port,
     asked: () => count,
-    heal: () => isWell = true,
+    heal: () => isHealthy = true,
     [Symbol.asyncDispose]: () => server.shutdown(),
   };
 }
 
-Deno.test("hactl up names what still keeps a service out, wider and narrower", async () => {
+Deno.test("hactl up warns of wider and narrower records that still keep a service out", async () => {
   await using daemon = await Daemon.start();
   const run = on(daemon);
   const write = (name: string, content: string) => daemon.writeRecord(name, content);
@@ -52,7 +52,7 @@ Deno.test("hactl up names what still keeps a service out, wider and narrower", a
   assertEquals(await run("up", "web", "-P", "8080"), SILENT);
 });
 
-Deno.test("a change on a port where no daemon listens says so, and succeeds", async () => {
+Deno.test("a change succeeds without a daemon, and warns that none listens", async () => {
   using folder = new TempFolder();
   using closed = await ClosedPort.open();
   const there = (...args: string[]) => hactl(folder.path, [...args, "-p", String(closed.port)]);
@@ -62,7 +62,7 @@ Deno.test("a change on a port where no daemon listens says so, and succeeds", as
   ) {
     assertEquals(await there(...args), { ...SILENT, stderr: notice }, args.join(" "));
   }
-  // Only what asks the daemon fails without one.
+  // Only a command that asks the daemon fails without one.
   assertEquals((await there("up", "db")).code, 0);
   assertEquals((await there("weight", "web", "100")).code, 0);
   const status = await there("status");
@@ -71,13 +71,13 @@ Deno.test("a change on a port where no daemon listens says so, and succeeds", as
   assertEquals(await there("status", "web"), { ...SILENT, stdout: "UP\tweb\n" });
 });
 
-Deno.test("hactl warns of a service that no balancer has asked for, and names one that is near", async () => {
+Deno.test("hactl warns of a service that no balancer has asked for, and suggests a similar one", async () => {
   await using daemon = await Daemon.start();
   const run = on(daemon);
   assertEquals(
     await run("down", "wbe"),
     SILENT,
-    "a daemon that was asked for nothing knows nothing",
+    "no balancer has asked the daemon for anything",
   );
   await daemon.get("/spool/web/0");
   const never = `hactl: no balancer has asked the daemon on port ${daemon.port} for `;
@@ -92,7 +92,7 @@ Deno.test("hactl warns of a service that no balancer has asked for, and names on
   }
 });
 
-Deno.test("hactl says whose record it replaces or lifts, if it is somebody else's", async () => {
+Deno.test("hactl names the author of a record that another operator replaces or removes", async () => {
   await using daemon = await Daemon.start();
   const alice = on(daemon, { SUDO_USER: "alice" });
   const bob = on(daemon, { SUDO_USER: "bob" });
@@ -115,10 +115,10 @@ Deno.test("hactl says whose record it replaces or lifts, if it is somebody else'
     ...SILENT,
     stderr: "hactl: web counts as up: its expiration 1 is in the past\n",
   });
-  assertEquals(await alice("up", "web"), SILENT, "a record that has expired is nobody's");
+  assertEquals(await alice("up", "web"), SILENT, "the record had expired");
 });
 
-Deno.test("hactl obeys a daemon of the older tools, which knows /spool alone", async () => {
+Deno.test("hactl verifies a change by the status of /spool if the daemon is a Python hacheck", async () => {
   using folder = new TempFolder();
   const isDown = (name: string) => {
     try {
@@ -127,13 +127,13 @@ Deno.test("hactl obeys a daemon of the older tools, which knows /spool alone", a
       return false;
     }
   };
-  let isDeaf = false;
+  let ignoresChanges = false;
   await using older = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
     const path = new URL(request.url).pathname;
     const [, service, port] = /^\/spool\/(\w+)\/(\d+)\/status$/.exec(path) ?? [];
     if (service === undefined) return new Response("404: Not Found", { status: 404 });
     const name = port === "0" ? service : `${service}:${port}`;
-    const status = isDown(name) && !isDeaf ? 503 : 200;
+    const status = isDown(name) && !ignoresChanges ? 503 : 200;
     return new Response(status === 200 ? "" : `Service ${name} in down state: x`, { status });
   });
   const port = String(older.addr.port);
@@ -143,7 +143,7 @@ Deno.test("hactl obeys a daemon of the older tools, which knows /spool alone", a
       assertEquals(await hactl(folder.path, args), SILENT, args.join(" "));
     }
   }
-  isDeaf = true;
+  ignoresChanges = true;
   const { code, stderr } = await hactl(folder.path, ["down", "web", "-p", port]);
   assertEquals(code, 1);
   assertStringIncludes(
@@ -152,7 +152,7 @@ Deno.test("hactl obeys a daemon of the older tools, which knows /spool alone", a
   );
 });
 
-Deno.test("hactl wait --healthy and up --healthy wait until the service's own check is good", async () => {
+Deno.test("hactl wait --healthy and up --healthy wait until the service's own check succeeds", async () => {
   await using web = sick();
   await using daemon = await Daemon.start({ config: "cache_time: 600\n" });
   const run = on(daemon);
@@ -186,12 +186,12 @@ Deno.test("hactl wait --healthy and up --healthy wait until the service's own ch
   assertStringIncludes(other.stderr, "no balancer has asked the daemon to check web:1\n");
 });
 
-/** Not every container lets its programs make user namespaces. In one, this user is not root. */
+/** In a user namespace, this user is not root. Not every container permits to create one. */
 const UNSHARE = (await run("unshare", ["--user", "true"]).catch(() => ({ code: 1 }))).code === 0
   ? "unshare"
   : "unshare with the right to make user namespaces";
 
-serverTest("hactl names sudo where a user who is not root may not write", [UNSHARE], async () => {
+serverTest("hactl suggests sudo to a user without the right to write", [UNSHARE], async () => {
   using folder = new TempFolder();
   using closed = await ClosedPort.open();
   folder.write("web", "maint");
@@ -214,7 +214,7 @@ serverTest("hactl names sudo where a user who is not root may not write", [UNSHA
   }
 });
 
-Deno.test("hactl says nothing of services to what is no hacheck", async () => {
+Deno.test("hactl warns of no service if another program listens on the daemon's port", async () => {
   using folder = new TempFolder();
   await using other = await FaultyServer.start(
     afterRequest(sending("HTTP/1.1 200 OK\r\n\r\n<html>", (socket) => socket.end())),

@@ -3,13 +3,13 @@ import { Daemon, type DaemonOptions, hactl, type Result, TempFolder } from "../s
 import { afterData, type Behaviour, FaultyServer, sending } from "../servers/faulty.ts";
 import { until } from "../servers/mod.ts";
 
-/** How many ports each of five daemons has: 200 to ask in all. */
+/** The ports of each of five daemons: 200 in all. */
 const PORTS = 40;
 
 /** The timeout of hactl, in seconds. Daemons of a busy machine respond in this time, too. */
 const TIMEOUT_S = 8;
 
-/** A daemon on so many ports. */
+/** Starts a daemon on {@linkcode PORTS} ports. */
 async function manyPorts(options: DaemonOptions): Promise<{ daemon: Daemon; urls: string[] }> {
   const args = Array.from({ length: PORTS }, () => ["-p", "0"]).flat();
   const daemon = await Daemon.start({ ...options, args });
@@ -30,7 +30,7 @@ async function onAll(urls: readonly string[], ...args: string[]): Promise<Result
   using folder = new TempFolder();
   const file = folder.write("hosts", urls.join("\n"));
   const more = [`--allow-read=${file}`];
-  // Those that hang cost each call as long; the others have to answer on a busy machine, too.
+  // Each call waits this long for the daemons that hang. The others have to respond on a busy machine, too.
   const all = [...args, "--timeout", `${TIMEOUT_S}s`, "--daemon-file", file];
   return await hactl(folder.path, all, {}, more);
 }
@@ -38,8 +38,8 @@ async function onAll(urls: readonly string[], ...args: string[]): Promise<Result
 const lines = (text: string) => text === "" ? [] : text.trimEnd().split("\n");
 
 Deno.test("hactl asks 200 daemons at once, and names those that fail", async () => {
-  const well = await manyPorts(CHANGEABLE);
-  await using _well = well.daemon;
+  const changeable = await manyPorts(CHANGEABLE);
+  await using _changeable = changeable.daemon;
   const other = await manyPorts(CHANGEABLE);
   await using _other = other.daemon;
   const refusing = await manyPorts({});
@@ -52,7 +52,7 @@ Deno.test("hactl asks 200 daemons at once, and names those that fail", async () 
   stopped.daemon.kill("SIGKILL");
   await stopped.daemon.ended();
 
-  const groups = [well, refusing, hanging, other, stopped];
+  const groups = [changeable, refusing, hanging, other, stopped];
   const all = groups.flatMap(({ urls }) => urls);
   const errors = (refusal: string | null) => [
     ...refusal === null ? [] : refusing.urls.map((url) => `hactl: ${url}: ${refusal}`),
@@ -60,10 +60,10 @@ Deno.test("hactl asks 200 daemons at once, and names those that fail", async () 
     ...stopped.urls.map((url) => `hactl: ${url}: Connection refused (os error 111)`),
     `hactl: ${refusal === null ? 80 : 120} of 200 daemons failed`,
   ];
-  const wellOnes = [...well.urls, ...other.urls];
+  const healthy = [...changeable.urls, ...other.urls];
 
   const down = await onAll(all, "down", "web", "-r", "maint");
-  assertEquals(lines(down.stdout), wellOnes.map((url) => `${url}\tOK`));
+  assertEquals(lines(down.stdout), healthy.map((url) => `${url}\tOK`));
   assertEquals(
     lines(down.stderr),
     errors("cannot write the record of web: 403 remote spool changes are not enabled"),
@@ -73,32 +73,32 @@ Deno.test("hactl asks 200 daemons at once, and names those that fail", async () 
   const status = await onAll(all, "status", "web");
   assertEquals(
     lines(status.stdout),
-    [well, refusing, other].flatMap(({ urls }, i) =>
+    [changeable, refusing, other].flatMap(({ urls }, i) =>
       urls.map((url) => `${url}\t${i === 1 ? "UP\tweb" : "DOWN\tinf\tweb\tmaint"}`)
     ),
   );
   assertEquals(lines(status.stderr), errors(null));
   assertEquals(status.code, 1);
 
-  // The exit code tells of daemons that fail, and of services that are down.
-  const downed = await onAll(wellOnes, "status", "web");
+  // The exit status is 1 if a daemon fails, and if a service is down.
+  const downed = await onAll(healthy, "status", "web");
   assertEquals([downed.code, downed.stderr], [1, ""]);
-  const up = await onAll(wellOnes, "up", "web");
+  const up = await onAll(healthy, "up", "web");
   assertEquals([up.code, lines(up.stdout).length, up.stderr], [0, 80, ""]);
-  const upped = await onAll(wellOnes, "status", "web");
+  const upped = await onAll(healthy, "status", "web");
   assertEquals([upped.code, upped.stderr], [0, ""]);
-  assertEquals(lines(upped.stdout), wellOnes.map((url) => `${url}\tUP\tweb`));
-  const one = await onAll([...wellOnes, stopped.urls[0]!], "status", "web");
+  assertEquals(lines(upped.stdout), healthy.map((url) => `${url}\tUP\tweb`));
+  const one = await onAll([...healthy, stopped.urls[0]!], "status", "web");
   assertEquals([one.code, lines(one.stdout).length], [1, 80]);
 });
 
-Deno.test("hactl has asked all of 200 daemons before the first has answered", async () => {
+Deno.test("hactl asks all of 200 daemons before the first has responded", async () => {
   const count = 200;
   let arrived = 0;
   const waiting: (() => void)[] = [];
   const body = '{"seen_services": [["web", null]]}';
   const answer = sending(`HTTP/1.1 200 OK\r\n\r\n${body}`, (socket) => socket.end());
-  // Nobody answers until everybody has been asked.
+  // No daemon responds until all have been asked.
   const behaviour: Behaviour = afterData((socket) => {
     waiting.push(() => answer(socket));
     if (++arrived === count) { for (const go of waiting) go(); }

@@ -9,19 +9,19 @@ import { serverTest } from "../../servers/mod.ts";
 const CHANGEABLE = "allow_remote_spool_changes: true\n";
 const TOKEN = "0123456789abcdef";
 
-/** What a daemon reports of a service that is not marked. */
+/** The report of a daemon on a service that is up. */
 const UP = {
   ...{ service: "web", port: 0, host: "127.0.0.1", record: null, kept_out_by: null },
   ...{ weight: null, last_asked: null },
 };
 
-/** What it reports of one that is marked down. */
-const MARKED_DOWN = {
+/** Its report on a service that is down. */
+const DOWN = {
   ...UP,
   record: { mode: "down", reason: "x", expiration: null, creation: 5 },
 };
 
-/** A spool of its own, which nothing that is said to daemons elsewhere may touch. */
+/** An operator with a spool, which no change of other daemons may touch. */
 class Operator implements Disposable {
   readonly #folder = new TempFolder();
 
@@ -49,7 +49,7 @@ class Operator implements Disposable {
   }
 }
 
-/** A daemon that lets everybody change its spool. */
+/** Starts a daemon whose spool every client may change. */
 function changeable(config = "", ports: readonly number[] = []): Promise<Daemon> {
   const args = ports.flatMap((port) => ["-p", String(port)]);
   return Daemon.start({
@@ -71,7 +71,7 @@ async function agentWeight(daemon: Daemon, service: string): Promise<number | nu
 
 const lines = (text: string) => text.trimEnd().split("\n");
 
-Deno.test("hactl marks services on all daemons that are named, and says which have done so", async () => {
+Deno.test("hactl changes services on all daemons that are named, and reports which succeeded", async () => {
   using operator = new Operator();
   await using one = await changeable();
   await using other = await changeable();
@@ -111,7 +111,7 @@ Deno.test("hactl marks services on all daemons that are named, and says which ha
   const { daemons } = JSON.parse(stdout);
   const service = {
     ...{ name: "web", service: "web", port: 0, host: "127.0.0.1", state: "down" },
-    // Without a reason it is who asks, not who runs the daemon.
+    // The default reason is the login name of the operator, not that of the daemon's user.
     ...{ reason: "operator", expiration: null, creation: null },
   };
   assertEquals(daemons, [
@@ -125,7 +125,7 @@ Deno.test("hactl marks services on all daemons that are named, and says which ha
   ]);
 });
 
-Deno.test("hactl tells what daemons say as it tells what the spool says, with their URLs", async () => {
+Deno.test("hactl prints the reports of daemons like the spool of this host, with their URLs", async () => {
   using operator = new Operator();
   await using one = await changeable();
   await using other = await Daemon.start();
@@ -176,7 +176,7 @@ ${second}\tDOWN\t4000000000.000000\tall\t
   assertEquals(await agentWeight(one, "db"), 100);
 });
 
-Deno.test("hactl waits for all daemons that are named", async () => {
+Deno.test("hactl wait waits for all daemons that are named", async () => {
   using operator = new Operator();
   await using one = await changeable();
   await using other = await changeable();
@@ -193,7 +193,7 @@ Deno.test("hactl waits for all daemons that are named", async () => {
   assertEquals(await wait(), { code: 0, stdout: "", stderr: "" });
 });
 
-Deno.test("hactl lists what each of the daemons was asked", async () => {
+Deno.test("hactl list prints the services of each daemon", async () => {
   using operator = new Operator();
   await using one = await Daemon.start();
   await using other = await Daemon.start();
@@ -210,13 +210,13 @@ Deno.test("hactl lists what each of the daemons was asked", async () => {
   );
 });
 
-Deno.test("the token is shown to the daemons that want one, and to no others", async () => {
+Deno.test("hactl sends the token only to daemons that demand it", async () => {
   using operator = new Operator();
   await using wanting = await changeable(`remote_spool_token: "${TOKEN}"\n`);
-  const heard: (string | null)[] = [];
+  const tokens: (string | null)[] = [];
   await using other = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
-    heard.push(request.headers.get("authorization"));
-    return request.method === "POST" ? new Response("") : Response.json(MARKED_DOWN);
+    tokens.push(request.headers.get("authorization"));
+    return request.method === "POST" ? new Response("") : Response.json(DOWN);
   });
   const token = operator.write(".token", TOKEN);
   const to = [wanting.port, other.addr.port]
@@ -224,7 +224,7 @@ Deno.test("the token is shown to the daemons that want one, and to no others", a
   const down = (...args: string[]) => operator.hactl(["down", "web", "-r", "x", ...to, ...args]);
   assertEquals((await down("--token-file", token)).code, 0);
   assertEquals((await wanting.get("/spool/web/0")).status, 503);
-  assertEquals(heard.length > 1 && heard.every((token) => token === null), true);
+  assertEquals(tokens.length > 1 && tokens.every((token) => token === null), true);
   const { code, stderr } = await down();
   assertEquals(code, 1);
   assertStringIncludes(
@@ -234,7 +234,7 @@ Deno.test("the token is shown to the daemons that want one, and to no others", a
 });
 
 serverTest(
-  "a daemon that is named by https is spoken to if its certificate proves who it is",
+  "hactl sends nothing to a daemon by https whose certificate is not valid",
   CERTIFICATE_PROGRAMS,
   async () => {
     using operator = new Operator();
@@ -274,18 +274,18 @@ serverTest(
         ["localhost", [], "invalid peer certificate: UnknownIssuer"],
       ] as const
     ) {
-      const { code, why: told } = await up(host, args);
+      const { code, why: message } = await up(host, args);
       assertEquals(code, 1);
-      assertStringIncludes(told, why);
+      assertStringIncludes(message, why);
     }
-    // By those whom this host trusts.
+    // By the authorities that this host trusts.
     const system = { DENO_TLS_CA_STORE: "system", SSL_CERT_FILE: authority.certificate };
     assertEquals(await up("localhost", [], system), { code: 0, why: "" });
-    assertEquals(received.length, 2, "nothing is said to who may be somebody else");
+    assertEquals(received.length, 2, "a server without a valid certificate receives nothing");
   },
 );
 
-Deno.test("what answers as no hacheck does is named, and nothing it says is believed", async () => {
+Deno.test("hactl names daemons whose responses are not as expected, and prints nothing of them", async () => {
   using operator = new Operator();
   const http = (status: string, body: string) =>
     afterRequest(sending(`HTTP/1.1 ${status}\r\n\r\n${body}`, (socket) => socket.end()));
@@ -334,7 +334,7 @@ Deno.test("what answers as no hacheck does is named, and nothing it says is beli
   }
 });
 
-Deno.test("hactl does not believe a 200 from what is no hacheck, or does not do what it is told", async () => {
+Deno.test("hactl verifies a change that was answered 200, by another program too", async () => {
   using operator = new Operator();
   let reported: unknown = "";
   await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
@@ -349,15 +349,15 @@ Deno.test("hactl does not believe a 200 from what is no hacheck, or does not do 
     [{ ...UP, service: "db" }, "received 200 "],
   ];
   const commands: [args: string[], what: string, contradiction: unknown][] = [
-    [["up", "web"], "remove the record of web", MARKED_DOWN],
+    [["up", "web"], "remove the record of web", DOWN],
     [["down", "web", "-r", "x"], "write the record of web", UP],
-    [["down", "web", "-r", "y"], "write the record of web", MARKED_DOWN],
-    [["down", "web", "-r", "x", "-e", "4000000000"], "write the record of web", MARKED_DOWN],
-    [["drain", "web", "-r", "x"], "write the record of web", MARKED_DOWN],
+    [["down", "web", "-r", "y"], "write the record of web", DOWN],
+    [["down", "web", "-r", "x", "-e", "4000000000"], "write the record of web", DOWN],
+    [["drain", "web", "-r", "x"], "write the record of web", DOWN],
     [["weight", "web", "50", "-r", "x"], "change the weight of web", UP],
   ];
   for (const [args, what, contradiction] of commands) {
-    // Each kind of answer once, and for each command what contradicts it.
+    // Each kind of response once, and for each command the one that contradicts it.
     const some = what === "remove the record of web" ? cases : [];
     for (const [answer, why] of [...some, [contradiction, "received 200 "] as const]) {
       reported = answer;
@@ -369,12 +369,12 @@ Deno.test("hactl does not believe a 200 from what is no hacheck, or does not do 
       );
     }
   }
-  reported = MARKED_DOWN;
+  reported = DOWN;
   const { code, stdout } = await operator.hactl(["down", "web", "-r", " x", "--daemon", url]);
   assertEquals([code, stdout], [0, `${url}\tOK\n`], "daemons strip blanks");
 });
 
-Deno.test("hactl tells other daemons who writes, and says whose record it replaces or lifts", async () => {
+Deno.test("hactl sends the author to other daemons, and names that of a record of another operator", async () => {
   using operator = new Operator();
   await using daemon = await changeable();
   const url = `http://127.0.0.1:${daemon.port}`;
@@ -394,10 +394,10 @@ Deno.test("hactl tells other daemons who writes, and says whose record it replac
   });
 });
 
-Deno.test("hactl marks services on one of the older hachecks, and verifies that", async () => {
+Deno.test("hactl changes services on a Python hacheck, and verifies the change", async () => {
   using operator = new Operator();
   let isDown = false;
-  let isDeaf = false;
+  let ignoresChanges = false;
   await using older = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },
     async (request) => {
@@ -406,7 +406,7 @@ Deno.test("hactl marks services on one of the older hachecks, and verifies that"
       if (!pathname.startsWith("/spool/web/0/")) return new Response("no", { status: 404 });
       if (request.method === "POST") {
         const form = new URLSearchParams(await request.text());
-        if (!isDeaf) isDown = form.get("status") === "down";
+        if (!ignoresChanges) isDown = form.get("status") === "down";
       }
       return new Response("", { status: isDown && request.method === "GET" ? 503 : 200 });
     },
@@ -417,17 +417,17 @@ Deno.test("hactl marks services on one of the older hachecks, and verifies that"
   assertEquals(await run("down", "web"), ok);
   assertEquals(isDown, true);
   assertEquals(await run("up", "web"), ok);
-  isDeaf = true;
+  ignoresChanges = true;
   assertEquals((await run("down", "web")).code, 1);
 });
 
-Deno.test("hactl up on other daemons names what keeps a service out, and waits until it is healthy", async () => {
+Deno.test("hactl up on other daemons waits until a service is healthy, and warns of wider records", async () => {
   using operator = new Operator();
   await using daemon = await changeable();
-  let isWell = false;
+  let isHealthy = false;
   await using web = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },
-    () => new Response("", { status: isWell ? 200 : 500 }),
+    () => new Response("", { status: isHealthy ? 200 : 500 }),
   );
   const url = `http://127.0.0.1:${daemon.port}`;
   const run = (...args: string[]) => operator.hactl([...args, "--daemon", url]);
@@ -441,7 +441,7 @@ Deno.test("hactl up on other daemons names what keeps a service out, and waits u
     `hactl: ${url}: the record of web stays: not healthy after 1 s: `,
   );
   assertEquals((await daemon.get("/status/services/web/0")).body.includes("deploy"), true);
-  isWell = true;
+  isHealthy = true;
   assertEquals(await run("up", "web", "--healthy", "60s"), {
     code: 0,
     stdout: `${url}\tOK\n`,
@@ -451,7 +451,7 @@ Deno.test("hactl up on other daemons names what keeps a service out, and waits u
 });
 
 serverTest(
-  "hactl warns of a daemon's certificate that soon expires",
+  "hactl warns of a daemon's certificate that expires soon",
   CERTIFICATE_PROGRAMS,
   async () => {
     using operator = new Operator();
@@ -506,7 +506,7 @@ serverTest("hactl reports when a daemon's certificate expired", CERTIFICATE_PROG
   assertEquals([code, stderr], [1, `hactl: ${url}: the certificate expired on ${day}\n`]);
 });
 
-Deno.test("hactl that may only speak to this host says so of every other", async () => {
+Deno.test("hactl names the missing permission if it may connect to this host only", async () => {
   using operator = new Operator();
   using folder = new TempFolder();
   await using daemon = await changeable();
