@@ -39,8 +39,8 @@ export interface CommandContext {
   readonly daemons: readonly DaemonUrl[];
   /** The token for the daemons, and the authorities that hactl trusts. */
   readonly trust: Trust;
-  /** Operands that are not services. */
-  readonly words: readonly string[];
+  /** The operands as they were given. */
+  readonly operands: readonly string[];
 }
 
 /** A command: does its work and returns the exit status. */

@@ -112,7 +112,7 @@ export async function contextOf(
     json: line.has("json"),
     daemons,
     trust,
-    words: operands,
+    operands,
   };
 }
 

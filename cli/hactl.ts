@@ -54,8 +54,8 @@ async function run(line: CommandLine, calledAs: string): Promise<number> {
 
 async function help(line: CommandLine, calledAs: string): Promise<number> {
   const isGeneral = line.operands.length === 0 && !line.has("action") && !OLD_NAMES.has(calledAs);
-  const words = isGeneral ? [] : [invocationOf(line, calledAs).name];
-  return await (await import("./commands/mod.ts")).COMMANDS.help({ words });
+  const operands = isGeneral ? [] : [invocationOf(line, calledAs).name];
+  return await (await import("./commands/mod.ts")).COMMANDS.help({ operands });
 }
 
 /** Returns the name that a compiled hactl was called by. Only there is it worth the 12 ms it takes. */

@@ -8,7 +8,7 @@ import { SHELLS } from "../command_spec.ts";
  *
  * @returns 0.
  */
-export function completions({ words: [typed = ""] }: CommandContext): Promise<number> {
+export function completions({ operands: [typed = ""] }: CommandContext): Promise<number> {
   const shell = SHELLS.find((name) => name === typed);
   if (shell === undefined) {
     throw new UsageError(

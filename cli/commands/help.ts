@@ -7,7 +7,7 @@ import { helpOn, usage } from "../help.ts";
  *
  * @returns 0.
  */
-export function help({ words: [name] }: Pick<CommandContext, "words">): Promise<number> {
+export function help({ operands: [name] }: Pick<CommandContext, "operands">): Promise<number> {
   console.log(name === undefined ? usage() : helpOn(commandName(name)));
   return Promise.resolve(0);
 }
