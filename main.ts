@@ -78,6 +78,7 @@ interface Options extends Omit<InstanceOptions, "descriptors" | "permissions"> {
   readonly agentPort: number | null;
   readonly spoolInChecks: boolean;
   readonly workers: number;
+  readonly isBundled: boolean;
 }
 
 function optionsOf(line: CommandLine): Options {
@@ -97,6 +98,7 @@ function optionsOf(line: CommandLine): Options {
     configPath: line.one("config-file") ?? null,
     agentPort,
     spoolInChecks: !line.has("skip-spool-in-checks"),
+    isBundled: !import.meta.url.endsWith(".ts"),
     workers: wholeNumber("-n", line.one("processes") ?? "1", 1, MAX_WORKERS),
     ports,
     address,

@@ -5,7 +5,7 @@ import { deno, type Program, PROJECT } from "./_programs.ts";
 
 /**
  * Packages that are bundled apart. They are CommonJS, and a bundle with CommonJS in it loads Deno's Node layer
- * at the start.
+ * at the start. Deno reads every module at the start whose specifier is a literal, so these are resolved at run time.
  */
 const APART = ["mysql2", "pg"] as const;
 
@@ -47,6 +47,9 @@ export async function bundle(folder: string, programs: readonly Program[]): Prom
   const { npmCache } = JSON.parse(new TextDecoder().decode(info.stdout)) as { npmCache: string };
   for (const module of await modulesIn(code)) {
     await replaceIn(module, `${relative(PROJECT, npmCache)}/`, "npm/");
+    for (const name of APART) {
+      await replaceIn(module, `import("${name}")`, `import(import.meta.resolve("${name}"))`);
+    }
   }
   await removeAll(`${folder}/${CODE}`);
   await Deno.rename(code, `${folder}/${CODE}`);

@@ -42,6 +42,8 @@ export interface Use {
   readonly agentPort: number | null;
   /** The number of workers. */
   readonly workers: number;
+  /** Whether the code is bundled: large packages are then loaded when they are first used. */
+  readonly isBundled: boolean;
 }
 
 /** The part of the configuration that decides on permissions. */
@@ -67,6 +69,8 @@ export interface Need {
   readonly place: Place;
   /** The reason. */
   readonly why: string;
+  /** Whether the daemon starts without it. */
+  readonly isOptional?: true;
   /**
    * Returns the paths, or the addresses to listen on, that a run needs; none if the feature is not enabled.
    *
@@ -157,6 +161,14 @@ export const DAEMON_NEEDS: readonly Need[] = [
     place: "configuration",
     why: "read the key of that certificate",
     of: (_, config) => listed(config?.tls_key),
+  },
+  {
+    feature: "mysql and postgres checks",
+    kind: "read",
+    place: "code",
+    why: "load the client of the database at the first check; compiled programs contain it",
+    isOptional: true,
+    of: ({ isBundled }) => isBundled ? ownCode().slice(0, 1) : [],
   },
   {
     feature: "-n above 1",
@@ -342,7 +354,8 @@ export class Permissions {
    */
   demand(config?: ConfigUse): void {
     const missing = new Map<string, string[]>();
-    for (const { feature, kind, of } of DAEMON_NEEDS) {
+    for (const { feature, kind, of, isOptional } of DAEMON_NEEDS) {
+      if (isOptional) continue;
       const scopes = of(this.#use, config).filter((scope) => !isGranted(kind, scope));
       if (scopes.length === 0) continue;
       const name = feature ?? "hacheck";
@@ -397,7 +410,8 @@ export class Permissions {
         Deno.permissions.revokeSync({ name: kind, path: place });
       }
     }
-    return [...new Set(needed.map((path) => widestGrant(kind, absolute(path))))];
+    const granted = needed.filter((path) => isGranted(kind, path));
+    return [...new Set(granted.map((path) => widestGrant(kind, absolute(path))))];
   }
 
   /** The paths of possible grants without a need: of features that are not enabled, or by mistake. */

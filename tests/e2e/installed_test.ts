@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { Debugger } from "../support/debugger.ts";
-import { commandOf, FORM } from "../support/forms.ts";
+import { commandOf, FORM, HOME, IS_BUNDLED } from "../support/forms.ts";
 import { Daemon, run, TempFolder } from "../support/programs.ts";
+import { FaultyServer, sending } from "../servers/faulty.ts";
 import { serverTest, until } from "../servers/mod.ts";
 
 /** Whether the form under test is one that is shipped: these promises are about what the build makes. */
@@ -112,5 +113,42 @@ Deno.test({
     }
     assertEquals(registry.asked, []);
     assertEquals((await daemon.get("/spool/web/0")).status, 200);
+  },
+});
+
+Deno.test({
+  name: "a bundled daemon reads the clients of databases once, at the first check that needs them" +
+    (IS_BUNDLED ? "" : " (needs HACHECK_FORM=installed)"),
+  ignore: !IS_BUNDLED,
+  async fn() {
+    using folder = new TempFolder();
+    const home = folder.file("hacheck");
+    assertEquals((await run("cp", ["-r", HOME, home])).code, 0);
+    const clients = ["mysql2", "pg"].map((name) => `${home}/src/${name}.js`);
+    const block = async () => {
+      for (const client of clients) {
+        Deno.renameSync(client, `${client}.away`);
+        assertEquals((await run("mkfifo", [client])).code, 0);
+      }
+    };
+    // To read a FIFO that has no writer blocks.
+    await block();
+    await using daemon = await Daemon.start({
+      entry: `${home}/src/start_hacheck.js`,
+      config: "cache_time: 0\nmysql_username: a\nmysql_password: b\npostgres_username: c\n",
+      grants: [`--allow-read=${home}/src`],
+    });
+    await using service = await FaultyServer.start(sending("-ERR this is neither\r\n"));
+    const check = async () => {
+      for (const [protocol, name] of [["mysql", "MySQL"], ["postgres", "PostgreSQL"]]) {
+        const { status, body } = await daemon.get(`/${protocol}/web/${service.port}/`);
+        assertEquals(status, 503, body);
+        assertMatch(body, new RegExp(`the server does not speak ${name}`));
+      }
+    };
+    for (const client of clients) Deno.renameSync(`${client}.away`, client);
+    await check();
+    await block();
+    await check();
   },
 });

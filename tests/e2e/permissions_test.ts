@@ -11,7 +11,7 @@ import {
   NETWORK_PROGRAMS,
   NetworkService,
 } from "../support/network.ts";
-import { FORM, HOME } from "../support/forms.ts";
+import { FORM, HOME, IS_BUNDLED } from "../support/forms.ts";
 import { Daemon, runDaemon, TempFolder, WORKER_GRANTS } from "../support/programs.ts";
 import { Authority, CERTIFICATE_PROGRAMS } from "../servers/certificates.ts";
 import { FaultyServer, sending, silent } from "../servers/faulty.ts";
@@ -25,6 +25,9 @@ function installed(addresses?: readonly string[]): (spool: string) => string[] {
     daemonFlags({ project: HOME, ...addresses === undefined ? {} : { addresses } })
       .map((flag) => flag.replaceAll("/var/spool/hacheck", spool));
 }
+
+/** The code that a daemon may read after its start: large packages, where they are bundled apart. */
+const CODE: readonly string[] = IS_BUNDLED ? [`${HOME}src`] : [];
 
 /** The permissions that `/status` reports. */
 async function reported(daemon: Daemon): Promise<Record<string, unknown>> {
@@ -101,9 +104,10 @@ Deno.test("a daemon warns of a grant that cannot be narrowed, and names the flag
     net: "everything",
     others: [],
   });
+  const files = [daemon.spool, config, log, ...CODE];
   for (
     const line of [
-      `hacheck may read every file, which cannot be narrowed: --allow-read=${daemon.spool},${config},${log} is enough`,
+      `hacheck may read every file, which cannot be narrowed: --allow-read=${files} is enough`,
       `hacheck may write every file, which cannot be narrowed: --allow-write=${log} is enough`,
     ]
   ) {
@@ -168,7 +172,7 @@ for (const { what, loops = 1, config = "# nothing\n", kept } of KEPT) {
       const isExpected = (one: string) => !one.endsWith(" log") || kept.includes(one);
       assertEquals(
         has.map((one) => permissions[one]!).filter(isExpected).sort(),
-        [...kept, "read spool"].sort(),
+        [...new Set([...kept, "read spool", ...IS_BUNDLED ? ["read src"] : []])].sort(),
       );
     }
     const { net, read, write } = await reported(daemon);
@@ -187,7 +191,7 @@ Deno.test("/status reports what is granted, even if it is more than needed", asy
       args: ["-c", config],
       grants: [`--allow-read=${folder.path}`],
     });
-    assertEquals((await reported(daemon)).read, [daemon.spool, folder.path]);
+    assertEquals((await reported(daemon)).read, [daemon.spool, folder.path, ...CODE]);
   }
   const log = other.file("hacheck.log");
   Deno.writeTextFileSync(config, `log_path: ${log}\n`);
@@ -197,13 +201,16 @@ Deno.test("/status reports what is granted, even if it is more than needed", asy
     port: freePort(),
   });
   const { read, write } = await reported(daemon);
-  assertEquals([read, write], [["/tmp"], [other.path]]);
+  const elsewhere = CODE.filter((path) => !path.startsWith("/tmp/"));
+  assertEquals([read, write], [["/tmp", ...elsewhere], [other.path]]);
 });
 
 Deno.test("a daemon gives up grants for common folders, and /status does not report them", async () => {
   using folder = new TempFolder();
   const log = folder.file("hacheck.log");
-  const unneeded = ["/home", "/etc/hacheck", "/etc", "/var/log/hacheck", "/var/log", Deno.cwd()];
+  const unneeded = ["/home", "/etc/hacheck", "/etc", "/var/log/hacheck", "/var/log"];
+  // A bundle under test is in this folder, and needed.
+  if (!IS_BUNDLED) unneeded.push(Deno.cwd());
   await using daemon = await Daemon.start({
     config: `log_path: ${log}\n`,
     grants: [
@@ -214,7 +221,7 @@ Deno.test("a daemon gives up grants for common folders, and /status does not rep
     port: freePort(),
   });
   const { read, write } = await reported(daemon);
-  assertEquals([(read as string[]).slice(-1), write], [[log], [log]]);
+  assertEquals([(read as string[]).slice(1 - CODE.length - 2), write], [[log, ...CODE], [log]]);
   await using debug = await Debugger.attach(daemon, 0);
   const queries = unneeded.flatMap((path) =>
     ["read", "write"].map((name) => `{ name: "${name}", path: ${JSON.stringify(path)} }`)
@@ -381,6 +388,7 @@ ${authority === undefined ? "" : `https_verify: true\nhttps_ca: ${authority}`}
     address: "127.0.0.1",
     ports: [port],
     workers: loops,
+    isBundled: IS_BUNDLED,
     agentPort,
   };
   const inUse = {

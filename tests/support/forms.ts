@@ -24,6 +24,9 @@ export const FORM: Form = formOf(Deno.env.get("HACHECK_FORM") || "source");
 /** The folder of the form under test. */
 const BUILT: string = FORM === "source" ? PROJECT : await buildForm(FORM);
 
+/** Whether that form is bundled. */
+export const IS_BUNDLED: boolean = FORM === "installed" || FORM === "package";
+
 /** The folder, with a slash at its end, of `src` and `deno.json`. Compiled programs contain them instead. */
 export const HOME: string = {
   source: PROJECT,
@@ -40,8 +43,7 @@ export const HOME: string = {
  */
 export function moduleOf(name: string): string {
   const { entry } = PROGRAMS.find((program) => program.name === name)!;
-  const isBundled = FORM === "installed" || FORM === "package";
-  return new URL(isBundled ? HOME + bundled(entry) : PROJECT + entry, "file:///").href;
+  return new URL(IS_BUNDLED ? HOME + bundled(entry) : PROJECT + entry, "file:///").href;
 }
 
 /** How a program runs. */
