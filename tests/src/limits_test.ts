@@ -46,7 +46,7 @@ import {
   sending,
 } from "../servers/faulty.ts";
 import { until } from "../servers/mod.ts";
-import { ampleTime, requestTo } from "./checkers/checker_contract.ts";
+import { longDeadline, requestTo } from "./checkers/checker_contract.ts";
 
 /** A number as four bytes. */
 function int32(value: number): string {
@@ -193,7 +193,7 @@ for (const { what, limit, check, server, code } of LIMITS) {
   Deno.test(`${what} is accepted up to ${limit}, and rejected above`, async () => {
     for (const [size, expected] of [[limit, code], [limit + 1, 503]] as const) {
       await using service = await FaultyServer.start(server(size));
-      const verdict = await check(requestTo(service.port), ampleTime());
+      const verdict = await check(requestTo(service.port), longDeadline());
       assertEquals([size, verdict.code], [size, expected], verdict.message.slice(0, 1000));
       await until("no connection is open", async () => await service.connected() === 0);
     }
@@ -211,7 +211,7 @@ async function askGrpc(headers: Record<string, string>, length: number): Promise
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   try {
     const { port } = server.address() as { port: number };
-    const { code, message } = await checkGrpc(requestTo(port), ampleTime());
+    const { code, message } = await checkGrpc(requestTo(port), longDeadline());
     return `${code} ${message.replace(/\d\.\d\ds/, "…")}`;
   } finally {
     await new Promise<void>((resolve) => server.close(() => resolve()));
@@ -245,7 +245,7 @@ Deno.test("redisInfoChecker() returns as many fields as fit into a forwarded bod
     await using server = await FaultyServer.start(
       afterData(sending(`$${info.length}\r\n${info}\r\n`)),
     );
-    const { message } = await check(requestTo(server.port), ampleTime());
+    const { message } = await check(requestTo(server.port), longDeadline());
     assertEquals(JSON.parse(message), expected, String(new TextEncoder().encode(message).length));
   }
 });
@@ -255,7 +255,7 @@ Deno.test("checkHaproxy() cuts off a long state of a backend", async () => {
   await using server = await FaultyServer.start(
     afterRequest(sending(`HTTP/1.1 200 OK\r\nContent-Length: ${page.length}\r\n\r\n${page}`)),
   );
-  const { code, message } = await checkHaproxy(requestTo(server.port), ampleTime());
+  const { code, message } = await checkHaproxy(requestTo(server.port), longDeadline());
   assertEquals([code, message], [500, `web is ${"x".repeat(200)}`]);
 });
 

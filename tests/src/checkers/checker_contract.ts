@@ -1,5 +1,5 @@
 /**
- * What the tests of all checkers share.
+ * The tests that hold for every checker.
  *
  * @module
  */
@@ -20,7 +20,7 @@ import { until } from "../../servers/mod.ts";
  * Makes a request to check a service on 127.0.0.1.
  *
  * @param port Its port.
- * @param more What else the request says.
+ * @param more Other parts of the request.
  */
 export function requestTo(port: number, more: Partial<CheckRequest> = {}): CheckRequest {
   return {
@@ -34,15 +34,15 @@ export function requestTo(port: number, more: Partial<CheckRequest> = {}): Check
   };
 }
 
-/** A deadline that no check comes near unless it waits for it. */
-export function ampleTime(): AbortSignal {
+/** A deadline that is too late for a test. */
+export function longDeadline(): AbortSignal {
   return AbortSignal.timeout(60_000);
 }
 
-/** Checks with a deadline that never comes if the check ends before: what is left open then stays so. */
+/** Checks with a deadline that is cancelled when the check ends. A connection that is still open stays open. */
 async function checkWithin(milliseconds: number, check: Checker, port: number): Promise<Verdict> {
   const deadline = new AbortController();
-  const timer = setTimeout(() => deadline.abort(new Error("the time is over")), milliseconds);
+  const timer = setTimeout(() => deadline.abort(new Error("deadline exceeded")), milliseconds);
   try {
     return await check(requestTo(port), deadline.signal);
   } finally {
@@ -50,32 +50,31 @@ async function checkWithin(milliseconds: number, check: Checker, port: number): 
   }
 }
 
-/** How often a server is checked before its connections are counted, and how many times at once. */
+/** How many checks run before the connections are counted, and how many of them at once. */
 const CHECKS = { total: 200, atOnce: 20 };
 
 /**
- * Registers the tests that hold for every checker: a verdict whatever the service does wrong, and
- * nothing left open.
+ * Registers tests that a checker returns a verdict whatever the service does wrong, and closes all connections.
  *
  * @param name The checker's name.
  * @param check The checker.
- * @param codesOf The codes that a check of one of {@linkcode FAULTS} may end with, by the fault's name.
- * @param patience How many milliseconds a check is given.
+ * @param codesOf Returns the codes that are right for one of {@linkcode FAULTS}, by its name.
+ * @param timeoutMs The timeout of a check, in milliseconds.
  */
 export function testFaults(
   name: string,
   check: Checker,
   codesOf: (fault: string) => readonly number[],
-  patience = 100,
+  timeoutMs = 100,
 ): void {
   for (const [fault, behaviour] of Object.entries(FAULTS)) {
-    Deno.test(`${name} leaves nothing open at a server that ${fault}`, async () => {
+    Deno.test(`${name} closes all connections to a server that ${fault}`, async () => {
       await using server = await FaultyServer.start(behaviour);
       for (let done = 0; done < CHECKS.total; done += CHECKS.atOnce) {
         const verdicts = await Promise.all(
           Array.from(
             { length: CHECKS.atOnce },
-            () => checkWithin(patience, check, server.port),
+            () => checkWithin(timeoutMs, check, server.port),
           ),
         );
         for (const { code } of verdicts) assert(codesOf(fault).includes(code), `code ${code}`);
@@ -84,22 +83,22 @@ export function testFaults(
     });
   }
 
-  Deno.test(`${name} leaves nothing open at a port where nobody listens`, async () => {
+  Deno.test(`${name} closes all connections to a closed port`, async () => {
     using closed = await ClosedPort.open();
     for (let done = 0; done < CHECKS.total; done++) {
-      assertEquals((await check(requestTo(closed.port), ampleTime())).code, 503);
+      assertEquals((await check(requestTo(closed.port), longDeadline())).code, 503);
     }
   });
 }
 
 /**
- * Registers the tests that hold for every checker whose service is not there, or takes more time than it has.
+ * Registers tests of a checker whose service is missing or slow.
  *
  * @param name The checker's name.
  * @param check The checker.
- * @param refused What it says where nobody listens.
- * @param timedOut What it says when its time is over.
- * @param slow Services that it waits for in vain, by what they do.
+ * @param refused The message for a closed port.
+ * @param timedOut The message after the deadline.
+ * @param slow Services that do not respond in time, by what they do.
  */
 export function testAbsence(
   name: string,
@@ -113,28 +112,28 @@ export function testAbsence(
     assertMatch(message, why);
   };
 
-  Deno.test(`${name} says why a service is down where nobody listens`, async () => {
+  Deno.test(`${name} reports a refused connection with its address`, async () => {
     using closed = await ClosedPort.open();
-    const verdict = await check(requestTo(closed.port), ampleTime());
+    const verdict = await check(requestTo(closed.port), longDeadline());
     down(verdict, refused);
-    // Whoever reads this at night sees where the check went.
+    // The message shows the target.
     assertStringIncludes(verdict.message, `127.0.0.1:${closed.port}`);
   });
 
   for (const [what, behaviour] of Object.entries(slow)) {
-    Deno.test(`${name} gives up when its time is over on a service that ${what}`, async () => {
+    Deno.test(`${name} times out on a service that ${what}`, async () => {
       await using server = await FaultyServer.start(behaviour);
       down(await check(requestTo(server.port), AbortSignal.timeout(300)), timedOut);
       await until("no connection is open", async () => await server.connected() === 0);
     });
   }
 
-  Deno.test(`${name} gives up when its time is over while it connects`, async () => {
+  Deno.test(`${name} times out while it connects`, async () => {
     using full = await FullPort.open();
     down(await check(requestTo(full.port), AbortSignal.timeout(300)), timedOut);
   });
 
-  Deno.test(`${name} does not connect when its time is over before`, async () => {
+  Deno.test(`${name} does not connect after its deadline`, async () => {
     await using server = await FaultyServer.start(silent);
     down(await check(requestTo(server.port), AbortSignal.abort()), timedOut);
     assertEquals(server.accepted, 0);

@@ -16,7 +16,7 @@ import {
 import { Grpc, GRPC_PROGRAMS } from "../../servers/grpc.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Nginx, NGINX_PROGRAMS } from "../../servers/nginx.ts";
-import { ampleTime, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
+import { longDeadline, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
 const WHY = /^gRPC check failed after \d+\.\d\ds: (.+)$/;
 const TIMED_OUT = /^gRPC check failed after \d+\.\d\ds: timed out$/;
@@ -24,7 +24,7 @@ const TIMED_OUT = /^gRPC check failed after \d+\.\d\ds: timed out$/;
 const LONG = "a.".repeat(5000) + "Long";
 
 serverTest(
-  "checkGrpc() asks a gRPC server how it is, or how one of its services is",
+  "checkGrpc() returns the state of a gRPC server, or of one of its services",
   GRPC_PROGRAMS,
   async () => {
     await using server = await Grpc.start({
@@ -35,7 +35,7 @@ serverTest(
       "shop/v1": "SERVING",
       "caf\xe9 100%": "SERVING",
       "100%": "SERVING",
-      // One byte more than what has a length of one byte, and one that has no more than that.
+      // The longest name whose length is one byte, and one byte more.
       ["x".repeat(127)]: "SERVING",
       ["x".repeat(128)]: "SERVING",
       [LONG]: "SERVING",
@@ -58,48 +58,52 @@ serverTest(
         ["/shop%2Fv1", up],
         ["//shop/v1", unknown],
         ["/caf%C3%A9%20100%25", up],
-        // No escape at all: it is taken as it is.
+        // An invalid escape is taken as it is.
         ["/100%", up],
         [`/${"x".repeat(127)}`, up],
         [`/${"x".repeat(128)}`, up],
         [`/${LONG}`, up],
       ] as const
     ) {
-      assertEquals(await checkGrpc(requestTo(server.port, { path }), ampleTime()), verdict, path);
+      assertEquals(
+        await checkGrpc(requestTo(server.port, { path }), longDeadline()),
+        verdict,
+        path,
+      );
     }
     server.setStatus("", "NOT_SERVING");
-    assertEquals(await checkGrpc(requestTo(server.port), ampleTime()), down);
+    assertEquals(await checkGrpc(requestTo(server.port), longDeadline()), down);
     server.setStatus("", "SERVING");
-    assertEquals(await checkGrpc(requestTo(server.port), ampleTime()), up);
+    assertEquals(await checkGrpc(requestTo(server.port), longDeadline()), up);
     await until("no connection is open", async () => await connectionsTo(server.port) === 0);
   },
 );
 
 serverTest(
-  "checkGrpc() does not take a server without the health service for one that is well",
+  "checkGrpc() returns 503 for a server without the health service",
   GRPC_PROGRAMS,
   async () => {
     await using server = await Grpc.start(null);
     for (const path of ["/", "/shop.v1.Cart"]) {
-      const { code, message } = await checkGrpc(requestTo(server.port, { path }), ampleTime());
+      const { code, message } = await checkGrpc(requestTo(server.port, { path }), longDeadline());
       assertEquals(code, 503);
       assertMatch(message, /^gRPC check failed after \d+\.\d\ds: gRPC status 12 .+$/);
     }
   },
 );
 
-serverTest("checkGrpc() leaves nothing open at a gRPC server", GRPC_PROGRAMS, async () => {
+serverTest("checkGrpc() closes all connections to a gRPC server", GRPC_PROGRAMS, async () => {
   await using server = await Grpc.start({ "": "SERVING" });
   for (let done = 0; done < 200; done += 20) {
     const verdicts = await Promise.all(
-      Array.from({ length: 20 }, () => checkGrpc(requestTo(server.port), ampleTime())),
+      Array.from({ length: 20 }, () => checkGrpc(requestTo(server.port), longDeadline())),
     );
     for (const { code, message } of verdicts) assertEquals(code, 200, message);
   }
   await until("no connection is open", async () => await connectionsTo(server.port) === 0);
 });
 
-serverTest("checkGrpc() says that a web server is no gRPC server", NGINX_PROGRAMS, async () => {
+serverTest("checkGrpc() returns 503 for a web server", NGINX_PROGRAMS, async () => {
   for (
     const [http2, expected] of [
       ["", /./],
@@ -109,14 +113,14 @@ serverTest("checkGrpc() says that a web server is no gRPC server", NGINX_PROGRAM
     await using nginx = await Nginx.start((address) =>
       `server { listen ${address} ${http2}; return 404; }`
     );
-    const { code, message } = await checkGrpc(requestTo(nginx.port), ampleTime());
+    const { code, message } = await checkGrpc(requestTo(nginx.port), longDeadline());
     assertEquals(code, 503);
     assertMatch(WHY.exec(message)?.[1] ?? "", expected);
     await until("no connection is open", async () => await connectionsTo(nginx.port) === 0);
   }
 });
 
-serverTest("checkGrpc() asks through a proxy", [...GRPC_PROGRAMS, ...NGINX_PROGRAMS], async () => {
+serverTest("checkGrpc() works through a proxy", [...GRPC_PROGRAMS, ...NGINX_PROGRAMS], async () => {
   await using server = await Grpc.start({ "": "SERVING", "shop.v1.Stock": "NOT_SERVING" });
   await using nginx = await Nginx.start((address) =>
     `server {
@@ -131,15 +135,18 @@ serverTest("checkGrpc() asks through a proxy", [...GRPC_PROGRAMS, ...NGINX_PROGR
       ["/none", 404, "SERVICE_UNKNOWN"],
     ] as const
   ) {
-    assertEquals(await checkGrpc(requestTo(nginx.port, { path }), ampleTime()), { code, message });
+    assertEquals(await checkGrpc(requestTo(nginx.port, { path }), longDeadline()), {
+      code,
+      message,
+    });
   }
   await server.stop();
-  const { code, message } = await checkGrpc(requestTo(nginx.port), ampleTime());
+  const { code, message } = await checkGrpc(requestTo(nginx.port), longDeadline());
   assertEquals(code, 503);
   assertMatch(message, /: HTTP status 502$/);
 });
 
-/** A frame of HTTP/2, a character a byte. */
+/** Encodes a frame of HTTP/2, one character for each byte. */
 function frame(type: number, flags: number, stream: number, content: string): string {
   const { length } = content;
   return String.fromCharCode(
@@ -162,17 +169,17 @@ const END_STREAM = 1;
 /** `:status: 200` and `:status: 404` in the static table of HPACK. */
 const [OK, NOT_FOUND] = ["\x88", "\x8d"];
 
-/** A header as HPACK writes one that is in no table. */
+/** Encodes a header for HPACK that is in no table. */
 function field(name: string, value: string): string {
   return `\0${String.fromCharCode(name.length)}${name}${String.fromCharCode(value.length)}${value}`;
 }
 
-/** A server that hears a call, and answers with frames. */
+/** A server that responds to a call with frames. */
 function answering(frames: string, then?: Behaviour): Behaviour {
   return afterData(sending(SETTINGS + frames, then));
 }
 
-/** A server that answers a call as gRPC does. */
+/** A server that responds to a call as gRPC. */
 function replying(content: string, ...trailers: readonly string[]): Behaviour {
   return answering(
     frame(1, END_HEADERS, 1, OK + field("content-type", "application/grpc")) +
@@ -181,10 +188,10 @@ function replying(content: string, ...trailers: readonly string[]): Behaviour {
   );
 }
 
-const WELL = "\0\0\0\0\x02\x08\x01";
+const SERVING = "\0\0\0\0\x02\x08\x01";
 const STATUS_OK = field("grpc-status", "0");
 
-/** What a server may say, and what is then said of it. */
+/** Servers and the verdicts for them. */
 const servers: readonly {
   name: string;
   behaviour: Behaviour;
@@ -192,29 +199,29 @@ const servers: readonly {
   why?: RegExp;
 }[] = [
   {
-    name: "says that it is well",
-    behaviour: replying(WELL, STATUS_OK),
+    name: "is serving",
+    behaviour: replying(SERVING, STATUS_OK),
     code: 200,
     why: /^SERVING$/,
   },
   {
-    name: "says so in pieces",
+    name: "is serving, in pieces",
     behaviour: answering(
       frame(1, END_HEADERS, 1, OK) +
-        [...WELL].map((byte) => frame(0, 0, 1, byte)).join("") +
+        [...SERVING].map((byte) => frame(0, 0, 1, byte)).join("") +
         frame(1, END_HEADERS | END_STREAM, 1, STATUS_OK),
     ),
     code: 200,
     why: /^SERVING$/,
   },
   {
-    name: "says so and more",
+    name: "is serving, with another field",
     behaviour: replying("\0\0\0\0\x05\x08\x01\x12\x01x", STATUS_OK),
     code: 200,
     why: /^SERVING$/,
   },
   {
-    name: "does not know how it is",
+    name: "has an unknown state",
     behaviour: replying("\0\0\0\0\0", STATUS_OK),
     why: /^UNKNOWN$/,
   },
@@ -224,22 +231,25 @@ const servers: readonly {
     code: 404,
     why: /^SERVICE_UNKNOWN$/,
   },
-  { name: "says what nobody knows", behaviour: replying("\0\0\0\0\x02\x08\x09", STATUS_OK) },
-  { name: "says something else", behaviour: replying("\0\0\0\0\x02\x12\x01", STATUS_OK) },
-  { name: "says nothing", behaviour: replying("", STATUS_OK) },
-  { name: "does not say all", behaviour: replying("\0\0", STATUS_OK) },
   {
-    name: "says that it is well and that it is not",
+    name: "sends a state that does not exist",
+    behaviour: replying("\0\0\0\0\x02\x08\x09", STATUS_OK),
+  },
+  { name: "sends another field", behaviour: replying("\0\0\0\0\x02\x12\x01", STATUS_OK) },
+  { name: "sends no message", behaviour: replying("", STATUS_OK) },
+  { name: "sends an incomplete message", behaviour: replying("\0\0", STATUS_OK) },
+  {
+    name: "is serving, with an error status",
     behaviour: replying(
-      WELL,
+      SERVING,
       field("grpc-status", "14"),
       field("grpc-message", "caf%C3%A9 closed"),
     ),
     why: /^gRPC status 14 caf\xe9 closed$/,
   },
   {
-    name: "says that it is well without a status",
-    behaviour: replying(WELL, field("x", "y")),
+    name: "is serving, without a status",
+    behaviour: replying(SERVING, field("x", "y")),
     why: /^gRPC status missing$/,
   },
   {
@@ -251,27 +261,27 @@ const servers: readonly {
     why: /^SERVICE_UNKNOWN$/,
   },
   {
-    name: "says too much",
+    name: "sends a message that is too long",
     behaviour: answering(frame(1, END_HEADERS, 1, OK), flooding(frame(0, 0, 1, "x".repeat(999)))),
     why: /^the response is too long$/,
   },
   {
-    name: "has nothing there",
+    name: "returns 404",
     behaviour: answering(frame(1, END_HEADERS | END_STREAM, 1, NOT_FOUND)),
     why: /^HTTP status 404$/,
   },
   {
-    name: "says nothing of its status",
+    name: "sends no status",
     behaviour: answering(frame(1, END_HEADERS | END_STREAM, 1, OK)),
     why: /^gRPC status missing$/,
   },
   {
-    name: "closes within its answer",
-    behaviour: answering(frame(1, END_HEADERS, 1, OK) + frame(0, 0, 1, WELL), closing),
+    name: "closes within its response",
+    behaviour: answering(frame(1, END_HEADERS, 1, OK) + frame(0, 0, 1, SERVING), closing),
   },
   {
-    name: "resets within its answer",
-    behaviour: answering(frame(1, END_HEADERS, 1, OK) + frame(0, 0, 1, WELL), resetting),
+    name: "resets within its response",
+    behaviour: answering(frame(1, END_HEADERS, 1, OK) + frame(0, 0, 1, SERVING), resetting),
   },
   {
     name: "closes at once",
@@ -279,31 +289,31 @@ const servers: readonly {
     why: /^the connection was closed without a response$/,
   },
   { name: "resets the connection", behaviour: resetting },
-  { name: "greets and closes", behaviour: sending(SETTINGS, closing) },
-  { name: "greets and resets", behaviour: sending(SETTINGS, resetting) },
+  { name: "closes after its settings", behaviour: sending(SETTINGS, closing) },
+  { name: "resets after its settings", behaviour: sending(SETTINGS, resetting) },
   { name: "refuses the call", behaviour: answering(frame(3, 0, 1, "\0\0\0\x07")) },
-  { name: "ends the call without a word", behaviour: answering(frame(3, 0, 1, "\0\0\0\0")) },
-  { name: "goes away", behaviour: answering(frame(7, 0, 0, "\0\0\0\0\0\0\0\0")) },
+  { name: "ends the call without an error", behaviour: answering(frame(3, 0, 1, "\0\0\0\0")) },
+  { name: "sends GOAWAY", behaviour: answering(frame(7, 0, 0, "\0\0\0\0\0\0\0\0")) },
   {
-    name: "goes away at once",
+    name: "sends GOAWAY at once",
     behaviour: sending(SETTINGS + frame(7, 0, 0, "\0\0\0\0\0\0\0\x02")),
   },
   {
-    name: "goes away and closes",
+    name: "sends GOAWAY and closes",
     behaviour: answering(frame(7, 0, 0, "\0\0\0\0\0\0\0\0"), closing),
   },
-  { name: "has headers that are none", behaviour: answering(frame(1, 5, 1, "\xff")) },
+  { name: "sends invalid headers", behaviour: answering(frame(1, 5, 1, "\xff")) },
   {
     name: "announces a frame of 16 MiB",
     behaviour: sending(`${SETTINGS}\xff\xff\xff\0\0\0\0\0\x01`),
   },
   {
-    name: "pings without an end",
+    name: "sends endless pings",
     behaviour: sending(SETTINGS, flooding(frame(6, 0, 0, "abcdefgh"))),
   },
-  { name: "greets without an end", behaviour: flooding(SETTINGS) },
+  { name: "sends endless greetings", behaviour: flooding(SETTINGS) },
   {
-    name: "sends headers without an end",
+    name: "sends endless headers",
     behaviour: answering(frame(1, 0, 1, OK), flooding(frame(9, 0, 1, field("a", "b")))),
   },
   {
@@ -311,14 +321,14 @@ const servers: readonly {
     behaviour: sending("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
   },
   { name: "is an SSH server", behaviour: sending("SSH-2.0-OpenSSH_9.2\r\n") },
-  { name: "wants TLS", behaviour: afterData(sending("\x15\x03\x01\0\x02\x02\x46", closing)) },
-  { name: "sends zeros without an end", behaviour: flooding("\0") },
+  { name: "expects TLS", behaviour: afterData(sending("\x15\x03\x01\0\x02\x02\x46", closing)) },
+  { name: "sends endless zeros", behaviour: flooding("\0") },
 ];
 
 for (const { name, behaviour, code = 503, why = /./ } of servers) {
-  Deno.test(`checkGrpc() answers ${code} of a server that ${name}`, async () => {
+  Deno.test(`checkGrpc() returns ${code} for a server that ${name}`, async () => {
     await using server = await FaultyServer.start(behaviour);
-    const verdict = await checkGrpc(requestTo(server.port), ampleTime());
+    const verdict = await checkGrpc(requestTo(server.port), longDeadline());
     assertEquals(verdict.code, code, verdict.message);
     const [, words] = WHY.exec(verdict.message) ?? [, verdict.message];
     assertMatch(words!, why);
@@ -328,19 +338,19 @@ for (const { name, behaviour, code = 503, why = /./ } of servers) {
 
 for (
   const [name, behaviourFor] of [
-    ["nonsense", (bytes: string) => sending(bytes, closing)],
-    ["nonsense after the greeting", (bytes: string) => answering(bytes, closing)],
-    ["headers of nonsense", (bytes: string) => answering(frame(1, 5, 1, bytes), closing)],
-    ["an answer of nonsense", (bytes: string) => replying(bytes, STATUS_OK)],
+    ["random bytes", (bytes: string) => sending(bytes, closing)],
+    ["random bytes after the greeting", (bytes: string) => answering(bytes, closing)],
+    ["headers of random bytes", (bytes: string) => answering(frame(1, 5, 1, bytes), closing)],
+    ["a response of random bytes", (bytes: string) => replying(bytes, STATUS_OK)],
   ] as const
 ) {
-  Deno.test(`checkGrpc() survives ${name}, a hundred times another`, async () => {
+  Deno.test(`checkGrpc() survives ${name}, 100 random ones`, async () => {
     const next = randomBytes(20_150_706);
     let bytes = "";
     await using server = await FaultyServer.start((socket) => behaviourFor(bytes)(socket));
     for (let turn = 0; turn < 100; turn++) {
       bytes = next(1 + next(1).charCodeAt(0) * (turn % 10));
-      const { code, message } = await checkGrpc(requestTo(server.port), ampleTime());
+      const { code, message } = await checkGrpc(requestTo(server.port), longDeadline());
       assert(code === 503, `${turn}: ${code} ${message} of ${JSON.stringify(bytes)}`);
     }
     await until("no connection is open", async () => await server.connected() === 0);
@@ -353,9 +363,9 @@ testAbsence(
   /^gRPC check failed after \d+\.\d\ds: connect ECONNREFUSED/,
   TIMED_OUT,
   {
-    "never speaks": silent,
-    "greets and says no more": sending(SETTINGS),
-    "stops within its answer": answering(frame(1, END_HEADERS, 1, OK) + frame(0, 0, 1, WELL)),
+    "sends nothing": silent,
+    "sends only its settings": sending(SETTINGS),
+    "stops within its response": answering(frame(1, END_HEADERS, 1, OK) + frame(0, 0, 1, SERVING)),
     "sends a byte a second": afterData(dripping(SETTINGS, 1000)),
   },
 );

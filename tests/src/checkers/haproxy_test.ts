@@ -16,7 +16,7 @@ import {
 import { HAProxy } from "../../servers/haproxy.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Nginx, NGINX_PROGRAMS } from "../../servers/nginx.ts";
-import { ampleTime, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
+import { longDeadline, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
 const PROGRAMS = ["haproxy"];
 const WHY = /^HAProxy check failed after \d+\.\d\ds: (.+)$/;
@@ -31,7 +31,7 @@ defaults
     default-server inter 50ms fall 1 rise 1
 `;
 
-/** A frontend with nothing but the statistics. */
+/** The configuration of a frontend with the statistics. */
 function statistics(port: number, more = ""): string {
   return `${DEFAULTS}
 frontend page
@@ -42,7 +42,7 @@ frontend page
 `;
 }
 
-serverTest("checkHaproxy() tells how a backend is", PROGRAMS, async () => {
+serverTest("checkHaproxy() returns the status of a backend", PROGRAMS, async () => {
   await using server = await FaultyServer.start(silent);
   using closed = await ClosedPort.open();
   await using haproxy = await HAProxy.start((port) =>
@@ -86,7 +86,7 @@ backend other
       ["unchecked-1.example_org", 200, "UP"],
       ["empty", 200, "UP"],
       ["both", 200, "UP"],
-      // A frontend is no backend.
+      // A frontend does not count.
       ["page", 500, "not found"],
       ["hidden", 500, "not found"],
       ["Web", 500, "not found"],
@@ -96,7 +96,7 @@ backend other
     ] as const
   ) {
     const request = requestTo(haproxy.port, { service });
-    assertEquals(await checkHaproxy(request, ampleTime()), {
+    assertEquals(await checkHaproxy(request, longDeadline()), {
       code,
       message: `${service} is ${status}`,
     });
@@ -104,7 +104,7 @@ backend other
   await until("no connection is open", async () => await connectionsTo(haproxy.port) === 0);
   await server[Symbol.asyncDispose]();
   await until("the backend is down", async () => {
-    const { code, message } = await checkHaproxy(requestTo(haproxy.port), ampleTime());
+    const { code, message } = await checkHaproxy(requestTo(haproxy.port), longDeadline());
     return code === 500 && message === "web is DOWN";
   });
 });
@@ -120,14 +120,14 @@ backend web-${i}
   for (
     const [service, code, status] of [["web-998", 200, "UP"], ["web-999", 500, "DOWN"]] as const
   ) {
-    assertEquals(await checkHaproxy(requestTo(haproxy.port, { service }), ampleTime()), {
+    assertEquals(await checkHaproxy(requestTo(haproxy.port, { service }), longDeadline()), {
       code,
       message: `${service} is ${status}`,
     });
   }
 });
 
-serverTest("checkHaproxy() passes on why there are no statistics", PROGRAMS, async () => {
+serverTest("checkHaproxy() returns the status and body of an error page", PROGRAMS, async () => {
   const web = "\nbackend web\n    server a 127.0.0.1:1\n";
   for (
     const [configurationOn, expected, words] of [
@@ -155,33 +155,33 @@ serverTest("checkHaproxy() passes on why there are no statistics", PROGRAMS, asy
     ] as readonly [configurationOn: (port: number) => string, code: number, message: RegExp][]
   ) {
     await using haproxy = await HAProxy.start((port) => configurationOn(port) + web);
-    const { code, message } = await checkHaproxy(requestTo(haproxy.port), ampleTime());
+    const { code, message } = await checkHaproxy(requestTo(haproxy.port), longDeadline());
     assertEquals(code, expected, message);
     assertMatch(message, words);
   }
 });
 
-serverTest("checkHaproxy() passes headers on", PROGRAMS, async () => {
+serverTest("checkHaproxy() sends the headers of the request", PROGRAMS, async () => {
   await using haproxy = await HAProxy.start((port) =>
     statistics(port, "http-request deny unless { req.hdr(host) -i stats.example }") +
     "\nbackend web\n    server a 127.0.0.1:1\n"
   );
   const ask = (host: string) =>
-    checkHaproxy(requestTo(haproxy.port, { headers: [["Host", host]] }), ampleTime());
+    checkHaproxy(requestTo(haproxy.port, { headers: [["Host", host]] }), longDeadline());
   assertEquals(await ask("stats.example"), { code: 200, message: "web is UP" });
   assertEquals((await ask("other.example")).code, 403);
 });
 
-serverTest("checkHaproxy() says that a web server is no HAProxy", NGINX_PROGRAMS, async () => {
+serverTest("checkHaproxy() returns 503 for a web server", NGINX_PROGRAMS, async () => {
   await using nginx = await Nginx.start((address) =>
     `server { listen ${address}; location / { return 200 "<h1>web,BACKEND,UP</h1>"; } }`
   );
-  const { code, message } = await checkHaproxy(requestTo(nginx.port), ampleTime());
+  const { code, message } = await checkHaproxy(requestTo(nginx.port), longDeadline());
   assertEquals(code, 503);
   assertMatch(message, /: the page is not HAProxy's statistics$/);
 });
 
-/** An answer with a page. */
+/** A server that responds with a page. */
 function page(content: string, status = "200 OK"): Behaviour {
   return afterRequest(
     sending(`HTTP/1.1 ${status}\r\nContent-Length: ${content.length}\r\n\r\n${content}`),
@@ -190,7 +190,7 @@ function page(content: string, status = "200 OK"): Behaviour {
 
 const HEADER = "# pxname,svname,status,last_chk,\n";
 
-/** What a server may say, and what is then said of it. */
+/** Servers and the verdicts for them. */
 const servers: readonly {
   name: string;
   behaviour: Behaviour;
@@ -198,7 +198,7 @@ const servers: readonly {
   message?: RegExp;
 }[] = [
   {
-    name: "has commas, quotes and lines within its values",
+    name: "has commas, quotes and line feeds in its values",
     behaviour: page(`${HEADER}web,a,UP,"a ""b"", c\nweb,BACKEND,DOWN,",\nweb,BACKEND,UP,,\n`),
     code: 200,
     message: /^web is UP$/,
@@ -221,27 +221,31 @@ const servers: readonly {
     message: /^web is UP$/,
   },
   {
-    name: "is on its way down",
+    name: "is going down",
     behaviour: page(`${HEADER}web,BACKEND,UP 1/3,,\n`),
     code: 500,
     message: /^web is UP 1\/3$/,
   },
   {
-    name: "has no backend at all",
+    name: "has no backend",
     behaviour: page(HEADER),
     code: 500,
     message: /^web is not found$/,
   },
-  { name: "says nothing", behaviour: page(""), message: /: the page is not HAProxy's statistics$/ },
   {
-    name: "says something else",
+    name: "sends an empty page",
+    behaviour: page(""),
+    message: /: the page is not HAProxy's statistics$/,
+  },
+  {
+    name: "sends another page",
     behaviour: page("web,BACKEND,UP"),
     message: /: the page is not HAProxy's statistics$/,
   },
   { name: "has quotes that do not end", behaviour: page(`${HEADER}web,BACKEND,"UP,,\n`) },
-  { name: "has lines too short", behaviour: page(`${HEADER}web,BACKEND\n`) },
+  { name: "has a row that is too short", behaviour: page(`${HEADER}web,BACKEND\n`) },
   {
-    name: "answers 404 at great length",
+    name: "responds with 404 and an endless body",
     behaviour: afterRequest(sending("HTTP/1.1 404 Not Found\r\n\r\n", flooding("no"))),
     code: 404,
     message: /^(no){32768}$/,
@@ -265,27 +269,27 @@ const servers: readonly {
     ),
     message: /: the connection was closed within the response's body$/,
   },
-  { name: "sends zeros without an end", behaviour: flooding("\0") },
+  { name: "sends endless zeros", behaviour: flooding("\0") },
   {
-    name: "sends a page without an end",
+    name: "sends an endless page",
     behaviour: afterRequest(sending(`HTTP/1.1 200 OK\r\n\r\n${HEADER}`, flooding("web,a,UP,,\n"))),
   },
 ];
 
 for (const { name, behaviour, code = 503, message = WHY } of servers) {
-  Deno.test(`checkHaproxy() answers ${code} of a server that ${name}`, async () => {
+  Deno.test(`checkHaproxy() returns ${code} for a server that ${name}`, async () => {
     await using server = await FaultyServer.start(behaviour);
-    const verdict = await checkHaproxy(requestTo(server.port), ampleTime());
+    const verdict = await checkHaproxy(requestTo(server.port), longDeadline());
     assertEquals(verdict.code, code, verdict.message);
     assertMatch(verdict.message, message);
     await until("no connection is open", async () => await server.connected() === 0);
   });
 }
 
-Deno.test("checkHaproxy() asks for the statistics as CSV", async () => {
+Deno.test("checkHaproxy() requests the statistics as CSV", async () => {
   await using server = await FaultyServer.start(page(`${HEADER}web,BACKEND,UP,,\n`));
   const request = requestTo(server.port, { path: "/elsewhere" });
-  assertEquals(await checkHaproxy(request, ampleTime()), { code: 200, message: "web is UP" });
+  assertEquals(await checkHaproxy(request, longDeadline()), { code: 200, message: "web is UP" });
   assertEquals(server.received.split("\r\n")[0], "GET /;csv HTTP/1.1");
 });
 
@@ -295,8 +299,8 @@ testAbsence(
   /^HAProxy check failed after \d+\.\d\ds: .*refused/,
   TIMED_OUT,
   {
-    "never speaks": silent,
-    "hears and never speaks": afterRequest(silent),
+    "sends nothing": silent,
+    "receives data and sends nothing": afterRequest(silent),
     "stops within its page": afterRequest(sending(`HTTP/1.1 200 OK\r\n\r\n${HEADER}`)),
     "sends a byte a second": dripping("HTTP/1.1 200 OK\r\n\r\n", 1000),
   },

@@ -24,14 +24,14 @@ import {
 import { serverTest, until } from "../../servers/mod.ts";
 import { Nginx, NGINX_PROGRAMS } from "../../servers/nginx.ts";
 import { OPENSSL_PROGRAMS, OpensslServer } from "../../servers/openssl.ts";
-import { ampleTime, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
+import { longDeadline, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
 const PROGRAMS = [...NGINX_PROGRAMS, ...CERTIFICATE_PROGRAMS];
 
-/** Asks whoever it is. */
+/** Verifies no certificate. */
 const check = httpsChecker({ serviceNameHeader: null, trusted: null });
 
-/** Certificates by the name of the server that has it; the one of `default` is for its address. */
+/** Issues certificates by the names of their servers. That of `default` is for its address. */
 async function issueAll(folder: TempFolder): Promise<{
   trusted: string;
   certificates: Readonly<Record<string, Certificate>>;
@@ -66,7 +66,7 @@ async function issueAll(folder: TempFolder): Promise<{
   };
 }
 
-/** An nginx that has them all, and says which of its servers it is. */
+/** Starts an nginx with a server for each certificate, which responds with its name. */
 function serveAll(certificates: Readonly<Record<string, Certificate>>): Promise<Nginx> {
   return Nginx.start((address) =>
     Object.entries(certificates).map(([name, { certificate, key }]) => `
@@ -80,7 +80,7 @@ server {
   );
 }
 
-/** What is forwarded as `Host`, the server that answers then, and what is wrong with its certificate. */
+/** The forwarded `Host`, the server that responds, and the problem of its certificate. */
 const hosts: readonly [host: string | null, server: string, fault?: RegExp][] = [
   [null, "default"],
   ["127.0.0.1", "default"],
@@ -113,7 +113,7 @@ const hosts: readonly [host: string | null, server: string, fault?: RegExp][] = 
   ["retired.example", "retired.example", /: the certificate's issuer is unknown \(\w+\)$/],
 ];
 
-serverTest("httpsChecker() lets the forwarded Host decide who is asked for", PROGRAMS, async () => {
+serverTest("httpsChecker() requests the server of the forwarded Host", PROGRAMS, async () => {
   using folder = new TempFolder();
   const { certificates, trusted } = await issueAll(folder);
   await using nginx = await serveAll(certificates);
@@ -122,9 +122,9 @@ serverTest("httpsChecker() lets the forwarded Host decide who is asked for", PRO
     const headers: Header[] = host === null ? [] : [["Host", host]];
     const request = requestTo(nginx.port, { headers });
     const up = { code: 200, message: server };
-    // Not verified: whatever is wrong with the certificate.
-    assertEquals(await check(request, ampleTime()), up, `not verified: ${host}`);
-    const verdict = await verified(request, ampleTime());
+    // Not verified: any certificate will do.
+    assertEquals(await check(request, longDeadline()), up, `not verified: ${host}`);
+    const verdict = await verified(request, longDeadline());
     if (fault === undefined) {
       assertEquals(verdict, up, `verified: ${host}`);
     } else {
@@ -136,7 +136,7 @@ serverTest("httpsChecker() lets the forwarded Host decide who is asked for", PRO
   await until("no connection is open", async () => await connectionsTo(nginx.port) === 0);
 });
 
-serverTest("httpsChecker() trusts whoever it is told to, and nobody else", PROGRAMS, async () => {
+serverTest("httpsChecker() trusts only the configured authorities", PROGRAMS, async () => {
   using folder = new TempFolder();
   const itself = await issueSelfSigned(folder, "itself", "DNS:itself.example");
   const authorities = [
@@ -163,13 +163,13 @@ serverTest("httpsChecker() trusts whoever it is told to, and nobody else", PROGR
     const checker = httpsChecker({ serviceNameHeader: null, trusted });
     for (const host of ["first.example", "second.example", "itself.example"]) {
       const request = requestTo(nginx.port, { headers: [["Host", host]] });
-      const { code, message } = await checker(request, ampleTime());
+      const { code, message } = await checker(request, longDeadline());
       assertEquals(code, hosts.some((name) => name === host) ? 200 : 503, `${host}: ${message}`);
     }
   }
 });
 
-serverTest("httpsChecker() asks as httpChecker() does", PROGRAMS, async () => {
+serverTest("httpsChecker() sends the same request as httpChecker()", PROGRAMS, async () => {
   using folder = new TempFolder();
   const { certificate, key } = await issueSelfSigned(folder, "itself", "DNS:itself.example");
   await using nginx = await Nginx.start((address) => `
@@ -187,7 +187,7 @@ server {
   const checker = httpsChecker({ serviceNameHeader: "X-Name", trusted: null });
   const ask = (path: string) => {
     const headers: Header[] = [["Host", "itself.example"], ["X-Token", "a b"]];
-    return checker(requestTo(nginx.port, { service: "web-1", path, headers }), ampleTime());
+    return checker(requestTo(nginx.port, { service: "web-1", path, headers }), longDeadline());
   };
   const { code, message } = await ask("/a%20b?c=%2F");
   assertEquals(code, 200);
@@ -205,16 +205,20 @@ server {
 
 const NO_TLS = /: expected TLS, found a server that does not speak it$/;
 
-/** What a service says that speaks no TLS, and what is said of it. */
+/** Servers with TLS problems, and the causes. */
 const strangers: readonly [name: string, behaviour: Behaviour, why: RegExp][] = [
   ["closes at once", closing, /disconnected before secure TLS connection|reset/],
-  ["hears and closes", afterData(closing), /disconnected before secure TLS connection/],
-  ["hears and resets", afterData(resetting), /disconnected before secure TLS connection|reset/i],
+  ["receives data and closes", afterData(closing), /disconnected before secure TLS connection/],
+  [
+    "receives data and resets",
+    afterData(resetting),
+    /disconnected before secure TLS connection|reset/i,
+  ],
   ["speaks HTTP", afterData(sending("HTTP/1.1 400 Bad Request\r\n\r\n")), NO_TLS],
   ["speaks SSH", sending("SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"), NO_TLS],
-  ["sends zeros without an end", flooding("\0"), NO_TLS],
+  ["sends endless zeros", flooding("\0"), NO_TLS],
   [
-    "speaks older TLS only",
+    "has older TLS only",
     afterData(sending("\x15\x03\x01\0\x02\x02\x46")),
     /neither TLS 1\.2 nor TLS 1\.3/,
   ],
@@ -229,16 +233,16 @@ const strangers: readonly [name: string, behaviour: Behaviour, why: RegExp][] = 
     /knows no host named/,
   ],
   [
-    "fails by itself",
+    "reports an internal error",
     afterData(sending("\x15\x03\x03\0\x02\x02\x50")),
     /sent the fatal TLS alert InternalError$/,
   ],
 ];
 
 for (const [name, behaviour, why] of strangers) {
-  Deno.test(`httpsChecker() says why a service is down that ${name}`, async () => {
+  Deno.test(`httpsChecker() reports the problem of a service that ${name}`, async () => {
     await using server = await FaultyServer.start(behaviour);
-    const { code, message } = await check(requestTo(server.port), ampleTime());
+    const { code, message } = await check(requestTo(server.port), longDeadline());
     assertEquals(code, 503);
     assertMatch(message, /^HTTPS check failed after \d+\.\d\ds: /);
     assertMatch(message, why);
@@ -255,7 +259,7 @@ const OLD_TLS =
   /: the server speaks neither TLS 1\.2 nor TLS 1\.3, and Deno supports no other version$/;
 const SHORT_KEY = /: Deno cannot verify .* it takes no RSA keys below 2048 bits, and/;
 
-/** How a server is set up, and what is wrong with it; what the README lists as supported has no fault. */
+/** Configurations of a server, and the problem. Those that the documentation lists as supported have none. */
 const tlsServers: readonly [
   name: string,
   newKey: readonly string[],
@@ -289,10 +293,10 @@ const tlsServers: readonly [
 ];
 
 for (const [name, newKey, options, fault] of tlsServers) {
-  const what = fault === undefined ? "accepts" : "says why it does not accept";
+  const what = fault === undefined ? "accepts" : "reports the problem of";
   serverTest(`httpsChecker() ${what} a server with ${name}`, OPENSSL_PROGRAMS, async () => {
     await using server = await OpensslServer.start(newKey, options);
-    const { code, message } = await check(requestTo(server.port), ampleTime());
+    const { code, message } = await check(requestTo(server.port), longDeadline());
     assertEquals(code, fault === undefined ? 200 : 503, message);
     if (fault !== undefined) assertMatch(message, fault);
     await until("no connection is open", async () => await connectionsTo(server.port) === 0);
@@ -300,12 +304,12 @@ for (const [name, newKey, options, fault] of tlsServers) {
 }
 
 serverTest(
-  "httpChecker() tells that a server which closes may expect TLS",
+  "httpChecker() explains that a server which closes may expect TLS",
   OPENSSL_PROGRAMS,
   async () => {
     await using server = await OpensslServer.start(P256);
     const inTheClear = httpChecker({ serviceNameHeader: null });
-    const { code, message } = await inTheClear(requestTo(server.port), ampleTime());
+    const { code, message } = await inTheClear(requestTo(server.port), longDeadline());
     assertEquals(code, 503);
     assertMatch(
       message,
@@ -314,15 +318,15 @@ serverTest(
   },
 );
 
-serverTest("httpsChecker() says why a web server without TLS is down", NGINX_PROGRAMS, async () => {
+serverTest("httpsChecker() returns 503 for a web server without TLS", NGINX_PROGRAMS, async () => {
   await using nginx = await Nginx.start((address) => `server { listen ${address}; return 200; }`);
-  const { code, message } = await check(requestTo(nginx.port), ampleTime());
+  const { code, message } = await check(requestTo(nginx.port), longDeadline());
   assertEquals(code, 503);
   assertMatch(message, NO_TLS);
 });
 
 serverTest(
-  "httpsChecker() gives up when its time is over on a slow service",
+  "httpsChecker() times out on a slow service",
   PROGRAMS,
   async () => {
     using folder = new TempFolder();
@@ -348,7 +352,7 @@ testAbsence(
   /^HTTPS check failed after \d+\.\d\ds: .*ECONNREFUSED/,
   /^HTTPS check failed after \d+\.\d\ds: timed out$/,
   {
-    "never speaks": silent,
+    "sends nothing": silent,
     "stops within its greeting": afterData(sending("\x16\x03\x03\0\x7a\x02")),
     "sends a byte a second": afterData(dripping("\x16\x03\x03\0\x7a\x02\0\0\x76", 1000)),
   },

@@ -3,7 +3,7 @@ import { protocols } from "../../../src/checkers/mod.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { ClosedPort, FAULTS, FaultyServer, FullPort } from "../../servers/faulty.ts";
 import { until } from "../../servers/mod.ts";
-import { ampleTime, requestTo } from "./checker_contract.ts";
+import { longDeadline, requestTo } from "./checker_contract.ts";
 
 const LOGIN = { username: "checker", password: "secret" };
 
@@ -17,12 +17,12 @@ const PROTOCOLS = protocols({
 });
 
 /**
- * How long a check may take, and after how long its verdict must have come on a busy machine: before a server
- * that sends a byte a second has sent all it has.
+ * The deadline of a check, and the time until its verdict on a busy machine. A server that sends a byte a second takes
+ * longer than that.
  */
-const [DEADLINE_MS, PATIENCE_MS] = [700, 30_000];
+const [DEADLINE_MS, VERDICT_TIMEOUT_MS] = [700, 30_000];
 
-Deno.test("protocols() has every protocol", () => {
+Deno.test("protocols() returns every protocol", () => {
   assertEquals([...PROTOCOLS.keys()].sort(), [
     "grpc",
     "haproxy",
@@ -39,7 +39,7 @@ Deno.test("protocols() has every protocol", () => {
   ]);
 });
 
-Deno.test("protocols() tells what a name header shapes", () => {
+Deno.test("protocols() varies HTTP on the service if a header contains its name", () => {
   const named = protocols({
     http: { serviceNameHeader: "X-Name" },
     https: { serviceNameHeader: "X-Name", trusted: null },
@@ -54,41 +54,44 @@ Deno.test("protocols() tells what a name header shapes", () => {
   }
 });
 
-/** What a verdict may be of a server that does a thing. */
+/** The codes that are right for a fault. */
 function codesOf(protocol: string, fault: string): readonly number[] {
   if (protocol !== "tcp") return [503];
-  // To have been accepted is all that it asks for; a reset may be quicker than the look at it.
+  // A connection that is accepted is up; a reset may come first.
   return fault === "resets the connection" ? [200, 503] : [200];
 }
 
 for (const [fault, behaviour] of Object.entries(FAULTS)) {
-  Deno.test(`every protocol answers in time on a server that ${fault}`, async () => {
+  Deno.test(`every protocol returns a verdict in time for a server that ${fault}`, async () => {
     await Promise.all(Array.from(PROTOCOLS, async ([name, { check }]) => {
       await using server = await FaultyServer.start(behaviour);
-      // To load what others need may take longer than that, and tcp waits for nothing.
-      const deadline = name === "tcp" ? ampleTime() : AbortSignal.timeout(DEADLINE_MS);
+      // Loading modules for others may take longer than that.
+      const deadline = name === "tcp" ? longDeadline() : AbortSignal.timeout(DEADLINE_MS);
       let verdict: Verdict | undefined;
       const checking = check(requestTo(server.port, { protocol: name }), deadline)
         .then((found) => verdict = found);
-      await until(`${name} has a verdict`, () => verdict !== undefined, PATIENCE_MS);
+      await until(`${name} has a verdict`, () => verdict !== undefined, VERDICT_TIMEOUT_MS);
       const { code, message } = await checking;
       assert(codesOf(name, fault).includes(code), `${name}: ${code} ${message}`);
-      assert(message !== "", `${name} says nothing`);
+      assert(message !== "", `${name} has no message`);
       await until(`${name} has no connection open`, async () => await server.connected() === 0);
     }));
   });
 }
 
-Deno.test("every protocol is down where nobody listens", async () => {
+Deno.test("every protocol is down for a closed port", async () => {
   using closed = await ClosedPort.open();
   for (const [name, { check }] of PROTOCOLS) {
-    const { code, message } = await check(requestTo(closed.port, { protocol: name }), ampleTime());
+    const { code, message } = await check(
+      requestTo(closed.port, { protocol: name }),
+      longDeadline(),
+    );
     assertEquals(code, 503, `${name}: ${message}`);
     assert(/refused/i.test(message), `${name}: ${message}`);
   }
 });
 
-Deno.test("every protocol is down in time where nobody accepts", async () => {
+Deno.test("every protocol is down in time if the port does not respond", async () => {
   using full = await FullPort.open();
   await Promise.all(Array.from(PROTOCOLS, async ([name, { check }]) => {
     const { code, message } = await check(
@@ -100,7 +103,7 @@ Deno.test("every protocol is down in time where nobody accepts", async () => {
   }));
 });
 
-Deno.test("no protocol connects when its time is over before", async () => {
+Deno.test("no protocol connects after its deadline", async () => {
   await using server = await FaultyServer.start(() => {});
   for (const [name, { check }] of PROTOCOLS) {
     const { code, message } = await check(

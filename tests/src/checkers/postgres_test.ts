@@ -15,7 +15,7 @@ import {
 } from "../../servers/faulty.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Postgres, POSTGRES_PROGRAMS } from "../../servers/postgres.ts";
-import { ampleTime, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
+import { longDeadline, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
 const USER = { username: "checker", password: "pass w\xf6rd", database: null };
 const check = postgresChecker(USER);
@@ -27,12 +27,12 @@ const NOT_POSTGRES =
 const CLOSED = /^PostgreSQL check failed after \d+\.\d\ds: the server closed the connection$/;
 const TIMED_OUT = /^PostgreSQL check failed after \d+\.\d\ds: timed out$/;
 
-/** A number as four bytes. */
+/** Encodes a number as four bytes. */
 function int32(value: number): string {
   return String.fromCharCode(value >>> 24, value >> 16 & 255, value >> 8 & 255, value & 255);
 }
 
-/** A message of PostgreSQL, a character a byte. */
+/** Encodes a message, one character for each byte. */
 function message(type: string, content: string): string {
   return type + int32(content.length + 4) + content;
 }
@@ -44,15 +44,15 @@ const LOGIN = LET_IN + message("S", "server_version\x0015.1\0") + message("K", "
 const SCRAM = message("R", int32(10) + "SCRAM-SHA-256\0\0");
 const REFUSAL = message("E", "SFATAL\0VFATAL\0C28P01\0Mwho are you?\0\0");
 
-/** A server that hears who wants to log in, and says something then. */
+/** A server that sends this after the startup message. */
 function answering(content: string, then?: Behaviour): Behaviour {
   return afterData(sending(content, then));
 }
 
-Deno.test("postgresChecker() asks nobody without a user", async () => {
+Deno.test("postgresChecker() does not connect without a user", async () => {
   await using server = await FaultyServer.start(answering(LOGIN));
-  const nobody = postgresChecker({ username: null, password: "x", database: "x" });
-  assertEquals(await nobody(requestTo(server.port), ampleTime()), {
+  const check = postgresChecker({ username: null, password: "x", database: "x" });
+  assertEquals(await check(requestTo(server.port), longDeadline()), {
     code: 500,
     message: "No PostgreSQL username in config file",
   });
@@ -60,13 +60,13 @@ Deno.test("postgresChecker() asks nobody without a user", async () => {
 });
 
 for (const database of [null, "shop"]) {
-  Deno.test(`postgresChecker() says no more than it must of the database ${database}`, async () => {
+  Deno.test(`postgresChecker() sends only the necessary parameters for the database ${database}`, async () => {
     await using server = await FaultyServer.start(answering(LOGIN));
     const checker = postgresChecker({ username: "checker", password: null, database });
-    assertEquals(await checker(requestTo(server.port), ampleTime()), UP);
+    assertEquals(await checker(requestTo(server.port), longDeadline()), UP);
     const goodbye = message("X", "");
-    await until("it has said good-bye", () => server.received.endsWith(goodbye));
-    // PgBouncer refuses whoever says what it does not know, such as options.
+    await until("it has quit", () => server.received.endsWith(goodbye));
+    // PgBouncer refuses unknown parameters, such as options.
     const settings = Object.entries({
       user: "checker",
       database: database ?? "checker",
@@ -78,7 +78,7 @@ for (const database of [null, "shop"]) {
   });
 }
 
-/** What a server may say, and what is then said of it. Whoever closes nothing must be judged without. */
+/** Servers and the verdicts for them. A server that does not close the connection must not delay its verdict. */
 const servers: readonly {
   name: string;
   behaviour: Behaviour;
@@ -100,11 +100,15 @@ const servers: readonly {
   },
   { name: "is a Redis", behaviour: answering("-ERR unknown command\r\n"), message: NOT_POSTGRES },
   { name: "is a MySQL", behaviour: sending("I\0\0\0\x0a8.0.0\0"), message: NOT_POSTGRES },
-  { name: "greets by TLS", behaviour: sending("\x16\x03\x01\x02\0"), message: NOT_POSTGRES },
-  { name: "sends zeros without an end", behaviour: flooding("\0"), message: NOT_POSTGRES },
-  { name: "sends ones without an end", behaviour: flooding("\xff"), message: NOT_POSTGRES },
-  { name: "sends text without an end", behaviour: flooding("Refuse! "), message: NOT_POSTGRES },
-  { name: "sends a byte only", behaviour: sending("R", closing), message: CLOSED },
+  {
+    name: "sends a TLS handshake",
+    behaviour: sending("\x16\x03\x01\x02\0"),
+    message: NOT_POSTGRES,
+  },
+  { name: "sends endless zeros", behaviour: flooding("\0"), message: NOT_POSTGRES },
+  { name: "sends endless ones", behaviour: flooding("\xff"), message: NOT_POSTGRES },
+  { name: "sends endless text", behaviour: flooding("Refuse! "), message: NOT_POSTGRES },
+  { name: "sends a byte and closes", behaviour: sending("R", closing), message: CLOSED },
   {
     name: "closes within a message",
     behaviour: answering(LET_IN.slice(0, 7), closing),
@@ -126,7 +130,7 @@ const servers: readonly {
     message: NOT_POSTGRES,
   },
   {
-    name: "says nothing of the login",
+    name: "omits the result of the login",
     behaviour: answering(message("R", "")),
     message: NOT_POSTGRES,
   },
@@ -143,31 +147,34 @@ const servers: readonly {
     message: NOT_POSTGRES,
   },
   {
-    name: "gives no whole key",
+    name: "sends an incomplete key",
     behaviour: answering(LET_IN + message("K", "\0\0")),
     message: NOT_POSTGRES,
   },
   ...([[2, "Kerberos V5"], [7, "GSSAPI \\(Kerberos\\)"], [9, "SSPI \\(Windows\\)"]] as const)
     .map(([method, name]) => ({
-      name: `wants a login by method ${method}`,
+      name: `requests authentication method ${method}`,
       behaviour: answering(message("R", int32(method))),
       message: new RegExp(
         `: the server asks for a login by ${name}, which hacheck does not support; it supports trust, `,
       ),
     })),
   {
-    name: "wants a login that nobody knows",
+    name: "requests an unknown authentication",
     behaviour: answering(message("R", int32(10) + "MAGIC-1\0\0")),
     message: /SCRAM-SHA-256 are supported$/,
   },
-  { name: "wants a login without a name", behaviour: answering(message("R", int32(10))) },
   {
-    name: "goes on with a login that it has not begun",
+    name: "requests an authentication without a name",
+    behaviour: answering(message("R", int32(10))),
+  },
+  {
+    name: "continues an authentication that has not begun",
     behaviour: answering(message("R", int32(11) + "r=a,s=Yg==,i=1")),
     message: NOT_POSTGRES,
   },
   {
-    name: "ends a login that it has not begun",
+    name: "ends an authentication that has not begun",
     behaviour: answering(message("R", int32(12) + "v=a")),
     message: NOT_POSTGRES,
   },
@@ -177,13 +184,13 @@ const servers: readonly {
     message: /: SASL: /,
   })),
   {
-    name: "wants no more of a password than it heard",
+    name: "sends a challenge that does not fit",
     behaviour: answering(message("R", int32(3)), answering(REFUSAL, closing)),
     code: 500,
     message: /^PostgreSQL says who are you\?$/,
   },
   {
-    name: "wants a hash with too little salt",
+    name: "requests a hash with a short salt",
     behaviour: answering(message("R", int32(5) + "ab"), closing),
     message: OUT_OF_REACH,
   },
@@ -200,7 +207,7 @@ const servers: readonly {
     message: /^PostgreSQL says no such database$/,
   },
   {
-    name: "refuses and stays",
+    name: "refuses and keeps the connection open",
     behaviour: answering(REFUSAL),
     code: 500,
     message: /^PostgreSQL says who are you\?$/,
@@ -212,29 +219,29 @@ const servers: readonly {
     message: /^PostgreSQL says who are you\?$/,
   },
   {
-    name: "refuses without a word",
+    name: "refuses without a message",
     behaviour: answering(message("E", "\0")),
     message: NOT_POSTGRES,
   },
-  // Each of these was read for ever, with the whole daemon.
+  // pg reads these for ever, and blocks the worker.
   ...["", "SFATAL\0Mno end\0", "SFATAL\0Mno end", "S", "S\0"].map((content) => ({
-    name: `refuses by ${JSON.stringify(content)} and nothing after it`,
+    name: `sends the incomplete refusal ${JSON.stringify(content)}`,
     behaviour: answering(message("E", content)),
     message: NOT_POSTGRES,
   })),
   {
-    name: "warns without an end of its words",
+    name: "sends an incomplete notice",
     behaviour: answering(message("N", "SWARNING\0Mhm\0")),
     message: NOT_POSTGRES,
   },
   {
-    name: "warns and lets in",
+    name: "sends a notice and accepts the login",
     behaviour: answering(message("N", "SWARNING\0Mold hash\0\0") + LOGIN),
     code: 200,
     message: /^PostgreSQL connect response: OK$/,
   },
   {
-    name: "speaks a byte at a time",
+    name: "sends a byte at a time",
     behaviour: afterData(dripping(LOGIN, 0)),
     code: 200,
     message: /^PostgreSQL connect response: OK$/,
@@ -243,9 +250,9 @@ const servers: readonly {
     ["stays silent after the login", silent],
     ["closes after the login", closing],
     ["resets after the login", resetting],
-    ["closes on the good-bye", afterData(closing)],
-    ["resets on the good-bye", afterData(resetting)],
-    ["refuses on the good-bye", answering(REFUSAL)],
+    ["closes on the quit message", afterData(closing)],
+    ["resets on the quit message", afterData(resetting)],
+    ["refuses on the quit message", answering(REFUSAL)],
     ["sends zeros after the login", flooding("\0")],
   ] as const).map(([name, then]) => ({
     name,
@@ -256,9 +263,9 @@ const servers: readonly {
 ];
 
 for (const { name, behaviour, code = 503, message = OUT_OF_REACH } of servers) {
-  Deno.test(`postgresChecker() answers ${code} of a server that ${name}`, async () => {
+  Deno.test(`postgresChecker() returns ${code} for a server that ${name}`, async () => {
     await using server = await FaultyServer.start(behaviour);
-    const verdict = await check(requestTo(server.port), ampleTime());
+    const verdict = await check(requestTo(server.port), longDeadline());
     assertEquals(verdict.code, code, verdict.message);
     assertMatch(verdict.message, message);
     await until("no connection is open", async () => await server.connected() === 0);
@@ -266,15 +273,15 @@ for (const { name, behaviour, code = 503, message = OUT_OF_REACH } of servers) {
 }
 
 for (const more of [READY, REFUSAL, LET_IN, message("D", "\x7f\xff"), "E\0\0\0\x04"]) {
-  Deno.test(`postgresChecker() says good-bye to who lets in and adds ${JSON.stringify(more)}`, async () => {
+  Deno.test(`postgresChecker() quits after a login that is followed by ${JSON.stringify(more)}`, async () => {
     await using server = await FaultyServer.start(answering(LOGIN + more));
-    assertEquals(await check(requestTo(server.port), ampleTime()), UP);
-    await until("it has said good-bye", () => server.received.endsWith(message("X", "")));
+    assertEquals(await check(requestTo(server.port), longDeadline()), UP);
+    await until("it has quit", () => server.received.endsWith(message("X", "")));
     await until("no connection is open", async () => await server.connected() === 0);
   });
 }
 
-Deno.test("postgresChecker() hangs up on a server that tells of settings without an end", async () => {
+Deno.test("postgresChecker() closes the connection to a server that sends endless settings", async () => {
   await using server = await FaultyServer.start(
     sending(LET_IN, flooding(message("S", "a\0b\0"))),
   );
@@ -283,43 +290,43 @@ Deno.test("postgresChecker() hangs up on a server that tells of settings without
   await until("no connection is open", async () => await server.connected() === 0);
 });
 
-/** Where chance begins, and which verdicts it may bring about. */
+/** Where the random bytes begin, and the codes that are right for them. */
 const payloads: readonly [
   name: string,
   codes: readonly number[],
   behaviourFor: (bytes: string) => Behaviour,
 ][] = [
-  ["nonsense", [503], (bytes) => sending(bytes, closing)],
-  ["a login of nonsense", [503], (bytes) => answering(message("R", "\0\0\0" + bytes), closing)],
-  ["a refusal of nonsense", [500, 503], (bytes) => {
+  ["random bytes", [503], (bytes) => sending(bytes, closing)],
+  ["a login of random bytes", [503], (bytes) => answering(message("R", "\0\0\0" + bytes), closing)],
+  ["a refusal of random bytes", [500, 503], (bytes) => {
     return answering(message("E", bytes.replaceAll("\x01", "\0")), closing);
   }],
-  ["a refusal of nonsense that ends", [500, 503], (bytes) => {
+  ["a refusal of random bytes that ends", [500, 503], (bytes) => {
     return answering(message("E", `${bytes}\0\0`), closing);
   }],
-  ["settings of nonsense", [503], (bytes) => answering(LET_IN + message("S", bytes), closing)],
-  ["a key of nonsense", [503], (bytes) => answering(LET_IN + message("K", bytes), closing)],
-  ["nonsense after the login", [503], (bytes) => answering(LET_IN + bytes, closing)],
-  ["a challenge of nonsense", [503], (bytes) => {
+  ["settings of random bytes", [503], (bytes) => answering(LET_IN + message("S", bytes), closing)],
+  ["a key of random bytes", [503], (bytes) => answering(LET_IN + message("K", bytes), closing)],
+  ["random bytes after the login", [503], (bytes) => answering(LET_IN + bytes, closing)],
+  ["a challenge of random bytes", [503], (bytes) => {
     return answering(SCRAM, answering(message("R", int32(11) + bytes), closing));
   }],
 ];
 
 for (const [name, codes, behaviourFor] of payloads) {
-  Deno.test(`postgresChecker() survives ${name}, a hundred times another`, async () => {
+  Deno.test(`postgresChecker() survives ${name}, 100 random ones`, async () => {
     const next = randomBytes(20_150_706);
     let bytes = "";
     await using server = await FaultyServer.start((socket) => behaviourFor(bytes)(socket));
     for (let turn = 0; turn < 100; turn++) {
       bytes = next(1 + next(1).charCodeAt(0) * (turn % 10));
-      const { code, message } = await check(requestTo(server.port), ampleTime());
+      const { code, message } = await check(requestTo(server.port), longDeadline());
       assert(codes.includes(code), `${turn}: ${code} ${message} of ${JSON.stringify(bytes)}`);
     }
     await until("no connection is open", async () => await server.connected() === 0);
   });
 }
 
-serverTest("postgresChecker() logs in, or hears why not", POSTGRES_PROGRAMS, async () => {
+serverTest("postgresChecker() logs in, or returns the refusal", POSTGRES_PROGRAMS, async () => {
   await using db = await Postgres.start(`
     host all      open  all trust
     host all      plain all password
@@ -366,7 +373,7 @@ serverTest("postgresChecker() logs in, or hears why not", POSTGRES_PROGRAMS, asy
   for (const [options, refusal] of cases) {
     const { code, message } = await postgresChecker({ ...USER, ...options })(
       requestTo(db.port),
-      ampleTime(),
+      longDeadline(),
     );
     assertEquals(code, refusal === null ? 200 : 500, message);
     if (refusal === null) assertEquals(message, UP.message);
@@ -383,23 +390,23 @@ serverTest("postgresChecker() logs in, or hears why not", POSTGRES_PROGRAMS, asy
     ] as const
   ) {
     const checker = postgresChecker({ ...USER, ...options });
-    const { code, message } = await checker(requestTo(db.port), ampleTime());
+    const { code, message } = await checker(requestTo(db.port), longDeadline());
     assertEquals(code, 503);
     assertMatch(message, why);
   }
 });
 
-serverTest("postgresChecker() leaves nothing behind", POSTGRES_PROGRAMS, async () => {
+serverTest("postgresChecker() leaves no connection in PostgreSQL", POSTGRES_PROGRAMS, async () => {
   await using db = await Postgres.start("host all all all trust", ["log_disconnections=on"]);
   const checker = postgresChecker({ username: "postgres", password: null, database: null });
   for (let turn = 0; turn < 20; turn++) {
     const verdicts = await Promise.all(
-      Array.from({ length: 10 }, () => checker(requestTo(db.port), ampleTime())),
+      Array.from({ length: 10 }, () => checker(requestTo(db.port), longDeadline())),
     );
     for (const verdict of verdicts) assertEquals(verdict, UP);
   }
   assertEquals(await connectionsTo(db.port), 0);
-  await until("PostgreSQL has nobody in but who asks", async () => {
+  await until("PostgreSQL has one session", async () => {
     const count = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'";
     return await db.query(count) === "1";
   });
@@ -408,21 +415,25 @@ serverTest("postgresChecker() leaves nothing behind", POSTGRES_PROGRAMS, async (
   assert(!db.log.includes("could not receive data"), db.log);
 });
 
-serverTest("postgresChecker() hears that PostgreSQL is full", POSTGRES_PROGRAMS, async () => {
-  await using db = await Postgres.start("host all all all trust", [
-    "max_connections=4",
-    "superuser_reserved_connections=3",
-  ]);
-  await db.query("CREATE ROLE checker LOGIN");
-  await db.query("CREATE DATABASE checker");
-  const session = db.query("SELECT pg_sleep(600)").catch(() => {});
-  await until("there is no room", async () => {
-    const { code, message } = await check(requestTo(db.port), ampleTime());
-    return code === 500 && /^PostgreSQL says .*(reserved|too many clients)/.test(message);
-  });
-  await db.stop();
-  await session;
-});
+serverTest(
+  "postgresChecker() returns the refusal of a full PostgreSQL",
+  POSTGRES_PROGRAMS,
+  async () => {
+    await using db = await Postgres.start("host all all all trust", [
+      "max_connections=4",
+      "superuser_reserved_connections=3",
+    ]);
+    await db.query("CREATE ROLE checker LOGIN");
+    await db.query("CREATE DATABASE checker");
+    const session = db.query("SELECT pg_sleep(600)").catch(() => {});
+    await until("there is no room", async () => {
+      const { code, message } = await check(requestTo(db.port), longDeadline());
+      return code === 500 && /^PostgreSQL says .*(reserved|too many clients)/.test(message);
+    });
+    await db.stop();
+    await session;
+  },
+);
 
 testAbsence(
   "postgresChecker()",
@@ -430,10 +441,10 @@ testAbsence(
   /^PostgreSQL check failed after \d+\.\d\ds: .*refused/,
   TIMED_OUT,
   {
-    "never speaks": silent,
+    "sends nothing": silent,
     "stops within a message": answering(LET_IN.slice(0, 7)),
-    "never lets in": answering(LET_IN),
-    "never answers a password": answering(message("R", int32(3))),
+    "does not accept the login": answering(LET_IN),
+    "does not respond to a password": answering(message("R", int32(3))),
     "sends a byte a second": afterData(dripping(LOGIN, 1000)),
   },
 );

@@ -13,10 +13,10 @@ import {
 } from "../../servers/faulty.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Redis, REDIS_PROGRAMS, Sentinel, SENTINEL_PROGRAMS } from "../../servers/redis.ts";
-import { ampleTime, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
+import { longDeadline, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
-const NOBODY = { username: null, password: null };
-const check = redisInfoChecker(NOBODY);
+const NO_LOGIN = { username: null, password: null };
+const check = redisInfoChecker(NO_LOGIN);
 
 const NO_MATCH = { code: 500, message: "No matching field found" };
 
@@ -24,126 +24,142 @@ function matching(field: string, value: string): Verdict {
   return { code: 200, message: `Match found: field ${field}, value ${value}` };
 }
 
-/** Asks for the fields of a server that is up. */
+/** Returns the fields of a server that is up. */
 async function fieldsOf(port: number, path = "/"): Promise<Record<string, unknown>> {
-  const { code, message } = await check(requestTo(port, { path }), ampleTime());
+  const { code, message } = await check(requestTo(port, { path }), longDeadline());
   assertEquals(code, 200, message);
   return JSON.parse(message);
 }
 
-serverTest("redisInfoChecker() tells what Redis says of itself", REDIS_PROGRAMS, async () => {
-  await using redis = await Redis.start();
-  await redis.command("set", "a", "b");
-  for (
-    const path of ["/", "/anything", "/?role=slave", "/matches?role=slave", "/match/?role=slave"]
-  ) {
-    const fields = await fieldsOf(redis.port, path);
-    assertEquals(fields["role"], "master");
-    assertEquals(fields["tcp_port"], String(redis.port));
-    // A value may have colons, and may be empty.
-    assertMatch(String(fields["executable"]), /^\/.*redis/);
-    assertEquals(fields["db0"], "keys=1,expires=0,avg_ttl=0");
-    assert(Object.keys(fields).every((name) => /^\w+$/.test(name)), JSON.stringify(fields));
-  }
-  for (
-    const [query, verdict] of [
-      ["role=master", matching("role", "master")],
-      ["role=slave&role=master", matching("role", "master")],
-      ["role=slave&redis_mode=standalone", matching("redis_mode", "standalone")],
-      // The first that matches is told.
-      ["redis_mode=standalone&role=master", matching("redis_mode", "standalone")],
-      ["db0=keys%3D1%2Cexpires%3D0%2Cavg_ttl%3D0", matching("db0", "keys=1,expires=0,avg_ttl=0")],
-      ["role=slave", NO_MATCH],
-      ["role=Master", NO_MATCH],
-      ["role=mast", NO_MATCH],
-      ["role=", NO_MATCH],
-      ["role", NO_MATCH],
-      ["Role=master", NO_MATCH],
-      ["nothing=", NO_MATCH],
-      ["master=role", NO_MATCH],
-    ] as const
-  ) {
-    const request = requestTo(redis.port, { path: `/match?${query}` });
-    assertEquals(await check(request, ampleTime()), verdict, query);
-  }
-  for (const path of ["/match", "/match?", "/match?&&"]) {
-    assertEquals((await fieldsOf(redis.port, path))["role"], "master");
-  }
-  assertEquals(await connectionsTo(redis.port), 0);
-});
-
-serverTest("redisInfoChecker() tells a replica from its master", REDIS_PROGRAMS, async () => {
-  await using master = await Redis.start();
-  await using replica = await Redis.start(`replicaof 127.0.0.1 ${master.port}`);
-  const ask = (query: string) =>
-    check(requestTo(replica.port, { path: `/match?${query}` }), ampleTime());
-  await until("the replica is up to date", async () => {
-    return (await ask("master_link_status=up")).code === 200;
-  });
-  assertEquals(await ask("role=master"), NO_MATCH);
-  assertEquals(await ask("role=slave"), matching("role", "slave"));
-  assertEquals(await ask("role=master&role=slave"), matching("role", "slave"));
-  await replica.command("replicaof", "no", "one");
-  assertEquals(await ask("role=master"), matching("role", "master"));
-});
-
-serverTest("redisInfoChecker() logs in to Redis, or hears why not", REDIS_PROGRAMS, async () => {
-  await using redis = await Redis.start("requirepass secret\nuser checker on >other +info");
-  const noAuth = "Sent INFO, got back -NOAUTH Authentication required.";
-  const wrong =
-    "Sent AUTH, got back -WRONGPASS invalid username-password pair or user is disabled.";
-  for (const path of ["/", "/match?role=master"]) {
+serverTest(
+  "redisInfoChecker() returns the fields of a Redis, or compares them",
+  REDIS_PROGRAMS,
+  async () => {
+    await using redis = await Redis.start();
+    await redis.command("set", "a", "b");
     for (
-      const [username, password, message] of [
-        [null, "secret", null],
-        ["checker", "other", null],
-        [null, null, noAuth],
-        [null, "wrong", wrong],
-        ["checker", "secret", wrong],
+      const path of ["/", "/anything", "/?role=slave", "/matches?role=slave", "/match/?role=slave"]
+    ) {
+      const fields = await fieldsOf(redis.port, path);
+      assertEquals(fields["role"], "master");
+      assertEquals(fields["tcp_port"], String(redis.port));
+      // A value can have colons.
+      assertMatch(String(fields["executable"]), /^\/.*redis/);
+      assertEquals(fields["db0"], "keys=1,expires=0,avg_ttl=0");
+      assert(Object.keys(fields).every((name) => /^\w+$/.test(name)), JSON.stringify(fields));
+    }
+    for (
+      const [query, verdict] of [
+        ["role=master", matching("role", "master")],
+        ["role=slave&role=master", matching("role", "master")],
+        ["role=slave&redis_mode=standalone", matching("redis_mode", "standalone")],
+        // It names the first that matches.
+        ["redis_mode=standalone&role=master", matching("redis_mode", "standalone")],
+        ["db0=keys%3D1%2Cexpires%3D0%2Cavg_ttl%3D0", matching("db0", "keys=1,expires=0,avg_ttl=0")],
+        ["role=slave", NO_MATCH],
+        ["role=Master", NO_MATCH],
+        ["role=mast", NO_MATCH],
+        ["role=", NO_MATCH],
+        ["role", NO_MATCH],
+        ["Role=master", NO_MATCH],
+        ["nothing=", NO_MATCH],
+        ["master=role", NO_MATCH],
       ] as const
     ) {
-      const checker = redisInfoChecker({ username, password });
-      const verdict = await checker(requestTo(redis.port, { path }), ampleTime());
-      assertEquals(verdict.code, message === null ? 200 : 500, verdict.message);
-      if (message !== null) assertEquals(verdict.message, message);
+      const request = requestTo(redis.port, { path: `/match?${query}` });
+      assertEquals(await check(request, longDeadline()), verdict, query);
     }
-  }
-});
+    for (const path of ["/match", "/match?", "/match?&&"]) {
+      assertEquals((await fieldsOf(redis.port, path))["role"], "master");
+    }
+    assertEquals(await connectionsTo(redis.port), 0);
+  },
+);
 
-serverTest("redisInfoChecker() tells what a Sentinel watches", SENTINEL_PROGRAMS, async () => {
-  await using redis = await Redis.start();
-  await using sentinel = await Sentinel.start(redis, { own: "secret" });
-  const checker = sentinelInfoChecker({ username: null, password: "secret" });
-  const ask = (path: string) => checker(requestTo(sentinel.port, { path }), ampleTime());
-  const { code, message } = await ask("/");
-  assertEquals(code, 200);
-  const fields = JSON.parse(message);
-  assertEquals(fields["redis_mode"], "sentinel");
-  const watched = `name=main,status=ok,address=127.0.0.1:${redis.port},slaves=0,sentinels=1`;
-  assertEquals(fields["master0"], watched);
-  const address = `127.0.0.1:${redis.port}`;
-  assertEquals(fields["redis_master"], address);
-  assertEquals(await ask(`/match?redis_master=${address}`), matching("redis_master", address));
-  assertEquals(await ask("/match?redis_master=127.0.0.1:1"), NO_MATCH);
-  assertEquals(await ask("/match?sentinel_masters=1"), matching("sentinel_masters", "1"));
-  assertEquals(await ask("/match?sentinel_masters=2"), NO_MATCH);
-  assertEquals(
-    await ask(`/match?${new URLSearchParams({ master0: watched })}`),
-    matching("master0", watched),
-  );
-  assertEquals((await check(requestTo(sentinel.port), ampleTime())).code, 500);
-  await redis.stop();
-  await until("the Sentinel knows that the master is down", async () => {
-    return JSON.parse((await ask("/")).message)["master0"].includes("status=odown");
-  });
-});
+serverTest(
+  "redisInfoChecker() distinguishes a replica from its master",
+  REDIS_PROGRAMS,
+  async () => {
+    await using master = await Redis.start();
+    await using replica = await Redis.start(`replicaof 127.0.0.1 ${master.port}`);
+    const ask = (query: string) =>
+      check(requestTo(replica.port, { path: `/match?${query}` }), longDeadline());
+    await until("the replica is up to date", async () => {
+      return (await ask("master_link_status=up")).code === 200;
+    });
+    assertEquals(await ask("role=master"), NO_MATCH);
+    assertEquals(await ask("role=slave"), matching("role", "slave"));
+    assertEquals(await ask("role=master&role=slave"), matching("role", "slave"));
+    await replica.command("replicaof", "no", "one");
+    assertEquals(await ask("role=master"), matching("role", "master"));
+  },
+);
 
-/** A bulk string of Redis. */
+serverTest(
+  "redisInfoChecker() logs in to Redis, or returns its refusal",
+  REDIS_PROGRAMS,
+  async () => {
+    await using redis = await Redis.start("requirepass secret\nuser checker on >other +info");
+    const noAuth = "Sent INFO, got back -NOAUTH Authentication required.";
+    const wrong =
+      "Sent AUTH, got back -WRONGPASS invalid username-password pair or user is disabled.";
+    for (const path of ["/", "/match?role=master"]) {
+      for (
+        const [username, password, message] of [
+          [null, "secret", null],
+          ["checker", "other", null],
+          [null, null, noAuth],
+          [null, "wrong", wrong],
+          ["checker", "secret", wrong],
+        ] as const
+      ) {
+        const checker = redisInfoChecker({ username, password });
+        const verdict = await checker(requestTo(redis.port, { path }), longDeadline());
+        assertEquals(verdict.code, message === null ? 200 : 500, verdict.message);
+        if (message !== null) assertEquals(verdict.message, message);
+      }
+    }
+  },
+);
+
+serverTest(
+  "sentinelInfoChecker() returns the fields of a Sentinel, and its master",
+  SENTINEL_PROGRAMS,
+  async () => {
+    await using redis = await Redis.start();
+    await using sentinel = await Sentinel.start(redis, { own: "secret" });
+    const checker = sentinelInfoChecker({ username: null, password: "secret" });
+    const ask = (path: string) => checker(requestTo(sentinel.port, { path }), longDeadline());
+    const { code, message } = await ask("/");
+    assertEquals(code, 200);
+    const fields = JSON.parse(message);
+    assertEquals(fields["redis_mode"], "sentinel");
+    const watched = `name=main,status=ok,address=127.0.0.1:${redis.port},slaves=0,sentinels=1`;
+    assertEquals(fields["master0"], watched);
+    const address = `127.0.0.1:${redis.port}`;
+    assertEquals(fields["redis_master"], address);
+    assertEquals(await ask(`/match?redis_master=${address}`), matching("redis_master", address));
+    assertEquals(await ask("/match?redis_master=127.0.0.1:1"), NO_MATCH);
+    assertEquals(await ask("/match?sentinel_masters=1"), matching("sentinel_masters", "1"));
+    assertEquals(await ask("/match?sentinel_masters=2"), NO_MATCH);
+    assertEquals(
+      await ask(`/match?${new URLSearchParams({ master0: watched })}`),
+      matching("master0", watched),
+    );
+    assertEquals((await check(requestTo(sentinel.port), longDeadline())).code, 500);
+    await redis.stop();
+    await until("the Sentinel knows that the master is down", async () => {
+      return JSON.parse((await ask("/")).message)["master0"].includes("status=odown");
+    });
+  },
+);
+
+/** Encodes a bulk string. */
 function bulk(content: string): string {
   return `$${new TextEncoder().encode(content).length}\r\n${content}\r\n`;
 }
 
-/** What a server may say of itself, and the fields that this is. */
+/** The contents of replies, and their fields. */
 const infos: readonly [info: string, fields: Record<string, string>][] = [
   ["", {}],
   ["# Server\r\na:1\r\n\r\n# Other\r\nb:2\r\n", { a: "1", b: "2" }],
@@ -155,7 +171,7 @@ const infos: readonly [info: string, fields: Record<string, string>][] = [
   ["__proto__:1\r\nconstructor:2\r\n", JSON.parse('{"__proto__":"1","constructor":"2"}')],
 ];
 
-Deno.test("sentinelInfoChecker() names the first master, however it is addressed", async () => {
+Deno.test("sentinelInfoChecker() adds the address of the first master", async () => {
   for (
     const [info, master] of [
       [
@@ -171,7 +187,7 @@ Deno.test("sentinelInfoChecker() names the first master, however it is addressed
     ] as const
   ) {
     await using server = await FaultyServer.start(afterData(sending(bulk(info))));
-    const { message } = await sentinelInfoChecker(NOBODY)(requestTo(server.port), ampleTime());
+    const { message } = await sentinelInfoChecker(NO_LOGIN)(requestTo(server.port), longDeadline());
     assertEquals(JSON.parse(message)["redis_master"], master, info);
   }
 });
@@ -183,15 +199,15 @@ for (const [info, fields] of infos) {
   });
 }
 
-Deno.test("redisInfoChecker() finds nothing that is not there", async () => {
+Deno.test("redisInfoChecker() matches no field that is missing", async () => {
   await using server = await FaultyServer.start(afterData(sending(bulk("a:1\r\n"))));
   for (const query of ["toString=function", "__proto__=", "constructor=", "length=1", "="]) {
     const request = requestTo(server.port, { path: `/match?${query}` });
-    assertEquals(await check(request, ampleTime()), NO_MATCH, query);
+    assertEquals(await check(request, longDeadline()), NO_MATCH, query);
   }
 });
 
-Deno.test("redisInfoChecker() reads what comes a byte at a time", async () => {
+Deno.test("redisInfoChecker() reads a reply a byte at a time", async () => {
   await using server = await FaultyServer.start(
     afterData(dripping(bulk("role:master\r\nb:2\r\n"), 0)),
   );
@@ -199,14 +215,14 @@ Deno.test("redisInfoChecker() reads what comes a byte at a time", async () => {
   assertEquals(server.received, "*1\r\n$4\r\nINFO\r\n");
 });
 
-Deno.test("redisInfoChecker() reads a MiB, and passes on the fields that fit", async () => {
+Deno.test("redisInfoChecker() reads a MiB, and returns the fields that fit", async () => {
   const long = "x".repeat(1024 * 1024);
   await using server = await FaultyServer.start(
     afterData(sending(bulk(`a:1\r\nlong:${long}\r\nrole:master\r\n`))),
   );
   assertEquals(await fieldsOf(server.port), { a: "1", role: "master" });
   const path = `/match?long=${long}`;
-  const { code } = await check(requestTo(server.port, { path }), ampleTime());
+  const { code } = await check(requestTo(server.port, { path }), longDeadline());
   assertEquals(code, 200);
 });
 
@@ -226,10 +242,10 @@ for (
     ["$100\r\nrole:master\r\n", 503, /: the connection was closed after 13 of 100 bytes$/],
   ] as const
 ) {
-  Deno.test(`redisInfoChecker() answers ${code} of a server that says ${JSON.stringify(reply)}`, async () => {
+  Deno.test(`redisInfoChecker() returns ${code} for the reply ${JSON.stringify(reply)}`, async () => {
     await using server = await FaultyServer.start(afterData(sending(reply, closing)));
     for (const path of ["/", "/match?role=master"]) {
-      const verdict = await check(requestTo(server.port, { path }), ampleTime());
+      const verdict = await check(requestTo(server.port, { path }), longDeadline());
       assertEquals(verdict.code, code, verdict.message);
       assertMatch(verdict.message, message);
     }
@@ -237,9 +253,9 @@ for (
   });
 }
 
-Deno.test("redisInfoChecker() gives up on a reply without an end", async () => {
+Deno.test("redisInfoChecker() rejects an endless reply", async () => {
   await using server = await FaultyServer.start(flooding("+role:master"));
-  const { code, message } = await check(requestTo(server.port), ampleTime());
+  const { code, message } = await check(requestTo(server.port), longDeadline());
   assertEquals(code, 503);
   assertMatch(message, /: a line is longer than 4194304 bytes$/);
 });
@@ -250,7 +266,7 @@ testAbsence(
   /^Redis check failed after \d+\.\d\ds: .*refused/,
   /^Redis check failed after \d+\.\d\ds: timed out$/,
   {
-    "never speaks": silent,
+    "sends nothing": silent,
   },
 );
 

@@ -15,16 +15,16 @@ import {
 } from "../../servers/faulty.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Redis, REDIS_PROGRAMS, Sentinel, SENTINEL_PROGRAMS } from "../../servers/redis.ts";
-import { ampleTime, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
+import { longDeadline, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
-const NOBODY = { username: null, password: null };
-const check = redisChecker(NOBODY);
+const NO_LOGIN = { username: null, password: null };
+const check = redisChecker(NO_LOGIN);
 
 const UP = { code: 200, message: "Sent PING, got back +PONG" };
 const WHY = /^Redis check failed after \d+\.\d\ds: (.+)$/;
 const TIMED_OUT = /^Redis check failed after \d+\.\d\ds: timed out$/;
 
-/** A command as Redis reads it. */
+/** Encodes a command. */
 function command(...words: readonly string[]): string {
   return `*${words.length}\r\n${
     words.map((word) => `$${new TextEncoder().encode(word).length}\r\n${word}\r\n`).join("")
@@ -37,18 +37,18 @@ serverTest("redisChecker() pings Redis", REDIS_PROGRAMS, async () => {
   await using redis = await Redis.start();
   for (let done = 0; done < 200; done += 20) {
     const verdicts = await Promise.all(
-      Array.from({ length: 20 }, () => check(requestTo(redis.port), ampleTime())),
+      Array.from({ length: 20 }, () => check(requestTo(redis.port), longDeadline())),
     );
     for (const verdict of verdicts) assertEquals(verdict, UP);
   }
   assertEquals(await connectionsTo(redis.port), 0);
-  await until("Redis has no client but who asks", async () => {
+  await until("Redis has one client", async () => {
     return (await redis.command("info", "clients")).includes("connected_clients:1\r\n");
   });
-  // A password where none is asked for is a mistake of the configuration, and not hidden.
+  // A password for a Redis without one is an error of the configuration, and reported.
   const { code, message } = await redisChecker({ username: null, password: "secret" })(
     requestTo(redis.port),
-    ampleTime(),
+    longDeadline(),
   );
   assertEquals(code, 500);
   assertMatch(message, /^Sent AUTH, got back -ERR AUTH <password> called without any password/);
@@ -56,7 +56,7 @@ serverTest("redisChecker() pings Redis", REDIS_PROGRAMS, async () => {
 
 const PASSWORD = 'pa"ss $3\\r\\n wörd';
 
-serverTest("redisChecker() logs in to Redis, or hears why not", REDIS_PROGRAMS, async () => {
+serverTest("redisChecker() logs in to Redis, or returns its refusal", REDIS_PROGRAMS, async () => {
   await using redis = await Redis.start(`
     requirepass "${PASSWORD.replace(/["\\]/g, "\\$&")}"
     user checker on >secret +ping
@@ -87,7 +87,7 @@ serverTest("redisChecker() logs in to Redis, or hears why not", REDIS_PROGRAMS, 
     ] as const
   ) {
     assertEquals(
-      await redisChecker({ username, password })(requestTo(redis.port), ampleTime()),
+      await redisChecker({ username, password })(requestTo(redis.port), longDeadline()),
       { code, message },
       `${username} ${password}`,
     );
@@ -100,94 +100,94 @@ serverTest("redisChecker() pings a replica", REDIS_PROGRAMS, async () => {
   await until("the replica is up to date", async () => {
     return (await replica.command("info", "replication")).includes("master_link_status:up");
   });
-  assertEquals(await check(requestTo(replica.port), ampleTime()), UP);
+  assertEquals(await check(requestTo(replica.port), longDeadline()), UP);
   await replica.command("config", "set", "replica-serve-stale-data", "no");
-  assertEquals(await check(requestTo(replica.port), ampleTime()), UP);
+  assertEquals(await check(requestTo(replica.port), longDeadline()), UP);
   await master.stop();
   await until("the replica has lost its master", async () => {
-    return (await check(requestTo(replica.port), ampleTime())).code === 500;
+    return (await check(requestTo(replica.port), longDeadline())).code === 500;
   });
-  const { message } = await check(requestTo(replica.port), ampleTime());
+  const { message } = await check(requestTo(replica.port), longDeadline());
   assertMatch(message, /^Sent PING, got back -MASTERDOWN /);
 });
 
-serverTest("redisChecker() gives up on a Redis that stands still", REDIS_PROGRAMS, async () => {
+serverTest("redisChecker() times out on a stopped Redis", REDIS_PROGRAMS, async () => {
   await using redis = await Redis.start();
   redis.kill("SIGSTOP");
   const { code, message } = await check(requestTo(redis.port), AbortSignal.timeout(300));
   assertEquals(code, 503);
   assertMatch(message, TIMED_OUT);
   redis.kill("SIGCONT");
-  assertEquals(await check(requestTo(redis.port), ampleTime()), UP);
+  assertEquals(await check(requestTo(redis.port), longDeadline()), UP);
 });
 
 serverTest("redisChecker() pings a Sentinel", SENTINEL_PROGRAMS, async () => {
   await using redis = await Redis.start();
   {
     await using sentinel = await Sentinel.start(redis);
-    assertEquals(await check(requestTo(sentinel.port), ampleTime()), UP);
+    assertEquals(await check(requestTo(sentinel.port), longDeadline()), UP);
   }
   await using sentinel = await Sentinel.start(redis, { own: "secret" });
   const login = redisChecker({ username: null, password: "secret" });
-  assertEquals(await login(requestTo(sentinel.port), ampleTime()), UP);
-  assertEquals(await check(requestTo(sentinel.port), ampleTime()), {
+  assertEquals(await login(requestTo(sentinel.port), longDeadline()), UP);
+  assertEquals(await check(requestTo(sentinel.port), longDeadline()), {
     code: 500,
     message: "Sent PING, got back -NOAUTH Authentication required.",
   });
 });
 
 for (
-  const [name, username, password, said] of [
-    ["nobody", null, null, PING],
+  const [name, username, password, sent] of [
+    ["no login", null, null, PING],
     ["a password", null, "wörd", command("AUTH", "wörd") + PING],
     ["an empty password", null, "", command("AUTH", "") + PING],
     ["a user", "me", "a b\r\n", command("AUTH", "me", "a b\r\n") + PING],
-    // Without a password there is nothing to log in by.
+    // Without a password there is no login.
     ["a user without a password", "me", null, PING],
   ] as const
 ) {
-  Deno.test(`redisChecker() says what Redis reads for ${name}`, async () => {
+  Deno.test(`redisChecker() sends the commands for ${name}`, async () => {
     await using server = await FaultyServer.start(
       password === null
         ? afterData(sending("+PONG\r\n"), PING)
         : afterData(sending("+OK\r\n", afterData(sending("+PONG\r\n"), PING))),
     );
     const checker = redisChecker({ username, password });
-    assertEquals(await checker(requestTo(server.port), ampleTime()), UP);
+    assertEquals(await checker(requestTo(server.port), longDeadline()), UP);
     assertEquals(
       new TextDecoder().decode(Uint8Array.from(server.received, (char) => char.charCodeAt(0))),
-      said,
+      sent,
     );
   });
 }
 
-/** A server that says something once it has been told something. */
+/** A server that sends a reply after the first data. */
 function answering(content: string, then?: Behaviour): Behaviour {
   return afterData(sending(content, then));
 }
 
-/** What a server may say to a ping, and what is then said of it. */
+/** Servers and the verdicts for them. */
 const servers: readonly {
   name: string;
   behaviour: Behaviour;
   code?: number;
-  /** What it got back, or why it is out of reach. */
+  /** The reply in the message, or the cause of the failure. */
   why?: string | RegExp;
 }[] = [
   {
-    name: "answers a byte at a time",
+    name: "replies a byte at a time",
     behaviour: afterData(dripping("+PONG\r\n", 0)),
     code: 200,
     why: "+PONG",
   },
   {
-    name: "answers and closes",
+    name: "replies and closes",
     behaviour: answering("+PONG\r\n", closing),
     code: 200,
     why: "+PONG",
   },
   {
-    name: "answers and goes on",
+    name: "sends endless replies",
     behaviour: answering("+PONG\r\n", flooding("+PONG\r\n")),
     code: 200,
     why: "+PONG",
@@ -199,36 +199,36 @@ const servers: readonly {
     why: "-LOADING Redis is loading the dataset in memory",
   },
   {
-    name: "wants no more clients",
+    name: "has too many clients",
     behaviour: sending("-ERR max number of clients reached\r\n"),
     code: 500,
     why: "-ERR max number of clients reached",
   },
-  { name: "answers something else", behaviour: answering("+PANG\r\n"), code: 500, why: "+PANG" },
-  { name: "answers in small letters", behaviour: answering("+pong\r\n"), code: 500, why: "+pong" },
-  { name: "answers and more", behaviour: answering("+PONG 1\r\n"), code: 500, why: "+PONG 1" },
-  { name: "answers a number", behaviour: answering(":1\r\n"), code: 500, why: ":1" },
+  { name: "sends another reply", behaviour: answering("+PANG\r\n"), code: 500, why: "+PANG" },
+  { name: "replies in lower case", behaviour: answering("+pong\r\n"), code: 500, why: "+pong" },
+  { name: "sends a longer reply", behaviour: answering("+PONG 1\r\n"), code: 500, why: "+PONG 1" },
+  { name: "replies with a number", behaviour: answering(":1\r\n"), code: 500, why: ":1" },
   {
-    name: "answers a bulk string",
+    name: "replies with a bulk string",
     behaviour: answering("$4\r\nPONG\r\n"),
     code: 500,
     why: "$PONG",
   },
   {
-    name: "answers a bulk string byte by byte",
+    name: "replies with a bulk string, a byte at a time",
     behaviour: afterData(dripping("$6\r\nPO\r\nNG\r\n", 0)),
     code: 500,
     why: "$PO\r\nNG",
   },
-  { name: "answers an empty string", behaviour: answering("$0\r\n\r\n"), code: 500, why: "$" },
+  { name: "replies with an empty string", behaviour: answering("$0\r\n\r\n"), code: 500, why: "$" },
   {
-    name: "answers at length",
+    name: "replies with a long error",
     behaviour: answering(`-ERR ${"x".repeat(1000)}\r\n`),
     code: 500,
     why: `-ERR ${"x".repeat(195)}`,
   },
   {
-    name: "answers a MiB",
+    name: "replies with a MiB",
     behaviour: answering(`$1048576\r\n${"x".repeat(1024 * 1024)}\r\n`),
     code: 500,
     why: `$${"x".repeat(199)}`,
@@ -249,20 +249,20 @@ const servers: readonly {
     "HTTP/1.1 400 Bad Request\r\n\r\n",
     "220 mail.example ESMTP\r\n",
   ].map((reply) => ({
-    name: `answers ${JSON.stringify(reply)}`,
+    name: `replies with ${JSON.stringify(reply)}`,
     behaviour: answering(reply),
     why: /^expected a reply of Redis, found another protocol$/,
   })),
   { name: "closes at once", behaviour: closing },
   { name: "resets the connection", behaviour: resetting },
   {
-    name: "hears and closes",
+    name: "receives data and closes",
     behaviour: afterData(closing),
     why: /^the connection was closed within/,
   },
-  { name: "hears and resets", behaviour: afterData(resetting), why: /reset/ },
+  { name: "receives data and resets", behaviour: afterData(resetting), why: /reset/ },
   {
-    name: "closes within its answer",
+    name: "closes within its response",
     behaviour: answering("+PON", closing),
     why: /^the connection was closed within a line$/,
   },
@@ -272,26 +272,26 @@ const servers: readonly {
     why: /^the connection was closed after 2 of 4 bytes$/,
   },
   {
-    name: "closes behind a bulk string",
+    name: "closes after a bulk string",
     behaviour: answering("$4\r\nPONG", closing),
     why: /^the connection was closed after 0 of 2 bytes$/,
   },
   {
-    name: "answers a line without an end",
+    name: "replies with an endless line",
     behaviour: flooding("+PONG"),
     why: /^a line is longer than 4194304 bytes$/,
   },
   {
-    name: "sends zeros without an end",
+    name: "sends endless zeros",
     behaviour: flooding("\0"),
     why: /^a line is longer than 4194304 bytes$/,
   },
 ];
 
 for (const { name, behaviour, code = 503, why = /./ } of servers) {
-  Deno.test(`redisChecker() answers ${code} of a server that ${name}`, async () => {
+  Deno.test(`redisChecker() returns ${code} for a server that ${name}`, async () => {
     await using server = await FaultyServer.start(behaviour);
-    const verdict = await check(requestTo(server.port), ampleTime());
+    const verdict = await check(requestTo(server.port), longDeadline());
     assertEquals(verdict.code, code, verdict.message);
     if (typeof why === "string") assertEquals(verdict.message, `Sent PING, got back ${why}`);
     else assertMatch(WHY.exec(verdict.message)?.[1] ?? "", why);
@@ -299,21 +299,21 @@ for (const { name, behaviour, code = 503, why = /./ } of servers) {
   });
 }
 
-Deno.test("redisChecker() survives nonsense, a hundred times another", async () => {
+Deno.test("redisChecker() survives 100 random responses", async () => {
   const next = randomBytes(20_150_706);
   let bytes = "";
   await using server = await FaultyServer.start((socket) => answering(bytes, closing)(socket));
   for (let turn = 0; turn < 100; turn++) {
     const first = ["", "+", "-", ":", "$", "$5\r\n", "*", "%"][turn % 8];
     bytes = first + next(next(1).charCodeAt(0) * (turn % 10));
-    const { code, message } = await check(requestTo(server.port), ampleTime());
+    const { code, message } = await check(requestTo(server.port), longDeadline());
     assert(code === 500 || code === 503, `${turn}: ${code} ${message} ${JSON.stringify(bytes)}`);
   }
 });
 
 testAbsence("redisChecker()", check, /^Redis check failed after \d+\.\d\ds: .*refused/, TIMED_OUT, {
-  "never speaks": silent,
-  "stops within its answer": answering("+PON"),
+  "sends nothing": silent,
+  "stops within its response": answering("+PON"),
   "stops within a bulk string": answering("$4\r\nPO"),
   "sends a byte a second": afterData(dripping("+PONG\r\n", 1000)),
 });

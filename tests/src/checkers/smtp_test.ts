@@ -14,7 +14,7 @@ import {
 } from "../../servers/faulty.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Postfix, POSTFIX_PROGRAMS } from "../../servers/postfix.ts";
-import { ampleTime, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
+import { longDeadline, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
 const UP = /^Connected in \d+\.\d\ds$/;
 const CLOSED = /^Peer unexpectedly closed connection$/;
@@ -23,33 +23,33 @@ const TIMED_OUT = /^Connection timed out after \d+\.\d\ds$/;
 const GREETING = "220 mail.example ESMTP\r\n";
 const GOODBYE = "221 2.0.0 Bye\r\n";
 
-/** A server that greets, and does something once it has been told something. */
+/** A server that sends its greeting, and behaves like this after the first line. */
 function greeted(then: Behaviour): Behaviour {
   return sending(GREETING, afterData(then, "\r\n"));
 }
 
-serverTest("checkSmtp() greets Postfix and says good-bye", POSTFIX_PROGRAMS, async () => {
+serverTest("checkSmtp() reads the greeting of Postfix, and quits", POSTFIX_PROGRAMS, async () => {
   await using postfix = await Postfix.start();
   for (let turn = 0; turn < 20; turn++) {
-    const { code, message } = await checkSmtp(requestTo(postfix.port), ampleTime());
+    const { code, message } = await checkSmtp(requestTo(postfix.port), longDeadline());
     assertEquals(code, 200, message);
     assertMatch(message, UP);
   }
   assertEquals(await connectionsTo(postfix.port), 0);
   await postfix.stop();
-  const { code, message } = await checkSmtp(requestTo(postfix.port), ampleTime());
+  const { code, message } = await checkSmtp(requestTo(postfix.port), longDeadline());
   assertEquals(code, 503);
   assertMatch(message, /^Unexpected error .*refused.* after \d+\.\d\ds$/);
 });
 
-Deno.test("checkSmtp() waits for the greeting, and says nothing but QUIT", async () => {
+Deno.test("checkSmtp() waits for the greeting, and sends only QUIT", async () => {
   await using server = await FaultyServer.start(greeted(sending(GOODBYE, closing)));
-  const { code } = await checkSmtp(requestTo(server.port), ampleTime());
+  const { code } = await checkSmtp(requestTo(server.port), longDeadline());
   assertEquals(code, 200);
   assertEquals(server.received, "QUIT\r\n");
 });
 
-/** What a server may say, and what is then said of it. */
+/** Servers and the verdicts for them. */
 const servers: readonly {
   name: string;
   behaviour: Behaviour;
@@ -57,7 +57,7 @@ const servers: readonly {
   message: RegExp;
 }[] = [
   {
-    name: "greets in several lines",
+    name: "sends a greeting of several lines",
     behaviour: sending(
       "220-mail.example\r\n220-No spam\r\n220 go ahead\r\n",
       afterData(sending("221-Bye\r\n221 bye\r\n")),
@@ -66,7 +66,7 @@ const servers: readonly {
     message: UP,
   },
   {
-    name: "greets by its code alone",
+    name: "sends a greeting without text",
     behaviour: sending("220\r\n", afterData(sending("221\r\n"))),
     code: 200,
     message: UP,
@@ -78,29 +78,29 @@ const servers: readonly {
     message: UP,
   },
   {
-    name: "speaks a byte at a time",
+    name: "sends a byte at a time",
     behaviour: dripping("220-a\r\n220 b\r\n", 0, afterData(dripping(GOODBYE, 0))),
     code: 200,
     message: UP,
   },
   {
-    name: "says good-bye before it is told",
+    name: "sends both replies at once",
     behaviour: sending(GREETING + GOODBYE),
     code: 200,
     message: UP,
   },
   {
-    name: "does not want to be asked",
+    name: "sends a refusal",
     behaviour: sending("554 5.3.2 No SMTP service here\r\n"),
     message: /^Got unexpected greeting "554 5\.3\.2 No SMTP service here"$/,
   },
   {
-    name: "does not want to be asked, in several lines",
+    name: "sends a refusal of several lines",
     behaviour: sending("421-Too busy\r\n421 try later\r\n", closing),
     message: /^Got unexpected greeting "421 try later"$/,
   },
   {
-    name: "answers something else to QUIT",
+    name: "rejects QUIT",
     behaviour: greeted(sending("502 5.5.2 What?\r\n")),
     message: /^Got unexpected QUIT response "502 5\.5\.2 What\?"$/,
   },
@@ -134,26 +134,26 @@ const servers: readonly {
     message: /^Got unexpected greeting "500 x{196}"$/,
   },
   {
-    name: "sends a line without an end",
+    name: "sends an endless line",
     behaviour: flooding("220 "),
     message: /^Unexpected error a line is longer than 2048 bytes after \d+\.\d\ds$/,
   },
   {
-    name: "sends lines without an end",
+    name: "sends endless lines",
     behaviour: flooding("220-hello\r\n"),
     message: /^Unexpected error a reply of more than 100 lines after \d+\.\d\ds$/,
   },
   {
-    name: "sends zeros without an end",
+    name: "sends endless zeros",
     behaviour: flooding("\0"),
     message: /^Unexpected error a line is longer than 2048 bytes after/,
   },
 ];
 
 for (const { name, behaviour, code = 503, message } of servers) {
-  Deno.test(`checkSmtp() answers ${code} of a server that ${name}`, async () => {
+  Deno.test(`checkSmtp() returns ${code} for a server that ${name}`, async () => {
     await using server = await FaultyServer.start(behaviour);
-    const verdict = await checkSmtp(requestTo(server.port), ampleTime());
+    const verdict = await checkSmtp(requestTo(server.port), longDeadline());
     assertEquals(verdict.code, code, verdict.message);
     assertMatch(verdict.message, message);
     await until("no connection is open", async () => await server.connected() === 0);
@@ -161,8 +161,8 @@ for (const { name, behaviour, code = 503, message } of servers) {
 }
 
 Deno.test({
-  name: "checkSmtp() tells that a silent server on port 465 waits for TLS",
-  // Nobody else may listen on a port below 1024.
+  name: "checkSmtp() explains that a silent server on port 465 expects TLS",
+  // Only root can listen on a port below 1024.
   ignore: Deno.uid() !== 0,
   async fn() {
     // An address that no other test listens on.
@@ -183,10 +183,10 @@ testAbsence(
   /^Unexpected error .*refused.* after \d+\.\d\ds$/,
   TIMED_OUT,
   {
-    "never speaks": silent,
+    "sends nothing": silent,
     "stops within its greeting": sending("220 ma"),
     "stops between the lines of its greeting": sending("220-mail\r\n"),
-    "never answers QUIT": greeted(silent),
+    "does not reply to QUIT": greeted(silent),
     "sends a byte a second": dripping(GREETING, 1000),
   },
 );

@@ -2,7 +2,7 @@ import { canonicalAddress } from "../../../src/net/addresses.ts";
 import { LocalAddresses } from "../../../src/net/local_addresses.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 
-Deno.test("canonicalAddress() gives an address its one spelling", () => {
+Deno.test("canonicalAddress() returns the canonical spelling", () => {
   for (
     const [text, address] of [
       ["127.0.0.1", "127.0.0.1"],
@@ -19,7 +19,7 @@ Deno.test("canonicalAddress() gives an address its one spelling", () => {
   }
 });
 
-Deno.test("canonicalAddress() takes nothing else for an address", () => {
+Deno.test("canonicalAddress() returns undefined for everything else", () => {
   for (
     const text of [
       ...["", "localhost", "web.example.org", "127.0.0.1:80", "127.0.0.1/secret", "/run/web.sock"],
@@ -35,19 +35,19 @@ Deno.test("canonicalAddress() takes nothing else for an address", () => {
   }
 });
 
-Deno.test("this machine's own are 127.0.0.1 and the addresses of its other interfaces", () => {
+Deno.test("LocalAddresses.has() is true for 127.0.0.1 and the addresses of other interfaces", () => {
   const own = new LocalAddresses();
   assert(own.has("127.0.0.1"));
   for (const { address } of Deno.networkInterfaces()) {
     const spelled = canonicalAddress(address);
-    // One of a link (fe80::/10) says nothing without the name of the link.
+    // An address of a link (fe80::/10) is incomplete without the name of the link.
     if (spelled === undefined || spelled.startsWith("fe80:") || spelled === "::1") continue;
-    // Asked twice, since what was found out is remembered.
+    // Twice, since the result is cached.
     assert(own.has(spelled) && own.has(spelled), spelled);
   }
 });
 
-Deno.test("addresses of others, other loopback addresses and everybody's are not this machine's own", () => {
+Deno.test("LocalAddresses.has() is false for foreign, other loopback and shared addresses", () => {
   const own = new LocalAddresses();
   for (
     const address of [

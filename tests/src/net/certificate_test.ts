@@ -4,19 +4,19 @@ import { run, TempFolder } from "../../support/programs.ts";
 import { Authority, CERTIFICATE_PROGRAMS } from "../../servers/certificates.ts";
 import { serverTest } from "../../servers/mod.ts";
 
-/** When a certificate expires, as OpenSSL tells it. */
+/** Returns when a certificate expires by OpenSSL. */
 async function expiryByOpenssl(path: string): Promise<number> {
   const { stdout } = await run("openssl", ["x509", "-noout", "-enddate", "-in", path]);
   return Date.parse(stdout.trim().replace("notAfter=", ""));
 }
 
 serverTest(
-  "certificateExpiry() reads when the first certificate of a chain expires",
+  "certificateExpiry() returns when the first certificate of a chain expires",
   CERTIFICATE_PROGRAMS,
   async () => {
     using folder = new TempFolder();
     const authority = await Authority.create(folder, "authority");
-    // From 2050 on, certificates write the year in four digits.
+    // From 2050 on, certificates have years of four digits.
     for (const until of [-0.5, 1, 300, 40 * 365]) {
       const { certificate } = await authority.issue(`days${until}`, { for: "DNS:web", until });
       const pem = Deno.readTextFileSync(certificate);
@@ -29,7 +29,7 @@ serverTest(
   },
 );
 
-Deno.test("certificateExpiry() is null for what is no certificate", () => {
+Deno.test("certificateExpiry() returns null for an invalid certificate", () => {
   const block = (content: string) =>
     `-----BEGIN CERTIFICATE-----\n${content}\n-----END CERTIFICATE-----\n`;
   for (

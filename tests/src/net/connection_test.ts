@@ -12,10 +12,10 @@ import {
 } from "../../servers/faulty.ts";
 import { until } from "../../servers/mod.ts";
 
-/** A deadline that the test ends by itself, and the reason it gives. */
+/** A deadline that passes when the test ends it, and its reason. */
 function deadline(): { signal: AbortSignal; reason: Error; end: () => void } {
   const controller = new AbortController();
-  const reason = new Error("the time is over");
+  const reason = new Error("deadline exceeded");
   return { signal: controller.signal, reason, end: () => controller.abort(reason) };
 }
 
@@ -23,7 +23,7 @@ async function rejection(promise: Promise<unknown>): Promise<unknown> {
   return await promise.then((value) => `no rejection: ${value}`, (error) => error);
 }
 
-Deno.test("Connection passes bytes on both ways, and tells of the end", async () => {
+Deno.test("Connection sends and receives bytes, and reads null at the end", async () => {
   await using server = await FaultyServer.start(sending("hello", (socket) => socket.end()));
   using connection = await Connection.open("127.0.0.1", server.port, deadline().signal);
   await connection.write(new TextEncoder().encode("hi there"));
@@ -33,10 +33,10 @@ Deno.test("Connection passes bytes on both ways, and tells of the end", async ()
     read += new TextDecoder().decode(buffer.subarray(0, length));
   }
   assertEquals(read, "hello");
-  await until("the server has heard all", () => server.received === "hi there");
+  await until("the server has received all", () => server.received === "hi there");
 });
 
-Deno.test("Connection.open() says what the system says of a port where nobody listens", async () => {
+Deno.test("Connection.open() throws ConnectionRefused for a closed port", async () => {
   using closed = await ClosedPort.open();
   await assertRejects(
     () => Connection.open("127.0.0.1", closed.port, deadline().signal),
@@ -52,33 +52,33 @@ Deno.test("Connection.open() does not connect after its deadline", async () => {
   assertEquals(server.accepted, 0);
 });
 
-Deno.test("Connection.open() ends with the deadline's reason while it connects", async () => {
+Deno.test("Connection.open() throws the deadline's reason while it connects", async () => {
   using full = await FullPort.open();
   const before = await connectionsTo(full.port);
   const { signal, reason, end } = deadline();
   const opening = rejection(Connection.open("127.0.0.1", full.port, signal));
   await until("it is connecting", async () => await connectionsTo(full.port) === before + 1);
   end();
-  // Not when the system itself gives up.
+  // Before the system's own timeout.
   let hasEnded = false;
   opening.then(() => hasEnded = true);
   await until("it has ended", () => hasEnded);
   assertEquals(await opening, reason);
-  // Those that fill the port may have been given up meanwhile.
+  // Connections that fill the port may have timed out meanwhile.
   assert(await connectionsTo(full.port) <= before);
 });
 
-Deno.test("Connection.open() leaves nothing open whenever the deadline comes", async () => {
+Deno.test("Connection.open() leaves no connection open, whenever the deadline passes", async () => {
   await using server = await FaultyServer.start(silent);
   for (let turn = 0; turn < 40; turn++) {
-    // Many at once, so that the deadline of some comes just when they have connected.
+    // With many at once, the deadline of some passes at the moment of connecting.
     const ends = Array.from({ length: 50 }, async () => {
       const { signal, end } = deadline();
       const timer = setTimeout(end, turn % 4);
       try {
         using _connection = await Connection.open("127.0.0.1", server.port, signal);
       } catch {
-        // The deadline came first.
+        // The deadline passed first.
       } finally {
         clearTimeout(timer);
       }
@@ -88,7 +88,7 @@ Deno.test("Connection.open() leaves nothing open whenever the deadline comes", a
   await until("no connection is open", async () => await server.connected() === 0);
 });
 
-Deno.test("Connection.read() ends with the deadline's reason where the peer never speaks", async () => {
+Deno.test("Connection.read() throws the deadline's reason if the peer sends nothing", async () => {
   await using server = await FaultyServer.start(silent);
   const { signal, reason, end } = deadline();
   using connection = await Connection.open("127.0.0.1", server.port, signal);
@@ -99,8 +99,8 @@ Deno.test("Connection.read() ends with the deadline's reason where the peer neve
   assertEquals(await server.connected(), 0);
 });
 
-Deno.test("Connection.write() ends with the deadline's reason where the peer never reads", async () => {
-  // Nobody takes the connection out of the line of those to be accepted, nor its bytes.
+Deno.test("Connection.write() throws the deadline's reason if the peer reads nothing", async () => {
+  // The listener accepts no connection, so that no bytes are read.
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { signal, reason, end } = deadline();
   using connection = await Connection.open("127.0.0.1", listener.addr.port, signal);
@@ -109,7 +109,7 @@ Deno.test("Connection.write() ends with the deadline's reason where the peer nev
     for (;; written++) await connection.write(new Uint8Array(1_000_000));
   })());
   let before = -1;
-  await until("no more is taken", async () => {
+  await until("no more bytes are taken", async () => {
     await new Promise((resolve) => setTimeout(resolve, 100));
     const stuck = written === before;
     before = written;
@@ -120,14 +120,14 @@ Deno.test("Connection.write() ends with the deadline's reason where the peer nev
   assertEquals(await connectionsTo(listener.addr.port), 0);
 });
 
-Deno.test("Connection says what the system says of a reset", async () => {
+Deno.test("Connection.read() throws ConnectionReset after a reset", async () => {
   await using server = await FaultyServer.start(afterData(resetting));
   using connection = await Connection.open("127.0.0.1", server.port, deadline().signal);
   await connection.write(new Uint8Array(1));
   await assertRejects(() => connection.read(new Uint8Array(1)), Deno.errors.ConnectionReset);
 });
 
-Deno.test("Connection is closed once, however often and by whomever", async () => {
+Deno.test("Connection is closed once, by several calls and its deadline", async () => {
   await using server = await FaultyServer.start(silent);
   const { signal, end } = deadline();
   const connection = await Connection.open("127.0.0.1", server.port, signal);

@@ -20,7 +20,7 @@ const RANGES: readonly [text: string, inside: string[], outside: string[]][] = [
   ["::/96", ["::a9fe:a9fe"], ["0:0:0:0:0:1::"]],
 ];
 
-Deno.test("a range has the addresses from its first to its last, and no others", () => {
+Deno.test("Network.has() is true from the first to the last address of the range", () => {
   for (const [text, inside, outside] of RANGES) {
     const network = Network.parse(text);
     const list = new Networks(["192.0.2.1", text]);
@@ -43,11 +43,11 @@ const NO_RANGES: readonly string[] = [
   ...["::ffff:a00:0/104", "localhost", "*", "10.0.0.*", "10.0.0.0-10.0.0.9", "10.0.0.0,10.0.0.1"],
 ];
 
-Deno.test("what is no address and no range in its usual spelling is none, nor is one with bits beyond its prefix", () => {
+Deno.test("Network.parse() returns undefined for other spellings, and bits beyond the prefix", () => {
   for (const text of NO_RANGES) assertEquals(Network.parse(text), undefined, text);
 });
 
-Deno.test("a range lies within those that have all of its addresses", () => {
+Deno.test("Network.isWithin() is true if the other range contains all addresses", () => {
   const cases: [one: string, other: string, isWithin: boolean][] = [
     ["10.0.0.0/8", "10.0.0.0/8", true],
     ["10.1.0.0/16", "10.0.0.0/8", true],
@@ -68,7 +68,7 @@ Deno.test("a range lies within those that have all of its addresses", () => {
   }
 });
 
-Deno.test("a list remembers a limited number of addresses, and answers as before", () => {
+Deno.test("Networks.has() caches a limited number of results", () => {
   const list = new Networks(["10.0.0.0/16"]);
   const address = (i: number) => `10.${i % 2}.${i >> 8}.${i & 255}`;
   for (let i = 0; i < MAX_CACHED_MATCHES; i++) assertEquals(list.has(address(i)), i % 2 === 0);
@@ -77,6 +77,6 @@ Deno.test("a list remembers a limited number of addresses, and answers as before
   assertEquals(list.cached, MAX_CACHED_MATCHES);
 });
 
-Deno.test("a list without entries names nobody", () => {
+Deno.test("Networks.has() is false for an empty list", () => {
   assertEquals(new Networks([]).has("127.0.0.1"), false);
 });

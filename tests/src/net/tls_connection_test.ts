@@ -21,20 +21,20 @@ import {
 import { HAProxy } from "../../servers/haproxy.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 
-/** Trusts whoever it is. */
-const ANYBODY: TlsOptions = { serverName: null, trusted: null };
+/** Options that verify no certificate. */
+const UNVERIFIED: TlsOptions = { serverName: null, trusted: null };
 
-function ampleTime(): AbortSignal {
+function longDeadline(): AbortSignal {
   return AbortSignal.timeout(60_000);
 }
 
-/** A server that speaks TLS: HAProxy, with one that misbehaves behind it. */
+/** A TLS server: HAProxy in front of a server that misbehaves. */
 class TlsServer implements AsyncDisposable {
   readonly #folder: TempFolder;
   readonly #haproxy: HAProxy;
   readonly #server: FaultyServer;
 
-  /** Who issued its certificate, in PEM. */
+  /** The authority of its certificate, in PEM. */
   readonly issuer: string;
 
   private constructor(folder: TempFolder, haproxy: HAProxy, server: FaultyServer, issuer: string) {
@@ -45,9 +45,9 @@ class TlsServer implements AsyncDisposable {
   }
 
   /**
-   * Starts one whose certificate is for 127.0.0.1.
+   * Starts a server with a certificate for 127.0.0.1.
    *
-   * @param behaviour What it does behind its TLS.
+   * @param behaviour The behaviour of the server behind HAProxy.
    * @param option Another line of its configuration.
    */
   static async start(behaviour: Behaviour, option = ""): Promise<TlsServer> {
@@ -81,12 +81,12 @@ listen tls
     return this.#haproxy.port;
   }
 
-  /** What it was told. */
+  /** What the server received. */
   get received(): string {
     return this.#server.received;
   }
 
-  /** How many connections to it are open at their other end. */
+  /** How many connections of clients are open. */
   connected(): Promise<number> {
     return connectionsTo(this.port);
   }
@@ -101,12 +101,12 @@ listen tls
 
 const PROGRAMS = ["haproxy", ...CERTIFICATE_PROGRAMS];
 
-/** Bytes as text, a character a byte: there is no decoder that leaves them all as they are. */
+/** Returns bytes as text, one character for each byte. No decoder keeps them all. */
 function latin1(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
 }
 
-/** Reads all that a server says, in pieces of a size, a character a byte. */
+/** Reads all that a server sends, in pieces of a size, one character for each byte. */
 async function readAll(
   connection: { read(buffer: Uint8Array): Promise<number | null> },
   size: number,
@@ -122,12 +122,12 @@ async function readAll(
 }
 
 for (const size of [1, 1000, 1_000_000]) {
-  serverTest(`openTls() gives what it reads in pieces of ${size} bytes`, PROGRAMS, async () => {
-    // More than any check reads.
+  serverTest(`openTls() reads pieces of ${size} bytes`, PROGRAMS, async () => {
+    // No check reads so much.
     const expected = randomBytes(size)(size === 1 ? 2000 : 400_000);
     await using server = await TlsServer.start(afterData(sending(expected, closing), "over"));
     const tls = { serverName: null, trusted: server.issuer };
-    using connection = await openTls("127.0.0.1", server.port, tls, ampleTime());
+    using connection = await openTls("127.0.0.1", server.port, tls, longDeadline());
     await connection.write(new TextEncoder().encode("over"));
     const read = await readAll(connection, size);
     // Not assertEquals: it would print a megabyte.
@@ -136,20 +136,20 @@ for (const size of [1, 1000, 1_000_000]) {
   });
 }
 
-serverTest("openTls() sends all that it is given", PROGRAMS, async () => {
+serverTest("openTls() sends all bytes", PROGRAMS, async () => {
   const content = "abc".repeat(1_000_000);
   await using server = await TlsServer.start(afterData(closing, "over"));
-  using connection = await openTls("127.0.0.1", server.port, ANYBODY, ampleTime());
+  using connection = await openTls("127.0.0.1", server.port, UNVERIFIED, longDeadline());
   await connection.write(new TextEncoder().encode(content));
   await connection.write(new TextEncoder().encode("over"));
   assertEquals(await connection.read(new Uint8Array(1)), null);
-  assert(server.received === `${content}over`, `${server.received.length} bytes came`);
+  assert(server.received === `${content}over`, `${server.received.length} bytes were received`);
 });
 
-serverTest("openTls() closes its connection when that is disposed of", PROGRAMS, async () => {
+serverTest("openTls() returns a connection that disposal closes", PROGRAMS, async () => {
   await using server = await TlsServer.start(silent);
   {
-    using _connection = await openTls("127.0.0.1", server.port, ANYBODY, ampleTime());
+    using _connection = await openTls("127.0.0.1", server.port, UNVERIFIED, longDeadline());
   }
   await until("no connection is open", async () => await server.connected() === 0);
 });
@@ -163,13 +163,13 @@ for (
   ] as readonly [string, (connection: Awaited<ReturnType<typeof openTls>>) => Promise<unknown>][]
 ) {
   serverTest(
-    `openTls() closes its connection when the time of who ${what} is over`,
+    `openTls() returns a connection that its deadline closes while it ${what}`,
     PROGRAMS,
     async () => {
-      // A socket that is paused takes nothing more than its buffers hold.
+      // A socket that is paused receives only what its buffers hold.
       await using server = await TlsServer.start((socket) => socket.pause());
       const deadline = new AbortController();
-      using connection = await openTls("127.0.0.1", server.port, ANYBODY, deadline.signal);
+      using connection = await openTls("127.0.0.1", server.port, UNVERIFIED, deadline.signal);
       const waiting = wait(connection);
       const timer = setTimeout(() => deadline.abort(new RangeError("too late")), 300);
       await assertRejects(() => waiting, RangeError, "too late");
@@ -181,35 +181,39 @@ for (
 
 for (const [how, behaviour] of [["closes", closing], ["resets", resetting]] as const) {
   serverTest(
-    `openTls() tells the end of a server that ${how} within a line`,
+    `openTls() reads to the end of a server that ${how} within a line`,
     PROGRAMS,
     async () => {
       await using server = await TlsServer.start(afterData(sending("HTTP/1.1 2", behaviour)));
-      using connection = await openTls("127.0.0.1", server.port, ANYBODY, ampleTime());
+      using connection = await openTls("127.0.0.1", server.port, UNVERIFIED, longDeadline());
       await connection.write(new TextEncoder().encode("hello"));
       assertEquals(await readAll(connection, 100), "HTTP/1.1 2");
     },
   );
 }
 
-serverTest("openTls() survives a reset that nobody waits for", PROGRAMS, async () => {
+serverTest("openTls() survives a reset without a pending read", PROGRAMS, async () => {
   await using server = await TlsServer.start(afterData(closing), "option nolinger");
-  using connection = await openTls("127.0.0.1", server.port, ANYBODY, ampleTime());
+  using connection = await openTls("127.0.0.1", server.port, UNVERIFIED, longDeadline());
   await connection.write(new TextEncoder().encode("hello"));
-  // The socket is gone when its reset has been heard; an error of it would fail the test.
-  await until("the reset has come", async () => await server.connected() === 0);
+  // After the reset the socket is gone. Its error would fail the test if it were not caught.
+  await until("the reset was received", async () => await server.connected() === 0);
   await connection.read(new Uint8Array(1)).then(
     (length) => assertEquals(length, null),
     (error) => assert(error instanceof Error),
   );
 });
 
-/** What says no TLS, and what is said of it. */
-const strangers: readonly [name: string, behaviour: Behaviour, why: RegExp][] = [
+/** Servers without TLS, and the errors for them. */
+const servers: readonly [name: string, behaviour: Behaviour, why: RegExp][] = [
   ["closes at once", closing, /disconnected before secure TLS connection|reset/],
   ["resets the connection", resetting, /reset|disconnected|ECONNRESET/i],
-  ["hears and closes", afterData(closing), /disconnected before secure TLS connection/],
-  ["hears and resets", afterData(resetting), /disconnected before secure TLS connection|reset/i],
+  ["receives data and closes", afterData(closing), /disconnected before secure TLS connection/],
+  [
+    "receives data and resets",
+    afterData(resetting),
+    /disconnected before secure TLS connection|reset/i,
+  ],
   [
     "closes within its greeting",
     afterData(sending("\x16\x03\x03\0\x7a\x02\0\0\x76", closing)),
@@ -222,19 +226,19 @@ const strangers: readonly [name: string, behaviour: Behaviour, why: RegExp][] = 
   ],
   ["speaks SSH", sending("SSH-2.0-OpenSSH_9.2\r\n"), /expected TLS, found a server/],
   [
-    "wants no TLS of this kind",
+    "rejects the handshake",
     afterData(sending("\x15\x03\x03\0\x02\x02\x28")),
     /HandshakeFailure/,
   ],
-  ["sends zeros without an end", flooding("\0"), /expected TLS, found a server/],
-  ["sends greetings without an end", flooding("\x16\x03\x03\0\x04\x02\0\0\0"), /./],
+  ["sends endless zeros", flooding("\0"), /expected TLS, found a server/],
+  ["sends endless greetings", flooding("\x16\x03\x03\0\x04\x02\0\0\0"), /./],
 ];
 
-for (const [name, behaviour, why] of strangers) {
-  Deno.test(`openTls() says what is wrong with a server that ${name}`, async () => {
+for (const [name, behaviour, why] of servers) {
+  Deno.test(`openTls() reports the problem of a server that ${name}`, async () => {
     await using server = await FaultyServer.start(behaviour);
     const error = await assertRejects(
-      () => openTls("127.0.0.1", server.port, ANYBODY, ampleTime()),
+      () => openTls("127.0.0.1", server.port, UNVERIFIED, longDeadline()),
       Error,
     );
     assert(why.test(error.message), error.message);
@@ -244,17 +248,17 @@ for (const [name, behaviour, why] of strangers) {
 
 for (
   const [name, behaviour] of [
-    ["never speaks", silent],
+    ["sends nothing", silent],
     ["stops within its greeting", afterData(sending("\x16\x03\x03\0\x7a\x02"))],
     ["sends a byte a second", afterData(dripping("\x16\x03\x03\0\x7a\x02\0\0\x76", 1000))],
   ] as const
 ) {
-  Deno.test(`openTls() gives up when its time is over on a server that ${name}`, async () => {
+  Deno.test(`openTls() times out on a server that ${name}`, async () => {
     await using server = await FaultyServer.start(behaviour);
     const deadline = new AbortController();
     const timer = setTimeout(() => deadline.abort(new RangeError("too late")), 300);
     await assertRejects(
-      () => openTls("127.0.0.1", server.port, ANYBODY, deadline.signal),
+      () => openTls("127.0.0.1", server.port, UNVERIFIED, deadline.signal),
       RangeError,
       "too late",
     );
@@ -263,59 +267,59 @@ for (
   });
 }
 
-Deno.test("openTls() says that nobody listens", async () => {
+Deno.test("openTls() throws ECONNREFUSED for a closed port", async () => {
   using closed = await ClosedPort.open();
   await assertRejects(
-    () => openTls("127.0.0.1", closed.port, ANYBODY, ampleTime()),
+    () => openTls("127.0.0.1", closed.port, UNVERIFIED, longDeadline()),
     Error,
     "ECONNREFUSED",
   );
 });
 
-Deno.test("openTls() gives up when its time is over while it connects", async () => {
+Deno.test("openTls() times out while it connects", async () => {
   using full = await FullPort.open();
   const signal = AbortSignal.timeout(300);
   const error = await assertRejects(
-    () => openTls("127.0.0.1", full.port, ANYBODY, signal),
+    () => openTls("127.0.0.1", full.port, UNVERIFIED, signal),
     DOMException,
   );
   assertEquals(error, signal.reason);
 });
 
-Deno.test("openTls() does not connect when its time is over before", async () => {
+Deno.test("openTls() does not connect after its deadline", async () => {
   await using server = await FaultyServer.start(silent);
   const signal = AbortSignal.abort(new RangeError("too late"));
   await assertRejects(
-    () => openTls("127.0.0.1", server.port, ANYBODY, signal),
+    () => openTls("127.0.0.1", server.port, UNVERIFIED, signal),
     RangeError,
     "too late",
   );
   assertEquals(server.accepted, 0);
 });
 
-Deno.test("openTls() survives nonsense, a hundred times another", async () => {
+Deno.test("openTls() survives 100 random responses", async () => {
   const next = randomBytes(20_150_706);
-  let said = "";
+  let sent = "";
   await using server = await FaultyServer.start((socket) =>
-    afterData(sending(said, closing))(socket)
+    afterData(sending(sent, closing))(socket)
   );
   for (let turn = 0; turn < 100; turn++) {
     const bytes = next(1 + next(1).charCodeAt(0) * (turn % 10));
     const record = `\x16\x03\x03\0${String.fromCharCode(bytes.length & 255)}${bytes}`;
-    said = turn % 2 === 0 ? bytes : record;
-    await assertRejects(() => openTls("127.0.0.1", server.port, ANYBODY, ampleTime()), Error);
+    sent = turn % 2 === 0 ? bytes : record;
+    await assertRejects(() => openTls("127.0.0.1", server.port, UNVERIFIED, longDeadline()), Error);
   }
   await until("no connection is open", async () => await server.connected() === 0);
 });
 
 for (const [fault, behaviour] of Object.entries(FAULTS)) {
-  Deno.test(`openTls() leaves nothing open at a server that ${fault}`, async () => {
+  Deno.test(`openTls() closes all connections to a server that ${fault}`, async () => {
     await using server = await FaultyServer.start(behaviour);
     for (let done = 0; done < 200; done += 20) {
       await Promise.all(
         Array.from({ length: 20 }, () =>
           assertRejects(
-            () => openTls("127.0.0.1", server.port, ANYBODY, AbortSignal.timeout(200)),
+            () => openTls("127.0.0.1", server.port, UNVERIFIED, AbortSignal.timeout(200)),
             Error,
           )),
       );
