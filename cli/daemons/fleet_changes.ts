@@ -48,7 +48,13 @@ export async function changeOnAll(context: CommandContext, change: Change): Prom
       const before = await presentRecord(subject, daemon, signal);
       await post(subject, form, change, daemon, signal);
       const report = await awaitReport(subject, change, daemon, signal);
-      warnings.push(...await warningsOn(subject, change, before, by, report, daemon, signal));
+      const { service } = subject;
+      if (change.kind === "downtime") {
+        warnings.push(...recordWarnings(recordName(subject), change, before, by, report));
+      }
+      if (report?.last_asked === null && service !== ALL) {
+        warnings.push(...await similarNames(service, daemon, signal));
+      }
     }
     return warnings;
   });
@@ -70,17 +76,17 @@ function formOf({ kind, entry }: Change, by: string | undefined): URLSearchParam
   });
 }
 
-/** Returns the record that a change replaces; null if there is none, or the daemon does not report it. */
+/** Returns the record that a change replaces; undefined if there is none, or the daemon does not report it. */
 async function presentRecord(
   subject: Subject,
   daemon: Daemon,
   signal: AbortSignal,
-): Promise<DowntimeRecord | null> {
+): Promise<DowntimeRecord | undefined> {
   try {
-    return (await fetchState(daemon, subject, signal)).report?.record ?? null;
+    return (await fetchState(daemon, subject, signal)).report?.record ?? undefined;
   } catch (error) {
     if (signal.aborted) throw error;
-    return null;
+    return undefined;
   }
 }
 
@@ -150,35 +156,35 @@ function agrees({ record, weight }: EntryReport, { kind, entry }: Change): boole
   return hasEffect && found.reason.trim() === entry.reason.trim();
 }
 
-async function warningsOn(
-  subject: Subject,
-  { kind, entry }: Change,
-  before: DowntimeRecord | null,
+function recordWarnings(
+  name: string,
+  { entry }: Change,
+  before: DowntimeRecord | undefined,
   by: string | undefined,
   report: EntryReport | null,
+): string[] {
+  const author = otherAuthor(name, before, by, entry === null ? "removed" : "replaced");
+  const wider = entry === null ? report?.kept_out_by ?? null : null;
+  return [
+    ...author === null ? [] : [author],
+    ...wider === null ? [] : [
+      `${name} is not fully in service: ${describeRecord({ name: wider.name, state: wider.mode })}`,
+    ],
+  ];
+}
+
+/** Suggests a similar name. Not every host has every service, so the name alone is no reason to warn. */
+async function similarNames(
+  service: string,
   daemon: Daemon,
   signal: AbortSignal,
 ): Promise<string[]> {
-  const name = recordName(subject);
-  const warnings = [];
-  if (kind === "downtime") {
-    const action = entry === null ? "removed" : "replaced";
-    const replaced = otherAuthor(name, before ?? undefined, by, action);
-    if (replaced !== null) warnings.push(replaced);
-    const wider = entry === null ? report?.kept_out_by ?? null : null;
-    if (wider !== null) {
-      const why = describeRecord({ name: wider.name, state: wider.mode });
-      warnings.push(`${name} is not fully in service: ${why}`);
-    }
+  try {
+    const [similar] = await neverAsked(daemon, [service], signal);
+    if (similar?.near === undefined) return [];
+    return [`no balancer has asked this daemon for ${service}: did you mean ${similar.near}?`];
+  } catch {
+    // The change was made.
+    return [];
   }
-  if (report?.last_asked === null && subject.service !== ALL) {
-    // Not every host has every service, so only a similar name is worth a warning. The change was made anyhow.
-    for (
-      const { service, near } of await neverAsked(daemon, [subject.service], signal).catch(() => [])
-    ) {
-      if (near === undefined) continue;
-      warnings.push(`no balancer has asked this daemon for ${service}: did you mean ${near}?`);
-    }
-  }
-  return warnings;
 }

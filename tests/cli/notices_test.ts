@@ -141,6 +141,9 @@ Deno.test("hactl verifies a change by the status of /spool if the daemon is a Py
     for (const command of ["down", "drain", "up"]) {
       const args = [command, "web", ...where, "-p", port];
       assertEquals(await hactl(folder.path, args), SILENT, args.join(" "));
+      const state = command === "up" ? "--up" : "--down";
+      const wait = ["wait", "web", ...where, state, "--timeout", "10s", "-p", port];
+      assertEquals(await hactl(folder.path, wait), SILENT, wait.join(" "));
     }
   }
   ignoresChanges = true;
