@@ -16,21 +16,21 @@ const MAX_MIB = 50;
 const CHUNKED = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 const COLUMNS = "# pxname,svname,status,\n";
 
-/** The chunks of a body, a byte each. */
+/** Encodes a body in chunks of one byte. */
 function tinyChunks(body: string): string {
   return Array.from(body, (character) => `1\r\n${character}\r\n`).join("");
 }
 
-/** Half a million different fields of a Redis. */
+/** Returns a reply of Redis with half a million fields. */
 function manyFields(): string {
   const fields = Array.from({ length: 500_000 }, (_, i) => `${i.toString(36)}:\n`).join("");
   return `$${fields.length}\r\n${fields}\r\n`;
 }
 
-/** 100 MB, in 100 KB. */
+/** 100 MB of zeros in 100 KB. */
 const COMPRESSED_ZEROS = gzipSync(new Uint8Array(100_000_000));
 
-/** What a service sends without an end, or as much as is read. */
+/** Endless responses, or as much as hacheck reads. */
 const services: readonly { path: string; name: string; behaviour: Behaviour }[] = [
   {
     path: "haproxy",
@@ -99,7 +99,7 @@ const services: readonly { path: string; name: string; behaviour: Behaviour }[] 
   {
     path: "grpc",
     name: "empty frames",
-    // Settings; then data of nothing for the first stream.
+    // Settings, then empty data for the first stream.
     behaviour: sending("\0\0\0\x04\0\0\0\0\0", flooding("\0\0\0\0\0\0\0\0\x01")),
   },
   {
@@ -109,9 +109,9 @@ const services: readonly { path: string; name: string; behaviour: Behaviour }[] 
   },
 ];
 
-/** The most memory that a process has taken, in MiB. */
+/** Returns the peak memory of a process, in MiB. */
 async function peakOf({ pid }: { readonly pid: number }): Promise<number> {
-  // Deno lets no program read this by itself that may not do everything.
+  // Deno lets a program read this file only with all permissions.
   const { stdout } = await run("cat", [`/proc/${pid}/status`]);
   return Number(/^VmHWM:\s+(\d+) kB$/m.exec(stdout)?.[1]) / 1024;
 }
@@ -124,38 +124,38 @@ postgres_username: hacheck
 `;
 
 for (const { path, name, behaviour } of services) {
-  Deno.test(`A service that sends ${name} makes ${path} checks take less than ${MAX_MIB} MiB`, async () => {
+  Deno.test(`${path} checks take less than ${MAX_MIB} MiB for a service that sends ${name}`, async () => {
     await using daemon = await Daemon.start({ config: CONFIG });
     await using service = await FaultyServer.start(behaviour);
     await using honest = await FaultyServer.start(
       afterRequest(sending("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")),
     );
     await daemon.get("/status");
-    // What the check's modules take is not the service's doing.
+    // Loads the modules of the check.
     await daemon.get(`/${path}/web/1/`);
     const before = await peakOf(daemon);
     const checks = [0, 1].map(() =>
       daemon.get(`/${path}/web/${service.port}/`, { pragma: "no-cache" })
     );
     assertEquals(await daemon.get(`/http/good/${honest.port}/`), { status: 200, body: "hi" });
-    const answers = await Promise.all(checks);
+    const responses = await Promise.all(checks);
     const taken = await peakOf(daemon) - before;
-    const shown = JSON.stringify(answers.map(({ status, body }) => [status, body.slice(0, 80)]));
-    assert(taken < MAX_MIB, `it took ${taken} MiB, ${shown}`);
+    const shown = JSON.stringify(responses.map(({ status, body }) => [status, body.slice(0, 80)]));
+    assert(taken < MAX_MIB, `${taken} MiB, ${shown}`);
   });
 }
 
-/** What a daemon elsewhere sends to hactl. */
+/** Responses of another daemon to hactl. */
 const daemons: readonly { name: string; behaviour: Behaviour }[] = [
   { name: "one-byte chunks", behaviour: afterRequest(sending(CHUNKED, flooding("1\r\nx\r\n"))) },
   {
-    name: "a body without an end",
+    name: "an endless body",
     behaviour: afterRequest(sending(CHUNKED, flooding(`4000\r\n${"x".repeat(0x4000)}\r\n`))),
   },
   { name: "interim responses", behaviour: afterRequest(flooding("HTTP/1.1 100 Continue\r\n\r\n")) },
 ];
 
-/** The most memory that hactl takes when it asks a daemon elsewhere, in MiB, and how it ends. */
+/** Returns the peak memory of a hactl that requests the status of another daemon, in MiB, and its exit code. */
 async function hactlPeak(port: number): Promise<{ peak: number; code: number }> {
   using folder = new TempFolder();
   const args = ["status", "web", "--daemon", `http://127.0.0.1:${port}`];
@@ -166,10 +166,10 @@ async function hactlPeak(port: number): Promise<{ peak: number; code: number }> 
     stdout: "null",
     stderr: "null",
   }).spawn();
-  let isOver = false;
-  const ended = process.status.finally(() => isOver = true);
+  let hasEnded = false;
+  const ended = process.status.finally(() => hasEnded = true);
   let peak = 0;
-  while (!isOver) {
+  while (!hasEnded) {
     peak = Math.max(peak, await peakOf(process) || 0);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
@@ -177,14 +177,14 @@ async function hactlPeak(port: number): Promise<{ peak: number; code: number }> 
 }
 
 for (const { name, behaviour } of daemons) {
-  Deno.test(`A daemon that sends ${name} makes hactl take less than ${MAX_MIB} MiB more`, async () => {
+  Deno.test(`hactl takes less than ${MAX_MIB} MiB more for a daemon that sends ${name}`, async () => {
     await using refusing = await FaultyServer.start(
       afterRequest(sending("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")),
     );
     await using hostile = await FaultyServer.start(behaviour);
-    const { peak: usual } = await hactlPeak(refusing.port);
+    const { peak: baseline } = await hactlPeak(refusing.port);
     const { peak, code } = await hactlPeak(hostile.port);
     assert(code !== 0 && peak > 10, `exit ${code}, ${peak} MiB`);
-    assert(peak - usual < MAX_MIB, `${peak} MiB instead of ${usual}`);
+    assert(peak - baseline < MAX_MIB, `${peak} MiB instead of ${baseline}`);
   });
 }

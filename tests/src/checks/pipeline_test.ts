@@ -419,7 +419,7 @@ const HOLDING: readonly {
   },
   {
     what: "One service",
-    // By whatever name and path, and for whatever client.
+    // By any name and path, and for any client.
     hanging: (i) => [{ service: `web-${i}`, path: `/${i}` }, `10.0.1.${i}`],
     queued: [[{ path: "/other" }, "10.0.0.3"]],
   },
