@@ -110,13 +110,16 @@ export function freePort(): number {
   }
 }
 
+/** The longest pause of {@linkcode until}, in milliseconds, unless the caller sets a longer one. */
+const MAX_INTERVAL_MS = 100;
+
 /**
  * Waits until a condition holds.
  *
  * @param what The condition, for the message.
  * @param holds Returns whether the condition holds. An error counts as false.
  * @param timeoutMs How long to wait at most, in milliseconds.
- * @param intervalMs The time between two calls, in milliseconds.
+ * @param intervalMs The least time between two calls, in milliseconds. It grows with the time waited.
  * @throws {Error} If the condition does not hold in time. The cause is the last error of `holds`.
  */
 export async function until(
@@ -127,14 +130,15 @@ export async function until(
 ): Promise<void> {
   const start = performance.now();
   let last: unknown;
-  while (performance.now() - start < timeoutMs) {
+  for (let waited = 0; waited < timeoutMs; waited = performance.now() - start) {
     try {
       if (await holds()) return;
       last = undefined;
     } catch (error) {
       last = error;
     }
-    await new Promise((resolve) => setTimeout(resolve, intervalMs));
+    const pause = Math.max(intervalMs, Math.min(waited / 10, MAX_INTERVAL_MS));
+    await new Promise((resolve) => setTimeout(resolve, pause));
   }
   throw new Error(`not within ${timeoutMs / 1000} s: ${what}`, { cause: last });
 }

@@ -74,6 +74,50 @@ export class NetworkService implements AsyncDisposable {
   }
 }
 
+/** A request of {@linkcode getAllInNetwork}. */
+export interface NetworkRequest {
+  /** The path. */
+  readonly path: string;
+  /** The request's headers. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Ends each response in the output of curl. */
+const END = "\x1e";
+
+/**
+ * Sends GET requests to a daemon from its network namespace, one after the other.
+ *
+ * @param daemon The daemon.
+ * @param requests The requests.
+ * @param host The daemon's address.
+ * @param options Further arguments for curl.
+ */
+export async function getAllInNetwork(
+  daemon: Daemon,
+  requests: readonly NetworkRequest[],
+  host = "127.0.0.1",
+  options: readonly string[] = [],
+): Promise<{ status: number; body: string }[]> {
+  const args = requests.map(({ path, headers = {} }) => [
+    ...["--silent", "--show-error", "--globoff", "--max-time", "20"],
+    ...["--write-out", `\n%{http_code}${END}`],
+    ...Object.entries(headers).flatMap(([name, value]) => ["--header", `${name}: ${value}`]),
+    ...options,
+    `http://${host.includes(":") ? `[${host}]` : host}:${daemon.port}${path}`,
+  ]);
+  const { code, stdout, stderr } = await runInNetwork(
+    daemon,
+    "curl",
+    ...args.flatMap((arg, i) => i === 0 ? arg : ["--next", ...arg]),
+  );
+  if (code !== 0) throw new Error(`curl failed: ${stderr}`);
+  return stdout.split(END).slice(0, -1).map((response) => {
+    const end = response.lastIndexOf("\n");
+    return { status: Number(response.slice(end + 1)), body: response.slice(0, end) };
+  });
+}
+
 /**
  * Sends a GET request to a daemon from its network namespace.
  *
@@ -90,21 +134,6 @@ export async function getInNetwork(
   host = "127.0.0.1",
   options: readonly string[] = [],
 ): Promise<{ status: number; body: string }> {
-  const { code, stdout, stderr } = await runInNetwork(daemon, "curl", ...[
-    ...[
-      "--silent",
-      "--show-error",
-      "--globoff",
-      "--max-time",
-      "20",
-      "--write-out",
-      "\n%{http_code}",
-    ],
-    ...Object.entries(headers).flatMap(([name, value]) => ["--header", `${name}: ${value}`]),
-    ...options,
-    `http://${host.includes(":") ? `[${host}]` : host}:${daemon.port}${path}`,
-  ]);
-  if (code !== 0) throw new Error(`curl failed: ${stderr}`);
-  const end = stdout.lastIndexOf("\n");
-  return { status: Number(stdout.slice(end + 1)), body: stdout.slice(0, end) };
+  const [response] = await getAllInNetwork(daemon, [{ path, headers }], host, options);
+  return response!;
 }

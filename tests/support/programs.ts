@@ -251,8 +251,20 @@ export function runDaemon(args: readonly string[], grants: readonly string[]): P
 const MAX_RUNS = 5;
 
 /**
- * Runs hactl on a spool, in the form under test. Runs it again, as an operator would, if the daemon did not
- * respond within the second that hactl waits.
+ * Runs hactl again, as an operator would, if the daemon did not respond within the second that hactl waits.
+ *
+ * @param runHactl Runs hactl once.
+ */
+export async function retryHactl(runHactl: () => Promise<Result>): Promise<Result> {
+  for (let runs = 1;; runs++) {
+    const result = await runHactl();
+    const isSlow = / no response within 1000 ms\n/.test(result.stderr);
+    if (!isSlow || runs === MAX_RUNS) return result;
+  }
+}
+
+/**
+ * Runs hactl on a spool, in the form under test, again if the daemon is slow.
  *
  * @param spool The spool.
  * @param args Its arguments.
@@ -266,11 +278,8 @@ export async function hactl(
   grants: readonly string[] = [],
 ): Promise<Result> {
   const [command, ...rest] = hactlCommand(spool, args, grants);
-  for (let runs = 1;; runs++) {
-    const result = await run(command!, rest, { NO_COLOR: "1", SUDO_USER: "operator", ...env });
-    const isSlow = / no response within 1000 ms\n/.test(result.stderr);
-    if (!isSlow || runs === MAX_RUNS) return result;
-  }
+  const environment = { NO_COLOR: "1", SUDO_USER: "operator", ...env };
+  return await retryHactl(() => run(command!, rest, environment));
 }
 
 /** Returns the command line that {@linkcode hactl} runs. */
