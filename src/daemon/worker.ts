@@ -4,6 +4,7 @@
  * @module
  */
 
+import { errorMessage } from "../error_message.ts";
 import { Instance } from "./instance.ts";
 import { DaemonLog, surviveUncaughtErrors } from "../log.ts";
 import { newCounters } from "../metrics/counters.ts";
@@ -68,7 +69,7 @@ class SupervisedInstance {
       await this.#instance.listen();
       this.#scope.postMessage({ kind: "listening", listening: this.#instance.listening });
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
+      const message = errorMessage(error);
       await this.#log?.flush();
       this.#scope.postMessage({ kind: "failed", message });
     }

@@ -40,8 +40,8 @@ interface Forgotten {
 /**
  * Decides when an entry whose file has vanished is forgotten.
  *
- * Whoever removes the whole spool removes its files first, and means no service by that. So entries are forgotten only
- * when no other file vanishes for a moment and the folder still exists, and are restored if it vanishes soon after.
+ * `rm -rf` of the whole spool removes its files first, and takes no service up. So entries are forgotten only when no
+ * other file vanishes for a moment and the folder still exists, and are restored if it vanishes soon after.
  */
 export class VanishedFiles implements Disposable {
   readonly #options: VanishedFilesOptions;
@@ -63,15 +63,11 @@ export class VanishedFiles implements Disposable {
 
   /** Adds a file that has vanished. Its entry is forgotten soon after the last one is added. */
   add(name: string): void {
-    const now = this.#options.clock.now();
+    const { clock, work } = this.#options;
+    const now = clock.now();
     if (!this.has(name)) this.#since.set(name, now);
     if (this.#cancelDebounce === undefined) this.#debouncingSince = now;
     else if (now - this.#debouncingSince > MAX_DEBOUNCE_MS) return;
-    this.#debounce();
-  }
-
-  #debounce(): void {
-    const { clock, work } = this.#options;
     this.#cancelDebounce?.();
     this.#cancelDebounce = clock.after(DEBOUNCE_MS, () => {
       this.#cancelDebounce = undefined;
