@@ -1,4 +1,5 @@
 import { LOCAL_ADDRESS } from "../../src/net/addresses.ts";
+import { NoResponseError } from "../../src/net/buffered_reader.ts";
 import { Connection } from "../../src/net/connection.ts";
 import { HttpError } from "../../src/net/http_client.ts";
 import { openTls } from "../../src/net/tls_connection.ts";
@@ -32,9 +33,7 @@ export class LocalDaemon extends Daemon {
       using connection = await Connection.open(LOCAL_ADDRESS, this.#port, signal);
       return await use(connection);
     } catch (error) {
-      if (!(error instanceof HttpError || error instanceof Deno.errors.ConnectionReset)) {
-        throw error;
-      }
+      if (!(error instanceof HttpError || error instanceof NoResponseError)) throw error;
       return await this.#connectByTls(signal, use).catch(() => {
         throw error;
       });

@@ -1,6 +1,7 @@
 import type { CheckRequest, Verdict } from "../checks/check.ts";
 import { errorMessage } from "../error_message.ts";
 import { hostPort } from "../net/addresses.ts";
+import { NoResponseError } from "../net/buffered_reader.ts";
 
 /** Thrown if a server requires what hacheck does not support. It is the cause even after the deadline. */
 export class UnsupportedError extends Error {
@@ -18,7 +19,7 @@ export async function attempt(
   request: CheckRequest,
   signal: AbortSignal,
   check: () => Promise<Verdict>,
-  explain: (error: unknown, request: CheckRequest) => string = connectionFailure,
+  explain: (error: unknown, request: CheckRequest) => string = plainTextFailure,
 ): Promise<Verdict> {
   const elapsed = stopwatch();
   try {
@@ -40,4 +41,16 @@ export function stopwatch(): () => string {
 export function connectionFailure(error: unknown, { host, port }: CheckRequest): string {
   const message = errorMessage(error);
   return /\(os error \d+\)$/.test(message) ? `${message} at ${hostPort(host, port)}` : message;
+}
+
+/**
+ * Returns why a check without TLS failed. A TLS server closes or resets a connection that does not begin with TLS.
+ *
+ * @param secure The protocol that checks a TLS server.
+ */
+export function plainTextFailure(error: unknown, request: CheckRequest, secure = "tcp"): string {
+  const why = connectionFailure(error, request);
+  return error instanceof NoResponseError
+    ? `${why}; a server that expects TLS does that: if it is one, check it by ${secure}`
+    : why;
 }

@@ -1,10 +1,10 @@
 import type { CheckRequest, Verdict } from "../checks/check.ts";
 import { hostPort } from "../net/addresses.ts";
 import type { Connection } from "../net/connection.ts";
-import { exchange, type Header, NoResponseError } from "../net/http_client.ts";
+import { exchange, type Header } from "../net/http_client.ts";
 import { STATUS_TEXT } from "../std/http_status.ts";
 import { VERSION } from "../version.ts";
-import { attempt, connectionFailure } from "./_attempt.ts";
+import { attempt } from "./_attempt.ts";
 
 /** The configuration of checks by HTTP. */
 export interface HttpCheckOptions {
@@ -24,6 +24,7 @@ export function checkHttp(
   { serviceNameHeader }: HttpCheckOptions,
   signal: AbortSignal,
   open: () => Promise<Connection>,
+  explain: (error: unknown, request: CheckRequest) => string,
 ): Promise<Verdict> {
   const { host, port, path, service } = request;
   const headers: Header[] = [["User-Agent", `hacheck/${VERSION}`], ...request.headers];
@@ -35,11 +36,5 @@ export function checkHttp(
     if (Object.hasOwn(STATUS_TEXT, status)) return { code: status, message: body };
     const why = `the service answered ${status}, which is no registered HTTP status`;
     throw new Error(body === "" ? why : `${why}: ${body}`);
-  }, (error) => {
-    const why = connectionFailure(error, request);
-    // OpenSSL closes the connection if the client does not begin with TLS, and sends nothing.
-    return name === "HTTP" && error instanceof NoResponseError
-      ? `${why}; a server that expects TLS does that: if it is one, check it by https`
-      : why;
-  });
+  }, explain);
 }

@@ -18,7 +18,10 @@ import { connectionFailure } from "./_attempt.ts";
  * @param notSpoken The message for a server that speaks another protocol.
  */
 export function loginFailure(error: unknown, request: CheckRequest, notSpoken: string): string {
-  if (error instanceof ConnectionClosedError) return "the server closed the connection";
+  // A reset has a cause.
+  if (error instanceof ConnectionClosedError && error.cause === undefined) {
+    return "the server closed the connection";
+  }
   const isNonsense = error instanceof RangeError || error instanceof TypeError ||
     errorMessage(error) === "";
   return isNonsense ? notSpoken : connectionFailure(error, request);

@@ -1,7 +1,7 @@
 import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
 import type { CheckRequest, Verdict } from "../checks/check.ts";
-import { errorMessage } from "../error_message.ts";
 import { hostPort } from "../net/addresses.ts";
+import { isReset, NoResponseError } from "../net/buffered_reader.ts";
 import { attempt } from "./_attempt.ts";
 
 /** The method of the standard health protocol, grpc.health.v1. */
@@ -46,7 +46,7 @@ export async function checkGrpc(request: CheckRequest, signal: AbortSignal): Pro
       signal.removeEventListener("abort", abort);
       session.destroy();
     }
-  }, errorMessage);
+  });
 }
 
 /** Returns the gRPC service in a path. Its name may have dots and slashes, but no query string. */
@@ -65,9 +65,15 @@ function decoded(text: string): string {
 
 function call(session: ClientHttp2Session, service: string): Promise<Reply> {
   return new Promise((resolve, reject) => {
-    const closed = () => reject(new Error("the connection was closed without a response"));
+    let isHttp2 = false;
+    session.once("remoteSettings", () => isHttp2 = true);
+    const fail = (error: unknown) => reject(isHttp2 ? error : explained(error));
+    const closed = () => {
+      const Closed = isHttp2 ? Error : NoResponseError;
+      reject(new Closed("the connection was closed without a response"));
+    };
     // Not `once`: a second error without a listener would end the program.
-    session.on("error", reject);
+    session.on("error", fail);
     session.once("close", closed);
     const stream: ClientHttp2Stream = session.request({
       ":method": "POST",
@@ -93,7 +99,7 @@ function call(session: ClientHttp2Session, service: string): Promise<Reply> {
       length += piece.length;
     });
     // An error of the stream has that of the connection as its cause.
-    stream.on("error", (error) => reject(error.cause ?? error));
+    stream.on("error", (error) => fail(error.cause ?? error));
     stream.once("end", () => {
       if (headers[":status"] === undefined) return closed();
       if (headers[":status"] !== 200) return reject(new Error(`HTTP status ${headers[":status"]}`));
@@ -105,6 +111,13 @@ function call(session: ClientHttp2Session, service: string): Promise<Reply> {
     });
     stream.end(message(service));
   });
+}
+
+/** Explains an error before the first frame of the server. */
+function explained(error: unknown): unknown {
+  if (isReset(error)) return new NoResponseError("the connection was reset without a response");
+  if ((error as { readonly code?: unknown }).code !== "ERR_HTTP2_ERROR") return error;
+  return new Error("expected HTTP/2, found another protocol, such as HTTP/1 or TLS");
 }
 
 /** Encodes a HealthCheckRequest. Its first field is the service's name. Five bytes of framing precede it. */

@@ -1,5 +1,6 @@
 import type { Checker } from "../checks/check.ts";
 import { Connection } from "../net/connection.ts";
+import { plainTextFailure } from "./_attempt.ts";
 import { checkHttp, type HttpCheckOptions } from "./_http.ts";
 
 /**
@@ -10,7 +11,9 @@ import { checkHttp, type HttpCheckOptions } from "./_http.ts";
  */
 export function httpChecker(options: HttpCheckOptions): Checker {
   return (request, signal) =>
-    checkHttp("HTTP", request, options, signal, () => {
-      return Connection.open(request.host, request.port, signal);
-    });
+    checkHttp(
+      ...["HTTP", request, options, signal] as const,
+      () => Connection.open(request.host, request.port, signal),
+      (error) => plainTextFailure(error, request, "https"),
+    );
 }

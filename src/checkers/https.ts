@@ -1,6 +1,8 @@
 import { canonicalAddress } from "../net/addresses.ts";
 import type { Checker, CheckRequest } from "../checks/check.ts";
+import { NoResponseError } from "../net/buffered_reader.ts";
 import { openTls } from "../net/tls_connection.ts";
+import { connectionFailure } from "./_attempt.ts";
 import { checkHttp, type HttpCheckOptions } from "./_http.ts";
 
 /** The configuration of checks by HTTPS. */
@@ -21,6 +23,11 @@ export function httpsChecker(options: HttpsCheckOptions): Checker {
     checkHttp("HTTPS", request, options, signal, () => {
       const tls = { serverName: serverNameOf(request), trusted };
       return openTls(request.host, request.port, tls, signal);
+    }, (error) => {
+      const why = connectionFailure(error, request);
+      return error instanceof NoResponseError
+        ? `${why}; a server that requires a client certificate may do that, and hacheck sends none`
+        : why;
     });
 }
 

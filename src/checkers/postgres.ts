@@ -1,8 +1,8 @@
 import type { ClientConfig } from "pg";
-import { BufferedReader } from "../net/buffered_reader.ts";
+import { BufferedReader, NoResponseError } from "../net/buffered_reader.ts";
 import type { Checker, CheckRequest, Verdict } from "../checks/check.ts";
 import { Connection } from "../net/connection.ts";
-import { attempt, UnsupportedError } from "./_attempt.ts";
+import { attempt, plainTextFailure, UnsupportedError } from "./_attempt.ts";
 import { loginFailure, messageStream } from "./_login.ts";
 
 /** The login of PostgreSQL. */
@@ -43,10 +43,19 @@ export function postgresChecker({ username, password, database }: PostgresCheckO
   return async (request, signal) => {
     if (username === null) return { code: 500, message: "No PostgreSQL username in config file" };
     const config = configOf(request, username, password ?? "", database ?? username);
-    return await attempt("PostgreSQL", request, signal, async () => {
-      using connection = await Connection.open(request.host, request.port, signal);
-      return await logIn(connection, config);
-    }, (error) => loginFailure(error, request, NOT_POSTGRES));
+    return await attempt(
+      "PostgreSQL",
+      request,
+      signal,
+      async () => {
+        using connection = await Connection.open(request.host, request.port, signal);
+        return await logIn(connection, config);
+      },
+      (error) =>
+        error instanceof NoResponseError
+          ? plainTextFailure(error, request)
+          : loginFailure(error, request, NOT_POSTGRES),
+    );
   };
 }
 

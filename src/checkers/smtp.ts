@@ -40,7 +40,10 @@ export async function checkSmtp(request: CheckRequest, signal: AbortSignal): Pro
       const hint = !isGreeted && request.port === IMPLICIT_TLS_PORT ? IMPLICIT_TLS : "";
       return down(`Connection timed out after ${elapsed()}${hint}`);
     }
-    if (error instanceof ConnectionClosedError) return down("Peer unexpectedly closed connection");
+    // A reset has a cause.
+    if (error instanceof ConnectionClosedError && error.cause === undefined) {
+      return down("Peer unexpectedly closed connection");
+    }
     return down(`Unexpected error ${connectionFailure(error, request)} after ${elapsed()}`);
   }
 }

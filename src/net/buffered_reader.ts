@@ -9,9 +9,20 @@ export class ConnectionClosedError extends Error {
   override name = "ConnectionClosedError";
 }
 
+/** Thrown when a connection is closed, or reset (the cause), before its first byte was read. */
+export class NoResponseError extends ConnectionClosedError {
+  override name = "NoResponseError";
+}
+
 /** Thrown for a line that is longer than its limit. */
 export class LineTooLongError extends Error {
   override name = "LineTooLongError";
+}
+
+/** Returns whether an error of Deno or Node is that the peer reset the connection. */
+export function isReset(error: unknown): error is Error {
+  const { code } = error as { readonly code?: unknown };
+  return code === "ECONNRESET" || code === "EPIPE";
 }
 
 const LF = 10;
@@ -42,15 +53,11 @@ export class BufferedReader {
   #buffer = new Uint8Array(4096);
   #start = 0;
   #end = 0;
+  #hasReceived = false;
 
   /** @param source The stream. */
   constructor(source: ByteSource) {
     this.#source = source;
-  }
-
-  /** Whether no byte is buffered. */
-  get isEmpty(): boolean {
-    return this.#start === this.#end;
   }
 
   /**
@@ -125,8 +132,18 @@ export class BufferedReader {
   async #more(): Promise<boolean> {
     if (this.#start === this.#end) this.#start = this.#end = 0;
     else if (this.#end === this.#buffer.length) this.#makeRoom();
-    const read = await this.#source.read(this.#buffer.subarray(this.#end));
-    if (read === null) return false;
+    let read;
+    try {
+      read = await this.#source.read(this.#buffer.subarray(this.#end));
+    } catch (error) {
+      if (this.#hasReceived || !isReset(error)) throw error;
+      throw new NoResponseError(error.message, { cause: error });
+    }
+    if (read === null) {
+      if (this.#hasReceived) return false;
+      throw new NoResponseError("the connection was closed without a response");
+    }
+    this.#hasReceived = true;
     this.#end += read;
     return true;
   }

@@ -52,17 +52,13 @@ export class HttpError extends Error {
   override name = "HttpError";
 }
 
-/** Thrown when the connection was closed before the first byte of a response. */
-export class NoResponseError extends HttpError {
-  override name = "NoResponseError";
-}
-
 /**
  * Sends a request and reads the response. Redirects are not followed.
  *
  * @param connection A new connection. It cannot be used afterwards.
  * @returns The response.
  * @throws {HttpError} If the response is not HTTP, or incomplete.
+ * @throws {NoResponseError} If the connection was closed or reset before the response began.
  * @throws {Error} The reason of the connection's deadline, or the system's error.
  *
  * @example
@@ -206,9 +202,6 @@ async function readHead(reader: BufferedReader, limit: number): Promise<Head> {
       throw new HttpError(`the response's headers are longer than ${MAX_HEAD_BYTES} bytes`);
     }
     if (!(error instanceof ConnectionClosedError)) throw error;
-    if (lines.length === 0 && reader.isEmpty) {
-      throw new NoResponseError("the connection was closed without a response");
-    }
     throw new HttpError("the connection was closed within the response's headers");
   }
 }

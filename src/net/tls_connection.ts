@@ -44,7 +44,7 @@ export async function openTls(
     highWaterMark: MAX_BUFFERED_BYTES,
   };
   const socket = connect(options);
-  const connection = new Connection(new NodeSocket(socket), signal);
+  const connection = new Connection(new NodeSocket(socket, serverName), signal);
   try {
     await new Promise<void>((resolve, reject) => {
       socket.once("secureConnect", () => resolve());
@@ -77,7 +77,7 @@ export function isTls([type, version]: Uint8Array): boolean {
 }
 
 /**
- * Explains why a handshake failed, if the error of Deno's TLS (rustls) does not. The handshake verifies no certificate,
+ * Explains why a handshake failed, also one that fails after it seemed to be over (TLS 1.3), if the error of Deno's TLS (rustls) does not. The handshake verifies no certificate,
  * but always its own signature. If that fails, Deno reports a problem of the certificate, such as that it is self-signed.
  */
 function explained(error: unknown, serverName: string | null): unknown {
@@ -96,6 +96,11 @@ function explained(error: unknown, serverName: string | null): unknown {
   }
   if (alert === "UnrecognisedName" || alert === "UnrecognizedName") {
     return new Error(`the server knows no host named ${serverName ?? "by its address"}`);
+  }
+  if (alert === "CertificateRequired") {
+    return new Error(
+      "the server requires a client certificate, and hacheck sends none (fatal alert: CertificateRequired)",
+    );
   }
   if (alert !== undefined) return new Error(`the server sent the fatal TLS alert ${alert}`);
   if (/wrong version number/i.test(message)) {
@@ -141,7 +146,7 @@ class NodeSocket implements Socket {
   /** Called when a pending read can go on. */
   #wake: () => void = () => {};
 
-  constructor(socket: TLSSocket) {
+  constructor(socket: TLSSocket, serverName: string | null) {
     this.#socket = socket;
     socket.on("data", (piece: Uint8Array) => {
       this.#add(piece);
@@ -153,7 +158,7 @@ class NodeSocket implements Socket {
     });
     // Not `once`: a second error without a listener would end the program.
     socket.on("error", (error) => {
-      this.#error ??= error;
+      this.#error ??= explained(error, serverName) as Error;
       this.#wake();
     });
     socket.once("close", () => {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Certificate } from "./certificates.ts";
 import { ServerProcess } from "./process.ts";
 
 /** The programs that a {@linkcode Redis} needs. */
@@ -14,11 +15,11 @@ export const SENTINEL_PROGRAMS: readonly string[] = [...REDIS_PROGRAMS, "redis-s
 
 /** A Redis of 127.0.0.1 without persistence. */
 export class Redis extends ServerProcess {
-  readonly #configuration: string;
+  readonly #configurationOn: (port: number) => string;
 
-  private constructor(configuration: string) {
+  private constructor(configurationOn: (port: number) => string) {
     super();
-    this.#configuration = configuration;
+    this.#configurationOn = configurationOn;
   }
 
   /**
@@ -27,7 +28,18 @@ export class Redis extends ServerProcess {
    * @param configuration Further lines of its configuration.
    */
   static start(configuration = ""): Promise<Redis> {
-    return new Redis(configuration).launch();
+    return new Redis((port) => `port ${port}\n${configuration}`).launch();
+  }
+
+  /** Starts a server that speaks TLS only, and requires no client certificate. */
+  static startTls({ certificate, key }: Certificate): Promise<Redis> {
+    return new Redis((port) => `
+port 0
+tls-port ${port}
+tls-cert-file ${certificate}
+tls-key-file ${key}
+tls-ca-cert-file ${certificate}
+tls-auth-clients no`).launch();
   }
 
   /**
@@ -45,7 +57,7 @@ export class Redis extends ServerProcess {
       "redis-server",
       this.folder.write(
         "redis.conf",
-        `bind 127.0.0.1\nport ${port}\nsave ""\nappendonly no\n${this.#configuration}\n`,
+        `bind 127.0.0.1\nsave ""\nappendonly no\n${this.#configurationOn(port)}\n`,
       ),
     ];
   }

@@ -1,5 +1,4 @@
 import type { Header } from "../../../src/net/http_client.ts";
-import { httpChecker } from "../../../src/checkers/http.ts";
 import { httpsChecker } from "../../../src/checkers/https.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { TempFolder } from "../../support/programs.ts";
@@ -302,21 +301,6 @@ for (const [name, newKey, options, fault] of tlsServers) {
     await until("no connection is open", async () => await connectionsTo(server.port) === 0);
   });
 }
-
-serverTest(
-  "httpChecker() explains that a server which closes may expect TLS",
-  OPENSSL_PROGRAMS,
-  async () => {
-    await using server = await OpensslServer.start(P256);
-    const inTheClear = httpChecker({ serviceNameHeader: null });
-    const { code, message } = await inTheClear(requestTo(server.port), longDeadline());
-    assertEquals(code, 503);
-    assertMatch(
-      message,
-      /: the connection was closed without a response; a server that expects TLS does/,
-    );
-  },
-);
 
 serverTest("httpsChecker() returns 503 for a web server without TLS", NGINX_PROGRAMS, async () => {
   await using nginx = await Nginx.start((address) => `server { listen ${address}; return 200; }`);
