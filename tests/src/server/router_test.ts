@@ -17,16 +17,16 @@ import {
 } from "../../servers/faulty.ts";
 import { until } from "../../servers/mod.ts";
 
-/** What a request says, beside its path. */
-interface Asked {
+/** The parts of a request beside its path. */
+interface RequestOptions {
   readonly method?: string;
   readonly headers?: Record<string, string>;
   readonly body?: BodyInit;
   readonly client?: string;
 }
 
-/** What is answered. */
-interface Answered {
+/** A response whose body was read. */
+interface ReadResponse {
   readonly status: number;
   readonly body: string;
   readonly headers: Headers;
@@ -39,18 +39,18 @@ const PERMISSIONS = {
   others: [],
 } as const;
 
-/** A router on a spool of its own, asked without a port. */
-class Bench implements AsyncDisposable {
+/** A router with its own spool, called without a port. */
+class RouterFixture implements AsyncDisposable {
   readonly folder = new TempFolder();
   readonly recorded = new RecordedLog();
-  readonly #loop: Instance;
+  readonly #instance: Instance;
 
   /**
    * @param config The content of the configuration file.
    * @param token The token for changes of the spool.
    */
   constructor(config = "", token: string | null = null) {
-    this.#loop = new Instance(
+    this.#instance = new Instance(
       {
         ports: [],
         address: "127.0.0.1",
@@ -66,58 +66,64 @@ class Bench implements AsyncDisposable {
     );
   }
 
-  /** Asks, and waits for the answer. */
-  async ask(path: string, { client = "192.0.2.1", ...init }: Asked = {}): Promise<Answered> {
-    const response = await this.#loop.router(new Request(`http://127.0.0.1:3333${path}`, init), {
-      remoteAddr: { hostname: client },
-    });
+  /** Sends a request, and reads the response. */
+  async send(
+    path: string,
+    { client = "192.0.2.1", ...init }: RequestOptions = {},
+  ): Promise<ReadResponse> {
+    const response = await this.#instance.router(
+      new Request(`http://127.0.0.1:3333${path}`, init),
+      {
+        remoteAddr: { hostname: client },
+      },
+    );
     return { status: response.status, body: await response.text(), headers: response.headers };
   }
 
-  /** Asks, where only status and body are of interest. */
-  async told(path: string, more?: Asked): Promise<[status: number, body: string]> {
-    const { status, body } = await this.ask(path, more);
+  /** Sends a request, and returns the status and body of the response. */
+  async result(path: string, more?: RequestOptions): Promise<[status: number, body: string]> {
+    const { status, body } = await this.send(path, more);
     return [status, body];
   }
 
-  /** Asks for a page, and reads it. */
-  async page(path: string, asked: Asked = {}): Promise<Record<string, unknown>> {
-    const { status, body, headers } = await this.ask(path, asked);
+  /** Gets a page, and parses its JSON. */
+  async json(path: string, options: RequestOptions = {}): Promise<Record<string, unknown>> {
+    const { status, body, headers } = await this.send(path, options);
     assertEquals([status, headers.get("content-type")], [200, "application/json; charset=UTF-8"]);
     return JSON.parse(body);
   }
 
-  /** Marks something down as an operator does who writes the file, and waits until it is known. */
-  async mark(name: string, content: string): Promise<void> {
-    // As every writer does: a file that was only half written would be seen so.
+  /** Writes a record by hand, and waits until the router knows it. */
+  async addRecord(name: string, content: string): Promise<void> {
+    // A file that is written in place could be read half-written.
     await Deno.rename(this.folder.write(".tmp", content), this.folder.file(name));
     const [service, port = 0] = name.split(":");
     await until(`${name} is down`, async () => {
-      return (await this.page(`/status/services/${service}/${port}`)).kept_out_by !== null;
+      return (await this.json(`/status/services/${service}/${port}`)).kept_out_by !== null;
     });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#loop.stop();
+    await this.#instance.stop();
     this.folder[Symbol.dispose]();
   }
 }
 
-/** A service that answers every request alike. */
-function answering(response: string): Promise<FaultyServer> {
+/** A service that sends the same response to every request. */
+function serviceWith(response: string): Promise<FaultyServer> {
   return FaultyServer.start(afterRequest(sending(response, (socket) => socket.end())));
 }
 
-/** A service that is well. */
-function well(): Promise<FaultyServer> {
-  return answering("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine");
+/** A healthy service. */
+function healthyService(): Promise<FaultyServer> {
+  return serviceWith("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine");
 }
 
-/** Asks an http check of a service that answers so. */
-async function passedOn(response: string): Promise<[status: number, body: string]> {
-  await using bench = new Bench();
-  await using service = await answering(response);
-  return await bench.told(`/http/web/${service.port}/status`);
+/** Checks a service with this response by http, and returns the response to the check. */
+async function forwarded(response: string): Promise<[status: number, body: string]> {
+  await using router = new RouterFixture();
+  await using service = await serviceWith(response);
+  return await router.result(`/http/web/${service.port}/status`);
 }
 
 /** The configuration under which POST may change the spool. */
@@ -126,8 +132,8 @@ const CHANGING = "allow_remote_spool_changes: true\n";
 const NOT_FOUND =
   "Not found: expected /<protocol>/<service>/<port>/<query>, /status, /status/count, /recent or /metrics";
 
-Deno.test("what is no check and no page is not found, whatever the method", async () => {
-  await using bench = new Bench();
+Deno.test("the router responds 404 to a path of no check and no page, whatever the method", async () => {
+  await using router = new RouterFixture();
   for (
     const path of [
       ...["//", "/favicon.ico", "/spool", "/spool/web", "/spool/web/", "/spool/web/x/0"],
@@ -139,16 +145,16 @@ Deno.test("what is no check and no page is not found, whatever the method", asyn
     ]
   ) {
     for (const method of ["GET", "HEAD", "OPTIONS", "POST", "DELETE"]) {
-      assertEquals(await bench.told(path, { method }), [404, NOT_FOUND], `${method} ${path}`);
+      assertEquals(await router.result(path, { method }), [404, NOT_FOUND], `${method} ${path}`);
     }
   }
   for (const path of ["/status/services/", "/status/services/web", "/status/services/web/x"]) {
-    assertEquals(await bench.told(path), [404, NOT_FOUND], path);
+    assertEquals(await router.result(path), [404, NOT_FOUND], path);
   }
 });
 
-Deno.test("a method that a path does not know is refused, and those it does know are named", async () => {
-  await using bench = new Bench(CHANGING);
+Deno.test("the router responds 405 to a method that a path does not support, and names those it does", async () => {
+  await using router = new RouterFixture(CHANGING);
   const cases: [paths: string[], methods: string[], allow: string][] = [
     [
       ["/http/web/80/x", "/tcp/web/0", "/mysql/web/3306"],
@@ -170,7 +176,7 @@ Deno.test("a method that a path does not know is refused, and those it does know
   for (const [paths, methods, allow] of cases) {
     for (const path of paths) {
       for (const method of methods) {
-        const { status, body, headers } = await bench.ask(path, { method });
+        const { status, body, headers } = await router.send(path, { method });
         assertEquals(
           [status, body, headers.get("allow")],
           [405, `Method not allowed: expected ${allow}`, allow],
@@ -181,18 +187,18 @@ Deno.test("a method that a path does not know is refused, and those it does know
   }
 });
 
-Deno.test("a spool check of what nobody marked down is up, with an empty body", async () => {
-  await using bench = new Bench();
+Deno.test("a spool check of a service without a record is up, with an empty body", async () => {
+  await using router = new RouterFixture();
   for (
     const path of ["/spool/web/0", "/spool/web/8080", "/spool/web/0/status?x", "/spool/.x/65535"]
   ) {
     for (const method of ["GET", "HEAD", "OPTIONS"]) {
-      assertEquals(await bench.told(path, { method }), [200, ""]);
+      assertEquals(await router.result(path, { method }), [200, ""]);
     }
   }
 });
 
-Deno.test("a spool check of what is marked down says so in one line, to the byte", async () => {
+Deno.test("a spool check of a service with a record is down, with the exact line", async () => {
   const cases: [name: string, content: string, path: string, line: string][] = [
     ["web", '{"reason": "maint"}', "/spool/web/0", "Service web in down state: maint"],
     ["web", '{"reason": "maint"}', "/spool/web/8080/x", "Service web in down state: maint"],
@@ -220,39 +226,42 @@ Deno.test("a spool check of what is marked down says so in one line, to the byte
   ];
   const headers = { "X-Nerve-Check-IP": "198.51.100.7" };
   for (const [name, content, path, line] of cases) {
-    await using bench = new Bench();
-    await Deno.rename(bench.folder.write(".tmp", content), bench.folder.file(name));
-    await until(`${name} is down`, async () => (await bench.ask(path, { headers })).status !== 200);
+    await using router = new RouterFixture();
+    await Deno.rename(router.folder.write(".tmp", content), router.folder.file(name));
+    await until(
+      `${name} is down`,
+      async () => (await router.send(path, { headers })).status !== 200,
+    );
     for (const method of ["GET", "HEAD", "OPTIONS"]) {
-      assertEquals(await bench.told(path, { method, headers }), [503, line]);
+      assertEquals(await router.result(path, { method, headers }), [503, line]);
     }
   }
 });
 
-Deno.test("a service that is marked down is not asked by any protocol", async () => {
-  await using bench = new Bench();
-  await using service = await well();
-  await bench.mark(`web:${service.port}`, "maint");
+Deno.test("no protocol checks a service with a record", async () => {
+  await using router = new RouterFixture();
+  await using service = await healthyService();
+  await router.addRecord(`web:${service.port}`, "maint");
   for (const protocol of ["spool", "http", "tcp", "mysql"]) {
     assertEquals(
-      await bench.told(`/${protocol}/web/${service.port}/status`),
+      await router.result(`/${protocol}/web/${service.port}/status`),
       [503, "Service web in down state: maint"],
     );
   }
-  await bench.mark("web", "all of it");
-  // That no port is given is no matter then.
-  assertEquals(await bench.told("/http/web/0"), [503, "Service web in down state: all of it"]);
+  await router.addRecord("web", "all of it");
+  // A missing port does not matter then.
+  assertEquals(await router.result("/http/web/0"), [503, "Service web in down state: all of it"]);
   assertEquals(service.accepted, 0);
 });
 
-Deno.test("an http check asks what it is told to, as itself, and as whom it is told", async () => {
-  await using bench = new Bench(
+Deno.test("an http check sends the path, its own User-Agent, the copied headers and the name of the service", async () => {
+  await using router = new RouterFixture(
     "http_headers_to_copy: [Host, X-Site, X-Empty, X-Missing]\nservice_name_header: X-Service\n",
   );
-  await using service = await well();
+  await using service = await healthyService();
   const headers = { Host: "www.example.org", "X-Site": "a", "X-Other": "b", "X-Empty": "" };
   assertEquals(
-    await bench.told(`/http/web-1/${service.port}/a%2Fb//c?x=%20&y=%zz;+`, { headers }),
+    await router.result(`/http/web-1/${service.port}/a%2Fb//c?x=%20&y=%zz;+`, { headers }),
     [200, "fine"],
   );
   assertEquals(
@@ -262,11 +271,11 @@ Deno.test("an http check asks what it is told to, as itself, and as whom it is t
   );
 });
 
-Deno.test("an http check asks for / where it is told nothing, with GET whatever it was asked with", async () => {
+Deno.test("an http check without a path requests /, by GET whatever its own method is", async () => {
   for (const method of ["GET", "HEAD", "OPTIONS"]) {
-    await using bench = new Bench("http_headers_to_copy: []\n");
-    await using service = await well();
-    assertEquals(await bench.told(`/http/web/${service.port}`, { method }), [200, "fine"]);
+    await using router = new RouterFixture("http_headers_to_copy: []\n");
+    await using service = await healthyService();
+    assertEquals(await router.result(`/http/web/${service.port}`, { method }), [200, "fine"]);
     assertEquals(
       service.received,
       `GET / HTTP/1.1\r\nHost: 127.0.0.1:${service.port}\r\n` +
@@ -275,7 +284,7 @@ Deno.test("an http check asks for / where it is told nothing, with GET whatever 
   }
 });
 
-Deno.test("an http check answers with the service's status and body", async () => {
+Deno.test("an http check forwards the service's status and body", async () => {
   for (
     const [status, passed, why] of [
       ...[200, 201, 206, 300, 301, 302, 303, 307, 308, 400, 401, 404, 418, 429, 500, 502, 503, 511]
@@ -289,7 +298,7 @@ Deno.test("an http check answers with the service's status and body", async () =
       ),
     ]
   ) {
-    const [code, body] = await passedOn(
+    const [code, body] = await forwarded(
       `HTTP/1.1 ${status} Whatever\r\nLocation: /elsewhere\r\nContent-Length: 6\r\n\r\nGr\xc3\xbc\xc3\x9f`,
     );
     const message = body.replace(/^(HTTP check failed after )\d+\.\d\ds/, "$1N");
@@ -297,18 +306,18 @@ Deno.test("an http check answers with the service's status and body", async () =
   }
 });
 
-Deno.test("a status that has no body is passed on without one", async () => {
+Deno.test("an http check forwards 204, 205 and 304 without a body", async () => {
   for (const [status, passed] of [[204, 204], [205, 204], [304, 304]]) {
     for (const body of ["body", "long body ".repeat(1000)]) {
       const response = `HTTP/1.1 ${status} x\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
-      assertEquals(await passedOn(response), [passed!, ""]);
+      assertEquals(await forwarded(response), [passed!, ""]);
     }
   }
 });
 
-Deno.test("what a service says before its answer is not the answer", async () => {
+Deno.test("an http check ignores interim responses of the service", async () => {
   assertEquals(
-    await passedOn(
+    await forwarded(
       "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" +
         "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno",
     ),
@@ -316,7 +325,7 @@ Deno.test("what a service says before its answer is not the answer", async () =>
   );
 });
 
-Deno.test("an http check of a service that gives no answer is down, and says why", async () => {
+Deno.test("an http check of a service without a valid response is down, and reports why", async () => {
   const cases: [response: string, why: RegExp][] = [
     [
       "SSH-2.0-OpenSSH_9.2\r\n\r\n",
@@ -329,23 +338,23 @@ Deno.test("an http check of a service that gives no answer is down, and says why
     ],
   ];
   for (const [response, why] of cases) {
-    const [status, body] = await passedOn(response);
+    const [status, body] = await forwarded(response);
     assertEquals(status, 503);
     assertMatch(body, why);
   }
-  await using bench = new Bench("healthcheck_timeout: 0.2\n");
+  await using router = new RouterFixture("healthcheck_timeout: 0.2\n");
   using closed = await ClosedPort.open();
   await using hanging = await FaultyServer.start(silent);
-  const refused = await bench.ask(`/http/web/${closed.port}`);
+  const refused = await router.send(`/http/web/${closed.port}`);
   assertEquals(refused.status, 503);
   assertMatch(refused.body, /^HTTP check failed after \d+\.\d\ds: Connection refused/);
-  const late = await bench.ask(`/http/web/${hanging.port}`);
+  const late = await router.send(`/http/web/${hanging.port}`);
   assertEquals(late.status, 503);
   assertMatch(late.body, /^HTTP check failed after \d+\.\d\ds: timed out$/);
 });
 
-Deno.test("a tcp check says how long it took to connect, or what went wrong", async () => {
-  await using bench = new Bench("healthcheck_timeout: 0.2\n");
+Deno.test("a tcp check reports the time to connect, or the error", async () => {
+  await using router = new RouterFixture("healthcheck_timeout: 0.2\n");
   await using service = await FaultyServer.start(silent);
   using closed = await ClosedPort.open();
   using full = await FullPort.open();
@@ -356,24 +365,24 @@ Deno.test("a tcp check says how long it took to connect, or what went wrong", as
       [full.port, 503, /^Connection timed out after \d+\.\d\ds$/],
     ] as const
   ) {
-    const answer = await bench.ask(`/tcp/web/${port}/any/thing?at=all`);
-    assertEquals(answer.status, status);
-    assertMatch(answer.body, body);
+    const response = await router.send(`/tcp/web/${port}/any/thing?at=all`);
+    assertEquals(response.status, status);
+    assertMatch(response.body, body);
   }
 });
 
-Deno.test("a mysql check that nobody has configured says so", async () => {
-  await using bench = new Bench();
-  assertEquals(await bench.told("/mysql/web/3306"), [
+Deno.test("a mysql check without a username reports the missing configuration", async () => {
+  await using router = new RouterFixture();
+  assertEquals(await router.result("/mysql/web/3306"), [
     500,
     "No MySQL username/password in config file",
   ]);
 });
 
-Deno.test("HAProxy's header says which port and which address to check", async () => {
-  await using bench = new Bench();
-  await using service = await well();
-  await using other = await answering("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+Deno.test("HAProxy's header sets the port and the address of a check", async () => {
+  await using router = new RouterFixture();
+  await using service = await healthyService();
+  await using other = await serviceWith("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
   const state = (fields: string) => ({
     "X-Haproxy-Server-State": `UP 1/3; ${fields}name=web/a; node=lb1; weight=1/1; scur=0/0; qcur=0`,
   });
@@ -396,20 +405,22 @@ Deno.test("HAProxy's header says which port and which address to check", async (
       ["a port beyond all", 99_999, {}, 400],
     ] as const
   ) {
-    assertEquals((await bench.ask(`/http/web/${port}/x`, { headers })).status, status, what);
+    assertEquals((await router.send(`/http/web/${port}/x`, { headers })).status, status, what);
   }
 });
 
-Deno.test("what is wrong with a target is said, by spool checks too", async () => {
-  await using bench = new Bench();
+Deno.test("the router responds 400 with what is wrong with a target, to spool checks too", async () => {
+  await using router = new RouterFixture();
   const state = (fields: string) => ({ headers: { "X-Haproxy-Server-State": fields } });
   const noPort =
     "No port to connect to: expected one from 1 to 65535 in the path or in port= of X-Haproxy-Server-State";
-  const cases: [path: string, asked: Asked, body: string][] = [
+  const cases: [path: string, options: RequestOptions, body: string][] = [
     ["/http/web/0", {}, noPort],
     ["/tcp/web/0/x", {}, noPort],
     ["/mysql/web/3306", state("port=0"), noPort],
-    ...["/spool/web", "/http/web", "/status/services/web"].map((path): [string, Asked, string] => [
+    ...["/spool/web", "/http/web", "/status/services/web"].map((
+      path,
+    ): [string, RequestOptions, string] => [
       `${path}/65536`,
       {},
       "Bad port in the path: expected a number from 0 to 65535: received 65536",
@@ -430,30 +441,35 @@ Deno.test("what is wrong with a target is said, by spool checks too", async () =
       'Bad X-Nerve-Check-IP: expected an IPv4 or IPv6 address: received "0x7f.1"',
     ],
   ];
-  for (const [path, more, body] of cases) assertEquals(await bench.told(path, more), [400, body]);
+  for (const [path, more, body] of cases) {
+    assertEquals(await router.result(path, more), [400, body]);
+  }
 });
 
-Deno.test("another loopback address is not this machine's 127.0.0.1, for services and for the spool", async () => {
-  await using bench = new Bench();
+Deno.test("another loopback address is another host than 127.0.0.1, for services and for the spool", async () => {
+  await using router = new RouterFixture();
   using listener = Deno.listen({ hostname: "127.0.0.2", port: 0 });
   const { port } = listener.addr as Deno.NetAddr;
   const at = (address: string) => ({ headers: { "X-Nerve-Check-IP": address } });
-  assertEquals((await bench.ask(`/tcp/web/${port}`, at("127.0.0.2"))).status, 200);
-  assertEquals((await bench.ask(`/tcp/web/${port}`)).status, 503);
-  await bench.mark(`web:${port}`, "here");
-  await Deno.rename(bench.folder.write(".tmp", "there"), bench.folder.file(`db:127.0.0.2:${port}`));
+  assertEquals((await router.send(`/tcp/web/${port}`, at("127.0.0.2"))).status, 200);
+  assertEquals((await router.send(`/tcp/web/${port}`)).status, 503);
+  await router.addRecord(`web:${port}`, "here");
+  await Deno.rename(
+    router.folder.write(".tmp", "there"),
+    router.folder.file(`db:127.0.0.2:${port}`),
+  );
   await until("db is down there", async () => {
-    return (await bench.ask(`/spool/db/${port}`, at("127.0.0.2"))).status === 503;
+    return (await router.send(`/spool/db/${port}`, at("127.0.0.2"))).status === 503;
   });
-  assertEquals((await bench.ask(`/spool/db/${port}`)).status, 200);
-  assertEquals((await bench.ask(`/spool/db/${port}`, at("127.0.0.3"))).status, 200);
+  assertEquals((await router.send(`/spool/db/${port}`)).status, 200);
+  assertEquals((await router.send(`/spool/db/${port}`, at("127.0.0.3"))).status, 200);
 });
 
-Deno.test("the record of port 0 is down for checks that name no port, and for no others", async () => {
-  await using bench = new Bench();
-  await bench.mark("web:0", "maint");
+Deno.test("the record of port 0 takes down only checks without a port", async () => {
+  await using router = new RouterFixture();
+  await router.addRecord("web:0", "maint");
   const port = (port: number) => ({ headers: { "X-Haproxy-Server-State": `UP; port=${port}` } });
-  const cases: [path: string, asked: Asked, status: number][] = [
+  const cases: [path: string, options: RequestOptions, status: number][] = [
     ["/spool/web/0", {}, 503],
     ["/http/web/0/status", {}, 503],
     ["/spool/web/8080", port(0), 503],
@@ -461,19 +477,19 @@ Deno.test("the record of port 0 is down for checks that name no port, and for no
     ["/spool/web/0", port(8080), 200],
     ["/spool/api/0", {}, 200],
   ];
-  for (const [path, asked, status] of cases) {
-    assertEquals((await bench.ask(path, asked)).status, status, path);
+  for (const [path, options, status] of cases) {
+    assertEquals((await router.send(path, options)).status, status, path);
   }
-  const { kept_out_by } = await bench.page("/status/services/web/0");
+  const { kept_out_by } = await router.json("/status/services/web/0");
   assertEquals((kept_out_by as { name: string }).name, "web:0");
 });
 
-Deno.test("this machine's addresses are all one, for the spool", async () => {
-  await using bench = new Bench();
+Deno.test("the spool takes all addresses of this host for 127.0.0.1", async () => {
+  await using router = new RouterFixture();
   const own = new LocalAddresses();
   const others = Deno.networkInterfaces().map(({ address }) => address)
     .filter((address) => address !== "127.0.0.1" && own.has(address));
-  await bench.mark("web:8080", "maint");
+  await router.addRecord("web:8080", "maint");
   for (const address of ["127.0.0.1", ...others]) {
     for (
       const headers of [
@@ -481,14 +497,14 @@ Deno.test("this machine's addresses are all one, for the spool", async () => {
         { "X-Haproxy-Server-State": `UP; address=${address}; port=8080` },
       ]
     ) {
-      assertEquals((await bench.ask("/spool/web/8080", { headers })).status, 503, address);
+      assertEquals((await router.send("/spool/web/8080", { headers })).status, 503, address);
     }
   }
 });
 
-Deno.test("who says no-cache has the service asked anew, and nobody else", async () => {
-  await using bench = new Bench();
-  await using service = await well();
+Deno.test("only a request with no-cache bypasses the cache", async () => {
+  await using router = new RouterFixture();
+  await using service = await healthyService();
   let accepted = 0;
   for (
     const [headers, asks] of [
@@ -503,52 +519,52 @@ Deno.test("who says no-cache has the service asked anew, and nobody else", async
       [{}, false],
     ] as const
   ) {
-    assertEquals(await bench.told(`/http/web/${service.port}`, { headers }), [200, "fine"]);
+    assertEquals(await router.result(`/http/web/${service.port}`, { headers }), [200, "fine"]);
     if (asks) accepted++;
     assertEquals(service.accepted, accepted, JSON.stringify(headers));
   }
 });
 
-Deno.test("/status/services/… reports the own record, what keeps the service out, and who asked", async () => {
-  await using bench = new Bench();
+Deno.test("/status/services/… reports the record, what keeps the service out, and the last request", async () => {
+  await using router = new RouterFixture();
   const where = { service: "web", port: 8080, host: "127.0.0.1" };
   const path = "/status/services/web/8080";
   const nothing = {
     ...{ ...where, record: null, kept_out_by: null, weight: null, agent_weight: 100 },
     last_asked: null,
   };
-  assertEquals(await bench.page(path), nothing);
-  await bench.mark("web:8080", '{"reason": "maint", "creation": 5, "by": "alice"}');
+  assertEquals(await router.json(path), nothing);
+  await router.addRecord("web:8080", '{"reason": "maint", "creation": 5, "by": "alice"}');
   const record = { mode: "down", reason: "maint", expiration: null, creation: 5, by: "alice" };
   const keptOut = { ...nothing, record, kept_out_by: { name: "web:8080", ...record } };
-  assertEquals(await bench.page(path), keptOut);
-  await bench.mark("all", '{"reason": "kernel"}');
+  assertEquals(await router.json(path), keptOut);
+  await router.addRecord("all", '{"reason": "kernel"}');
   const all = { name: "all", mode: "down", reason: "kernel", expiration: null, creation: null };
-  assertEquals(await bench.page(path), { ...keptOut, kept_out_by: all });
-  await bench.ask("/spool/web/8080");
-  assert((await bench.page(path)).last_asked as number > 1e9);
-  assertEquals((await bench.ask("/status/services/web")).status, 404);
-  assertEquals((await bench.ask("/status/services/web/8080", { method: "POST" })).status, 405);
+  assertEquals(await router.json(path), { ...keptOut, kept_out_by: all });
+  await router.send("/spool/web/8080");
+  assert((await router.json(path)).last_asked as number > 1e9);
+  assertEquals((await router.send("/status/services/web")).status, 404);
+  assertEquals((await router.send("/status/services/web/8080", { method: "POST" })).status, 405);
 });
 
-Deno.test("/status/checks/…?now runs the checks that balancers asked for, past spool and cache", async () => {
-  await using web = await well();
+Deno.test("/status/checks/…?now runs the checks that balancers requested, past spool and cache", async () => {
+  await using web = await healthyService();
   using closed = await ClosedPort.open();
-  await using bench = new Bench();
-  const checks = async (query = "") => (await bench.page(`/status/checks/web${query}`)).checks;
+  await using router = new RouterFixture();
+  const checks = async (query = "") => (await router.json(`/status/checks/web${query}`)).checks;
   assertEquals(await checks("?now"), []);
-  await bench.ask("/spool/web/0");
-  await bench.ask(`/http/db/${web.port}/other`);
-  assertEquals(await checks("?now"), [], "other services and the spool are not its checks");
+  await router.send("/spool/web/0");
+  await router.send(`/http/db/${web.port}/other`);
+  assertEquals(await checks("?now"), [], "checks of other services and of the spool do not count");
 
-  await bench.mark("web", "maint");
-  const asked = web.accepted;
+  await router.addRecord("web", "maint");
+  const { accepted } = web;
   // Two servers of one backend: HAProxy names the port in a header.
   for (const port of [web.port, closed.port, web.port]) {
     const headers = { "x-haproxy-server-state": `UP; port=${port}` };
-    assertEquals((await bench.ask("/http/web/0/status", { headers })).status, 503);
+    assertEquals((await router.send("/http/web/0/status", { headers })).status, 503);
   }
-  assertEquals(web.accepted, asked);
+  assertEquals(web.accepted, accepted);
   const check = (port: number) => ({
     ...{ protocol: "http", service: "web", host: "127.0.0.1", port, path: "/status" },
   });
@@ -559,18 +575,18 @@ Deno.test("/status/checks/…?now runs the checks that balancers asked for, past
     verdict: { code: 200, message: "fine", healthy: true },
   });
   assertEquals([bad!.verdict.code, bad!.verdict.healthy], [503, false]);
-  assertEquals(web.accepted, asked + 1);
+  assertEquals(web.accepted, accepted + 1);
   await checks("?now");
-  assertEquals(web.accepted, asked + 2, "no cached result is used");
+  assertEquals(web.accepted, accepted + 2, "no cached result is used");
 });
 
-Deno.test("/status tells of cache, uptime, queue, spool and permissions", async () => {
-  await using bench = new Bench("healthcheck_timeout: 0.3\nmax_clients: 1\n");
-  await using service = await well();
-  await bench.ask(`/http/web/${service.port}`);
-  await bench.ask(`/http/web/${service.port}`);
-  await bench.ask("/spool/web/0");
-  const { uptime, ...status } = await bench.page("/status");
+Deno.test("/status reports the cache, uptime, queue, spool and permissions", async () => {
+  await using router = new RouterFixture("healthcheck_timeout: 0.3\nmax_clients: 1\n");
+  await using service = await healthyService();
+  await router.send(`/http/web/${service.port}`);
+  await router.send(`/http/web/${service.port}`);
+  await router.send("/spool/web/0");
+  const { uptime, ...status } = await router.json("/status");
   assertEquals(status, {
     cache: { expirations: 0, sets: 1, gets: 2, hits: 1, misses: 1 },
     outbound_request_queue_size: 0,
@@ -594,28 +610,28 @@ Deno.test("/status tells of cache, uptime, queue, spool and permissions", async 
   assert(typeof uptime === "number" && uptime > 0 && uptime < 600, String(uptime));
 
   await using hanging = await FaultyServer.start(silent);
-  const waiting = ["/a", "/b", "/c"].map((path) => bench.ask(`/http/web/${hanging.port}${path}`));
-  assertEquals((await bench.page("/status")).outbound_request_queue_size, 2);
+  const waiting = ["/a", "/b", "/c"].map((path) => router.send(`/http/web/${hanging.port}${path}`));
+  assertEquals((await router.json("/status")).outbound_request_queue_size, 2);
   await Promise.all(waiting);
-  assertEquals((await bench.page("/status")).outbound_request_queue_size, 0);
+  assertEquals((await router.json("/status")).outbound_request_queue_size, 0);
 });
 
-Deno.test("/status/count tells who asked for what, and how often", async () => {
-  await using bench = new Bench();
-  assertEquals(await bench.page("/status/count"), { service_access_counts: {} });
-  await using service = await well();
-  await bench.ask("/spool/web/0");
-  await bench.ask(`/http/web/${service.port}`, { method: "HEAD" });
-  await bench.ask("/spool/web/0", { client: "2001:db8::1" });
-  await bench.ask("/http/db/0");
+Deno.test("/status/count reports the requests by service and client", async () => {
+  await using router = new RouterFixture();
+  assertEquals(await router.json("/status/count"), { service_access_counts: {} });
+  await using service = await healthyService();
+  await router.send("/spool/web/0");
+  await router.send(`/http/web/${service.port}`, { method: "HEAD" });
+  await router.send("/spool/web/0", { client: "2001:db8::1" });
+  await router.send("/http/db/0");
   // None of these is a check.
   for (
     const path of ["/status", "/recent", "/status/services/x/0", "/gopher/x/0", "/spool/x/99999"]
   ) {
-    await bench.ask(path);
+    await router.send(path);
   }
-  await bench.ask("/spool/x/0", { method: "POST" });
-  assertEquals(await bench.page("/status/count"), {
+  await router.send("/spool/x/0", { method: "POST" });
+  assertEquals(await router.json("/status/count"), {
     service_access_counts: {
       web: { "192.0.2.1": 2, "2001:db8::1": 1 },
       db: { "192.0.2.1": 1 },
@@ -623,17 +639,17 @@ Deno.test("/status/count tells who asked for what, and how often", async () => {
   });
 });
 
-Deno.test("/recent tells what was asked lately, sorted, each with the last answer", async () => {
-  await using bench = new Bench();
-  assertEquals(await bench.page("/recent"), { seen_services: [], threshold_seconds: 600 });
-  await using service = await well();
+Deno.test("/recent reports the services that were requested lately, sorted, each with the last response", async () => {
+  await using router = new RouterFixture();
+  assertEquals(await router.json("/recent"), { seen_services: [], threshold_seconds: 600 });
+  await using service = await healthyService();
   const start = Date.now() / 1000;
-  await bench.mark("web", "maint");
-  await bench.ask("/spool/web/0");
-  await bench.ask("/http/db/0", { client: "192.0.2.2" });
-  await bench.ask(`/http/Api/${service.port}`);
-  await bench.ask("/spool/Api/0", { client: "2001:db8::1" });
-  const { seen_services, threshold_seconds } = await bench.page("/recent");
+  await router.addRecord("web", "maint");
+  await router.send("/spool/web/0");
+  await router.send("/http/db/0", { client: "192.0.2.2" });
+  await router.send(`/http/Api/${service.port}`);
+  await router.send("/spool/Api/0", { client: "2001:db8::1" });
+  const { seen_services, threshold_seconds } = await router.json("/recent");
   assertEquals(threshold_seconds, 600);
   const seen = seen_services as [string, { code: number; remote_ip: string; ts: number }][];
   assertEquals(seen.map(([service, { code, remote_ip }]) => [service, code, remote_ip]), [
@@ -647,26 +663,26 @@ Deno.test("/recent tells what was asked lately, sorted, each with the last answe
   }
 });
 
-Deno.test("/recent knows a service whose first check is still under way, without an answer", async () => {
-  await using bench = new Bench("healthcheck_timeout: 0.3\n");
+Deno.test("/recent reports a service whose first check is in flight, without a response", async () => {
+  await using router = new RouterFixture("healthcheck_timeout: 0.3\n");
   await using hanging = await FaultyServer.start(silent);
-  const connecting = bench.ask(`/tcp/db/${hanging.port}`);
-  const late = bench.ask(`/http/web/${hanging.port}`);
-  assertEquals(await bench.page("/recent"), {
+  const connecting = router.send(`/tcp/db/${hanging.port}`);
+  const late = router.send(`/http/web/${hanging.port}`);
+  assertEquals(await router.json("/recent"), {
     seen_services: [["db", null], ["web", null]],
     threshold_seconds: 600,
   });
   await Promise.all([connecting, late]);
-  const { seen_services } = await bench.page("/recent");
+  const { seen_services } = await router.json("/recent");
   assertEquals(
     (seen_services as [string, { code: number }][]).map(([service, { code }]) => [service, code]),
     [["db", 200], ["web", 503]],
   );
 });
 
-Deno.test("/recent looks back as far as it is told", async () => {
-  await using bench = new Bench();
-  await bench.ask("/spool/web/0");
+Deno.test("/recent reports the time that threshold gives, and rejects an invalid one", async () => {
+  await using router = new RouterFixture();
+  await router.send("/spool/web/0");
   const start = Date.now();
   await until("that was a while ago", () => Date.now() > start + 20);
   const cases: [query: string, threshold: number, seen: number][] = [
@@ -677,29 +693,29 @@ Deno.test("/recent looks back as far as it is told", async () => {
     ["?x=1&threshold=0", 0, 0],
   ];
   for (const [query, threshold, seen] of cases) {
-    const page = await bench.page(`/recent${query}`);
+    const page = await router.json(`/recent${query}`);
     assertEquals(page.threshold_seconds, threshold);
     assertEquals((page.seen_services as unknown[]).length, seen, query);
   }
   for (const bad of ["", "-1", "1.5", "1e3", "abc", " 1", "9".repeat(16), "Infinity", "<b>"]) {
-    assertEquals(await bench.told(`/recent?threshold=${encodeURIComponent(bad)}`), [
+    assertEquals(await router.result(`/recent?threshold=${encodeURIComponent(bad)}`), [
       400,
       `Bad threshold: expected a whole number of seconds: received ${JSON.stringify(bad)}`,
     ]);
   }
 });
 
-Deno.test("/status/downtimes tells what is in force, sorted by name, and counts as nothing", async () => {
-  await using bench = new Bench();
-  assertEquals(await bench.page("/status/downtimes"), { downtimes: [], weights: [] });
+Deno.test("/status/downtimes reports the entries in force, sorted by name, and counts as no check", async () => {
+  await using router = new RouterFixture();
+  assertEquals(await router.json("/status/downtimes"), { downtimes: [], weights: [] });
   const weight = (weight: number) => JSON.stringify({ weight, reason: "canary", creation: 5.5 });
-  bench.folder.write(".weight:web:8080", weight(50));
-  bench.folder.write(".weight:all", weight(0));
-  bench.folder.write("old", '{"expiration": 5}');
-  bench.folder.write("web:10.1.1.1:8080", '{"mode": "drain", "reason": "maint"}');
-  await bench.mark("all", '{"reason": "a\\nb", "expiration": 4000000000.125, "creation": 5}');
-  const told = { reason: "canary", expiration: null, creation: 5.5 };
-  assertEquals(await bench.page("/status/downtimes?x"), {
+  router.folder.write(".weight:web:8080", weight(50));
+  router.folder.write(".weight:all", weight(0));
+  router.folder.write("old", '{"expiration": 5}');
+  router.folder.write("web:10.1.1.1:8080", '{"mode": "drain", "reason": "maint"}');
+  await router.addRecord("all", '{"reason": "a\\nb", "expiration": 4000000000.125, "creation": 5}');
+  const fields = { reason: "canary", expiration: null, creation: 5.5 };
+  assertEquals(await router.json("/status/downtimes?x"), {
     downtimes: [
       {
         ...{ name: "all", service: "all", port: 0, host: "127.0.0.1", mode: "down" },
@@ -711,77 +727,77 @@ Deno.test("/status/downtimes tells what is in force, sorted by name, and counts 
       },
     ],
     weights: [
-      { name: "all", service: "all", port: 0, host: "127.0.0.1", weight: 0, ...told },
-      { name: "web:8080", service: "web", port: 8080, host: "127.0.0.1", weight: 50, ...told },
+      { name: "all", service: "all", port: 0, host: "127.0.0.1", weight: 0, ...fields },
+      { name: "web:8080", service: "web", port: 8080, host: "127.0.0.1", weight: 50, ...fields },
     ],
   });
-  assertEquals(await bench.page("/status/count"), { service_access_counts: {} });
+  assertEquals(await router.json("/status/count"), { service_access_counts: {} });
 });
 
 Deno.test("/status/services/… reports the weight of agent checks, and counts as no check", async () => {
-  await using bench = new Bench();
+  await using router = new RouterFixture();
   const headers = { "X-Haproxy-Server-State": "UP; port=8080" };
-  const weight = async (path: string, asked: Asked = {}) =>
-    (await bench.page(`/status/services/${path}`, asked)).agent_weight;
+  const weight = async (path: string, options: RequestOptions = {}) =>
+    (await router.json(`/status/services/${path}`, options)).agent_weight;
   assertEquals(await weight("web/0"), 100);
-  bench.folder.write(".weight:web", '{"weight": 50}');
-  bench.folder.write(".weight:web:8080", '{"weight": 0}');
-  bench.folder.write(".weight:api", '{"weight": 101}');
-  await bench.mark("db", "");
+  router.folder.write(".weight:web", '{"weight": 50}');
+  router.folder.write(".weight:web:8080", '{"weight": 0}');
+  router.folder.write(".weight:api", '{"weight": 101}');
+  await router.addRecord("db", "");
   assertEquals(await weight("web/0"), 50);
   assertEquals(await weight("web/0", { headers }), 0);
   assertEquals(await weight("api/80/x?y"), null, "an invalid weight");
-  assertEquals(await bench.page("/status/count"), { service_access_counts: {} });
+  assertEquals(await router.json("/status/count"), { service_access_counts: {} });
 });
 
 Deno.test("/status/services/… reports the record that decides a check, and counts as no check", async () => {
-  await using bench = new Bench();
-  await bench.mark("web:8080", '{"reason": "maint", "creation": 1}');
+  await using router = new RouterFixture();
+  await router.addRecord("web:8080", '{"reason": "maint", "creation": 1}');
   const headers = { "X-Haproxy-Server-State": "UP; port=8080" };
   const path = "/status/services/web/0";
-  assertEquals((await bench.page(path)).kept_out_by, null);
-  assertEquals((await bench.page(path, { headers })).kept_out_by, {
+  assertEquals((await router.json(path)).kept_out_by, null);
+  assertEquals((await router.json(path, { headers })).kept_out_by, {
     ...{ name: "web:8080", mode: "down", reason: "maint", expiration: null, creation: 1 },
   });
-  assertEquals(await bench.page("/status/count"), { service_access_counts: {} });
-  assertEquals(await bench.told("/spool/web/0"), [200, ""]);
+  assertEquals(await router.json("/status/count"), { service_access_counts: {} });
+  assertEquals(await router.result("/spool/web/0"), [200, ""]);
   assertEquals(
-    await bench.told("/spool/web/0", { headers }),
+    await router.result("/spool/web/0", { headers }),
     [503, "Service web in down state since 1.000000: maint"],
   );
 });
 
 const FORM = { "Content-Type": "application/x-www-form-urlencoded" };
 
-function form(body: string): Asked {
+function form(body: string): RequestOptions {
   return { method: "POST", headers: FORM, body };
 }
 
-/** The line of what is down since its record says so. */
-async function downSince(bench: Bench, name: string, reason: string): Promise<string> {
-  const { creation } = JSON.parse(await Deno.readTextFile(bench.folder.file(name)));
+/** The line of a record in the spool. */
+async function downSince(router: RouterFixture, name: string, reason: string): Promise<string> {
+  const { creation } = JSON.parse(await Deno.readTextFile(router.folder.file(name)));
   return `Service ${name} in down state since ${creation.toFixed(6)}: ${reason}`;
 }
 
-Deno.test("POST changes nothing unless that is enabled", async () => {
-  await using bench = new Bench();
+Deno.test("POST is rejected unless allow_remote_spool_changes is on", async () => {
+  await using router = new RouterFixture();
   for (const body of ["status=up", "status=down&reason=x", "nonsense"]) {
     assertEquals(
-      await bench.told("/spool/web/0/status", form(body)),
+      await router.result("/spool/web/0/status", form(body)),
       [403, "remote spool changes are not enabled"],
     );
   }
-  assertEquals(await bench.told("/spool/web/0"), [200, ""]);
+  assertEquals(await router.result("/spool/web/0"), [200, ""]);
 });
 
-Deno.test("POST changes nothing for who may not, and reads nothing of what they send", async () => {
+Deno.test("POST of a client that is not allowed changes nothing, and its form is not read", async () => {
   const token = "0123456789abcdef";
-  await using bench = new Bench(
+  await using router = new RouterFixture(
     `${CHANGING}remote_spool_clients: [192.0.2.1, 192.0.2.2]\n`,
     token,
   );
   const post = (authorization: string, client: string, body: BodyInit = "status=down&reason=x") =>
-    bench.told("/spool/web/0", {
+    router.result("/spool/web/0", {
       method: "POST",
       headers: { ...FORM, authorization },
       body,
@@ -798,30 +814,30 @@ Deno.test("POST changes nothing for who may not, and reads nothing of what they 
     assertEquals(await post(wrong, "192.0.2.1", unread()), [401, "Unauthorized"]);
     assertEquals(await post(wrong, "192.0.2.1", "nonsense"), [401, "Unauthorized"]);
   }
-  assertEquals([...Deno.readDirSync(bench.folder.path)], []);
-  assertEquals((await bench.page("/status")).refused, {
+  assertEquals([...Deno.readDirSync(router.folder.path)], []);
+  assertEquals((await router.json("/status")).refused, {
     targets: 0,
     clients: 0,
     spool_changes: 20,
     large_pages: 0,
   });
-  assertEquals(bench.recorded.lines, [
+  assertEquals(router.recorded.lines, [
     "WARNING refused 192.0.2.3: remote_spool_clients does not list it",
   ]);
   assertEquals(await post(right, "::ffff:192.0.2.2"), [200, ""]);
-  assertEquals(await bench.told("/spool/web/0"), [503, await downSince(bench, "web", "x")]);
+  assertEquals(await router.result("/spool/web/0"), [503, await downSince(router, "web", "x")]);
 });
 
-Deno.test("where POST may change nothing, who asks is told that and no more", async () => {
-  await using bench = new Bench("remote_spool_clients: [192.0.2.2]\n", "0123456789abcdef");
+Deno.test("POST is rejected with 403 before the client and the token are checked if changes are off", async () => {
+  await using router = new RouterFixture("remote_spool_clients: [192.0.2.2]\n", "0123456789abcdef");
   assertEquals(
-    await bench.told("/spool/web/0", form("status=up")),
+    await router.result("/spool/web/0", form("status=up")),
     [403, "remote spool changes are not enabled"],
   );
 });
 
-Deno.test("only allowed_clients are answered, whatever they ask for", async () => {
-  await using bench = new Bench(
+Deno.test("the router responds 403 to other clients than allowed_clients, whatever the request", async () => {
+  await using router = new RouterFixture(
     `${CHANGING}allowed_clients: [192.0.2.0/31, '2001:db8::/32']\n`,
   );
   const paths = ["/spool/web/0", "/http/web/0", "/status", "/status/count", "/recent", "/nothing"];
@@ -829,28 +845,28 @@ Deno.test("only allowed_clients are answered, whatever they ask for", async () =
     for (const path of [...paths, "/debug/runtime", "/status/services/web/0"]) {
       for (const method of ["GET", "HEAD", "POST", "OPTIONS", "DELETE"]) {
         const body = method === "HEAD" ? "" : "Forbidden";
-        const { status, body: said } = await bench.ask(path, { client, method });
+        const { status, body: said } = await router.send(path, { client, method });
         assertEquals([status, method === "HEAD" ? "" : said], [403, body], `${client} ${path}`);
       }
     }
   }
   for (const client of ["192.0.2.0", "192.0.2.1", "::ffff:192.0.2.1", "2001:db8::7"]) {
-    assertEquals(await bench.told("/spool/web/0", { client }), [200, ""]);
-    assertEquals((await bench.ask("/nothing", { client })).status, 404);
+    assertEquals(await router.result("/spool/web/0", { client }), [200, ""]);
+    assertEquals((await router.send("/nothing", { client })).status, 404);
   }
-  assertEquals((await bench.page("/status")).refused, {
+  assertEquals((await router.json("/status")).refused, {
     targets: 0,
     clients: 5 * 8 * 5,
     spool_changes: 0,
     large_pages: 0,
   });
-  assertEquals(bench.recorded.lines, [
+  assertEquals(router.recorded.lines, [
     "WARNING refused 192.0.2.2: allowed_clients does not list it",
   ]);
 });
 
-Deno.test("POST marks services down and up, and no later answer contradicts it", async () => {
-  await using bench = new Bench(CHANGING);
+Deno.test("POST writes and removes records, and no later response contradicts it", async () => {
+  await using router = new RouterFixture(CHANGING);
   const NOW = "NOW";
   const cases: [path: string, body: string, name: string, record: string][] = [
     [
@@ -881,75 +897,78 @@ Deno.test("POST marks services down and up, and no later answer contradicts it",
   for (const [path, body, name, record] of cases) {
     const start = Date.now() / 1000;
     const [, protocol, service, port] = path.split("/");
-    assertEquals(await bench.told(path, form(body)), [200, ""]);
-    assertEquals((await bench.ask(`/${protocol}/${service}/${port}`)).status, 503, path);
-    const content = Deno.readTextFileSync(bench.folder.file(name));
+    assertEquals(await router.result(path, form(body)), [200, ""]);
+    assertEquals((await router.send(`/${protocol}/${service}/${port}`)).status, 503, path);
+    const content = Deno.readTextFileSync(router.folder.file(name));
     const { creation } = JSON.parse(content);
     assertEquals(record.includes(NOW) ? content.replace(String(creation), NOW) : content, record);
     if (record.includes(NOW)) assert(creation >= start && creation <= Date.now() / 1000);
-    // Who marks up what is up already has what they want.
+    // Removing a record that does not exist succeeds.
     for (let times = 1; times <= 2; times++) {
-      assertEquals(await bench.told(path, form("status=up&reason=ignored&expiration=x")), [
+      assertEquals(await router.result(path, form("status=up&reason=ignored&expiration=x")), [
         200,
         "",
       ]);
-      assertEquals(await bench.told(`/${protocol}/${service}/${port}`), [200, ""]);
+      assertEquals(await router.result(`/${protocol}/${service}/${port}`), [200, ""]);
     }
-    assertEquals([...Deno.readDirSync(bench.folder.path)].length, 0);
+    assertEquals([...Deno.readDirSync(router.folder.path)].length, 0);
   }
 });
 
-Deno.test("POST drains and gives weights, and no later answer contradicts it", async () => {
-  await using bench = new Bench(CHANGING);
+Deno.test("POST drains and sets weights, and no later response contradicts it", async () => {
+  await using router = new RouterFixture(CHANGING);
   const path = "/spool/web/8080/status";
   const entry = "/status/services/web/8080";
-  const files = () => [...Deno.readDirSync(bench.folder.path)].map(({ name }) => name).sort();
+  const files = () => [...Deno.readDirSync(router.folder.path)].map(({ name }) => name).sort();
   const drain = "status=drain&reason=maint&creation=5&expiration=4000000000";
-  assertEquals(await bench.told(path, form(drain)), [200, ""]);
+  assertEquals(await router.result(path, form(drain)), [200, ""]);
   assertEquals(
-    Deno.readTextFileSync(bench.folder.file("web:8080")),
+    Deno.readTextFileSync(router.folder.file("web:8080")),
     '{"reason": "maint", "expiration": 4000000000, "creation": 5, "mode": "drain"}',
   );
-  assertEquals(await bench.told("/spool/web/8080"), [
+  assertEquals(await router.result("/spool/web/8080"), [
     404,
     "Service web in drain state since 5.000000 until 4000000000.000000: maint",
   ]);
-  assertEquals(await bench.told("/tcp/web/8080"), await bench.told("/spool/web/8080"));
+  assertEquals(await router.result("/tcp/web/8080"), await router.result("/spool/web/8080"));
 
   for (const [weight, more] of [["50", "&reason=canary&creation=5"], ["0", ""], ["007", ""]]) {
-    assertEquals(await bench.told(path, form(`weight=${weight}${more}`)), [200, ""]);
-    assertEquals((await bench.page(entry)).agent_weight, Number(weight));
+    assertEquals(await router.result(path, form(`weight=${weight}${more}`)), [200, ""]);
+    assertEquals((await router.json(entry)).agent_weight, Number(weight));
     assertEquals(files(), [".weight:web:8080", "web:8080"]);
   }
-  await bench.told(path, form("weight=50&reason=canary&creation=5"));
+  await router.result(path, form("weight=50&reason=canary&creation=5"));
   assertEquals(
-    Deno.readTextFileSync(bench.folder.file(".weight:web:8080")),
+    Deno.readTextFileSync(router.folder.file(".weight:web:8080")),
     '{"reason": "canary", "expiration": null, "creation": 5, "weight": 50}',
   );
-  assertEquals(await bench.told(path, form("status=up")), [200, ""]);
-  assertEquals(await bench.told("/spool/web/8080"), [200, ""]);
+  assertEquals(await router.result(path, form("status=up")), [200, ""]);
+  assertEquals(await router.result("/spool/web/8080"), [200, ""]);
   assertEquals(files(), [".weight:web:8080"]);
   for (let times = 1; times <= 2; times++) {
-    assertEquals(await bench.told(path, form("weight=100&reason=x")), [200, ""]);
-    assertEquals((await bench.page(entry)).agent_weight, 100);
+    assertEquals(await router.result(path, form("weight=100&reason=x")), [200, ""]);
+    assertEquals((await router.json(entry)).agent_weight, 100);
     assertEquals(files(), []);
   }
 });
 
-Deno.test("POST for a port speaks of that port of this machine, whatever the headers say", async () => {
-  await using bench = new Bench(CHANGING);
+Deno.test("POST for a port changes the record of that port of this host, whatever the headers name", async () => {
+  await using router = new RouterFixture(CHANGING);
   const headers = {
     ...FORM,
     "X-Haproxy-Server-State": "UP; address=198.51.100.7; port=9090",
     "X-Nerve-Check-IP": "198.51.100.8",
   };
   const body = "status=down&reason=x";
-  assertEquals(await bench.told("/spool/web/8080", { method: "POST", headers, body }), [200, ""]);
-  assertEquals([...Deno.readDirSync(bench.folder.path)].map(({ name }) => name), ["web:8080"]);
+  assertEquals(await router.result("/spool/web/8080", { method: "POST", headers, body }), [
+    200,
+    "",
+  ]);
+  assertEquals([...Deno.readDirSync(router.folder.path)].map(({ name }) => name), ["web:8080"]);
 });
 
 /** A form of several parts, with CR LF. */
-function multipart(fields: Readonly<Record<string, string>>, file = ""): Asked {
+function multipart(fields: Readonly<Record<string, string>>, file = ""): RequestOptions {
   const parts = Object.entries(fields).map(([name, value]) =>
     `--b\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`
   );
@@ -960,42 +979,42 @@ function multipart(fields: Readonly<Record<string, string>>, file = ""): Asked {
   };
 }
 
-Deno.test("POST takes fields from the body, as multipart too, and from the query string", async () => {
+Deno.test("POST reads fields from the body, as multipart too, and from the query string", async () => {
   const file = '--b\r\nContent-Disposition: form-data; name="reason"; filename="x"\r\n\r\nfile\r\n';
-  const cases: [query: string, asked: Asked, reason: string | undefined][] = [
+  const cases: [query: string, options: RequestOptions, reason: string | undefined][] = [
     ["?status=down&reason=a+b", form(""), "a b"],
     ["?status=down&reason=query", { method: "POST" }, "query"],
     ["?status=down", form("reason=body"), "body"],
     ["?status=up&reason=query", form("status=down&reason=body"), "body"],
     ["", multipart({ status: "down", reason: "grün&=+ " }), "grün&=+"],
     ["?status=down", multipart({ reason: "part" }), "part"],
-    // A file is no field.
+    // Files are ignored.
     ["?reason=query", multipart({ status: "down" }, file), "query"],
     ["", form("status=+down%0A&reason=%09two+words+&creation=+5+"), "two words"],
     ["?status=down&reason=x", form("status=up"), undefined],
     ["?status=up", multipart({}), undefined],
   ];
-  for (const [query, asked, reason] of cases) {
-    await using bench = new Bench(CHANGING);
-    assertEquals(await bench.told(`/spool/web/0/status${query}`, asked), [200, ""]);
-    const files = [...Deno.readDirSync(bench.folder.path)].map(({ name }) => name);
+  for (const [query, options, reason] of cases) {
+    await using router = new RouterFixture(CHANGING);
+    assertEquals(await router.result(`/spool/web/0/status${query}`, options), [200, ""]);
+    const files = [...Deno.readDirSync(router.folder.path)].map(({ name }) => name);
     assertEquals(files, reason === undefined ? [] : ["web"], query);
     if (reason === undefined) continue;
-    assertEquals(JSON.parse(Deno.readTextFileSync(bench.folder.file("web"))).reason, reason);
+    assertEquals(JSON.parse(Deno.readTextFileSync(router.folder.file("web"))).reason, reason);
   }
 });
 
-Deno.test("POST refuses a multipart form that is broken, says a field twice or is too long", async () => {
-  await using bench = new Bench(CHANGING);
+Deno.test("POST rejects a multipart form that is broken, has a field twice or is too long", async () => {
+  await using router = new RouterFixture(CHANGING);
   const down = { status: "down", reason: "x" };
   const broken = "Bad form: expected multipart/form-data, as its Content-Type says";
-  const asked = (body: string, type = "multipart/form-data; boundary=b"): Asked => ({
+  const post = (body: string, type = "multipart/form-data; boundary=b"): RequestOptions => ({
     ...{ method: "POST", headers: { "Content-Type": type }, body },
   });
   const twice = '--b\r\nContent-Disposition: form-data; name="reason"\r\n\r\ny\r\n';
-  const cases: [asked: Asked, answer: [number, string]][] = [
-    [asked("status=down&reason=x"), [400, broken]],
-    [asked("--b\r\n", "multipart/form-data"), [400, broken]],
+  const cases: [options: RequestOptions, response: [number, string]][] = [
+    [post("status=down&reason=x"), [400, broken]],
+    [post("--b\r\n", "multipart/form-data"), [400, broken]],
     [multipart(down, twice), [400, "Bad reason: expected it once: received it more than once"]],
     [multipart({}), [400, "Bad status: expected up, down or drain: received none"]],
     [multipart({ ...down, padding: "x".repeat(MAX_FORM_BYTES) }), [
@@ -1003,14 +1022,14 @@ Deno.test("POST refuses a multipart form that is broken, says a field twice or i
       `The form is longer than ${MAX_FORM_BYTES} bytes`,
     ]],
   ];
-  for (const [asked, answer] of cases) {
-    assertEquals(await bench.told("/spool/web/0", asked), answer);
+  for (const [options, response] of cases) {
+    assertEquals(await router.result("/spool/web/0", options), response);
   }
-  assertEquals([...Deno.readDirSync(bench.folder.path)], []);
+  assertEquals([...Deno.readDirSync(router.folder.path)], []);
 });
 
-Deno.test("POST refuses a form that makes no sense, and changes nothing", async () => {
-  await using bench = new Bench(CHANGING);
+Deno.test("POST rejects an invalid form, and changes nothing", async () => {
+  await using router = new RouterFixture(CHANGING);
   const time = (name: string, given: string) =>
     `Bad ${name}: expected a time in unix seconds: received ${JSON.stringify(given)}`;
   const cases: [body: string, message: string][] = [
@@ -1037,16 +1056,16 @@ Deno.test("POST refuses a form that makes no sense, and changes nothing", async 
     ["status=up&status=up", "Bad status: expected it once: received it more than once"],
   ];
   for (const [body, message] of cases) {
-    assertEquals(await bench.told("/spool/web/0/status", form(body)), [400, message], body);
+    assertEquals(await router.result("/spool/web/0/status", form(body)), [400, message], body);
   }
-  assertEquals([...Deno.readDirSync(bench.folder.path)], []);
+  assertEquals([...Deno.readDirSync(router.folder.path)], []);
 });
 
-Deno.test("POST refuses a weight that is none, and one beside a status", async () => {
-  await using bench = new Bench(CHANGING);
+Deno.test("POST rejects an invalid weight, and one beside a status", async () => {
+  await using router = new RouterFixture(CHANGING);
   for (const given of ["", "101", "-1", "+5", "50%", "5.5", "1e1", "0x5", "5 0", "half", "٣"]) {
     assertEquals(
-      await bench.told("/spool/web/0", form(`${new URLSearchParams({ weight: given })}`)),
+      await router.result("/spool/web/0", form(`${new URLSearchParams({ weight: given })}`)),
       [
         400,
         `Bad weight: expected a whole number from 0 to 100: received ${JSON.stringify(given)}`,
@@ -1068,49 +1087,49 @@ Deno.test("POST refuses a weight that is none, and one beside a status", async (
     ["status=weight", 'Bad status: expected up, down or drain: received "weight"'],
   ];
   for (const [body, message] of cases) {
-    assertEquals(await bench.told("/spool/web/0", form(body)), [400, message], body);
+    assertEquals(await router.result("/spool/web/0", form(body)), [400, message], body);
   }
-  assertEquals([...Deno.readDirSync(bench.folder.path)], []);
+  assertEquals([...Deno.readDirSync(router.folder.path)], []);
 });
 
-Deno.test("POST refuses what cannot be marked", async () => {
-  await using bench = new Bench(CHANGING);
+Deno.test("POST rejects a service that cannot have a record", async () => {
+  await using router = new RouterFixture(CHANGING);
   const down = form("status=down&reason=x");
-  assertEquals(await bench.told("/spool/.web/0", down), [
+  assertEquals(await router.result("/spool/.web/0", down), [
     400,
     "Bad service .web: names beginning with a dot are reserved",
   ]);
-  assertEquals(await bench.told("/spool/web/65536", down), [
+  assertEquals(await router.result("/spool/web/65536", down), [
     400,
     "Bad port in the path: expected a number from 0 to 65535: received 65536",
   ]);
   for (const change of ["status=down&reason=x", "status=drain&reason=x", "weight=50"]) {
-    assertEquals(await bench.told("/spool/all/8081", form(change)), [
+    assertEquals(await router.result("/spool/all/8081", form(change)), [
       400,
       "Bad port in the path: expected 0 with all: received 8081",
     ], change);
   }
-  assertEquals(await bench.told("/spool/all/8081", form("status=up")), [200, ""]);
-  assertEquals([...Deno.readDirSync(bench.folder.path)], []);
+  assertEquals(await router.result("/spool/all/8081", form("status=up")), [200, ""]);
+  assertEquals([...Deno.readDirSync(router.folder.path)], []);
 });
 
-Deno.test("POST takes a form as long as can make sense, and none that is longer", async () => {
-  await using bench = new Bench(CHANGING);
+Deno.test("POST reads a form of MAX_FORM_BYTES, and rejects a longer one", async () => {
+  await using router = new RouterFixture(CHANGING);
   const start = "status=down&reason=x&padding=";
   const padded = (length: number) => start + "x".repeat(length - start.length);
-  assertEquals(await bench.told("/spool/a/0", form(padded(MAX_FORM_BYTES))), [200, ""]);
+  assertEquals(await router.result("/spool/a/0", form(padded(MAX_FORM_BYTES))), [200, ""]);
   assertEquals(
-    await bench.told("/spool/b/0", form(padded(MAX_FORM_BYTES + 1))),
+    await router.result("/spool/b/0", form(padded(MAX_FORM_BYTES + 1))),
     [413, `The form is longer than ${MAX_FORM_BYTES} bytes`],
   );
-  assertEquals([...Deno.readDirSync(bench.folder.path)].map(({ name }) => name), ["a"]);
+  assertEquals([...Deno.readDirSync(router.folder.path)].map(({ name }) => name), ["a"]);
 });
 
-Deno.test("POST says if the spool cannot be written, and logs why", async () => {
-  await using bench = new Bench(CHANGING);
-  // What is not a file can be neither replaced by one nor removed as one.
-  Deno.mkdirSync(bench.folder.file("web:80/x"), { recursive: true });
-  Deno.mkdirSync(bench.folder.file(".weight:web:80/x"), { recursive: true });
+Deno.test("POST responds 500 if the spool cannot be written, and logs why", async () => {
+  await using router = new RouterFixture(CHANGING);
+  // A folder can neither be replaced by a file nor removed as one.
+  Deno.mkdirSync(router.folder.file("web:80/x"), { recursive: true });
+  Deno.mkdirSync(router.folder.file(".weight:web:80/x"), { recursive: true });
   const cases = [
     ["take down web:80", "status=down&reason=x"],
     ["end the downtime of web:80", "status=up"],
@@ -1119,22 +1138,22 @@ Deno.test("POST says if the spool cannot be written, and logs why", async () => 
     ["set the weight of web:80 to 100", "weight=100"],
   ];
   for (const [what, body] of cases) {
-    assertEquals(await bench.told("/spool/web/80/status", form(body!)), [
+    assertEquals(await router.result("/spool/web/80/status", form(body!)), [
       500,
       `Cannot ${what}: the spool cannot be written`,
     ]);
-    assertMatch(bench.recorded.lines.at(-1)!, new RegExp(`^ERROR cannot ${what}: `));
-    assertEquals((await bench.ask("/spool/web/80")).status, 503);
+    assertMatch(router.recorded.lines.at(-1)!, new RegExp(`^ERROR cannot ${what}: `));
+    assertEquals((await router.send("/spool/web/80")).status, 503);
   }
 });
 
-/** A request of HTTP/1.1 that is the last on its connection. */
+/** Makes an HTTP/1.1 request that is the last on its connection. */
 function last(line: string, ...headers: string[]): string {
   return `${[line, "Connection: close", ...headers].join("\r\n")}\r\n\r\n`;
 }
 
-Deno.test("HEAD and OPTIONS are answered as GET is, HEAD without the body", async () => {
-  await using service = await well();
+Deno.test("HEAD and OPTIONS get the response of GET, HEAD without the body", async () => {
+  await using service = await healthyService();
   await using daemon = await Daemon.start();
   daemon.writeRecord("db", "maint");
   await until("db is down", async () => (await daemon.get("/spool/db/0")).status === 503);
@@ -1149,26 +1168,26 @@ Deno.test("HEAD and OPTIONS are answered as GET is, HEAD without the body", asyn
     ] as const
   ) {
     for (const method of ["GET", "OPTIONS", "HEAD"]) {
-      // As HAProxy's bare `option httpchk` sends it: no header at all.
+      // HAProxy's bare `option httpchk` sends no header at all.
       for (
         const request of [
           `${method} ${path} HTTP/1.0\r\n\r\n`,
           last(`${method} ${path} HTTP/1.1`, "Host: x"),
         ]
       ) {
-        const answer = await sendRaw(daemon.port, request);
+        const response = await sendRaw(daemon.port, request);
         assertEquals(
-          [answer.status, answer.body],
+          [response.status, response.body],
           [status, method === "HEAD" ? "" : body],
           request,
         );
-        assertEquals(answer.headers.get("content-length"), String(body.length));
+        assertEquals(response.headers.get("content-length"), String(body.length));
       }
     }
   }
 });
 
-Deno.test("what is asked for is passed on to the service byte for byte", async () => {
+Deno.test("an http check sends the path to the service byte for byte", async () => {
   await using daemon = await Daemon.start({ config: "cache_time: 0\n" });
   for (
     const [given, passed = given] of [
@@ -1185,7 +1204,7 @@ Deno.test("what is asked for is passed on to the service byte for byte", async (
       ["?", "/?"],
     ] as const
   ) {
-    await using service = await well();
+    await using service = await healthyService();
     const line = `GET /http/web/${service.port}${given} HTTP/1.1`;
     const { status, body } = await sendRaw(daemon.port, last(line, "Host: h\xe9"));
     assertEquals([status, body], [200, "fine"], given);
@@ -1194,8 +1213,8 @@ Deno.test("what is asked for is passed on to the service byte for byte", async (
   }
 });
 
-Deno.test("odd requests are answered, and harm nobody", async () => {
-  await using service = await well();
+Deno.test("the daemon responds to unusual requests, and goes on", async () => {
+  await using service = await healthyService();
   await using daemon = await Daemon.start();
   const check = `/http/web/${service.port}`;
   for (
@@ -1232,22 +1251,22 @@ Deno.test("odd requests are answered, and harm nobody", async () => {
   assertEquals(await daemon.get("/spool/web/0"), { status: 200, body: "" });
 });
 
-Deno.test("a path in the Host header asks for nothing", async () => {
+Deno.test("the router responds 400 to a path in the Host header", async () => {
   await using daemon = await Daemon.start();
   daemon.writeRecord("web", "maint");
   await until("web is down", async () => (await daemon.get("/spool/web/0")).status === 503);
   for (const host of ["x/spool/api/0", "x/spool/api/0?", "/spool/api/0/", "x?y", "x/"]) {
-    const answer = await sendRaw(daemon.port, last("GET /spool/web/0 HTTP/1.1", `Host: ${host}`));
+    const response = await sendRaw(daemon.port, last("GET /spool/web/0 HTTP/1.1", `Host: ${host}`));
     assertEquals(
-      [answer.status, answer.body],
+      [response.status, response.body],
       [400, "Bad Host: expected a name or an address, with or without a port"],
       host,
     );
   }
 });
 
-Deno.test("several requests on one connection are answered in their order", async () => {
-  await using service = await well();
+Deno.test("the daemon responds to several requests on one connection in their order", async () => {
+  await using service = await healthyService();
   await using daemon = await Daemon.start();
   const { status, body } = await sendRaw(
     daemon.port,
@@ -1259,7 +1278,7 @@ Deno.test("several requests on one connection are answered in their order", asyn
   assertMatch(body, /^fineHTTP\/1\.1 200 OK\r\n(?:.+\r\n)+\r\nHTTP\/1\.1 404 Not Found\r\n/);
 });
 
-Deno.test("a form that comes in pieces is read to its end, and one that ends too early changes nothing", async () => {
+Deno.test("POST reads a form in pieces to its end, and a form that is cut off changes nothing", async () => {
   using spool = new TempFolder();
   await using daemon = await Daemon.start({
     spool: spool.path,
