@@ -72,7 +72,7 @@ const QUIET_CHECKS = 2;
 
 /**
  * How late a timer may be, in milliseconds. A later one shows that the program stalled: requests may have arrived
- * meanwhile that nobody has read yet.
+ * meanwhile that are still unread.
  */
 const LATE_MS = 5;
 

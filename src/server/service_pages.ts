@@ -53,7 +53,7 @@ export const SERVICE_PAGES: readonly (readonly [prefix: string, page: ServicePag
 
 /**
  * The service's own record and weight, the record that keeps it out, the weight that agent checks report, and
- * when a balancer last asked for it. 409 until all workers agree: hactl verifies its changes by this page.
+ * when a balancer last requested it. 409 until all workers agree: hactl verifies its changes by this page.
  */
 async function entryPage(
   { queryWorkers, own }: ServiceSources,

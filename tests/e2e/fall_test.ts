@@ -3,19 +3,19 @@ import { Daemon } from "../support/programs.ts";
 import { HAProxy, type StatRow } from "../servers/haproxy.ts";
 import { serverTest, until } from "../servers/mod.ts";
 
-/** A web service that fails as often as the test says. */
+/** A web service that fails a given number of times. */
 class FailingService implements AsyncDisposable {
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
-  /** How many of the next requests it answers with 500. */
+  /** How many of the next requests get 500. */
   failures = 0;
-  /** How often it was asked. */
-  asked = 0;
-  /** How many requests in a row it has answered with 200. */
+  /** How many requests it got. */
+  requests = 0;
+  /** How many requests in a row got 200. */
   successes = 0;
 
   constructor() {
     this.#server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, () => {
-      this.asked++;
+      this.requests++;
       if (this.failures === 0) {
         this.successes++;
         return new Response("fine");
@@ -73,28 +73,28 @@ for (const interval of ["inter 200ms", "inter 500ms fastinter 100ms downinter 20
           `    server a 127.0.0.1:${service.port} check port ${daemon.port} ${interval} fall 2 rise 2`,
         )
       );
-      const seen = async () => {
+      const stateOf = async () => {
         const [{ status, check_status, chkfail, chkdown }] = await serversOf(haproxy) as [StatRow];
         return { status, check: check_status!.replace("* ", ""), chkfail, chkdown };
       };
-      const isSeen = (what: string, state: Awaited<ReturnType<typeof seen>>) =>
+      const waitFor = (what: string, state: Awaited<ReturnType<typeof stateOf>>) =>
         until(what, async () => {
-          assertEquals(await seen(), state);
+          assertEquals(await stateOf(), state);
           return true;
         });
-      await isSeen("up", { status: "UP", check: "L7OK", chkfail: "0", chkdown: "0" });
+      await waitFor("up", { status: "UP", check: "L7OK", chkfail: "0", chkdown: "0" });
 
-      // It is found out when the good result is too old, which is after cache_time.
+      // The service gets the next request when the good result has expired.
       service.failures = 1;
       await until(
-        "the service has failed and is well again",
+        "the service has failed and recovered",
         () => service.failures === 0 && service.successes > 0,
       );
-      await isSeen("up again", { status: "UP", check: "L7OK", chkfail: "1", chkdown: "0" });
+      await waitFor("up again", { status: "UP", check: "L7OK", chkfail: "1", chkdown: "0" });
 
       service.failures = 2;
-      await until("two failures take it out", async () => (await seen()).chkdown === "1");
-      await isSeen("up once more", { status: "UP", check: "L7OK", chkfail: "3", chkdown: "1" });
+      await until("two failures take it out", async () => (await stateOf()).chkdown === "1");
+      await waitFor("up once more", { status: "UP", check: "L7OK", chkfail: "3", chkdown: "1" });
     },
   );
 }
@@ -113,7 +113,7 @@ serverTest(
       )
     );
     await until("it is down", async () => (await serversOf(haproxy))[0]!.status === "DOWN");
-    assertEquals(service.asked, 1);
+    assertEquals(service.requests, 1);
   },
 );
 
@@ -121,7 +121,7 @@ serverTest(
 const BALANCERS = 100;
 
 serverTest(
-  "100 balancers have a failing service asked as often as one of them would",
+  "100 balancers send a failing service no more requests than one of them would",
   ["haproxy"],
   async () => {
     await using service = new FailingService();
@@ -140,14 +140,15 @@ serverTest(
       )
     );
     let counts: number[] = [];
-    await until("each has asked some times", async () => {
+    await until("each has requested some checks", async () => {
       const { service_access_counts } = JSON.parse((await daemon.get("/status/count")).body);
       counts = Object.values(service_access_counts.web ?? {});
       return counts.length === BALANCERS && counts.every((count) => count >= 8);
     });
-    // They have asked some 800 times together.
+    // Together they have requested some 800 checks.
     const most = Math.max(...counts);
-    const { asked } = service;
-    assert(asked >= most / 2 && asked <= 2 * most, `asked ${asked} times, by one ${most} times`);
+    const { requests } = service;
+    const message = `the service got ${requests} requests, one balancer sent ${most}`;
+    assert(requests >= most / 2 && requests <= 2 * most, message);
   },
 );

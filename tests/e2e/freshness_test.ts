@@ -4,23 +4,27 @@ import { caseCount } from "../support/cases.ts";
 import { Daemon, type DaemonOptions, WITHOUT_INOTIFY, WORKER_GRANTS } from "../support/programs.ts";
 import { serverTest, until } from "../servers/mod.ts";
 
-/** How often a machine may be too busy for the daemon to answer hactl within its second. */
-const EXCUSES = 10;
+/** How often hactl may time out on a busy machine. */
+const MAX_TIMEOUTS = 10;
 
-/** Marks up or down by hactl's own code, which starts no process for it, until hactl is content. */
-async function mark(daemon: Daemon, how: "up" | "down", args: readonly string[]): Promise<void> {
-  const line = [how, ...args, "-p", String(daemon.port), "--spool-root", daemon.spool];
-  for (let excuses = 0; await main(line) !== 0; excuses++) {
-    assert(excuses < EXCUSES, `hactl ${line.join(" ")} always complains`);
+/** Calls hactl's code in this process until it succeeds. */
+async function runHactl(
+  daemon: Daemon,
+  command: "up" | "down",
+  args: readonly string[],
+): Promise<void> {
+  const line = [command, ...args, "-p", String(daemon.port), "--spool-root", daemon.spool];
+  for (let timeouts = 0; await main(line) !== 0; timeouts++) {
+    assert(timeouts < MAX_TIMEOUTS, `hactl ${line.join(" ")} always fails`);
   }
 }
 
-/** A service that is alive, for checks that ask one. */
+/** A healthy service. */
 function alive(): Deno.HttpServer<Deno.NetAddr> {
   return Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, () => new Response("alive"));
 }
 
-/** Marks a service down and up again and again, and asks the daemon at once each time. */
+/** Takes a service down and up again and again, and checks it at once each time. */
 async function rounds(times: number, options: DaemonOptions): Promise<void> {
   await using service = alive();
   const { port } = service.addr;
@@ -35,14 +39,14 @@ async function rounds(times: number, options: DaemonOptions): Promise<void> {
   for (let i = 0; i < times; i++) {
     const { args, name } = subjects[i % subjects.length]!;
     const path = paths[Math.floor(i / subjects.length) % paths.length]!;
-    await mark(daemon, "down", [...args, "-r", `round ${i}`]);
+    await runHactl(daemon, "down", [...args, "-r", `round ${i}`]);
     const down = await daemon.get(path);
     if (
       down.status !== 503 ||
       !down.body.startsWith(`Service ${name} in down state since `) ||
       !down.body.endsWith(`: round ${i}`)
     ) stale.push({ path, down });
-    await mark(daemon, "up", args);
+    await runHactl(daemon, "up", args);
     const up = await daemon.get(path);
     if (up.status !== 200) stale.push({ path, up });
   }
@@ -65,15 +69,15 @@ serverTest(
   },
 );
 
-Deno.test("Several operators at once: what each has marked is so when their hactl returns", async () => {
+Deno.test("each of several operators sees their change when hactl returns", async () => {
   await using daemon = await Daemon.start();
   const operators = Array.from({ length: 8 }, async (_, i) => {
     const path = `/spool/service-${i}/0`;
     for (let round = 0; round < 10; round++) {
-      await mark(daemon, "down", [`service-${i}`, "-r", `round ${round}`]);
+      await runHactl(daemon, "down", [`service-${i}`, "-r", `round ${round}`]);
       const { status, body } = await daemon.get(path);
       assert(status === 503 && body.endsWith(`: round ${round}`), `${status} ${body}`);
-      await mark(daemon, "up", [`service-${i}`]);
+      await runHactl(daemon, "up", [`service-${i}`]);
       assertEquals(await daemon.get(path), { status: 200, body: "" });
     }
   });
@@ -82,31 +86,31 @@ Deno.test("Several operators at once: what each has marked is so when their hact
   }
 });
 
-Deno.test("A check that waits for its service while it is marked down comes back down", async () => {
-  const asked: (() => void)[] = [];
+Deno.test("a check in flight returns down if a downtime begins meanwhile", async () => {
+  const requests: (() => void)[] = [];
   await using service = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },
-    () => new Promise<Response>((resolve) => asked.push(() => resolve(new Response("alive")))),
+    () => new Promise<Response>((resolve) => requests.push(() => resolve(new Response("alive")))),
   );
   const { port } = service.addr;
   await using daemon = await Daemon.start();
   for (const [i, args] of [["web"], ["web", "-P", String(port)], ["all"]].entries()) {
     const name = args[0]!;
-    // The first two share a run, the last has one of its own.
+    // The first two share a run, the last bypasses the cache.
     const checks = [
       daemon.get(`/http/web/${port}/${i}`),
       daemon.get(`/http/web/${port}/${i}`),
       daemon.get(`/http/web/${port}/${i}`, { pragma: "no-cache" }),
     ];
-    await until("the service is asked", () => asked.length === 2);
-    await mark(daemon, "down", [...args, "-r", "maint"]);
-    for (const answer of asked.splice(0)) answer();
+    await until("the service has both requests", () => requests.length === 2);
+    await runHactl(daemon, "down", [...args, "-r", "maint"]);
+    for (const respond of requests.splice(0)) respond();
     for (const { status, body } of await Promise.all(checks)) {
       assert(
         status === 503 && body.startsWith(`Service ${name} in down state since `),
         `${status} ${body}`,
       );
     }
-    await mark(daemon, "up", args);
+    await runHactl(daemon, "up", args);
   }
 });

@@ -5,7 +5,7 @@ import { RawConnection } from "../support/raw_http.ts";
 import { HAProxy } from "../servers/haproxy.ts";
 import { serverTest, until } from "../servers/mod.ts";
 
-/** A web server whose downloads begin at once, and end when the test says so. */
+/** A web server whose downloads begin at once, and end when the test finishes them. */
 class WebServer implements AsyncDisposable {
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
   readonly #finish = Promise.withResolvers<void>();
@@ -23,7 +23,7 @@ class WebServer implements AsyncDisposable {
     return this.#server.addr.port;
   }
 
-  /** Lets all downloads come to their end. */
+  /** Ends all downloads. */
   finish(): void {
     this.#finish.resolve();
   }
@@ -40,8 +40,8 @@ class WebServer implements AsyncDisposable {
   }
 }
 
-/** Stands between HAProxy and the daemon's agent port, and passes on as many checks of each kind as it may. */
-class Gate implements AsyncDisposable {
+/** A proxy for agent checks that forwards a limited number of each line. */
+class AgentGate implements AsyncDisposable {
   readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   readonly #left = new Map<string, number>();
   readonly #accepting: Promise<void>;
@@ -57,31 +57,31 @@ class Gate implements AsyncDisposable {
     return (this.#listener.addr as Deno.NetAddr).port;
   }
 
-  /** From now on, as many of each question are passed on. The others are closed: to HAProxy that is no change. */
-  allow(count: number, questions: readonly string[]): void {
-    for (const question of questions) this.#left.set(question, count);
+  /** Forwards so many of each line from now on. Others are closed, which changes no state in HAProxy. */
+  allow(count: number, lines: readonly string[]): void {
+    for (const line of lines) this.#left.set(line, count);
   }
 
   async #accept(): Promise<void> {
-    const passing = new Set<Promise<void>>();
+    const forwarding = new Set<Promise<void>>();
     for await (const connection of this.#listener) {
-      const pass = this.#pass(connection).finally(() => passing.delete(pass));
-      passing.add(pass);
+      const forward = this.#forward(connection).finally(() => forwarding.delete(forward));
+      forwarding.add(forward);
     }
-    await Promise.all(passing);
+    await Promise.all(forwarding);
   }
 
-  async #pass(connection: Deno.Conn): Promise<void> {
+  async #forward(connection: Deno.Conn): Promise<void> {
     using _ = connection;
     try {
       const buffer = new Uint8Array(100);
-      const question = new TextDecoder().decode(
+      const line = new TextDecoder().decode(
         buffer.subarray(0, await connection.read(buffer) ?? 0),
       );
-      const left = this.#left.get(question) ?? 0;
+      const left = this.#left.get(line) ?? 0;
       if (left === 0) return;
-      this.#left.set(question, left - 1);
-      await connection.write(new TextEncoder().encode(await askAgent(this.#agents, question)));
+      this.#left.set(line, left - 1);
+      await connection.write(new TextEncoder().encode(await askAgent(this.#agents, line)));
     } catch {
       // HAProxy has ended.
     }
@@ -93,32 +93,32 @@ class Gate implements AsyncDisposable {
   }
 }
 
-/** All that stands between a client and two servers. */
-interface Scene {
+/** HAProxy, hacheck and two servers. */
+interface Setup {
   readonly daemon: Daemon;
   readonly agents: number;
   readonly haproxy: HAProxy;
   readonly a: WebServer;
   readonly b: WebServer;
-  /** Runs hactl as an operator does, who sees it succeed without a word. */
+  /** Runs hactl, which must succeed without output. */
   readonly hactl: (...args: (string | number)[]) => Promise<void>;
-  /** How HAProxy sees a server: its state, and its weight. */
-  readonly seen: (name: "a" | "b") => Promise<string>;
-  /** Waits until HAProxy sees both servers so. */
-  readonly sees: (what: string, a: string, b: string) => Promise<void>;
-  /** Who answers several requests, each on a connection of its own. */
-  readonly answering: () => Promise<string>;
+  /** HAProxy's state and weight of a server. */
+  readonly stateOf: (name: "a" | "b") => Promise<string>;
+  /** Waits until HAProxy reports these states. */
+  readonly waitFor: (what: string, a: string, b: string) => Promise<void>;
+  /** The servers that respond to several requests, each on its own connection. */
+  readonly responding: () => Promise<string>;
 }
 
-/** The lines of a backend, by its servers' ports, the daemon's and that of agent checks. */
+/** Makes the lines of a backend with these ports. */
 type Backend = (ports: { a: number; b: number; hacheck: number; agents: number }) => string;
 
-/** Plays a scene from its beginning to its end. */
-async function play(
+/** Starts all parts, and runs a test with them. */
+async function withHaproxy(
   backend: Backend,
-  plot: (scene: Scene) => Promise<void>,
+  test: (setup: Setup) => Promise<void>,
   options: DaemonOptions = {},
-  between?: (agents: number) => Gate,
+  between?: (agents: number) => AgentGate,
 ): Promise<void> {
   await using a = new WebServer("a");
   await using b = new WebServer("b");
@@ -149,23 +149,23 @@ frontend www
 backend web
 ${backend(ports)}`
   );
-  const seen = async (name: string) => {
+  const stateOf = async (name: string) => {
     const { status, weight } = (await haproxy.stat()).find(({ svname }) => svname === name)!;
     return `${status!.replace(/ \d+\/\d+$/, "")} ${weight}`;
   };
-  await plot({
-    ...{ daemon, agents, haproxy, a, b, seen },
+  await test({
+    ...{ daemon, agents, haproxy, a, b, stateOf },
     hactl: async (...args) => {
       const line = [...args.map(String), "-p", String(daemon.port)];
       assertEquals(await hactl(daemon.spool, line), { code: 0, stdout: "", stderr: "" });
     },
-    sees: async (what, a, b) => {
-      await until(`${what}: HAProxy sees it`, async () => {
-        assertEquals([await seen("a"), await seen("b")], [a, b]);
+    waitFor: async (what, a, b) => {
+      await until(`${what}: HAProxy reports it`, async () => {
+        assertEquals([await stateOf("a"), await stateOf("b")], [a, b]);
         return true;
       });
     },
-    answering: async () => {
+    responding: async () => {
       const names = new Set<string>();
       for (let i = 0; i < 10; i++) {
         const headers = { connection: "close" };
@@ -178,27 +178,27 @@ ${backend(ports)}`
   });
 }
 
-/** Servers whose state the agent tells alone. */
+/** Servers with agent checks only. */
 const BY_AGENT: Backend = ({ a, b, agents }) => `
     default-server weight 100 agent-check agent-port ${agents} agent-inter 100ms
     server a 127.0.0.1:${a} agent-send "web/${a}\\n"
     server b 127.0.0.1:${b} agent-send "web/${b}\\n"
 `;
 
-/** Who is checked by nobody but an agent is up as long as that says nothing else. */
+/** A server with agent checks only is up until a response changes that. */
 const UP = "no check 100";
 
 for (const how of ["maint", "down"] as const) {
-  serverTest(`HAProxy sees what hactl says within two agent checks, where agent_down is ${how}`, [
+  serverTest(`HAProxy reports a change by hactl within two agent checks, with agent_down: ${how}`, [
     "haproxy",
   ], async () => {
-    let gate: Gate | undefined;
+    let gate: AgentGate | undefined;
     const down = how === "maint" ? "MAINT" : "DOWN (agent)";
-    await play(
+    await withHaproxy(
       BY_AGENT,
-      async ({ hactl, a, b, sees, answering }) => {
+      async ({ hactl, a, b, waitFor, responding }) => {
         const part = ["-P", a.port];
-        const steps: readonly [command: (string | number)[], a: string, who: string][] = [
+        const steps: readonly [command: (string | number)[], a: string, servers: string][] = [
           [["weight", "web", 100], UP, "a,b"],
           [["down", "web", ...part], `${down} 100`, "b"],
           [["up", "web", ...part], UP, "a,b"],
@@ -213,106 +213,106 @@ for (const how of ["maint", "down"] as const) {
           [["weight", "web", 100, ...part], "DRAIN (agent) 0", "b"],
           [["up", "web", ...part], UP, "a,b"],
         ];
-        for (const [command, seenA, who] of steps) {
+        for (const [command, stateOfA, servers] of steps) {
           const what = command.join(" ");
           await hactl(...command);
           gate!.allow(2, [a, b].map(({ port }) => `web/${port}\n`));
-          await sees(what, seenA, UP);
-          assertEquals(await answering(), who, what);
+          await waitFor(what, stateOfA, UP);
+          assertEquals(await responding(), servers, what);
         }
         await hactl("down", "all");
         gate!.allow(2, [a, b].map(({ port }) => `web/${port}\n`));
-        await sees("down all", `${down} 100`, `${down} 100`);
-        assertEquals(await answering(), "503");
+        await waitFor("down all", `${down} 100`, `${down} 100`);
+        assertEquals(await responding(), "503");
       },
       { config: `agent_down: ${how}\n` },
-      (agents) => gate = new Gate(agents),
+      (agents) => gate = new AgentGate(agents),
     );
   });
 }
 
 serverTest(
-  "A daemon that is stopped changes nothing of what HAProxy was told by its agent checks",
+  "HAProxy keeps the states of agent checks when the daemon stops",
   [
     "haproxy",
   ],
   async () => {
-    await play(BY_AGENT, async ({ daemon, haproxy, hactl, a, sees, answering }) => {
+    await withHaproxy(BY_AGENT, async ({ daemon, haproxy, hactl, a, waitFor, responding }) => {
       await hactl("down", "web", "-P", a.port);
       await hactl("weight", "all", 50);
-      await sees("a is down", "MAINT 100", "no check 50");
+      await waitFor("a is down", "MAINT 100", "no check 50");
       daemon.kill("SIGTERM");
       assertEquals((await daemon.ended()).code, 0);
       await until("HAProxy finds no agent", async () => {
         const servers = (await haproxy.stat()).filter(({ svname }) => /^[ab]$/.test(svname!));
         return servers.every(({ agent_status }) => agent_status!.replace("* ", "") === "L4CON");
       });
-      await sees("nobody is there", "MAINT 100", "no check 50");
-      assertEquals(await answering(), "b");
+      await waitFor("the daemon is gone", "MAINT 100", "no check 50");
+      assertEquals(await responding(), "b");
     });
   },
 );
 
-serverTest("A client that may not ask changes nothing of what HAProxy was told before", [
+serverTest("HAProxy keeps its states if allowed_clients does not list it", [
   "haproxy",
 ], async () => {
-  await play(BY_AGENT, async ({ haproxy, sees, answering, daemon }) => {
-    await until("HAProxy is not answered", async () => {
+  await withHaproxy(BY_AGENT, async ({ haproxy, waitFor, responding, daemon }) => {
+    await until("HAProxy gets no response", async () => {
       const servers = (await haproxy.stat()).filter(({ svname }) => /^[ab]$/.test(svname!));
       return servers.every(({ agent_status }) => agent_status!.replace("* ", "") === "L7RSP");
     });
     daemon.writeRecord("all", "maint");
     await daemon.logged(/refused 127\.0\.0\.1: allowed_clients does not list it/);
-    await sees("nobody is told", UP, UP);
-    assertEquals(await answering(), "a,b");
+    await waitFor("no state has changed", UP, UP);
+    assertEquals(await responding(), "a,b");
   }, { config: "allowed_clients: [192.0.2.1]\n" });
 });
 
 serverTest(
-  "With -S a downtime is MAINT in HAProxy, and at no time an outage",
+  "with -S a downtime is MAINT in HAProxy, and never an outage",
   ["haproxy"],
   async () => {
-    await play(({ a, b, hacheck, agents }) => `
+    await withHaproxy(({ a, b, hacheck, agents }) => `
     option httpchk GET /http/web/0/health
     http-check send-state
-    # Checks come so often before the agent's that a downtime would be an outage if they told of it.
+    # Checks come more often than agent checks: a downtime that failed them would be an outage.
     default-server check port ${hacheck} inter 20ms fall 1 rise 1 weight 100 agent-check agent-port ${agents} agent-inter 1s
     server a 127.0.0.1:${a} agent-send "web/${a}\\n"
     server b 127.0.0.1:${b} agent-send "web/${b}\\n"
-`, async ({ daemon, haproxy, hactl, a, sees, answering }) => {
-      await sees("at first", "UP 100", "UP 100");
+`, async ({ daemon, haproxy, hactl, a, waitFor, responding }) => {
+      await waitFor("at first", "UP 100", "UP 100");
       await hactl("down", "web", "-P", a.port, "-r", "kernel update");
-      await sees("a is down", "MAINT 100", "UP 100");
+      await waitFor("a is down", "MAINT 100", "UP 100");
       assertEquals((await daemon.get(`/spool/web/${a.port}`)).status, 503);
       await hactl("up", "web", "-P", a.port);
-      await sees("a is up", "UP 100", "UP 100");
-      assertEquals(await answering(), "a,b");
+      await waitFor("a is up", "UP 100", "UP 100");
+      assertEquals(await responding(), "a,b");
       await hactl("down", "web", "-P", a.port);
-      await sees("a is down", "MAINT 100", "UP 100");
+      await waitFor("a is down", "MAINT 100", "UP 100");
       assert(!/is DOWN, reason/.test(haproxy.log), haproxy.log);
-      // What is stopped then says nothing of the agent's. That checks fail is another matter.
+      // The state of the agent check stays, but checks fail now.
       daemon.kill("SIGTERM");
       assertEquals((await daemon.ended()).code, 0);
-      await sees("the daemon is gone", "MAINT 100", "DOWN 100");
+      await waitFor("the daemon is gone", "MAINT 100", "DOWN 100");
     }, { args: ["-S"] });
   },
 );
 
 serverTest(
-  "HAProxy sends no request to a server that is marked down while the daemon is stopped again and again",
+  "HAProxy sends no request to a server in downtime while the daemon stalls again and again",
   ["haproxy"],
   async () => {
-    await play(({ a, b, hacheck, agents }) => `
+    await withHaproxy(({ a, b, hacheck, agents }) => `
     option httpchk GET /http/web/0/health
     http-check send-state
     default-server check port ${hacheck} inter 200ms fall 100 rise 1 weight 100 agent-check agent-port ${agents} agent-inter 100ms
     server a 127.0.0.1:${a} agent-send "web/${a}\\n"
     server b 127.0.0.1:${b} agent-send "web/${b}\\n"
-`, async ({ daemon, haproxy, hactl, a, sees, answering }) => {
-      await sees("at first", "UP 100", "UP 100");
+`, async ({ daemon, haproxy, hactl, a, waitFor, responding }) => {
+      await waitFor("at first", "UP 100", "UP 100");
       await hactl("down", "web", "-P", a.port, "-r", "kernel update");
-      await sees("a is down", "MAINT 100", "UP 100");
-      // It runs for a few milliseconds at a time, so that it is stopped at any point of an agent check.
+      await waitFor("a is down", "MAINT 100", "UP 100");
+      // The daemon runs for a few milliseconds at a time, so that it stalls at any point of an agent check.
       let isOver = false;
       const stalling = (async () => {
         for (let round = 0; !isOver; round++) {
@@ -322,23 +322,23 @@ serverTest(
           await new Promise((resolve) => setTimeout(resolve, round % 8));
         }
       })();
-      const answered = new Set<string>();
+      const responded = new Set<string>();
       try {
         for (let sample = 0; sample < 60; sample++) {
-          answered.add(await answering());
+          responded.add(await responding());
           await new Promise((resolve) => setTimeout(resolve, 100));
         }
       } finally {
         isOver = true;
         await stalling;
       }
-      assertEquals([...answered], ["b"]);
+      assertEquals([...responded], ["b"]);
       assert(!/Server web\/a is (?:UP|DOWN)/.test(haproxy.log), haproxy.log);
     }, { config: "spool_in_checks: false\n" });
   },
 );
 
-/** Ways to have HAProxy know that a server drains, and what it then shows. */
+/** Ways to drain a server in HAProxy, and the states that it then reports. */
 const WAYS: readonly [way: string, backend: Backend, up: string, draining: string][] = [
   ["its agent checks", BY_AGENT, UP, "DRAIN (agent) 100"],
   [
@@ -358,14 +358,14 @@ const WAYS: readonly [way: string, backend: Backend, up: string, draining: strin
 
 for (const [way, backend, up, draining] of WAYS) {
   serverTest(
-    `A download goes on to its end where a server drains by ${way}, and the next goes elsewhere`,
+    `a download ends while its server drains by ${way}, and the next goes to another server`,
     [
       "haproxy",
     ],
     async () => {
-      await play(backend, async ({ haproxy, hactl, a, b, sees, answering }) => {
-        await sees("at first", up, up);
-        // One for each of the two, in turn.
+      await withHaproxy(backend, async ({ haproxy, hactl, a, b, waitFor, responding }) => {
+        await waitFor("at first", up, up);
+        // HAProxy sends them to the two servers in turn.
         using first = await download(haproxy);
         using second = await download(haproxy);
         const begun = [await begins(first), await begins(second)];
@@ -373,14 +373,14 @@ for (const [way, backend, up, draining] of WAYS) {
         const [byA, byB] = begun[0] === "a begins" ? [first, second] : [second, first];
 
         await hactl("drain", "web", "-P", a.port, "-r", "deploy");
-        await sees("a drains", draining, up);
-        assertEquals(await answering(), "b");
+        await waitFor("a drains", draining, up);
+        assertEquals(await responding(), "b");
         a.finish();
         assertMatch(await byA.readAll(), / a ends/);
 
         await hactl("up", "web", "-P", a.port);
-        await sees("a is up", up, up);
-        assertEquals(await answering(), "a,b");
+        await waitFor("a is up", up, up);
+        assertEquals(await responding(), "a,b");
         b.finish();
         assertMatch(await byB.readAll(), / b ends/);
         assert(!haproxy.log.includes("is DOWN, reason"), haproxy.log);
@@ -389,14 +389,14 @@ for (const [way, backend, up, draining] of WAYS) {
   );
 }
 
-/** Begins a download by HAProxy. */
+/** Starts a download through HAProxy. */
 async function download({ port }: HAProxy): Promise<RawConnection> {
   const connection = await RawConnection.open(port);
   await connection.send("GET /download HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
   return connection;
 }
 
-/** What a download begins with. */
+/** Reads the beginning of a download. */
 async function begins(connection: RawConnection): Promise<string> {
   let text = "";
   while (!text.includes(" begins,")) {

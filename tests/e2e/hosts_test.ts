@@ -10,13 +10,13 @@ import {
 import { Daemon, hactlCommand, retryHactl } from "../support/programs.ts";
 import { serverTest, until } from "../servers/mod.ts";
 
-/** Spellings of addresses of this machine, which all count as 127.0.0.1. */
-const OWN = ["127.0.0.1", "10.9.8.7", "fd00::7", "FD00:0:0::0007"];
+/** Spellings of addresses of this host, which all count as 127.0.0.1. */
+const LOCAL = ["127.0.0.1", "10.9.8.7", "fd00::7", "FD00:0:0::0007"];
 
-/** Addresses that stay what they are. */
+/** Addresses of other hosts, and other loopback addresses. */
 const OTHERS = ["127.0.0.2", "::1", "10.9.8.8", "fd00::8", "224.0.0.1", "255.255.255.255"];
 
-/** How a balancer tells which address it means. */
+/** The ways to name an address in headers. */
 const WAYS: readonly ((address: string, port: number) => Record<string, string>)[] = [
   (address) => ({ "X-Nerve-Check-IP": address }),
   (address, port) => ({
@@ -28,10 +28,10 @@ const WAYS: readonly ((address: string, port: number) => Record<string, string>)
   }),
 ];
 
-/** Those of them that nobody may check, whatever is listed. */
-const NOBODYS = ["224.0.0.1", "255.255.255.255"];
+/** Addresses that are never allowed. */
+const UNUSABLE = ["224.0.0.1", "255.255.255.255"];
 
-/** Starts a daemon in a network of its own. */
+/** Starts a daemon in its own network namespace. */
 function start(): Promise<Daemon> {
   return Daemon.start({
     wrapper: IN_NETWORK_NAMESPACE,
@@ -40,46 +40,50 @@ function start(): Promise<Daemon> {
 }
 
 serverTest(
-  "a check of an own address goes to 127.0.0.1, one of another where it says",
+  "a check of an address of this host connects to 127.0.0.1, and of another address to that",
   NETWORK_PROGRAMS,
   async () => {
     await using daemon = await start();
     await using service = await NetworkService.start(daemon);
     for (const way of WAYS) {
       const path = `/tcp/web/${service.port}`;
-      const addresses = [...OWN, ...OTHERS];
+      const addresses = [...LOCAL, ...OTHERS];
       const responses = await getAllInNetwork(
         daemon,
         addresses.map((address) => ({ path, headers: way(address, service.port) })),
       );
       for (const [i, address] of addresses.entries()) {
         const { status } = responses[i]!;
-        const expected = OWN.includes(address) ? 200 : NOBODYS.includes(address) ? 403 : 503;
+        const expected = LOCAL.includes(address) ? 200 : UNUSABLE.includes(address) ? 403 : 503;
         assertEquals([address, status], [address, expected]);
       }
     }
   },
 );
 
-serverTest("all own addresses share one result in the cache", NETWORK_PROGRAMS, async () => {
-  await using daemon = await start();
-  await using service = await NetworkService.start(daemon);
-  for (const way of WAYS) {
-    for (const address of OWN) {
-      const path = `/http/web/${service.port}`;
-      const answer = await getInNetwork(daemon, path, way(address, service.port));
-      assertEquals(answer, { status: 200, body: "1" });
+serverTest(
+  "all addresses of this host share one result in the cache",
+  NETWORK_PROGRAMS,
+  async () => {
+    await using daemon = await start();
+    await using service = await NetworkService.start(daemon);
+    for (const way of WAYS) {
+      for (const address of LOCAL) {
+        const path = `/http/web/${service.port}`;
+        const response = await getInNetwork(daemon, path, way(address, service.port));
+        assertEquals(response, { status: 200, body: "1" });
+      }
     }
-  }
-});
+  },
+);
 
-/** Records, and the addresses for which they keep port 8080 down. */
+/** Records, and the addresses whose port 8080 they take down. */
 const RECORDS: readonly [name: string, addresses: readonly string[]][] = [
-  ["web", [...OWN, ...OTHERS]],
-  ["web:8080", [...OWN, ...OTHERS]],
-  ["web:10.9.8.7:8080", OWN],
-  ["web:fd00::7:8080", OWN],
-  ["web:FD00:0::7:8080", OWN],
+  ["web", [...LOCAL, ...OTHERS]],
+  ["web:8080", [...LOCAL, ...OTHERS]],
+  ["web:10.9.8.7:8080", LOCAL],
+  ["web:fd00::7:8080", LOCAL],
+  ["web:FD00:0::7:8080", LOCAL],
   ["web:127.0.0.2:8080", ["127.0.0.2"]],
   ["web:::1:8080", ["::1"]],
   ["web:10.9.8.8:8080", ["10.9.8.8"]],
@@ -88,14 +92,14 @@ const RECORDS: readonly [name: string, addresses: readonly string[]][] = [
 ];
 
 for (const [name, addresses] of RECORDS) {
-  serverTest(`the record ${name} keeps down who it should`, NETWORK_PROGRAMS, async () => {
+  serverTest(`the record ${name} takes down exactly its addresses`, NETWORK_PROGRAMS, async () => {
     await using daemon = await start();
     daemon.writeRecord(name, "maint");
-    await until("it is known", async () => {
+    await until("the record is known", async () => {
       return JSON.parse((await getInNetwork(daemon, "/status")).body).spool.records === 1;
     });
     for (const way of WAYS) {
-      const all = [...OWN, ...OTHERS];
+      const all = [...LOCAL, ...OTHERS];
       const responses = await getAllInNetwork(
         daemon,
         all.map((address) => ({ path: "/spool/web/8080", headers: way(address, 8080) })),
@@ -114,14 +118,14 @@ for (const [name, addresses] of RECORDS) {
 
 for (const host of ["10.9.8.7", "fd00::7", "127.0.0.1", "10.9.8.8", "127.0.0.2", "::1"]) {
   serverTest(
-    `hactl marks port 8080 of ${host} alone, and all of its names`,
+    `hactl down -P 8080 -H ${host} takes down exactly the addresses of that host`,
     NETWORK_PROGRAMS,
     async () => {
       await using daemon = await start();
-      const marked = ["127.0.0.1"].includes(host)
-        ? [...OWN, ...OTHERS] // Without a host, it is the port whatever the host.
-        : OWN.includes(host)
-        ? OWN
+      const down = ["127.0.0.1"].includes(host)
+        ? [...LOCAL, ...OTHERS] // A record without a host is for all hosts.
+        : LOCAL.includes(host)
+        ? LOCAL
         : [host];
       for (const [command, status] of [["down", 503], ["up", 200]] as const) {
         assertEquals(
@@ -136,7 +140,7 @@ for (const host of ["10.9.8.7", "fd00::7", "127.0.0.1", "10.9.8.8", "127.0.0.2",
           ),
           { code: 0, stdout: "", stderr: "" },
         );
-        const all = [...OWN, ...OTHERS];
+        const all = [...LOCAL, ...OTHERS];
         const responses = await getAllInNetwork(
           daemon,
           all.map((address) => ({
@@ -145,7 +149,7 @@ for (const host of ["10.9.8.7", "fd00::7", "127.0.0.1", "10.9.8.8", "127.0.0.2",
           })),
         );
         for (const [i, address] of all.entries()) {
-          const expected = marked.includes(address) ? status : 200;
+          const expected = down.includes(address) ? status : 200;
           assertEquals([command, address, responses[i]!.status], [command, address, expected]);
         }
       }

@@ -3,11 +3,11 @@ import { Daemon } from "../support/programs.ts";
 import { parseResponse, RawConnection } from "../support/raw_http.ts";
 import { afterRequest, FaultyServer, sending } from "../servers/faulty.ts";
 
-/** The statuses whose responses never have a body (RFC 9112, section 6.3). A 205 is none of them. */
+/** The statuses whose responses have no body (RFC 9112, section 6.3). 205 is not among them. */
 const BODILESS: readonly number[] = [204, 304];
 
-/** A service that answers each path `/<status>` with that status. */
-function answering(framing: string): Promise<FaultyServer> {
+/** A service that responds to `/<status>` with that status. */
+function statusService(framing: string): Promise<FaultyServer> {
   return FaultyServer.start((socket) => {
     const respond = (bytes: Uint8Array) => {
       const [, status] = /^GET \/(\d+) /.exec(new TextDecoder().decode(bytes)) ?? [];
@@ -19,9 +19,9 @@ function answering(framing: string): Promise<FaultyServer> {
   });
 }
 
-Deno.test("a client that keeps its connection waits for no body, whatever a service's status", async () => {
+Deno.test("a client that keeps its connection never waits for a missing body, whatever the status is", async () => {
   await using daemon = await Daemon.start({ config: "cache_time: 0\n" });
-  await using service = await answering("Content-Length: 0\r\n\r\n");
+  await using service = await statusService("Content-Length: 0\r\n\r\n");
   for (const method of ["GET", "HEAD", "OPTIONS"]) {
     using connection = await RawConnection.open(daemon.port);
     for (const status of [200, 201, 202, 204, 205, 206, 301, 304, 404, 500, 503, 299]) {

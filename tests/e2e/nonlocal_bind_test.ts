@@ -8,7 +8,7 @@ import {
 import { Daemon, TempFolder } from "../support/programs.ts";
 import { serverTest, until } from "../servers/mod.ts";
 
-/** Runs a program in a network of its own, where programs may listen on any address if so asked. */
+/** Runs a program in its own network namespace, with or without nonlocal_bind. */
 function inNetwork(nonlocalBind: boolean): string[] {
   const bind = nonlocalBind
     ? ["4", "6"].map((version) => `echo 1 >/proc/sys/net/ipv${version}/ip_nonlocal_bind`)
@@ -16,7 +16,7 @@ function inNetwork(nonlocalBind: boolean): string[] {
   const script = [
     "PATH=$PATH:/usr/sbin:/sbin",
     "ip link set lo up",
-    // Not on the loopback interface alone: a route to everywhere else.
+    // An interface beside the loopback one, with a route to other hosts.
     "ip link add near type veth peer name far",
     "ip link set near up",
     "ip link set far up",
@@ -35,11 +35,11 @@ async function statuses(
   addresses: readonly string[],
 ): Promise<Record<string, number>> {
   const path = `/tcp/web/${service.port}`;
-  const seen: Record<string, number> = {};
+  const found: Record<string, number> = {};
   for (const address of addresses) {
-    seen[address] = (await getInNetwork(daemon, path, { "X-Nerve-Check-IP": address })).status;
+    found[address] = (await getInNetwork(daemon, path, { "X-Nerve-Check-IP": address })).status;
   }
-  return seen;
+  return found;
 }
 
 async function reported(daemon: Daemon): Promise<unknown> {
@@ -48,17 +48,17 @@ async function reported(daemon: Daemon): Promise<unknown> {
 
 const CONFIG = "cache_time: 0\nhealthcheck_timeout: 1\ncheck_hosts: [10.9.8.9, 'fd00::9']\n";
 
-/** An own address, one that is not listed, and one that is listed and dead, of each version of IP. */
+/** A local address, one that is not listed, and one that is listed and dead, of each IP version. */
 const ADDRESSES = ["10.9.8.7", "10.9.8.8", "10.9.8.9", "fd00::7", "fd00::8", "fd00::9"];
 
 serverTest(
-  "without nonlocal_bind, own addresses are found by listening",
+  "without nonlocal_bind, the addresses of this host are found by listening",
   NETWORK_PROGRAMS,
   async () => {
     await using daemon = await Daemon.start({ wrapper: inNetwork(false), config: CONFIG });
     await using service = await NetworkService.start(daemon, "::");
-    const seen = await statuses(daemon, service, ADDRESSES);
-    assertEquals(seen, {
+    const found = await statuses(daemon, service, ADDRESSES);
+    assertEquals(found, {
       ...{ "10.9.8.7": 200, "10.9.8.8": 403, "10.9.8.9": 503 },
       ...{ "fd00::7": 200, "fd00::8": 403, "fd00::9": 503 },
     });
@@ -68,14 +68,14 @@ serverTest(
 );
 
 serverTest(
-  "with nonlocal_bind, no address of another machine counts as this machine's",
+  "with nonlocal_bind, no address of another host counts as one of this host",
   NETWORK_PROGRAMS,
   async () => {
     await using daemon = await Daemon.start({ wrapper: inNetwork(true), config: CONFIG });
     await using service = await NetworkService.start(daemon, "::");
     const expected = {
       ...{ "10.9.8.7": 200, "10.9.8.8": 403, "10.9.8.9": 503 },
-      // No method is right for IPv6: own_addresses is needed.
+      // There is no test for IPv6: own_addresses is needed.
       ...{ "fd00::7": 403, "fd00::8": 403, "fd00::9": 503 },
     };
     for (let times = 0; times < 2; times++) {
@@ -85,12 +85,12 @@ serverTest(
     for (const version of ["ipv4", "ipv6"]) {
       await daemon.logged(new RegExp(`WARNING net\\.${version}\\.ip_nonlocal_bind is on \\(`));
     }
-    // The spool counts them the same.
+    // The spool uses the same addresses.
     for (const host of ["10.9.8.7", "10.9.8.8"]) {
       daemon.writeRecord(`${host}:${host}:8080`, "maint");
       const path = `/spool/${host}/8080`;
       const status = host === "10.9.8.7" ? 503 : 200;
-      await until("it is known", async () => {
+      await until("the record is known", async () => {
         const other = await getInNetwork(daemon, path, { "X-Nerve-Check-IP": host });
         return other.status === 503 && (await getInNetwork(daemon, path)).status === status;
       });
@@ -99,7 +99,7 @@ serverTest(
 );
 
 serverTest(
-  "with own_addresses, those and no others count as this machine's",
+  "with own_addresses, exactly those addresses count as this host",
   NETWORK_PROGRAMS,
   async () => {
     for (const nonlocalBind of [false, true]) {

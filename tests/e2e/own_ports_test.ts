@@ -1,17 +1,17 @@
 import { assert, assertEquals } from "../support/assert.ts";
 import { Daemon, WORKER_GRANTS } from "../support/programs.ts";
 
-/** An address of this machine that is no loopback one; undefined where it has none. */
+/** An address of this host beside the loopback ones; undefined if it has none. */
 function ownAddress(): string | undefined {
   return Deno.networkInterfaces().find(({ family, address }) =>
     family === "IPv4" && !address.startsWith("127.")
   )?.address;
 }
 
-for (const loops of [1, 3]) {
-  Deno.test(`with -n ${loops}, the daemon refuses to check its own ports, however they are named`, async () => {
+for (const workers of [1, 3]) {
+  Deno.test(`with -n ${workers}, the daemon rejects checks of its own ports, whatever their address is`, async () => {
     await using daemon = await Daemon.start({
-      args: ["-n", String(loops), "-p", "0", "-p", "0", "-A", "0"],
+      args: ["-n", String(workers), "-p", "0", "-p", "0", "-A", "0"],
       grants: WORKER_GRANTS,
     });
     const [, agents] = await daemon.logged(
@@ -24,7 +24,7 @@ for (const loops of [1, 3]) {
     const addresses = ["127.0.0.1", "127.9.8.7", "::1", ...own === undefined ? [] : [own]];
     for (const port of [...ports, Number(agents)]) {
       const nested = `/http/x/${port}/http/x/${port}/http/x/${port}/events`;
-      const questions: [path: string, headers?: Record<string, string>][] = [
+      const requests: [path: string, headers?: Record<string, string>][] = [
         [nested],
         [`/tcp/x/${port}`],
         [nested, { "pragma": "no-cache" }],
@@ -37,17 +37,17 @@ for (const loops of [1, 3]) {
           ["/redis/x/1", { "x-haproxy-server-state": `UP; port=${port}; address=${address}` }],
         ]),
       ];
-      for (const [path, headers] of questions) {
-        // Often enough that every worker is asked.
-        const answers = Array.from({ length: 3 * loops }, () => daemon.get(path, headers));
-        for (const answer of await Promise.all(answers)) {
-          assertEquals(answer, {
+      for (const [path, headers] of requests) {
+        // Often enough that each worker gets a request.
+        const responses = Array.from({ length: 3 * workers }, () => daemon.get(path, headers));
+        for (const response of await Promise.all(responses)) {
+          assertEquals(response, {
             status: 403,
             body: `Not allowed to check port ${port} of this machine: hacheck itself listens on it`,
           }, `${path} ${JSON.stringify(headers)}`);
         }
       }
-      // The spool is asked about every port, and nothing connects.
+      // A check of the spool connects to nothing.
       assertEquals((await daemon.get(`/spool/x/${port}`)).status, 200);
     }
     const { refused } = JSON.parse((await daemon.get("/status")).body);

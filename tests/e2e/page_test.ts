@@ -232,7 +232,7 @@ Deno.test("with several workers the page reports all of them", async () => {
     const { body } = await daemon.get("/", JSON_ACCEPTED);
     const { event_loops, cache, services } = JSON.parse(body);
     assertEquals([event_loops, cache.gets, services.length], [3, checks, 1]);
-    assert(services[0].milliseconds.every((one: number) => one < 0), "nobody listens there");
+    assert(services[0].milliseconds.every((one: number) => one < 0), "the port is closed");
   }
   const streams = await Promise.all(Array.from({ length: 6 }, () => Events.open(daemon)));
   for (const stream of streams) await stream.next("downtimes");
@@ -482,10 +482,10 @@ for (const colorScheme of ["dark", "light"] as const) {
         await watched.shows("#alarms", /faulty/);
         await watched.page.evaluate(axe.source);
         const { violations, incomplete }: AxeResults = await watched.page.evaluate("axe.run()");
-        const told = (found: typeof violations) =>
+        const described = (found: typeof violations) =>
           found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
-        assertEquals(told(violations), []);
-        assertEquals(told(incomplete.filter(({ id }) => id === "color-contrast")), []);
+        assertEquals(described(violations), []);
+        assertEquals(described(incomplete.filter(({ id }) => id === "color-contrast")), []);
         assertEquals(await watched.page.evaluate("document.documentElement.scrollWidth"), width);
         assertEquals(watched.problems, []);
       }

@@ -4,7 +4,7 @@ import { FaultyServer, silent } from "../servers/faulty.ts";
 import { HAProxy } from "../servers/haproxy.ts";
 import { serverTest, until } from "../servers/mod.ts";
 
-/** Services that accept connections and never speak. */
+/** Services that accept connections and send nothing. */
 class HangingServices implements AsyncDisposable {
   readonly #servers: FaultyServer[] = [];
 
@@ -23,7 +23,7 @@ class HangingServices implements AsyncDisposable {
   }
 }
 
-/** A client with a source address of its own that asks for many checks at once, again and again. */
+/** A client with its own source address that requests many checks at once, again and again. */
 class Attacker implements AsyncDisposable {
   readonly #folder = new TempFolder();
   readonly #process: Deno.ChildProcess;
@@ -69,42 +69,42 @@ async function inFlight(daemon: Daemon): Promise<number> {
   return checks_under_way;
 }
 
-Deno.test("100 services that hang do not keep the checks of another one waiting, for the same client", async () => {
+Deno.test("100 services that hang do not delay the checks of another service, for the same client", async () => {
   await using hanging = await HangingServices.start(100);
   await using service = serve();
   await using daemon = await Daemon.start({ config: "healthcheck_timeout: 60\n" });
-  const answers = hanging.ports.map((port) => daemon.get(`/http/hangs/${port}/`));
+  const responses = hanging.ports.map((port) => daemon.get(`/http/hangs/${port}/`));
   await until("all of them hang", async () => await inFlight(daemon) === 100);
   for (const protocol of ["http", "tcp"]) {
     const path = `/${protocol}/web/${service.addr.port}`;
     assertEquals((await daemon.get(path, { pragma: "no-cache" })).status, 200);
   }
-  assertEquals(await inFlight(daemon), 100, "they hang still");
+  assertEquals(await inFlight(daemon), 100, "they still hang");
   daemon.kill("SIGKILL");
-  await Promise.allSettled(answers);
+  await Promise.allSettled(responses);
 });
 
 serverTest(
-  "a client whose 300 checks hang delays none of another client",
+  "300 checks of one client that hang delay no check of another client",
   ["curl", "timeout"],
   async () => {
     await using hanging = await HangingServices.start(30);
     await using service = serve();
     await using daemon = await Daemon.start({ config: "healthcheck_timeout: 60\n" });
     await using _attacker = new Attacker("127.0.0.2", hangingChecks(daemon, hanging));
-    await until("half of the places are held", async () => await inFlight(daemon) === 128);
+    await until("half of the slots are taken", async () => await inFlight(daemon) === 128);
     for (let i = 0; i < 50; i++) {
       const path = `/${["http", "tcp"][i % 2]}/web/${service.addr.port}/${i}`;
       assertEquals((await daemon.get(path, { pragma: "no-cache" })).status, 200);
     }
-    assertEquals(await inFlight(daemon), 128, "those that hang do so still");
+    assertEquals(await inFlight(daemon), 128, "they still hang");
     const queued = JSON.parse((await daemon.get("/status")).body).outbound_request_queue_size;
     assertEquals(queued, 300 - 128);
   },
 );
 
 serverTest(
-  "a healthy server stays UP while another client asks for all that hangs, and for it",
+  "a healthy server stays UP while another client requests checks of it and of services that hang",
   ["curl", "timeout", "haproxy"],
   async () => {
     await using hanging = await HangingServices.start(30);
@@ -139,17 +139,17 @@ backend web
     );
     const row = async () => (await haproxy.stat()).find(({ svname }) => svname === "a")!;
     await until("it is up", async () => (await row()).check_status === "L7OK");
-    const asked = async () => {
+    const counts = async () => {
       const { body } = await daemon.get("/status/count");
       return JSON.parse(body).service_access_counts;
     };
-    const before = (await asked()).web["127.0.0.1"];
+    const before = (await counts()).web["127.0.0.1"];
     await using _attacker = new Attacker("127.0.0.2", urls);
     await until("it is under attack", async () => await inFlight(daemon) >= 128);
     await until(
-      "HAProxy has asked a hundred times, and the attacker several times",
+      "HAProxy has requested a hundred checks, and the attacker several times as many",
       async () => {
-        const { web, hangs } = await asked();
+        const { web, hangs } = await counts();
         return web["127.0.0.1"] - before >= 100 && hangs["127.0.0.2"] >= 900;
       },
     );

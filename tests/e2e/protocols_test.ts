@@ -13,22 +13,22 @@ import { Postfix, POSTFIX_PROGRAMS } from "../servers/postfix.ts";
 import { Postgres, POSTGRES_PROGRAMS } from "../servers/postgres.ts";
 import { Redis, REDIS_PROGRAMS, Sentinel, SENTINEL_PROGRAMS } from "../servers/redis.ts";
 
-/** A server that runs. */
+/** A running server. */
 interface Running extends AsyncDisposable {
   readonly port: number;
 }
 
-/** A real server, and how it is checked. */
+/** A real server and its check. */
 interface Service {
   /** The protocol, and the path behind the port. */
   readonly check: readonly [protocol: string, path?: string];
-  /** What it takes. */
+  /** The programs that it needs. */
   readonly programs?: readonly string[];
-  /** What the configuration says of it. */
+  /** Its part of the configuration. */
   readonly config?: string;
-  /** What is said of it while it runs. */
+  /** The response while it runs. */
   readonly up: RegExp;
-  /** Starts it. */
+  /** Starts the server. */
   start(): Promise<Running>;
 }
 
@@ -71,7 +71,7 @@ const SERVICES: readonly Service[] = [
     start: () => MariaDb.start(),
   },
   {
-    // The code that signs is loaded when a server first asks for it.
+    // The code for signatures is loaded when a server first demands one.
     check: ["mysql", "/?ed25519"],
     programs: MARIADB_PROGRAMS,
     config: "mysql_username: modern\nmysql_password: secret",
@@ -147,37 +147,44 @@ backend web
   },
 ];
 
-/** What a daemon has logged that is more than the story of its life. */
-function complaints({ log }: Daemon): string[] {
+/** The log lines of a daemon above the level INFO. */
+function warnings({ log }: Daemon): string[] {
   return log.split("\n").filter((line) => line !== "" && !/^\S+Z INFO /.test(line));
 }
 
 for (const { check: [protocol, path = ""], programs = [], config = "", up, start } of SERVICES) {
-  serverTest(`/${protocol}${path} follows a real server up and down`, programs, async () => {
-    await using daemon = await Daemon.start({
-      config: `cache_time: 0\nhealthcheck_timeout: 30\n${config}\n`,
-    });
-    const running = await start();
-    const url = `/${protocol}/web/${running.port}${path}`;
-    {
-      await using _server = running;
-      for (let turn = 0; turn < 5; turn++) {
-        const { status, body } = await daemon.get(url);
-        assertEquals(status, 200, body);
-        assertMatch(body, up);
+  serverTest(
+    `/${protocol}${path} reports a real server as up and then as down`,
+    programs,
+    async () => {
+      await using daemon = await Daemon.start({
+        config: `cache_time: 0\nhealthcheck_timeout: 30\n${config}\n`,
+      });
+      const running = await start();
+      const url = `/${protocol}/web/${running.port}${path}`;
+      {
+        await using _server = running;
+        for (let turn = 0; turn < 5; turn++) {
+          const { status, body } = await daemon.get(url);
+          assertEquals(status, 200, body);
+          assertMatch(body, up);
+        }
+        await until(
+          "it leaves no connection open",
+          async () => await connectionsTo(running.port) === 0,
+        );
       }
-      await until("it keeps no connection", async () => await connectionsTo(running.port) === 0);
-    }
-    const { status, body } = await daemon.get(url);
-    assertEquals(status, 503, body);
-    assertMatch(body, /refused/i);
-    assertEquals(complaints(daemon), []);
-  });
+      const { status, body } = await daemon.get(url);
+      assertEquals(status, 503, body);
+      assertMatch(body, /refused/i);
+      assertEquals(warnings(daemon), []);
+    },
+  );
 }
 
 const HTTPS_PROGRAMS = [...NGINX_PROGRAMS, ...CERTIFICATE_PROGRAMS];
 
-serverTest("/https follows a real server up and down", HTTPS_PROGRAMS, async () => {
+serverTest("/https reports a real server as up and then as down", HTTPS_PROGRAMS, async () => {
   using folder = new TempFolder();
   const authority = await Authority.create(folder, "authority");
   const stranger = await Authority.create(folder, "stranger");
@@ -192,7 +199,7 @@ serverTest("/https follows a real server up and down", HTTPS_PROGRAMS, async () 
       grants: [`--allow-read=${authority.certificate}`],
     });
   await using verifying = await start(trusted);
-  await using trustful = await start("");
+  await using unverifying = await start("");
   const nginx = await Nginx.start((address) =>
     Object.entries(certificates).map(([name, { certificate, key }]) => `
 server {
@@ -203,7 +210,7 @@ server {
   return 200 "${name} $request_uri";
 }`).join("")
   );
-  const ask = async ({ port }: Daemon, host: string) => {
+  const send = async ({ port }: Daemon, host: string) => {
     const path = `/https/web/${nginx.port}/health`;
     using connection = await Connection.open("127.0.0.1", port, AbortSignal.timeout(60_000));
     return await exchange(connection, { host, path, headers: [] });
@@ -212,25 +219,25 @@ server {
     await using _server = nginx;
     const good = { status: 200, body: "good.example /health" };
     const strange = { status: 200, body: "strange.example /health" };
-    assertEquals(await ask(verifying, "good.example"), good);
-    assertEquals(await ask(trustful, "good.example"), good);
-    assertEquals(await ask(trustful, "strange.example"), strange);
-    const refused = await ask(verifying, "strange.example");
+    assertEquals(await send(verifying, "good.example"), good);
+    assertEquals(await send(unverifying, "good.example"), good);
+    assertEquals(await send(unverifying, "strange.example"), strange);
+    const refused = await send(verifying, "strange.example");
     assertEquals(refused.status, 503);
     assertMatch(refused.body, /the certificate's issuer is unknown/);
   }
-  for (const daemon of [verifying, trustful]) {
-    const { status, body } = await ask(daemon, "good.example");
+  for (const daemon of [verifying, unverifying]) {
+    const { status, body } = await send(daemon, "good.example");
     assertEquals(status, 503);
     assertMatch(body, /^HTTPS check failed after \d+\.\d\ds: .*refused/i);
-    assertEquals(complaints(daemon), []);
+    assertEquals(warnings(daemon), []);
   }
 });
 
-/** Every protocol that connects. */
+/** The protocols that connect. */
 const NAMES = [...new Set(SERVICES.map(({ check: [protocol] }) => protocol)), "https"];
 
-Deno.test("no server can hurt the daemon, whatever it is checked as", async () => {
+Deno.test("no faulty server harms the daemon, whatever the protocol is", async () => {
   await using daemon = await Daemon.start({
     config: `cache_time: 0
 healthcheck_timeout: 0.7
@@ -247,10 +254,16 @@ redis_password: secret
     await Promise.all(NAMES.map(async (name) => {
       const { status, body } = await daemon.get(`/${name}/web/${server.port}/`);
       const expected = name === "tcp" ? [200, 503] : [503];
-      assert(expected.includes(status), `${name} of one that ${fault}: ${status} ${body}`);
+      assert(
+        expected.includes(status),
+        `${name} check of a server that ${fault}: ${status} ${body}`,
+      );
     }));
-    await until(`no connection to one that ${fault}`, async () => await server.connected() === 0);
+    await until(
+      `no connection to a server that ${fault}`,
+      async () => await server.connected() === 0,
+    );
   }
   assertEquals((await daemon.get("/spool/web/1")).status, 200);
-  assertEquals(complaints(daemon), []);
+  assertEquals(warnings(daemon), []);
 });

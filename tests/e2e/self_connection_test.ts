@@ -3,7 +3,7 @@ import { IN_NETWORK_NAMESPACE, NETWORK_PROGRAMS, runInNetwork } from "../support
 import { Daemon } from "../support/programs.ts";
 import { serverTest } from "../servers/mod.ts";
 
-/** Few ports to connect from: a check of one of them soon comes from that very port. */
+/** With few local ports, a check of one of them soon uses that very port. */
 const FEW_PORTS = [
   ...["sh", "-c"],
   'echo "40000 40015" > /proc/sys/net/ipv4/ip_local_port_range && exec "$@"',
@@ -11,7 +11,7 @@ const FEW_PORTS = [
 ];
 
 serverTest(
-  "A dead service is not up because a check connects to itself",
+  "a dead service is not up when a check connects to itself",
   NETWORK_PROGRAMS,
   async () => {
     await using daemon = await Daemon.start({

@@ -6,9 +6,9 @@ import { pipelined, StalledClients, withClosedWindow } from "../support/stalled_
 
 const MIB = 1024 * 1024;
 
-/** How many bytes a process has held at most, and the kernel now for the sockets of its port. */
+/** The most bytes that a process has used, and those that the kernel uses for the sockets of its port. */
 async function heldBytes(pid: number, port: number): Promise<number> {
-  // A test may not read there itself.
+  // The tests have no permission to read there.
   const { stdout: status } = await run("cat", [`/proc/${pid}/status`]);
   const [, kilobytes] = /^VmHWM:\s+(\d+) kB$/m.exec(status)!;
   const { stdout: sockets } = await run("ss", [
@@ -18,13 +18,13 @@ async function heldBytes(pid: number, port: number): Promise<number> {
   return Number(kilobytes) * 1024 + queued.reduce((sum, [, bytes]) => sum + Number(bytes), 0);
 }
 
-/** Asks for so many services that `/recent` and `/status/count` are large. */
-async function askForMany(daemon: Daemon): Promise<void> {
+/** Requests checks of so many services that `/recent` and `/status/count` are large. */
+async function requestMany(daemon: Daemon): Promise<void> {
   const paths = Array.from(
     { length: 5000 },
     (_, i) => `/spool/service-with-a-name-of-some-length-${i}/0`,
   );
-  // A connection may end after any response: what was not answered is asked again.
+  // A connection may end after any response; the rest is sent again.
   while (paths.length > 0) {
     using connection = await RawConnection.open(daemon.port);
     const requests = paths.slice(0, 100).map((path) => `GET ${path} HTTP/1.1\r\nHost: x\r\n`);
@@ -44,53 +44,53 @@ interface Attack {
 
 const ATTACKS: readonly Attack[] = [
   {
-    name: "HTTP/2 clients with closed windows that ask for a large page",
+    name: "HTTP/2 clients with closed windows that request a large page",
     connections: 10,
     bytes: withClosedWindow("/recent", 200),
   },
   {
-    name: "HTTP/2 clients with closed windows that ask for small pages",
+    name: "HTTP/2 clients with closed windows that request small pages",
     connections: 400,
     bytes: withClosedWindow("/nothing", 200),
   },
   {
-    name: "HTTP/1.1 clients that ask for a large page and do not read it",
+    name: "HTTP/1.1 clients that request a large page and do not read it",
     connections: 600,
     bytes: pipelined("/recent"),
   },
   {
-    name: "HTTP/1.1 clients that ask without end and do not read",
+    name: "HTTP/1.1 clients that send requests without end and do not read",
     connections: 300,
     bytes: pipelined("/nothing", 10_000),
   },
   {
-    name: "HTTP/1.1 clients that ask for responses without a body and do not read",
+    name: "HTTP/1.1 clients that request responses without a body and do not read",
     connections: 300,
     bytes: pipelined("/spool/web/0", 10_000),
   },
   {
-    name: "HTTP/1.1 clients that ask by HEAD and do not read",
+    name: "HTTP/1.1 clients that send HEAD and do not read",
     connections: 300,
     bytes: pipelined("/status", 10_000, "HEAD"),
   },
 ];
 
 for (const { name, connections, bytes } of ATTACKS) {
-  const promise = "the daemon stays within 100 MiB more and answers checks beside";
+  const promise = "the daemon takes at most 100 MiB more, and responds to checks, beside";
   serverTest(`${promise} ${name}`, ["ss"], async () => {
     await using daemon = await Daemon.start();
-    await askForMany(daemon);
+    await requestMany(daemon);
     const before = await heldBytes(daemon.pid, daemon.port);
     let most = 0;
-    let answered = 0;
+    let received = 0;
     let isOver = false;
     const measuring = (async () => {
-      while (!isOver || answered < 20) {
+      while (!isOver || received < 20) {
         most = Math.max(most, await heldBytes(daemon.pid, daemon.port));
-        // A check may be on a connection that is cut; a balancer asks again.
+        // The connection of a check may be cut; a balancer repeats it.
         const check = await daemon.get("/spool/web/0").catch(() => null);
         if (check !== null) assertEquals(check, { status: 200, body: "" });
-        if (check !== null) answered++;
+        if (check !== null) received++;
       }
     })();
     using _clients = await StalledClients.open(daemon.port, connections, bytes);
@@ -101,23 +101,23 @@ for (const { name, connections, bytes } of ATTACKS) {
   });
 }
 
-Deno.test("large pages are refused while others wait to be read, and small ones are not", async () => {
+Deno.test("large pages are rejected while others wait for clients, and small ones are not", async () => {
   await using daemon = await Daemon.start();
-  await askForMany(daemon);
+  await requestMany(daemon);
   {
     using _clients = await StalledClients.open(daemon.port, 1, withClosedWindow("/recent", 100));
-    await until("large pages are refused", async () => {
+    await until("large pages are rejected", async () => {
       const { status, body } = await daemon.get("/recent");
       return status === 503 && body.startsWith("Too many bytes of large pages wait");
     });
     assertEquals((await daemon.get("/spool/web/0")).status, 200);
     assertEquals((await daemon.get("/status")).status, 200);
   }
-  // The connection is closed: what waited on it is given back.
+  // The connection is closed, so its bytes no longer count.
   await until("they are sent again", async () => (await daemon.get("/recent")).status === 200);
 });
 
-Deno.test("one client that asks for all of many records again and again delays no check", async () => {
+Deno.test("a client that requests all of many records again and again delays no check", async () => {
   await using daemon = await Daemon.start();
   for (let i = 0; i < 10_000; i++) {
     daemon.writeRecord(`service-${i}`, '{"reason": "maint", "creation": 1}');

@@ -4,7 +4,7 @@ import { parseResponse, RawConnection } from "../support/raw_http.ts";
 import { delay, stall, STALL_MS } from "../support/stalls.ts";
 import { afterRequest, type Behaviour, FaultyServer } from "../servers/faulty.ts";
 
-/** A service that hands a function out for each request, which answers it. */
+/** A service whose requests the test responds to. */
 class Service implements AsyncDisposable {
   readonly #server: FaultyServer;
   readonly #requests: (() => void)[] = [];
@@ -15,10 +15,10 @@ class Service implements AsyncDisposable {
   }
 
   /**
-   * Starts one.
+   * Starts a service.
    *
-   * @param early What it sends as soon as it is asked.
-   * @param late What it sends when the test says so.
+   * @param early What it sends at once after a request.
+   * @param late What it sends when the test responds.
    */
   static async start(early: string, late: string): Promise<Service> {
     const behaviour: Behaviour = (socket) => {
@@ -34,8 +34,8 @@ class Service implements AsyncDisposable {
     return this.#server.port;
   }
 
-  /** Waits for the next request, and returns what answers it. */
-  async asked(): Promise<() => void> {
+  /** Waits for the next request, and returns the function that responds to it. */
+  async nextRequest(): Promise<() => void> {
     while (this.#requests.length === 0) {
       await new Promise<void>((resolve) => this.#wake = resolve);
     }
@@ -49,8 +49,8 @@ class Service implements AsyncDisposable {
 
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
-/** In which phase of a check the daemon is stopped. */
-const phases: readonly {
+/** The phases of a check in which the daemon stalls. */
+const PHASES: readonly {
   name: string;
   config?: string;
   mayWrite?: boolean;
@@ -59,19 +59,19 @@ const phases: readonly {
   act: (daemon: Daemon, service: Service) => Promise<void>;
 }[] = [
   {
-    name: "before a question about the spool is sent",
+    name: "before a check of the spool is sent",
     async act(daemon) {
-      let answers: ReturnType<Daemon["get"]>[] = [];
+      let responses: ReturnType<Daemon["get"]>[] = [];
       daemon.writeRecord("down", "maint");
       while ((await daemon.get("/spool/down/0")).status !== 503);
       await stall(daemon, () => {
-        answers = ["up", "down"].map((name) => daemon.get(`/spool/${name}/0`));
+        responses = ["up", "down"].map((name) => daemon.get(`/spool/${name}/0`));
       });
-      assertEquals((await Promise.all(answers)).map(({ status }) => status), [200, 503]);
+      assertEquals((await Promise.all(responses)).map(({ status }) => status), [200, 503]);
     },
   },
   {
-    name: "within the line of a question",
+    name: "within the request line",
     async act(daemon) {
       daemon.writeRecord("down", "maint");
       while ((await daemon.get("/spool/down/0")).status !== 503);
@@ -84,35 +84,35 @@ const phases: readonly {
     },
   },
   {
-    name: "when the result is in the cache",
+    name: "while the result is in the cache",
     async act(daemon, service) {
       const path = `/http/web/${service.port}/`;
       const first = daemon.get(path);
-      (await service.asked())();
+      (await service.nextRequest())();
       assertEquals(await first, { status: 200, body: "hello" });
-      let answer: ReturnType<Daemon["get"]> | undefined;
+      let response: ReturnType<Daemon["get"]> | undefined;
       await stall(daemon, () => {
-        answer = daemon.get(path);
+        response = daemon.get(path);
       });
-      assertEquals(await answer, { status: 200, body: "hello" });
+      assertEquals(await response, { status: 200, body: "hello" });
     },
   },
   {
-    name: "when the check has begun",
+    name: "after the check has begun",
     async act(daemon, service) {
-      const answer = daemon.get(`/http/web/${service.port}/`);
+      const response = daemon.get(`/http/web/${service.port}/`);
       await stall(daemon);
-      (await service.asked())();
-      assertEquals(await answer, { status: 200, body: "hello" });
+      (await service.nextRequest())();
+      assertEquals(await response, { status: 200, body: "hello" });
     },
   },
   {
-    name: "when the service has been asked",
+    name: "after the service got the request",
     async act(daemon, service) {
-      const answer = daemon.get(`/http/web/${service.port}/`);
-      const reply = await service.asked();
-      await stall(daemon, reply);
-      assertEquals(await answer, { status: 200, body: "hello" });
+      const response = daemon.get(`/http/web/${service.port}/`);
+      const respond = await service.nextRequest();
+      await stall(daemon, respond);
+      assertEquals(await response, { status: 200, body: "hello" });
     },
   },
   {
@@ -120,11 +120,11 @@ const phases: readonly {
     early: OK.slice(0, 20),
     late: OK.slice(20),
     async act(daemon, service) {
-      const answer = daemon.get(`/http/web/${service.port}/`);
-      const reply = await service.asked();
+      const response = daemon.get(`/http/web/${service.port}/`);
+      const respond = await service.nextRequest();
       await delay(50);
-      await stall(daemon, reply);
-      assertEquals(await answer, { status: 200, body: "hello" });
+      await stall(daemon, respond);
+      assertEquals(await response, { status: 200, body: "hello" });
     },
   },
   {
@@ -132,43 +132,43 @@ const phases: readonly {
     early: OK.slice(0, -3),
     late: OK.slice(-3),
     async act(daemon, service) {
-      const answer = daemon.get(`/http/web/${service.port}/`);
-      const reply = await service.asked();
+      const response = daemon.get(`/http/web/${service.port}/`);
+      const respond = await service.nextRequest();
       await delay(50);
-      await stall(daemon, reply);
-      assertEquals(await answer, { status: 200, body: "hello" });
+      await stall(daemon, respond);
+      assertEquals(await response, { status: 200, body: "hello" });
     },
   },
   {
     name: "while checks are queued",
     config: "max_clients: 1\n",
     async act(daemon, service) {
-      const answers = [1, 2, 3].map((i) => daemon.get(`/http/web/${service.port}/${i}`));
-      const reply = await service.asked();
-      await stall(daemon, reply);
-      (await service.asked())();
-      (await service.asked())();
-      for (const answer of await Promise.all(answers)) {
-        assertEquals(answer, { status: 200, body: "hello" });
+      const responses = [1, 2, 3].map((i) => daemon.get(`/http/web/${service.port}/${i}`));
+      const respond = await service.nextRequest();
+      await stall(daemon, respond);
+      (await service.nextRequest())();
+      (await service.nextRequest())();
+      for (const response of await Promise.all(responses)) {
+        assertEquals(response, { status: 200, body: "hello" });
       }
     },
   },
   {
-    name: "over the end of a check whose answer came in time",
+    name: "over the deadline of a check whose response came in time",
     config: "healthcheck_timeout: 2\n",
     async act(daemon, service) {
       for (let attempts = 0; attempts < 10; attempts++) {
         const startedAt = performance.now();
-        const answer = daemon.get(`/http/web/${service.port}/`, { pragma: "no-cache" });
-        const reply = await service.asked();
+        const response = daemon.get(`/http/web/${service.port}/`, { pragma: "no-cache" });
+        const respond = await service.nextRequest();
         await delay(1700 - (performance.now() - startedAt));
         let isInTime = false;
         await stall(daemon, async () => {
-          reply();
+          respond();
           isInTime = performance.now() - startedAt < 1900;
           await delay(300);
         });
-        const { status, body } = await answer;
+        const { status, body } = await response;
         // On a busy machine the test itself may be late.
         if (isInTime) return assertEquals([status, body], [200, "hello"]);
       }
@@ -200,22 +200,22 @@ const phases: readonly {
     },
   },
   {
-    name: "before its own pages are asked for",
+    name: "before its status pages are requested",
     async act(daemon) {
       const pages = ["/status", "/status/count", "/recent", "/status/downtimes", "/metrics"];
       const before = await Promise.all(pages.map((page) => daemon.get(page)));
-      let answers: ReturnType<Daemon["get"]>[] = [];
+      let responses: ReturnType<Daemon["get"]>[] = [];
       await stall(daemon, () => {
-        answers = pages.map((page) => daemon.get(page));
+        responses = pages.map((page) => daemon.get(page));
       });
-      const statuses = (await Promise.all(answers)).map(({ status }) => status);
+      const statuses = (await Promise.all(responses)).map(({ status }) => status);
       assertEquals(statuses, before.map(({ status }) => status));
     },
   },
 ];
 
-for (const { name, config, mayWrite = false, early = "", late = OK, act } of phases) {
-  Deno.test(`A daemon that stalls ${STALL_MS} ms ${name} gives no wrong answer`, async () => {
+for (const { name, config, mayWrite = false, early = "", late = OK, act } of PHASES) {
+  Deno.test(`a daemon that stalls ${STALL_MS} ms ${name} sends no wrong response`, async () => {
     using folder = new TempFolder();
     const options: DaemonOptions = {
       spool: folder.path,

@@ -13,7 +13,7 @@ import { INVALID_ADDRESSES } from "../support/invalid_addresses.ts";
 
 const { plain, metadata } = SECOND_HOST_ADDRESSES;
 
-/** How a client may say which address it means: as headers, each a line. */
+/** The ways to name an address, as header lines. */
 const WAYS: readonly ((address: string) => string[])[] = [
   (address) => [`X-Nerve-Check-IP: ${address}`],
   (address) => [`X-Haproxy-Server-State: UP 1/3; address=${address}; port=${SECOND_HOST_PORT}`],
@@ -22,15 +22,15 @@ const WAYS: readonly ((address: string) => string[])[] = [
   (address) => ["X-Nerve-Check-IP: 127.0.0.1", `X-Nerve-Check-IP: ${address}`],
 ];
 
-/** Protocols that connect. */
+/** Some protocols that connect. */
 const CONNECTING = ["http", "https", "tcp", "smtp", "redis", "sentinel-info", "haproxy", "grpc"];
 
-/** Asks a daemon beside a neighbour for checks, and returns the statuses. */
-async function ask(
+/** Requests checks from a daemon in its network namespace, and returns the statuses. */
+async function statusesOf(
   daemon: Daemon,
-  asked: readonly { path: string; headers: readonly string[] }[],
+  requests: readonly { path: string; headers: readonly string[] }[],
 ): Promise<string[]> {
-  const args = asked.flatMap(({ path, headers }, i) => [
+  const args = requests.flatMap(({ path, headers }, i) => [
     ...i === 0 ? [] : ["--next"],
     ...["--silent", "--show-error", "--max-time", "30", "--output", "/dev/null"],
     ...["--write-out", "%{http_code}\n"],
@@ -42,8 +42,8 @@ async function ask(
   return stdout.trim().split("\n");
 }
 
-/** Every way to name each of some addresses. */
-function named(addresses: readonly string[], protocols: readonly string[]) {
+/** Makes requests that name each address in every way. */
+function requestsFor(addresses: readonly string[], protocols: readonly string[]) {
   return addresses.flatMap((address) =>
     WAYS.flatMap((way) =>
       protocols.map((protocol) => ({
@@ -55,29 +55,33 @@ function named(addresses: readonly string[], protocols: readonly string[]) {
   );
 }
 
-serverTest("a daemon that lists no hosts connects to none", SECOND_HOST_PROGRAMS, async () => {
-  await using secondHost = await SecondHost.start();
-  await using daemon = await Daemon.start({ wrapper: secondHost.firstHost });
-  for (const address of [...plain, ...metadata]) {
-    const host = address.includes(":") ? `[${address}]` : address;
-    const url = `http://${host}:${SECOND_HOST_PORT}/`;
-    const { stdout } = await runInNetwork(daemon, "curl", "-gsS", "--max-time", "20", url);
-    assertEquals(stdout, "second host", `${address} can be reached`);
-  }
-  const reached = secondHost.requests;
-  const attacks = [
-    ...named([...plain, ...metadata], CONNECTING),
-    ...named(INVALID_ADDRESSES, ["http"]),
-  ];
-  const statuses = await ask(daemon, attacks);
-  attacks.forEach(({ headers }, i) => assertEquals([headers, statuses[i]], [headers, "403"]));
-  assertEquals(secondHost.requests, reached);
-  await daemon.logged(/WARNING refused/);
-  assertEquals(daemon.log.split("WARNING refused").length - 1, 1, daemon.log);
-});
+serverTest(
+  "a daemon without check_hosts connects to no other host",
+  SECOND_HOST_PROGRAMS,
+  async () => {
+    await using secondHost = await SecondHost.start();
+    await using daemon = await Daemon.start({ wrapper: secondHost.firstHost });
+    for (const address of [...plain, ...metadata]) {
+      const host = address.includes(":") ? `[${address}]` : address;
+      const url = `http://${host}:${SECOND_HOST_PORT}/`;
+      const { stdout } = await runInNetwork(daemon, "curl", "-gsS", "--max-time", "20", url);
+      assertEquals(stdout, "second host", `${address} can be reached`);
+    }
+    const requestsBefore = secondHost.requests;
+    const attacks = [
+      ...requestsFor([...plain, ...metadata], CONNECTING),
+      ...requestsFor(INVALID_ADDRESSES, ["http"]),
+    ];
+    const statuses = await statusesOf(daemon, attacks);
+    attacks.forEach(({ headers }, i) => assertEquals([headers, statuses[i]], [headers, "403"]));
+    assertEquals(secondHost.requests, requestsBefore);
+    await daemon.logged(/WARNING refused/);
+    assertEquals(daemon.log.split("WARNING refused").length - 1, 1, daemon.log);
+  },
+);
 
 serverTest(
-  "a daemon connects to what it lists, and not to what it does not",
+  "a daemon connects to the hosts in check_hosts and to no others",
   SECOND_HOST_PROGRAMS,
   async () => {
     const cases: [lists: string, allowed: readonly string[]][] = [
@@ -94,13 +98,13 @@ serverTest(
         wrapper: secondHost.firstHost,
         config: `check_hosts: ${lists}\n`,
       });
-      const asked = [...plain, ...metadata].map((address) => ({
+      const requests = [...plain, ...metadata].map((address) => ({
         address,
         path: `/http/web/${SECOND_HOST_PORT}`,
         headers: [`X-Nerve-Check-IP: ${address}`],
       }));
-      const statuses = await ask(daemon, asked);
-      asked.forEach(({ address }, i) => {
+      const statuses = await statusesOf(daemon, requests);
+      requests.forEach(({ address }, i) => {
         const expected = allowed.includes(address) ? "200" : "403";
         assertEquals([lists, address, statuses[i]], [lists, address, expected]);
       });
@@ -109,7 +113,7 @@ serverTest(
   },
 );
 
-Deno.test("what is no address is refused, with what was said and the key to set", async () => {
+Deno.test("a check of an invalid address is rejected, with the address and the key to set", async () => {
   await using daemon = await Daemon.start({ config: "check_hosts: [0.0.0.0/0, '::/0']\n" });
   let count = 0;
   for (const spelling of INVALID_ADDRESSES) {
@@ -135,12 +139,12 @@ Deno.test("what is no address is refused, with what was said and the key to set"
   assertEquals(refused, { targets: count, clients: 0, spool_changes: 0, large_pages: 0 });
 });
 
-/** A text as who reads a byte for each character sees it. */
+/** The bytes of a text, each as a character. */
 function utf8(text: string): string {
   return String.fromCharCode(...new TextEncoder().encode(text));
 }
 
-Deno.test("a header that no HTTP message can carry is not answered with a check", async () => {
+Deno.test("a header with characters that HTTP does not allow causes no check", async () => {
   using service = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   await using daemon = await Daemon.start();
   for (const odd of ["127.0.0.1\0", "127.0.0.1\x0b", "\x01", "127.0.0.1\x7f", "a\rb"]) {
@@ -152,7 +156,7 @@ Deno.test("a header that no HTTP message can carry is not answered with a check"
       assert(status === 400 || status === 403, `${JSON.stringify(odd)}: ${status}`);
     }
   }
-  // One that is very long.
+  // A very long header.
   const { status } = await sendRaw(
     daemon.port,
     `GET /tcp/web/1 HTTP/1.0\r\nX-Nerve-Check-IP: ${"1".repeat(30_000)}\r\n\r\n`,
@@ -160,12 +164,12 @@ Deno.test("a header that no HTTP message can carry is not answered with a check"
   assertEquals(status, 403);
 });
 
-Deno.test("an address that is not listed is refused by checks that connect, and known to the spool", async () => {
+Deno.test("an address that is not listed is rejected by checks that connect, and accepted by the spool", async () => {
   await using daemon = await Daemon.start({ args: ["-n", "2"], grants: WORKER_GRANTS });
   daemon.writeRecord("web:198.51.100.7:8080", "maint");
   const headers = { "X-Nerve-Check-IP": "198.51.100.7" };
   const down = { status: 503, body: "Service web in down state: maint" };
-  await until("it is known", async () => {
+  await until("the record is known", async () => {
     const { status, body } = await daemon.get("/status/services/web/8080", headers);
     return status === 200 && JSON.parse(body).kept_out_by?.name === "web:198.51.100.7:8080";
   });
@@ -181,7 +185,7 @@ Deno.test("an address that is not listed is refused by checks that connect, and 
   assertEquals(refused, { targets: times, clients: 0, spool_changes: 0, large_pages: 0 });
 });
 
-Deno.test("check_ports narrows the ports, on this machine too", async () => {
+Deno.test("check_ports limits the ports, on this host too", async () => {
   using other = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = other.addr as Deno.NetAddr;
   await using service = Deno.serve(

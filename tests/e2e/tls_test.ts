@@ -18,17 +18,17 @@ function granted({ certificate, key }: Certificate): string {
   return `--allow-read=${certificate},${key}`;
 }
 
-/** Asks a daemon by HTTPS, and trusts one authority. */
-async function ask(daemon: Daemon, path: string, { certificate }: Certificate): Promise<string> {
+/** Sends a request by HTTPS, and trusts one authority. */
+async function get(daemon: Daemon, path: string, { certificate }: Certificate): Promise<string> {
   const caCerts = [Deno.readTextFileSync(certificate)];
   using client = Deno.createHttpClient({ caCerts });
   const response = await fetch(`https://127.0.0.1:${daemon.port}${path}`, { client });
   return `${response.status} ${await response.text()}`;
 }
 
-for (const loops of [1, 2]) {
+for (const workers of [1, 2]) {
   serverTest(
-    `with tls_cert and tls_key, a daemon with -n ${loops} speaks HTTPS and nothing else, and hactl with it`,
+    `with tls_cert and tls_key, a daemon with -n ${workers} speaks only HTTPS, and hactl uses it`,
     CERTIFICATE_PROGRAMS,
     async () => {
       using folder = new TempFolder();
@@ -36,13 +36,13 @@ for (const loops of [1, 2]) {
       const certificate = await authority.issue("host", { for: "IP:127.0.0.1" });
       await using daemon = await Daemon.start({
         config: configured(certificate),
-        args: ["-n", String(loops)],
+        args: ["-n", String(workers)],
         grants: [granted(certificate), ...WORKER_GRANTS],
       });
       const port = String(daemon.port);
-      assertEquals(await ask(daemon, "/spool/web/0", authority), "200 ");
+      assertEquals(await get(daemon, "/spool/web/0", authority), "200 ");
       const plain = await sendRaw(daemon.port, "GET /spool/web/0 HTTP/1.0\r\n\r\n").catch(String);
-      assertEquals(typeof plain, "string", "an answer without TLS");
+      assertEquals(typeof plain, "string", "a response without TLS");
       for (const [command, expected] of [["down", 503], ["up", 200]] as const) {
         assertEquals(await hactl(daemon.spool, [command, "web", "-r", "maint", "-p", port]), {
           code: 0,
@@ -51,7 +51,7 @@ for (const loops of [1, 2]) {
         });
         for (let times = 0; times < 10; times++) {
           assertEquals(
-            (await ask(daemon, "/spool/web/0", authority)).slice(0, 3),
+            (await get(daemon, "/spool/web/0", authority)).slice(0, 3),
             String(expected),
           );
         }
@@ -64,7 +64,7 @@ for (const loops of [1, 2]) {
 }
 
 serverTest(
-  "HAProxy asks a daemon by HTTPS, and verifies that it is the right one",
+  "HAProxy checks by HTTPS, and verifies the daemon's certificate",
   [...CERTIFICATE_PROGRAMS, "haproxy"],
   async () => {
     using folder = new TempFolder();
@@ -93,13 +93,16 @@ ${check("right", authority)}${check("wrong", other)}`
     );
     const statusOf = async (server: string) =>
       (await haproxy.stat()).find(({ svname }) => svname === server)?.check_status;
-    await until("one is well", async () => await statusOf("right") === "L7OK");
-    await until("the other is not trusted", async () => await statusOf("wrong") === "L6RSP");
+    await until("the right authority is trusted", async () => await statusOf("right") === "L7OK");
+    await until(
+      "the wrong authority is not trusted",
+      async () => await statusOf("wrong") === "L6RSP",
+    );
   },
 );
 
 serverTest(
-  "a reload leaves the certificate as it was, and says so",
+  "a reload keeps the certificate, and logs that",
   CERTIFICATE_PROGRAMS,
   async () => {
     using folder = new TempFolder();
@@ -119,17 +122,17 @@ serverTest(
       /WARNING tls_cert and tls_key have changed: restart hacheck to use them/,
     );
     await daemon.logged(/the configuration was read again/);
-    assertEquals(await ask(daemon, "/spool/web/0", authority), "200 ");
-    // What could not be served with is refused at once, not when it is too late.
+    assertEquals(await get(daemon, "/spool/web/0", authority), "200 ");
+    // An invalid certificate is rejected at the reload, not at the next start.
     Deno.copyFileSync(first.key, copy.key);
     daemon.kill("SIGHUP");
     await daemon.logged(/the configuration stays as it was: Cannot use tls_cert/);
-    assertEquals(await ask(daemon, "/spool/web/0", authority), "200 ");
+    assertEquals(await get(daemon, "/spool/web/0", authority), "200 ");
   },
 );
 
 serverTest(
-  "a certificate or a key that cannot be used is told at start",
+  "the daemon does not start with an invalid certificate or key, and reports why",
   CERTIFICATE_PROGRAMS,
   async () => {
     using spool = new TempFolder();
@@ -184,7 +187,7 @@ serverTest(
         ["-c", path, "-p", "0", "-B", "127.0.0.1", "--spool-root", spool.path],
         ["--no-prompt", "--allow-net", `--allow-read=${spool.path},${path},${readable}`],
       );
-      // A permission that is missing is no fault of the configuration.
+      // The configuration is valid if only a permission is missing.
       const expected = message.includes("--allow-read") ? 1 : 2;
       assertEquals([code, stderr], [expected, `hacheck: ${message}\n`]);
       assert(!stderr.includes("PRIVATE KEY"), stderr);
@@ -193,7 +196,7 @@ serverTest(
 );
 
 serverTest(
-  "a certificate that has expired or soon expires is warned of, at the start and at a reload",
+  "the log warns of a certificate that has expired or soon will, at the start and at a reload",
   CERTIFICATE_PROGRAMS,
   async () => {
     using folder = new TempFolder();

@@ -98,8 +98,8 @@ class ReapedListener implements AsyncDisposable {
    * is sent again.
    */
   async request(): Promise<Promise<string>[]> {
-    const asked: Promise<string>[] = [];
-    while (asked.length < MANY) {
+    const bodies: Promise<string>[] = [];
+    while (bodies.length < MANY) {
       const before = this.#responses.length;
       let isLost = false;
       const answer = sendRaw(this.port, "GET /slow HTTP/1.0\r\n\r\n");
@@ -108,9 +108,9 @@ class ReapedListener implements AsyncDisposable {
         return "cut";
       });
       await until("it is in flight", () => isLost || this.#responses.length > before);
-      if (this.#responses.length > before) asked.push(end);
+      if (this.#responses.length > before) bodies.push(end);
     }
-    return asked;
+    return bodies;
   }
 
   /** Responds to the slow requests. */
@@ -151,11 +151,11 @@ Deno.test("ConnectionReaper closes nothing below maxAge", async () => {
 
 Deno.test("ConnectionReaper waits for requests in flight before it terminates a server", async () => {
   await using reaped = new ReapedListener({ maxAge: 2000, retireTimeout: NEVER });
-  const asked = await reaped.request();
+  const bodies = await reaped.request();
   await until("a server retires", () => reaped.counters.renewals > 0);
   await new Promise((resolve) => setTimeout(resolve, 300));
   reaped.respond();
-  assertEquals(new Set(await Promise.all(asked)), new Set(["slow"]));
+  assertEquals(new Set(await Promise.all(bodies)), new Set(["slow"]));
   assertEquals(reaped.counters.cut_requests, 0);
   const { renewals } = reaped.counters;
   await until("the others follow", () => reaped.counters.renewals > renewals + SERVERS_PER_PORT);
@@ -163,10 +163,10 @@ Deno.test("ConnectionReaper waits for requests in flight before it terminates a 
 
 Deno.test("ConnectionReaper terminates a server after retireTimeout", async () => {
   await using reaped = new ReapedListener({ maxAge: 2000, retireTimeout: 100 });
-  const asked = await reaped.request();
+  const bodies = await reaped.request();
   await until("they are closed", () => reaped.counters.cut_requests === MANY);
   reaped.respond();
-  assertEquals(new Set(await Promise.all(asked)), new Set(["cut"]));
+  assertEquals(new Set(await Promise.all(bodies)), new Set(["cut"]));
 });
 
 Deno.test("ConnectionReaper closes hanging connections when descriptors are scarce, and logs it once", async () => {
@@ -235,17 +235,17 @@ Deno.test("ConnectionReaper terminates no server right after a stall", async () 
 Deno.test("ConnectionReaper cuts requests in flight only when descriptors are critical", async () => {
   {
     await using scarce = new ReapedListener({ retireTimeout: NEVER }, 100, true, "/", () => 80);
-    const asked = await scarce.request();
+    const bodies = await scarce.request();
     await new Promise((resolve) => setTimeout(resolve, 300));
     scarce.respond();
-    assertEquals(new Set(await Promise.all(asked)), new Set(["slow"]));
+    assertEquals(new Set(await Promise.all(bodies)), new Set(["slow"]));
     assertEquals(scarce.counters.cut_requests, 0);
   }
   await using critical = new ReapedListener({ retireTimeout: NEVER }, 100, true, "/", () => 90);
-  const asked = await critical.request();
+  const bodies = await critical.request();
   await until("some are cut", () => critical.counters.cut_requests > 0);
   critical.respond();
-  assert((await Promise.all(asked)).includes("cut"));
+  assert((await Promise.all(bodies)).includes("cut"));
 });
 
 Deno.test("ConnectionReaper counts the descriptors of requests only if there are no more", async () => {

@@ -55,7 +55,7 @@ for (const { limit, wanted, error } of CASES) {
   });
 }
 
-Deno.test("DescriptorCounter counts no more than it is asked to, and closes all files", () => {
+Deno.test("DescriptorCounter counts no more than its limit, and closes all files", () => {
   for (let times = 0; times < 100; times++) {
     assertEquals(new DescriptorCounter(100, "/").count(), { count: 100, isAll: false });
   }

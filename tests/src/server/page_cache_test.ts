@@ -26,13 +26,13 @@ Deno.test("PageCache.get() shares a rendering in progress", async () => {
     const cache = new PageCache();
     const { promise, resolve } = Promise.withResolvers<SizedResponse>();
     let rendered = 0;
-    const asked = Array.from({ length: 3 }, () =>
+    const responses = Array.from({ length: 3 }, () =>
       cache.get("a", () => {
         rendered++;
         return promise;
       }));
     resolve(new SizedResponse("x".repeat(length)));
-    for (const response of asked) assertEquals((await (await response).text()).length, length);
+    for (const response of responses) assertEquals((await (await response).text()).length, length);
     assertEquals(rendered, 1);
   }
 });

@@ -507,7 +507,7 @@ Deno.test("only a request with no-cache bypasses the cache", async () => {
   await using service = await healthyService();
   let accepted = 0;
   for (
-    const [headers, asks] of [
+    const [headers, isMiss] of [
       [{}, true],
       [{}, false],
       [{ Pragma: "no-cache" }, true],
@@ -520,7 +520,7 @@ Deno.test("only a request with no-cache bypasses the cache", async () => {
     ] as const
   ) {
     assertEquals(await router.result(`/http/web/${service.port}`, { headers }), [200, "fine"]);
-    if (asks) accepted++;
+    if (isMiss) accepted++;
     assertEquals(service.accepted, accepted, JSON.stringify(headers));
   }
 });
