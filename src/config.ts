@@ -383,10 +383,7 @@ export interface Identity {
 }
 
 /** Settings, and the unknown keys of their file. */
-export interface LoadedSettings extends Settings {
-  /** Keys that hacheck does not know. */
-  readonly unknownKeys: readonly string[];
-}
+export type LoadedSettings = Settings & LoadedConfig;
 
 /**
  * Loads a configuration file and the files that it names.
@@ -508,7 +505,6 @@ export class Restrictions {
   /**
    * Rejects a configuration that lifts a restriction of an earlier one.
    *
-   * @param config The new configuration.
    * @throws {ConfigError} If it does. The message names the keys.
    */
   demand(config: Config): void {
@@ -522,11 +518,7 @@ export class Restrictions {
     }
   }
 
-  /**
-   * Adds the restrictions of a configuration that is now in use.
-   *
-   * @param config The configuration.
-   */
+  /** Adds the restrictions of a configuration that is now in use. */
   add(config: Config): void {
     for (const [name] of ENTRIES) {
       const parts = restrictedBy(name, config);
@@ -562,8 +554,6 @@ function restrictedBy(name: keyof Config, config: Config): readonly string[] {
 /**
  * Finds likely mistakes in a configuration.
  *
- * @param settings The configuration.
- * @param now The time in milliseconds since 1970.
  * @returns A warning for each, with a remedy.
  */
 export function configWarnings({ config, token, identity }: Settings, now = Date.now()): string[] {
@@ -590,8 +580,6 @@ const EXPIRES_SOON_MS = 14 * 86_400_000;
  * Warns of a certificate that has expired or expires soon.
  *
  * @param identity The daemon's certificate; null for none.
- * @param now The time in milliseconds since 1970.
- * @returns A warning, or none.
  */
 export function expiryWarnings(identity: Identity | null, now: number): string[] {
   const expiry = identity === null ? null : certificateExpiry(identity.cert);

@@ -11,7 +11,6 @@ function minorOf(release: string): string {
 /**
  * Compares a release of Deno with the tested one. Only patch releases of the same minor release are accepted.
  *
- * @param found The release.
  * @returns What was expected and what was found, or null if the release is accepted.
  */
 export function denoMismatch(found: string = Deno.version.deno): string | null {
@@ -20,11 +19,7 @@ export function denoMismatch(found: string = Deno.version.deno): string | null {
   return `expected Deno ${expected}.x (tested with ${TESTED_DENO}): found Deno ${found}`;
 }
 
-/**
- * Ends the program, with one line on stderr and exit status 1, where another minor release of Deno runs it.
- *
- * @param program The program's name.
- */
+/** Ends the program, with one line on stderr and exit status 1, where another minor release of Deno runs it. */
 export function requireTestedDeno(program: string): void {
   const mismatch = denoMismatch();
   if (mismatch === null) return;

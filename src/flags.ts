@@ -4,8 +4,6 @@
  * @module
  */
 
-import { parseArgs } from "./std/cli.ts";
-
 /** Thrown for an invalid command line. Its message names the flag and what was expected. */
 export class UsageError extends Error {
   override name = "UsageError";
@@ -48,9 +46,6 @@ export interface CommandLine {
  * A flag that takes a value takes the next argument, even one that begins with a dash. Long names can be
  * abbreviated as long as they stay unambiguous.
  *
- * @param args The arguments.
- * @param flags The flags that are known, by their long names.
- * @returns The command line.
  * @throws {UsageError} If a flag is unknown or ambiguous, or a value is missing.
  *
  * @example
@@ -64,57 +59,47 @@ export interface CommandLine {
  * ```
  */
 export function parseFlags(args: readonly string[], flags: Flags): CommandLine {
-  const names = Object.keys(flags);
-  const withValue = names.filter((name) => flags[name]!.takesValue);
-  const parsed = parseArgs(spelledOut(args, flags), {
-    string: [...withValue, "_"],
-    boolean: names.filter((name) => !flags[name]!.takesValue),
-    collect: withValue,
-  });
-  const all = (name: string) => (parsed[name] ?? []) as string[];
-  return {
-    operands: parsed._.map(String),
-    has: (name) => parsed[name] === true || (flags[name]!.takesValue && all(name).length > 0),
-    all,
-    one: (name) => all(name).at(-1),
-  };
-}
-
-/**
- * Writes each flag as `--name=value`, and rejects unknown ones. The library alone ignores unknown flags, and
- * takes a missing value for an empty one.
- */
-function spelledOut(args: readonly string[], flags: Flags): string[] {
+  const operands: string[] = [];
+  const values = new Map<string, string[]>();
   const rest = [...args];
-  const spelled: string[] = [];
   for (let arg = rest.shift(); arg !== undefined; arg = rest.shift()) {
-    if (arg === "--") return [...spelled, arg, ...rest];
-    if (!looksLikeFlag(arg)) {
-      spelled.push(arg);
-      continue;
-    }
-    for (const { name, attached } of flagsIn(arg, flags)) {
-      const { takesValue, mayBeEmpty, optionalValue } = flags[name]!;
-      if (!takesValue && attached !== undefined) {
-        throw new UsageError(`Flag --${name} takes no value: received ${arg}`);
+    if (arg === "--") operands.push(...rest.splice(0));
+    else if (!arg.startsWith("-") || arg === "-") operands.push(arg);
+    else {
+      for (const { name, attached } of flagsIn(arg, flags)) {
+        const value = valueOf(name, attached, arg, rest, flags);
+        values.set(name, [...values.get(name) ?? [], value]);
       }
-      let value = attached;
-      if (value === undefined && takesValue) {
-        if (optionalValue === undefined) value = rest.shift();
-        else value = rest[0] !== undefined && optionalValue.test(rest[0]) ? rest.shift() : "";
-      }
-      const needsValue = takesValue && optionalValue === undefined;
-      if (needsValue && (value === undefined || (value === "" && !mayBeEmpty))) {
-        throw new UsageError(`Flag ${nameOf(name, flags)} needs a value`);
-      }
-      spelled.push(`--${name}=${value ?? "true"}`);
     }
   }
-  return spelled;
+  const all = (name: string) => values.get(name) ?? [];
+  return { operands, has: (name) => values.has(name), all, one: (name) => all(name).at(-1) };
 }
 
-function looksLikeFlag(arg: string): boolean {
-  return arg.startsWith("-") && arg !== "-";
+/** The value of a flag: attached to it, or the next argument, which is then removed. */
+function valueOf(
+  name: string,
+  attached: string | undefined,
+  arg: string,
+  rest: string[],
+  flags: Flags,
+): string {
+  const { short, takesValue, mayBeEmpty, optionalValue } = flags[name]!;
+  if (!takesValue) {
+    if (attached !== undefined) {
+      throw new UsageError(`Flag --${name} takes no value: received ${arg}`);
+    }
+    return "";
+  }
+  if (optionalValue !== undefined) {
+    const isNext = attached === undefined && rest[0] !== undefined && optionalValue.test(rest[0]);
+    return isNext ? rest.shift()! : attached ?? "";
+  }
+  const value = attached ?? rest.shift();
+  if (value === undefined || (value === "" && !mayBeEmpty)) {
+    throw new UsageError(`Flag ${short === undefined ? `--${name}` : `-${short}`} needs a value`);
+  }
+  return value;
 }
 
 /** A flag of an argument, and the value attached to it. */
@@ -159,11 +144,6 @@ function longName(typed: string, arg: string, flags: Flags): string {
   if (matching.length === 0) throw new UsageError(`Unknown flag: ${arg}`);
   const candidates = matching.map(([name]) => `--${name}`).join(", ");
   throw new UsageError(`Ambiguous flag: ${arg}: could be ${candidates}`);
-}
-
-function nameOf(name: string, flags: Flags): string {
-  const { short } = flags[name]!;
-  return short === undefined ? `--${name}` : `-${short}`;
 }
 
 /**

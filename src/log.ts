@@ -47,7 +47,6 @@ export class DaemonLog implements Log, Disposable {
   #sink: LogSink;
 
   /**
-   * @param config The configuration.
    * @param verbose Whether to log debug records.
    * @param errors Counts lines that cannot be written.
    * @throws {LogError} If the file cannot be opened.
@@ -66,7 +65,6 @@ export class DaemonLog implements Log, Disposable {
   /**
    * Replaces the configuration.
    *
-   * @param config The new configuration.
    * @throws {LogError} If the file cannot be opened. The old configuration then stays.
    */
   reopen(config: LogConfig): void {
@@ -82,11 +80,7 @@ export class DaemonLog implements Log, Disposable {
     this.#config = config;
   }
 
-  /**
-   * Waits until all lines are written, or the timeout expires because nothing reads them.
-   *
-   * @param timeout The timeout in milliseconds.
-   */
+  /** Waits until all lines are written, or the timeout expires because nothing reads them. */
   async flush(timeout = FLUSH_TIMEOUT_MS): Promise<void> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     await Promise.race([
@@ -149,12 +143,7 @@ function openFile(path: string): LogFile {
 
 const encoder = new TextEncoder();
 
-/**
- * Formats a record as one line of text. Control characters are escaped.
- *
- * @param record The record.
- * @returns The line, with its line feed.
- */
+/** Formats a record as one line of text, with its line feed. Control characters are escaped. */
 export function formatLine(record: LogRecord): string {
   const { timestamp, level } = record;
   return `${new Date(timestamp).toISOString()} ${level.toUpperCase()} ${
@@ -162,12 +151,7 @@ export function formatLine(record: LogRecord): string {
   }\n`;
 }
 
-/**
- * Formats a record as one line of JSON.
- *
- * @param record The record.
- * @returns The line, with its line feed.
- */
+/** Formats a record as one line of JSON, with its line feed. */
 export function formatJson(record: LogRecord): string {
   const { timestamp, level, properties } = record;
   const line = {
@@ -225,12 +209,7 @@ function canReadStack(): boolean {
   }
 }
 
-/**
- * Keeps the daemon running after an uncaught error, such as one in a library, and logs and counts the error.
- *
- * @param log Logs the errors.
- * @param errors Counts them.
- */
+/** Keeps the daemon running after an uncaught error, such as one in a library, and logs and counts the error. */
 export function surviveUncaughtErrors(log: Log, errors: InternalErrorCounters): void {
   const survive = (event: Event, error: unknown) => {
     event.preventDefault();

@@ -61,11 +61,7 @@ export class LogSink {
     this.#notice = notice;
   }
 
-  /**
-   * Queues a line.
-   *
-   * @param line The line, with its line feed.
-   */
+  /** Queues a line, which ends with a line feed. */
   write(line: Uint8Array): void {
     if (this.#bytes + line.length > MAX_QUEUED_LOG_BYTES) {
       this.#drop(1);
@@ -173,10 +169,7 @@ export class LogFile implements LogTarget {
   readonly #path: string;
   #file: Deno.FsFile;
 
-  /**
-   * @param path Its path.
-   * @throws {Error} If it cannot be opened.
-   */
+  /** @throws {Error} If it cannot be opened. */
   constructor(path: string) {
     this.#path = path;
     this.#file = openForAppending(path);

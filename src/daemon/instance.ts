@@ -75,13 +75,7 @@ export class StartError extends Error {
   override name = "StartError";
 }
 
-/**
- * Creates the error for a port that cannot be opened.
- *
- * @param hostname The address to listen on.
- * @param port The port.
- * @param error The system's error.
- */
+/** Creates the error for a port that cannot be opened. */
 export function cannotListen(hostname: string, port: number, error: unknown): StartError {
   return new StartError(`Cannot listen on ${hostname} port ${port}: ${(error as Error).message}`);
 }
@@ -132,9 +126,6 @@ export class Instance {
   /**
    * Reads the spool and creates all parts. {@linkcode listen} then starts serving.
    *
-   * @param options What to serve.
-   * @param settings How to serve it.
-   * @param log The log.
    * @param counters Counts events. The log may count into the same object.
    * @param connect Turns this worker's query handlers into a way to query all workers.
    * @throws {StartError} If the spool cannot be read.
@@ -164,11 +155,7 @@ export class Instance {
   /** Responds to a request, at once where nothing has to be waited for. */
   readonly router: Router = (request, info) => this.#setup.router(request, info);
 
-  /**
-   * Replaces the configuration. Requests in progress finish with the old one; the TLS identity stays.
-   *
-   * @param settings The new configuration.
-   */
+  /** Replaces the configuration. Requests in progress finish with the old one; the TLS identity stays. */
   configure(settings: Settings): void {
     this.#setup = this.#createSetup(settings);
     // The new configuration may not allow their clients any more.

@@ -74,7 +74,6 @@ export interface Need {
   /**
    * Returns the paths, or the addresses to listen on, that a run needs; none if the feature is not enabled.
    *
-   * @param use The command line.
    * @param config The configuration; undefined before it has been read.
    */
   readonly of: (use: Use, config?: ConfigUse) => readonly string[];
@@ -141,27 +140,9 @@ export const DAEMON_NEEDS: readonly Need[] = [
     why: "write records and weights for clients that POST them",
     of: ({ spoolRoot }, config) => config?.allow_remote_spool_changes ? [spoolRoot] : [],
   },
-  {
-    feature: "remote_spool_token_file",
-    kind: "read",
-    place: "configuration",
-    why: "read the token of such clients",
-    of: (_, config) => listed(config?.remote_spool_token_file),
-  },
-  {
-    feature: "tls_cert",
-    kind: "read",
-    place: "configuration",
-    why: "read the daemon's certificate",
-    of: (_, config) => listed(config?.tls_cert),
-  },
-  {
-    feature: "tls_key",
-    kind: "read",
-    place: "configuration",
-    why: "read the key of that certificate",
-    of: (_, config) => listed(config?.tls_key),
-  },
+  configurationFile("remote_spool_token_file", "read the token of such clients"),
+  configurationFile("tls_cert", "read the daemon's certificate"),
+  configurationFile("tls_key", "read the key of that certificate"),
   {
     feature: "mysql and postgres checks",
     kind: "read",
@@ -184,8 +165,15 @@ function scopeOf(address: string, port: number): string {
   return `${address.includes(":") ? `[${address}]` : address}:${port}`;
 }
 
-function listed(path: string | null | undefined): string[] {
-  return path === null || path === undefined ? [] : [path];
+/** The need for a file that a key of the configuration names. */
+function configurationFile(
+  feature: "remote_spool_token_file" | "tls_cert" | "tls_key",
+  why: string,
+): Need {
+  return {
+    ...{ feature, kind: "read", place: "configuration", why },
+    of: (_, config) => config?.[feature] ? [config[feature]] : [],
+  };
 }
 
 function logFiles(config: ConfigUse | undefined): string[] {
@@ -218,9 +206,6 @@ const NO_PROMPT = "--no-prompt";
  * Returns the flags that the daemon is installed with, which permit every feature. At the start the daemon gives up
  * what its configuration does not need.
  *
- * @param installation How it is installed.
- * @returns Arguments for Deno.
- *
  * @example
  * ```ts
  * import { daemonFlags } from "./permissions.ts";
@@ -248,12 +233,7 @@ export function daemonFlags({ project, addresses = INSTALLED.network }: Installa
   ];
 }
 
-/**
- * Returns the flags of a daemon that uses no feature which needs more.
- *
- * @param spoolRoot The spool folder.
- * @returns Arguments for Deno.
- */
+/** Returns the flags of a daemon that uses no feature which needs more. */
 export function minimalDaemonFlags(spoolRoot: string): string[] {
   const always = DAEMON_NEEDS.filter(({ feature }) => feature === null);
   return [
@@ -272,11 +252,7 @@ export interface Grant {
   readonly why: string;
 }
 
-/**
- * Returns the permissions of hactl.
- *
- * @param spoolRoot The spool folder.
- */
+/** Returns the permissions of hactl. */
 export function hactlGrants(spoolRoot: string = DEFAULT_SPOOL_ROOT): Grant[] {
   return [
     { flag: NO_PROMPT, why: "deny what is not granted, without asking" },
@@ -297,12 +273,7 @@ export function hactlGrants(spoolRoot: string = DEFAULT_SPOOL_ROOT): Grant[] {
   ];
 }
 
-/**
- * Returns the flags that hactl is installed with.
- *
- * @param spoolRoot The spool folder.
- * @returns Arguments for Deno.
- */
+/** Returns the flags that hactl is installed with. */
 export function hactlFlags(spoolRoot: string = DEFAULT_SPOOL_ROOT): string[] {
   return hactlGrants(spoolRoot).map(({ flag }) => flag);
 }
@@ -315,11 +286,7 @@ export const HACTL_FILE_FLAGS: Readonly<Record<"token-file" | "daemon-file" | "c
     "ca-file": "read the certificate authorities to trust",
   };
 
-/**
- * Returns the flag that grants a need in an installation.
- *
- * @param need The need.
- */
+/** Returns the flag that grants a need in an installation. */
 export function installedFlag({ kind, place }: Need): string {
   return flagOf(kind, INSTALLED[place]);
 }
@@ -370,7 +337,6 @@ export class Permissions {
   /**
    * Gives up for good what the enabled features do not need.
    *
-   * @param config The configuration.
    * @param log Warns of permissions that cannot be given up.
    * @returns The permissions in force from now on.
    */
@@ -459,7 +425,6 @@ function isGranted(kind: Need["kind"], scope?: string): boolean {
 /**
  * Resolves a path. `node:path` would load Deno's Node layer, which takes 12 ms.
  *
- * @param path The path.
  * @returns The path from the root on, without `.`, `..` and surplus slashes.
  */
 export function absolute(path: string): string {

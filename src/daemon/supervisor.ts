@@ -72,10 +72,6 @@ export class Supervisor {
   /**
    * Starts the workers.
    *
-   * @param count Their number.
-   * @param options What each of them serves.
-   * @param settings Their configuration.
-   * @param log Logs crashes.
    * @returns The supervisor, once all workers listen.
    * @throws {StartError} If they cannot start.
    */
@@ -106,11 +102,7 @@ export class Supervisor {
     return this.#listening;
   }
 
-  /**
-   * Replaces the configuration of all workers.
-   *
-   * @param settings The new configuration.
-   */
+  /** Replaces the configuration of all workers. */
   configure(settings: Settings): void {
     this.#settings = settings;
     for (const worker of this.#workers) send(worker, { kind: "configure", settings });

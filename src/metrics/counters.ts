@@ -93,7 +93,6 @@ export function newCounters(): Counters {
 /**
  * Finds the counters of a protocol.
  *
- * @param counters The counters of the worker.
  * @param protocol The name of a known protocol.
  * @returns The same object for the same protocol.
  */
@@ -104,22 +103,12 @@ export function countersOf(
   return protocols[protocol] ??= { requests: 0, responses: {} };
 }
 
-/**
- * Counts a response.
- *
- * @param counters The counters of its protocol.
- * @param code Its status code.
- */
+/** Counts a response. */
 export function countResponse({ responses }: ProtocolCounters, code: number): void {
   responses[code] = (responses[code] ?? 0) + 1;
 }
 
-/**
- * Counts the duration of a check.
- *
- * @param counters The counters of its protocol.
- * @param seconds The duration.
- */
+/** Counts the duration of a check. */
 export function observeDuration(counters: ProtocolCounters, seconds: number): void {
   const durations = counters.durations ??= { buckets: Array(BOUNDS.length + 1).fill(0), sum: 0 };
   const bucket = BOUNDS.findIndex((bound) => seconds <= bound);

@@ -142,13 +142,7 @@ export const METRICS: readonly Metric[] = [
   },
 ];
 
-/**
- * Formats the metrics of all workers in Prometheus' text format.
- *
- * @param workers The metrics of each worker.
- * @param metrics The metrics to export.
- * @returns The text.
- */
+/** Formats the metrics of all workers in Prometheus' text format. */
 export function exposition(
   workers: readonly WorkerMetrics[],
   metrics: readonly Metric[] = METRICS,

@@ -25,21 +25,12 @@ export class Ledger<Worker> {
   readonly #last = new Map<Worker, WorkerMetrics>();
   #retired: Counters = newCounters();
 
-  /**
-   * Stores what a worker has just reported.
-   *
-   * @param worker The worker.
-   * @param metrics Its report.
-   */
+  /** Stores what a worker has just reported. */
   record(worker: Worker, metrics: WorkerMetrics): void {
     this.#last.set(worker, metrics);
   }
 
-  /**
-   * Adds the counters of a crashed worker to those of all crashed workers.
-   *
-   * @param worker The worker.
-   */
+  /** Adds the counters of a crashed worker to those of all crashed workers. */
   retire(worker: Worker): void {
     const { counters } = this.#last.get(worker) ?? { counters: newCounters() };
     this.#last.delete(worker);
@@ -49,7 +40,6 @@ export class Ledger<Worker> {
   /**
    * Returns the counters of all workers, and the state of those that have just answered.
    *
-   * @param answered The workers that have just answered.
    * @returns The metrics of each running worker, and last those of all crashed workers together.
    */
   complete(answered: Iterable<Worker>): WorkerMetrics[] {

@@ -94,7 +94,6 @@ const PERMISSIONS = ["read", "write", "net", "env", "sys", "run", "ffi", "import
 /**
  * Reports versions and permissions.
  *
- * @param spoolRoot The spool folder.
  * @returns The versions, and the state of each kind of permission: without a scope, and for the spool.
  */
 export function platform(spoolRoot: string): Record<string, unknown> {

@@ -59,26 +59,14 @@ class ServiceStats {
     return { code: this.#code, remote_ip: this.#client, ts: this.#respondedAt };
   }
 
-  /**
-   * Records a response.
-   *
-   * @param code The HTTP status code.
-   * @param client The address of the client.
-   * @param now The time in unix seconds.
-   */
+  /** Records a response. */
   recordResponse(code: number, client: string, now: number): void {
     this.#code = code;
     this.#client = client;
     this.#respondedAt = now;
   }
 
-  /**
-   * Records how long a check took.
-   *
-   * @param code The HTTP status code of the response.
-   * @param now The time in unix seconds.
-   * @param milliseconds The duration.
-   */
+  /** Records how long a check took. */
   recordCheckTime(code: number, now: number, milliseconds: number): void {
     const times = this.#checkTimes ??= [];
     times[this.#next] = now;
@@ -101,13 +89,7 @@ function isUp(code: number): boolean {
   return code >= 200 && code < 400;
 }
 
-/**
- * Picks the services to show if there are too many.
- *
- * @param reports All services.
- * @param most How many to pick at most.
- * @returns Failing services first, each group sorted by name.
- */
+/** Picks at most so many services: failing ones first, each group sorted by name. */
 export function failingFirst(reports: readonly ServiceReport[], most: number): ServiceReport[] {
   const rank = ({ last }: ServiceReport) => last === null || isUp(last.code) ? 1 : 0;
   return reports.toSorted((a, b) => rank(a) - rank(b) || (a.service < b.service ? -1 : 1))
@@ -118,7 +100,7 @@ export function failingFirst(reports: readonly ServiceReport[], most: number): S
 export type ServiceRecorder = Pick<ServiceStats, "recordResponse" | "recordCheckTime">;
 
 /**
- * Counts requests by service and client, and keeps the last response about each service.
+ * Counts requests by service and client, and keeps the last response about each service. Times are in unix seconds.
  *
  * @example
  * ```ts
@@ -138,14 +120,7 @@ export class Stats {
     onEviction: (_name, service) => this.#pairs -= service.clients.size,
   });
 
-  /**
-   * Counts a request.
-   *
-   * @param service The service's name.
-   * @param client The address of the client.
-   * @param now The time in unix seconds.
-   * @returns What records the response.
-   */
+  /** Counts a request, and returns what records the response. */
   countRequest(service: string, client: string, now: number): ServiceRecorder {
     let stats = this.#services.get(service);
     if (stats === undefined) {
@@ -163,12 +138,7 @@ export class Stats {
     return stats;
   }
 
-  /**
-   * Returns when a service was last requested.
-   *
-   * @param service The service's name.
-   * @returns The time in unix seconds; null for never, or if the service was dropped.
-   */
+  /** Returns when a service was last requested; null for never, or if the service was dropped. */
   lastRequested(service: string): number | null {
     return this.#services.peek(service)?.lastRequested ?? null;
   }
@@ -182,13 +152,7 @@ export class Stats {
     return counts;
   }
 
-  /**
-   * Returns the services that were requested lately.
-   *
-   * @param threshold How many seconds ago at most.
-   * @param now The time in unix seconds.
-   * @returns Each with its last response, sorted by name.
-   */
+  /** Returns the services requested within the last `threshold` seconds, sorted by name. */
   recent(threshold: number, now: number): RecentService[] {
     const recent: RecentService[] = [];
     for (const [service, { lastRequested, last }] of this.#services.entries()) {
@@ -197,13 +161,7 @@ export class Stats {
     return recent.sort(([a], [b]) => a < b ? -1 : 1);
   }
 
-  /**
-   * Returns reports on the services that were requested lately.
-   *
-   * @param threshold How many seconds ago at most.
-   * @param now The time in unix seconds.
-   * @param most How many services at most; see {@linkcode failingFirst}.
-   */
+  /** Returns reports on at most so many of these services, {@linkcode failingFirst}. */
   recentReports(threshold: number, now: number, most: number): ServiceReport[] {
     const reports = this.recent(threshold, now).map(([service, last]) => {
       return { service, last, checkTimes: this.#services.peek(service)!.checkTimes };

@@ -40,7 +40,6 @@ export type Probe = () => number;
 /**
  * Creates a probe.
  *
- * @param path A readable file or folder, which is opened and closed.
  * @returns The probe. It returns 0 if the path cannot be opened.
  */
 export async function openProbe(path: string): Promise<Probe> {
@@ -104,7 +103,6 @@ export class DescriptorCounter {
   /**
    * Counts the descriptors.
    *
-   * @param inUse How many are in use, if that is known.
    * @returns The descriptors; `enough` of them if the path cannot be opened.
    */
   count(inUse = 0): DescriptorSupply {

@@ -101,7 +101,6 @@ export type QueryWorkers = <Kind extends keyof WorkerQueries>(
 /**
  * Queries the only worker of a daemon.
  *
- * @param handlers The worker's handlers.
  * @returns A function that calls the handler at once.
  */
 export function querySingle(handlers: QueryHandlers): QueryWorkers {
