@@ -198,7 +198,7 @@ export class Instance {
       startedAt: this.#startedAt,
       index: this.#index,
       permissions,
-      look: (request, path) => this.#look(request, path),
+      browserPage: (request, path) => this.#browserPage(request, path),
       spoolRoot,
       headersToCopy: config.http_headers_to_copy,
       spoolChanges: isAllowed
@@ -368,7 +368,7 @@ export class Instance {
     };
   }
 
-  async #look(request: Request, path: string): Promise<Response> {
+  async #browserPage(request: Request, path: string): Promise<Response> {
     this.#page ??= this.#openPage();
     return (await this.#page).respond(request, path);
   }

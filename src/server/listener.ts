@@ -188,22 +188,16 @@ export class Listener {
 }
 
 /** A server that waits for its termination. */
-export interface RetiringServer {
-  /** How many requests are in flight, without those answered at once. */
-  readonly inFlight: number;
-  /** How long no request has been in flight, in milliseconds. */
-  readonly idleMs: number;
-  /** How long the server has been retiring, in milliseconds. */
-  readonly retiringMs: number;
-}
+export type RetiringServer = Pick<Server, "inFlight" | "idleMs" | "retiringMs">;
 
 /** One of the servers of a port. */
-class Server implements RetiringServer {
+class Server {
   readonly #controller = new AbortController();
   readonly #http: Deno.HttpServer<Deno.NetAddr>;
 
   /** When it started to listen, by `performance.now()`. */
   readonly startedAt: number = performance.now();
+  /** How many requests are in flight. Those that are answered at once do not count. */
   inFlight = 0;
   #idleSince = this.startedAt;
   #retiredAt = 0;
@@ -249,10 +243,12 @@ class Server implements RetiringServer {
     return this.#controller.signal.aborted;
   }
 
+  /** How long no request has been in flight, in milliseconds. */
   get idleMs(): number {
     return this.inFlight > 0 ? 0 : performance.now() - this.#idleSince;
   }
 
+  /** How long the server has been retiring, in milliseconds. */
   get retiringMs(): number {
     return performance.now() - this.#retiredAt;
   }

@@ -74,7 +74,7 @@ async function entryPage(
 
 /**
  * The checks of a service that balancers requested lately. With `?now` each is run, whatever the spool and the cache
- * say. Only targets that `check_hosts` and `check_ports` allow were ever requested (SSRF).
+ * say. Targets that `check_hosts` and `check_ports` do not allow are not among them (SSRF).
  */
 async function checksPage(
   { queryWorkers, pipeline }: ServiceSources,

@@ -25,7 +25,7 @@ export interface StatusSources extends ServiceSources {
   /** Keeps large pages. */
   readonly cache: PageCache;
   /** Responds to requests for the page for browsers and its files. */
-  readonly look: (request: Request, path: string) => Promise<Response>;
+  readonly browserPage: (request: Request, path: string) => Promise<Response>;
 }
 
 /** The default of `/recent?threshold`, in seconds. */
@@ -59,7 +59,7 @@ export function statusPage(
   const { method, headers } = request;
   if (method !== "GET" && method !== "HEAD") return notAllowed("GET, HEAD");
   if (path === "/" && !namesPage(headers.get("accept"))) return text(404, NO_CHECK);
-  if (page === undefined) return sources.look(request, path);
+  if (page === undefined) return sources.browserPage(request, path);
   const query = new URLSearchParams(path.slice(name.length));
   return page(sources, { path, query, headers, client });
 }

@@ -44,7 +44,7 @@ function createParts(folder: TempFolder) {
     ...{ headersToCopy: ["Host"], headers: new HeaderReader(), routes: new Routes() },
     ...{ spoolRoot: folder.path, startedAt: 0 },
     permissions: { read: [], write: [], net: "everything", others: [] },
-    look: () => Promise.resolve(new Response("page")),
+    browserPage: () => Promise.resolve(new Response("page")),
   };
   const clients = new Networks(["127.0.0.1"]);
   return { ...options, counters, clients, spool, store, outflow: new Outflow(), recorded };
