@@ -11,6 +11,7 @@ import type { Header, HttpResponse } from "../../src/net/http_client.ts";
 import type { ActiveEntries } from "../../src/spool/active_entries.ts";
 import { parseRecordName, type Subject } from "../../src/spool/names.ts";
 import type { RecentService } from "../../src/metrics/stats.ts";
+import { sleep } from "../sleep.ts";
 import { describeResponse } from "../terminal.ts";
 import type { Daemon } from "./daemon.ts";
 
@@ -81,7 +82,7 @@ export async function fetchActiveEntries(
   daemon: Daemon,
   signal: AbortSignal,
 ): Promise<ActiveEntries> {
-  const response = await daemon.ask("/status/downtimes", signal);
+  const response = await askForLargePage(daemon, "/status/downtimes", signal);
   if (response.status === 404) throw new Error(`${TOO_OLD} does not report what is down`);
   return parse(ActiveEntriesSchema, response);
 }
@@ -102,7 +103,31 @@ export async function fetchRecent(
   threshold?: number,
 ): Promise<RecentService[]> {
   const query = threshold === undefined ? "" : `?threshold=${threshold}`;
-  return parse(RecentSchema, await daemon.ask(`/recent${query}`, signal)).seen_services;
+  const response = await askForLargePage(daemon, `/recent${query}`, signal);
+  return parse(RecentSchema, response).seen_services;
+}
+
+/** How long to wait before a rejected page is requested again, in milliseconds. */
+const RETRY_MS = 250;
+
+/** Requests a page again while the daemon responds 503, as it does while large pages wait for clients. */
+async function askForLargePage(
+  daemon: Daemon,
+  path: string,
+  signal: AbortSignal,
+): Promise<HttpResponse> {
+  let rejection: HttpResponse | undefined;
+  for (;;) {
+    try {
+      const response = await daemon.ask(path, signal);
+      if (response.status !== 503) return response;
+      rejection = response;
+    } catch (error) {
+      if (rejection === undefined || !signal.aborted) throw error;
+    }
+    await sleep(RETRY_MS, signal);
+    if (signal.aborted) return rejection!;
+  }
 }
 
 /**

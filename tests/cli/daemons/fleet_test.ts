@@ -4,7 +4,7 @@ import { commandOf } from "../../support/forms.ts";
 import { Daemon, hactl, type Result, TempFolder } from "../../support/programs.ts";
 import { Authority, CERTIFICATE_PROGRAMS } from "../../servers/certificates.ts";
 import { afterRequest, ClosedPort, FaultyServer, sending, silent } from "../../servers/faulty.ts";
-import { serverTest } from "../../servers/mod.ts";
+import { serverTest, until } from "../../servers/mod.ts";
 
 const CHANGEABLE = "allow_remote_spool_changes: true\n";
 const TOKEN = "0123456789abcdef";
@@ -191,6 +191,32 @@ Deno.test("hactl wait waits for all daemons that are named", async () => {
   });
   assertEquals((await operator.hactl(["down", "web", "--daemon", second!])).code, 0);
   assertEquals(await wait(), { code: 0, stdout: "", stderr: "" });
+});
+
+Deno.test("hactl status --daemon requests a page again that the daemon rejects while others wait", async () => {
+  using operator = new Operator();
+  using folder = new TempFolder();
+  const spool = folder.file("spool");
+  Deno.mkdirSync(spool);
+  // Each page has more than a megabyte: after some of them the daemon rejects the next ones for seconds.
+  for (let i = 0; i < 8000; i++) Deno.writeTextFileSync(`${spool}/service-${i}`, "maint");
+  await using daemon = await Daemon.start({ spool });
+  const url = `http://127.0.0.1:${daemon.port}`;
+  await until("the daemon rejects the page", async () => {
+    return (await daemon.get("/status/downtimes")).status === 503;
+  });
+  assertEquals(await operator.hactl(["status", "web", "--timeout", "60s", "--daemon", url]), {
+    code: 0,
+    stdout: `${url}\tUP\tweb\n`,
+    stderr: "",
+  });
+  // What is rejected for longer than the timeout is named.
+  await using rejecting = await FaultyServer.start(
+    afterRequest(sending("HTTP/1.1 503 x\r\ncontent-length: 4\r\n\r\nbusy")),
+  );
+  const other = `http://127.0.0.1:${rejecting.port}`;
+  const { code, stderr } = await operator.hactl(["status", "--timeout", "1s", "--daemon", other]);
+  assertEquals([code, stderr], [1, `hactl: ${other}: expected status 200: received 503 busy\n`]);
 });
 
 Deno.test("hactl list prints the services of each daemon", async () => {
