@@ -4,6 +4,8 @@
  * @module
  */
 
+import { parseArgs } from "./std/cli.ts";
+
 /** Thrown for an invalid command line. Its message names the flag and what was expected. */
 export class UsageError extends Error {
   override name = "UsageError";
@@ -59,47 +61,57 @@ export interface CommandLine {
  * ```
  */
 export function parseFlags(args: readonly string[], flags: Flags): CommandLine {
-  const operands: string[] = [];
-  const values = new Map<string, string[]>();
-  const rest = [...args];
-  for (let arg = rest.shift(); arg !== undefined; arg = rest.shift()) {
-    if (arg === "--") operands.push(...rest.splice(0));
-    else if (!arg.startsWith("-") || arg === "-") operands.push(arg);
-    else {
-      for (const { name, attached } of flagsIn(arg, flags)) {
-        const value = valueOf(name, attached, arg, rest, flags);
-        values.set(name, [...values.get(name) ?? [], value]);
-      }
-    }
-  }
-  const all = (name: string) => values.get(name) ?? [];
-  return { operands, has: (name) => values.has(name), all, one: (name) => all(name).at(-1) };
+  const names = Object.keys(flags);
+  const withValue = names.filter((name) => flags[name]!.takesValue);
+  const parsed = parseArgs(spelledOut(args, flags), {
+    string: [...withValue, "_"],
+    boolean: names.filter((name) => !flags[name]!.takesValue),
+    collect: withValue,
+  });
+  const all = (name: string) => (parsed[name] ?? []) as string[];
+  return {
+    operands: parsed._.map(String),
+    has: (name) => parsed[name] === true || (flags[name]!.takesValue && all(name).length > 0),
+    all,
+    one: (name) => all(name).at(-1),
+  };
 }
 
-/** The value of a flag: attached to it, or the next argument, which is then removed. */
-function valueOf(
-  name: string,
-  attached: string | undefined,
-  arg: string,
-  rest: string[],
-  flags: Flags,
-): string {
-  const { short, takesValue, mayBeEmpty, optionalValue } = flags[name]!;
-  if (!takesValue) {
-    if (attached !== undefined) {
-      throw new UsageError(`Flag --${name} takes no value: received ${arg}`);
+/**
+ * Writes each flag as `--name=value`, and rejects unknown ones. The library alone ignores unknown flags, and
+ * takes a missing value for an empty one.
+ */
+function spelledOut(args: readonly string[], flags: Flags): string[] {
+  const rest = [...args];
+  const spelled: string[] = [];
+  for (let arg = rest.shift(); arg !== undefined; arg = rest.shift()) {
+    if (arg === "--") return [...spelled, arg, ...rest];
+    if (!looksLikeFlag(arg)) {
+      spelled.push(arg);
+      continue;
     }
-    return "";
+    for (const { name, attached } of flagsIn(arg, flags)) {
+      const { takesValue, mayBeEmpty, optionalValue } = flags[name]!;
+      if (!takesValue && attached !== undefined) {
+        throw new UsageError(`Flag --${name} takes no value: received ${arg}`);
+      }
+      let value = attached;
+      if (value === undefined && takesValue) {
+        if (optionalValue === undefined) value = rest.shift();
+        else value = rest[0] !== undefined && optionalValue.test(rest[0]) ? rest.shift() : "";
+      }
+      const needsValue = takesValue && optionalValue === undefined;
+      if (needsValue && (value === undefined || (value === "" && !mayBeEmpty))) {
+        throw new UsageError(`Flag ${nameOf(name, flags)} needs a value`);
+      }
+      spelled.push(`--${name}=${value ?? "true"}`);
+    }
   }
-  if (optionalValue !== undefined) {
-    const isNext = attached === undefined && rest[0] !== undefined && optionalValue.test(rest[0]);
-    return isNext ? rest.shift()! : attached ?? "";
-  }
-  const value = attached ?? rest.shift();
-  if (value === undefined || (value === "" && !mayBeEmpty)) {
-    throw new UsageError(`Flag ${short === undefined ? `--${name}` : `-${short}`} needs a value`);
-  }
-  return value;
+  return spelled;
+}
+
+function looksLikeFlag(arg: string): boolean {
+  return arg.startsWith("-") && arg !== "-";
 }
 
 /** A flag of an argument, and the value attached to it. */
@@ -144,6 +156,11 @@ function longName(typed: string, arg: string, flags: Flags): string {
   if (matching.length === 0) throw new UsageError(`Unknown flag: ${arg}`);
   const candidates = matching.map(([name]) => `--${name}`).join(", ");
   throw new UsageError(`Ambiguous flag: ${arg}: could be ${candidates}`);
+}
+
+function nameOf(name: string, flags: Flags): string {
+  const { short } = flags[name]!;
+  return short === undefined ? `--${name}` : `-${short}`;
 }
 
 /**

@@ -50,6 +50,23 @@ export declare function pooledMap<T, R>(
   iteratorFn: (data: T) => Promise<R>,
 ): AsyncIterableIterator<R>;
 `,
+  // Abridged: the types that the real one infers for flags are assignable to `unknown`, as these are.
+  "@std/cli/parse-args": `
+type Names = string | undefined;
+interface ParseOptions<B extends boolean | Names, S extends Names, C extends Names> {
+  boolean?: B | ReadonlyArray<Extract<B, string>>;
+  string?: S | ReadonlyArray<Extract<S, string>>;
+  collect?: C | ReadonlyArray<Extract<C, string>>;
+}
+export declare function parseArgs<
+  B extends boolean | Names = undefined,
+  S extends Names = undefined,
+  C extends Names = undefined,
+>(
+  args: string[],
+  options?: ParseOptions<B, S, C>,
+): Record<string, unknown> & { _: Array<string | number> };
+`,
   "@std/crypto/timing-safe-equal": `
 type Bytes = ArrayBufferView | ArrayBufferLike | DataView;
 export declare function timingSafeEqual(a: Bytes, b: Bytes): boolean;
