@@ -13,7 +13,7 @@ import { RawConnection } from "../support/raw_http.ts";
 import { afterRequest, FaultyServer, sending, silent } from "../servers/faulty.ts";
 import { freePort, serverTest, until } from "../servers/mod.ts";
 
-/** Waits until a daemon has ended, but not for ever. */
+/** Waits until a daemon has ended. Fails if it does not end in time. */
 async function endOf(daemon: Daemon): Promise<Deno.CommandStatus> {
   let status: Deno.CommandStatus | undefined;
   daemon.ended().then((ended) => status = ended);
@@ -31,7 +31,7 @@ async function refuses(port: number): Promise<boolean> {
   }
 }
 
-/** The text of a file; empty where there is none. */
+/** The text of a file; empty for a missing one. */
 function content(path: string): string {
   try {
     return Deno.readTextFileSync(path);
@@ -40,7 +40,7 @@ function content(path: string): string {
   }
 }
 
-Deno.test("a daemon listens on as many ports as it is told", async () => {
+Deno.test("a daemon listens on every port that -p names", async () => {
   await using daemon = await Daemon.start({ args: ["-p", "0", "-p", "0", "--port=0"] });
   await daemon.logged(/(?:listens on .*\n[^]*){3}/);
   const ports = [...daemon.log.matchAll(/listens on 127\.0\.0\.1 port (\d+)/g)]
@@ -53,42 +53,41 @@ Deno.test("a daemon listens on as many ports as it is told", async () => {
 });
 
 for (const signal of ["SIGTERM", "SIGINT", "SIGQUIT"] as const) {
-  Deno.test(`on ${signal} a daemon accepts nothing more, answers what is under way, and ends well`, async () => {
-    let answer = () => {};
+  Deno.test(`on ${signal} a daemon accepts no connection, finishes the requests in flight, and exits 0`, async () => {
+    let respond = () => {};
     await using service = await FaultyServer.start(afterRequest((socket) => {
-      answer = () =>
+      respond = () =>
         sending("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine", (socket) => socket.end())(
           socket,
         );
     }));
     await using daemon = await Daemon.start();
     using idle = await RawConnection.open(daemon.port);
-    const underWay = daemon.get(`/http/web/${service.port}`);
-    // It is awaited only below.
-    underWay.catch(() => {});
-    await until("the service is asked", () => service.received.endsWith("\r\n\r\n"));
+    const inFlight = daemon.get(`/http/web/${service.port}`);
+    inFlight.catch(() => {});
+    await until("the service is checked", () => service.received.endsWith("\r\n\r\n"));
     daemon.kill(signal);
-    await until("nothing is accepted", () => refuses(daemon.port));
-    answer();
-    assertEquals(await underWay, { status: 200, body: "fine" });
+    await until("connections are refused", () => refuses(daemon.port));
+    respond();
+    assertEquals(await inFlight, { status: 200, body: "fine" });
     assertEquals(await endOf(daemon), { success: true, code: 0, signal: null });
     assertStringIncludes(daemon.log, `INFO stopping on ${signal}\n`);
     assertEquals(await idle.readAll(), "");
   });
 }
 
-Deno.test("a daemon that is to stop waits for a service that hangs as long as a check may take", async () => {
+Deno.test("a stopping daemon waits for a hanging service as long as a check may take", async () => {
   await using service = await FaultyServer.start(silent);
   await using daemon = await Daemon.start({ config: "healthcheck_timeout: 1\n" });
-  const underWay = daemon.get(`/http/web/${service.port}`).catch(() => undefined);
-  await until("the service is asked", () => service.accepted === 1);
+  const inFlight = daemon.get(`/http/web/${service.port}`).catch(() => undefined);
+  await until("the service is checked", () => service.accepted === 1);
   daemon.kill("SIGTERM");
   assertEquals((await endOf(daemon)).code, 0);
-  // Deadline and end come together: the answer may be the check's, or none.
-  assert([503, undefined].includes((await underWay)?.status));
+  // The deadline and the end coincide: there may be a response, or none.
+  assert([503, undefined].includes((await inFlight)?.status));
 });
 
-Deno.test("a daemon that is to stop does not wait longer for a client that never ends its request", async () => {
+Deno.test("a stopping daemon waits no longer for a client that does not finish its request", async () => {
   using spool = new TempFolder();
   await using daemon = await Daemon.start({
     spool: spool.path,
@@ -100,14 +99,14 @@ Deno.test("a daemon that is to stop does not wait longer for a client that never
   await head.send("GET /spool/web/0 HTTP/1.1\r\nHost:");
   using form = await RawConnection.open(daemon.port);
   await form.send("POST /spool/web/0 HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nstatus=");
-  // Answered on another connection: what was sent before has been read.
+  // After a response on another connection, the bytes sent before have been read.
   assertEquals((await daemon.get("/spool/web/0")).status, 200);
   daemon.kill("SIGTERM");
   assertEquals((await endOf(daemon)).code, 0);
   assertMatch(daemon.log, /^.* listens on .*\n.* stopping on SIGTERM\n$/);
 });
 
-Deno.test("a form that trickles is waited for no longer than a check may take", async () => {
+Deno.test("a daemon waits for a slow form no longer than a check may take", async () => {
   using spool = new TempFolder();
   await using daemon = await Daemon.start({
     spool: spool.path,
@@ -119,28 +118,28 @@ Deno.test("a form that trickles is waited for no longer than a check may take", 
   using slow = await RawConnection.open(daemon.port);
   await slow.send(head + form.slice(0, 10));
   using late = await RawConnection.open(daemon.port);
-  const answer = late.readSome();
-  let answered = false;
-  answer.then(() => answered = true);
+  const response = late.readSome();
+  let hasResponse = false;
+  response.then(() => hasResponse = true);
   await late.send(head);
   await slow.send(form.slice(10));
   assertMatch(await slow.readSome(), /^HTTP\/1\.1 200 /);
   Deno.removeSync(`${spool.path}/web`);
-  // As many bytes as would never make it a whole form.
-  for (let sent = 0; sent < form.length - 1 && !answered; sent++) {
+  // One byte less than the whole form.
+  for (let sent = 0; sent < form.length - 1 && !hasResponse; sent++) {
     await late.send(form[sent]!);
     await new Promise((resolve) => setTimeout(resolve, 300));
   }
-  await until("it is answered", () => answered);
+  await until("the form gets a response", () => hasResponse);
   assertMatch(
-    await answer,
+    await response,
     /^HTTP\/1\.1 408 [^]*connection: close[^]*The form was not sent within 3 seconds$/,
   );
   assertEquals(content(`${spool.path}/web`), "");
 });
 
-/** What a daemon says that is told wrongly or cannot start. */
-interface Refusal {
+/** The exit status and message of a daemon that does not start. */
+interface Rejection {
   readonly args: readonly string[];
   readonly code: 1 | 2;
   readonly message: string;
@@ -181,10 +180,10 @@ const WRONG_USAGE: readonly [args: string[], message: string][] = [
   [["-B", "127.0.0.1:80"], 'Bad -B: expected an IPv4 or IPv6 address: received "127.0.0.1:80"'],
 ];
 
-Deno.test("a daemon that is told wrongly says so in one line, and starts nothing", async () => {
+Deno.test("a daemon rejects an invalid command line or configuration in one line, and changes nothing", async () => {
   using folder = new TempFolder();
   for (const [args, message] of WRONG_USAGE) {
-    // It may not even read: whatever it began would fail otherwise than so.
+    // Without permissions, anything that it started would fail with another message.
     assertEquals(await runDaemon(args, ["--no-prompt"]), {
       code: 2,
       stdout: "",
@@ -241,7 +240,7 @@ Deno.test("a daemon that is told wrongly says so in one line, and starts nothing
   ]);
 });
 
-Deno.test("a daemon that cannot start says why in one line, and ends with 1", async () => {
+Deno.test("a daemon that cannot start reports why in one line, and exits 1", async () => {
   using folder = new TempFolder();
   const spool = folder.file("spool");
   Deno.mkdirSync(spool);
@@ -251,14 +250,14 @@ Deno.test("a daemon that cannot start says why in one line, and ends with 1", as
   using busy = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = busy.addr as Deno.NetAddr;
   const on = (root: string) => ["-B", "127.0.0.1", "-p", "0", "--spool-root", root];
-  const refusals: readonly Refusal[] = [
+  const rejections: readonly Rejection[] = [
     {
       args: ["-B", "127.0.0.1", "-p", "0", "-p", String(port), "--spool-root", spool],
       code: 1,
       message: `Cannot listen on 127.0.0.1 port ${port}: Address already in use (os error 98)`,
     },
-    ...["1", "2"].map((loops): Refusal => ({
-      args: [...on(spool), "-A", String(port), "-n", loops],
+    ...["1", "2"].map((workers): Rejection => ({
+      args: [...on(spool), "-A", String(port), "-n", workers],
       code: 1,
       message: `Cannot listen on 127.0.0.1 port ${port}: Address already in use (os error 98)`,
     })),
@@ -296,7 +295,7 @@ Deno.test("a daemon that cannot start says why in one line, and ends with 1", as
       message: `log_path needs --allow-write=${folder.file("log")}`,
     },
   ];
-  for (const { args, code, message } of refusals) {
+  for (const { args, code, message } of rejections) {
     assertEquals(
       await runDaemon(args, [
         ...["--no-prompt", `--allow-read=${folder.path}`, "--allow-net"],
@@ -323,7 +322,7 @@ Deno.test("a daemon that cannot start says why in one line, and ends with 1", as
   );
 });
 
-Deno.test("a daemon that may not read its configuration says which permission it needs", async () => {
+Deno.test("a daemon without a needed permission names the flags", async () => {
   using folder = new TempFolder();
   const path = folder.write("hacheck.yaml", "# nothing\n");
   assertEquals(await runDaemon(["-c", path], ["--no-prompt"]), {
@@ -334,7 +333,7 @@ Deno.test("a daemon that may not read its configuration says which permission it
   });
 });
 
-serverTest("a daemon that the system lets not read says so", ["setpriv"], async () => {
+serverTest("a daemon reports files that the system does not let it read", ["setpriv"], async () => {
   using folder = new TempFolder();
   const spool = folder.file("spool");
   Deno.mkdirSync(spool);
@@ -365,7 +364,7 @@ serverTest("a daemon that the system lets not read says so", ["setpriv"], async 
   );
 });
 
-Deno.test("a daemon that may write creates the spool, for its owner and group alone", async () => {
+Deno.test("a daemon with permission to write creates the spool with mode 0750", async () => {
   using folder = new TempFolder();
   const spool = folder.file("spool");
   await using _daemon = await Daemon.start({ spool, grants: [`--allow-write=${spool}`] });
@@ -373,7 +372,7 @@ Deno.test("a daemon that may write creates the spool, for its owner and group al
   assertEquals([isDirectory, (mode! & 0o777).toString(8)], [true, "750"]);
 });
 
-Deno.test("--help and --version are all that is asked for", async () => {
+Deno.test("--help and --version print and exit 0, whatever else is given", async () => {
   assertEquals(await runDaemon(["--version"], ["--no-prompt"]), {
     code: 0,
     stdout: `hacheck ${VERSION}\n`,
@@ -388,7 +387,7 @@ Deno.test("--help and --version are all that is asked for", async () => {
   }
 });
 
-Deno.test("a daemon warns of keys that mean nothing, and starts all the same", async () => {
+Deno.test("a daemon warns of unknown keys, and starts", async () => {
   await using daemon = await Daemon.start({ config: "cashe_time: 3\nmysql_pasword: hunter2\n" });
   const [first, second] = daemon.log.split("\n");
   assertMatch(first!, /^\S+ WARNING unknown key cashe_time in \/\S+\/hacheck\.yaml$/);
@@ -396,7 +395,7 @@ Deno.test("a daemon warns of keys that mean nothing, and starts all the same", a
   assertEquals(daemon.log.includes("hunter2"), false);
 });
 
-Deno.test("a daemon logs to stderr what an operator must know, and requests only with -v", async () => {
+Deno.test("a daemon logs to stderr, and logs requests only with -v", async () => {
   await using quiet = await Daemon.start();
   await using verbose = await Daemon.start({ args: ["-v"] });
   for (const daemon of [quiet, verbose]) {
@@ -432,7 +431,7 @@ Deno.test("a daemon logs to stderr what an operator must know, and requests only
   );
 });
 
-Deno.test("a daemon logs to stdout if it is told to, and nothing to stderr then", async () => {
+Deno.test("a daemon with log_path: stdout writes nothing to stderr", async () => {
   using folder = new TempFolder();
   const errors = folder.file("stderr");
   await using daemon = await Daemon.start({
@@ -445,9 +444,9 @@ Deno.test("a daemon logs to stdout if it is told to, and nothing to stderr then"
   assertEquals(content(errors), "");
 });
 
-Deno.test("a daemon logs to a file, and to a new one when that is moved away", async () => {
+Deno.test("a daemon logs to a file, and opens a new one when the file is moved away", async () => {
   using folder = new TempFolder();
-  const path = folder.write("log", "what was there\n");
+  const path = folder.write("log", "an older line\n");
   await using daemon = await Daemon.start({
     port: freePort(),
     args: ["-v"],
@@ -459,7 +458,7 @@ Deno.test("a daemon logs to a file, and to a new one when that is moved away", a
     await until(`${page} is in ${file}`, () => content(file).includes(`${page} `));
   };
   await logged("/first", path);
-  assert(content(path).startsWith("what was there\n"));
+  assert(content(path).startsWith("an older line\n"));
 
   Deno.renameSync(path, folder.file("log.1"));
   await logged("/second", path);
@@ -469,7 +468,7 @@ Deno.test("a daemon logs to a file, and to a new one when that is moved away", a
   Deno.removeSync(path);
   await logged("/third", path);
 
-  // Where no new one can be made, the old one is still better than none.
+  // If no new file can be created, the log continues in the old one.
   Deno.renameSync(path, folder.file("log.2"));
   Deno.mkdirSync(path);
   await logged("/fourth", folder.file("log.2"));
@@ -478,25 +477,25 @@ Deno.test("a daemon logs to a file, and to a new one when that is moved away", a
   assertEquals(daemon.log, "");
 });
 
-Deno.test("a daemon that runs out of file descriptors serves again as soon as there are some", async () => {
+Deno.test("a daemon that runs out of file descriptors serves again as soon as some are free", async () => {
   await using daemon = await Daemon.start({
-    // Deno raises its own limit to the hard one.
+    // Deno raises its soft limit to the hard one.
     wrapper: ["sh", "-c", 'ulimit -n 40; exec "$@"', "sh"],
   });
   const clients: RawConnection[] = [];
   try {
-    const told = new RegExp(`ERROR serving port ${daemon.port} again: .*Too many open files`);
-    await until("it has fallen and serves again", async () => {
+    const restarted = new RegExp(`ERROR serving port ${daemon.port} again: .*Too many open files`);
+    await until("the listener has crashed and serves again", async () => {
       clients.push(await RawConnection.open(daemon.port));
-      return told.test(daemon.log);
+      return restarted.test(daemon.log);
     });
     assert(clients.length < 60, `${clients.length} clients`);
   } finally {
     for (const client of clients) client[Symbol.dispose]();
   }
-  await until("it answers", async () => (await daemon.get("/spool/web/0")).status === 200);
+  await until("the daemon responds", async () => (await daemon.get("/spool/web/0")).status === 200);
   daemon.writeRecord("web", "maint");
-  await until("it still watches the spool", async () => {
+  await until("the daemon watches the spool", async () => {
     return (await daemon.get("/spool/web/0")).status === 503;
   });
   daemon.kill("SIGTERM");

@@ -15,7 +15,7 @@ import {
 import { FaultyServer, silent } from "../servers/faulty.ts";
 import { filesMatching, freePort, serverTest, until } from "../servers/mod.ts";
 
-/** What `/status` tells. */
+/** The part of `/status` that these tests read. */
 interface Status {
   readonly uptime: number;
   readonly spool: SpoolHealth;
@@ -32,24 +32,24 @@ function down(service: string, why: string): { status: number; body: string } {
   return { status: 503, body: `Service ${service} in down state: ${why}` };
 }
 
-async function answers(
+async function untilResponse(
   daemon: Daemon,
   service: string,
-  answer: { status: number; body: string },
+  response: { status: number; body: string },
 ): Promise<void> {
-  await until(`${service} is ${JSON.stringify(answer)}`, async () => {
+  await until(`${service} is ${JSON.stringify(response)}`, async () => {
     const { status, body } = await daemon.get(`/spool/${service}/0`);
-    return status === answer.status && body === answer.body;
+    return status === response.status && body === response.body;
   });
 }
 
-/** Runs hactl among a daemon's mounts. */
+/** Runs hactl in the mount namespace of a daemon. */
 function hactlAmong(daemon: Daemon, ...args: readonly string[]): Promise<Result> {
   const command = hactlCommand(daemon.spool, [...args, "-p", String(daemon.port)]);
   return retryHactl(() => runInMounts(daemon, ...command));
 }
 
-/** Runs a line of shell among a daemon's mounts, with the spool as `$1`, and returns what it prints. */
+/** Runs a line of shell in the mount namespace of a daemon, with the spool as `$1`, and returns its output. */
 async function shell(daemon: Daemon, line: string, ...more: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await runInMounts(
     daemon,
@@ -59,15 +59,15 @@ async function shell(daemon: Daemon, line: string, ...more: readonly string[]): 
   return stdout;
 }
 
-/** A disk on which nothing can be written any more. */
+/** A disk that cannot be written. */
 interface Disk {
   readonly what: string;
   /** How the file system is mounted. */
   readonly options: string;
-  /** The line of shell that makes it so, and the one that makes it good again. */
-  readonly spoil: string;
-  readonly mend: string;
-  /** What the system says of it. */
+  /** The lines of shell that break and repair it. */
+  readonly breakIt: string;
+  readonly repair: string;
+  /** The error of the system. */
   readonly why: string;
   /** Whether records can be removed from it. */
   readonly canRemove: boolean;
@@ -77,24 +77,24 @@ const DISKS: readonly Disk[] = [
   {
     what: "full",
     options: "size=64k",
-    spoil: 'cat /dev/zero > "$1/.filler" 2> /dev/null || true',
-    mend: 'rm "$1/.filler"',
+    breakIt: 'cat /dev/zero > "$1/.filler" 2> /dev/null || true',
+    repair: 'rm "$1/.filler"',
     why: "No space left on device",
     canRemove: true,
   },
   {
     what: "out of inodes",
     options: "nr_inodes=24",
-    spoil: 'cd "$1" && seq -f .filler-%g 24 | xargs touch 2> /dev/null || true',
-    mend: 'rm "$1"/.filler*',
+    breakIt: 'cd "$1" && seq -f .filler-%g 24 | xargs touch 2> /dev/null || true',
+    repair: 'rm "$1"/.filler*',
     why: "No space left on device",
     canRemove: true,
   },
   {
     what: "read-only",
     options: "size=64k",
-    spoil: 'mount -o remount,ro "$1"',
-    mend: 'mount -o remount,rw "$1"',
+    breakIt: 'mount -o remount,ro "$1"',
+    repair: 'mount -o remount,rw "$1"',
     why: "Read-only file system",
     canRemove: false,
   },
@@ -104,9 +104,9 @@ const DISKS: readonly Disk[] = [
 const CONTENTS =
   'cd "$1" && for file in $(ls -A | grep -v filler); do echo "$file: $(cat "$file")"; done';
 
-for (const { what, options, spoil, mend, why, canRemove } of DISKS) {
+for (const { what, options, breakIt, repair, why, canRemove } of DISKS) {
   serverTest(
-    `A disk that is ${what} changes nothing, and whoever tries is told`,
+    `a spool on a disk that is ${what} stays as it is, and failed changes are reported`,
     MOUNT_PROGRAMS,
     async () => {
       using folder = new TempFolder();
@@ -130,7 +130,7 @@ for (const { what, options, spoil, mend, why, canRemove } of DISKS) {
         /^web: \{"reason": "maint", "expiration": null, "creation": [\d.]+, "by": "\w+"\}\n$/,
       );
 
-      await shell(daemon, spoil);
+      await shell(daemon, breakIt);
       const refused: [args: string[], what: string][] = [
         [["down", "api", "-r", "new"], "write the record of api"],
         [["down", "web", "-r", "new"], "write the record of web"],
@@ -157,12 +157,12 @@ for (const { what, options, spoil, mend, why, canRemove } of DISKS) {
         await daemon.logged(new RegExp(`ERROR cannot ${what}: .*${why}`));
       }
       assertEquals((await statusOf(daemon)).faults.spool_changes, forms.length);
-      // Nothing is torn, nothing is left over, and nobody is up for it.
+      // No file is torn or left over, and no service is up because of it.
       assertEquals(await shell(daemon, CONTENTS), before);
       assertEquals(await daemon.get("/spool/web/0"), { status: 503, body });
       assertEquals(await daemon.get("/spool/api/0"), UP);
       assertEquals((await statusOf(daemon)).spool.healthy, true);
-      // What needs no room is done all the same.
+      // Changes that need no space succeed.
       assertEquals(await hactlAmong(daemon, "up", "api"), silentResult);
       assertEquals(await hactlAmong(daemon, "status", "web", "api"), {
         code: 1,
@@ -174,17 +174,17 @@ for (const { what, options, spoil, mend, why, canRemove } of DISKS) {
         assertEquals(await daemon.get("/spool/web/0"), UP);
       }
 
-      await shell(daemon, mend);
+      await shell(daemon, repair);
       assertEquals(await hactlAmong(daemon, "down", "api", "-r", "new"), silentResult);
       assertEquals((await daemon.get("/spool/api/0")).status, 503);
-      const marked = await post("db", "status=down&reason=new");
-      assertEquals([marked.status, await marked.text()], [200, ""]);
+      const response = await post("db", "status=down&reason=new");
+      assertEquals([response.status, await response.text()], [200, ""]);
     },
   );
 }
 
 serverTest(
-  "A log on a full disk loses lines, which are counted, and no answer",
+  "a log on a full disk loses lines, which are counted, and delays no response",
   MOUNT_PROGRAMS,
   async () => {
     using folder = new TempFolder();
@@ -224,7 +224,7 @@ serverTest(
 );
 
 serverTest(
-  "A file system mounted over the spool, or taken from under it, leaves what was known in force",
+  "a file system that is mounted over the spool, or unmounted, keeps the last known state in force",
   MOUNT_PROGRAMS,
   async () => {
     for (const isMountedFirst of [false, true]) {
@@ -240,18 +240,21 @@ serverTest(
 
       await shell(daemon, take, aside.path);
       const why = `${daemon.spool} was replaced by a folder without records`;
-      await until("it is told of", async () => (await statusOf(daemon)).spool.fault === why);
+      await until(
+        "the fault is reported",
+        async () => (await statusOf(daemon)).spool.fault === why,
+      );
       await daemon.logged(
         /ERROR \S+ cannot be read, the last known state stays in force: .* without records/,
       );
       assertEquals(await daemon.get("/spool/web/0"), { status: 503, body });
-      // Who has marked nothing down cannot mark it up.
+      // The record is not in this folder, so hactl cannot remove it.
       const { code, stderr } = await hactlAmong(daemon, "up", "web");
       assertEquals(code, 1);
       assertStringIncludes(stderr, "does not report the change: web: expected up");
 
       await shell(daemon, giveBack, aside.path);
-      await until("it is well", async () => (await statusOf(daemon)).spool.healthy);
+      await until("the spool is healthy", async () => (await statusOf(daemon)).spool.healthy);
       assertEquals(await daemon.get("/spool/web/0"), { status: 503, body });
       assertEquals((await hactlAmong(daemon, "up", "web")).code, 0);
       assertEquals(await daemon.get("/spool/web/0"), UP);
@@ -259,23 +262,29 @@ serverTest(
   },
 );
 
-Deno.test("rm -rf of the spool takes nothing out of force, and neither does an empty one made after it", async () => {
+Deno.test("records stay in force after rm -rf of the spool, and after an empty one replaces it", async () => {
   const names = Array.from({ length: 500 }, (_, i) => `service-${i}`);
   for (let round = 0; round < caseCount(5, 2); round++) {
     await using daemon = await Daemon.start();
     for (const name of names) daemon.writeRecord(name, "maint");
-    await until("all is known", async () => (await statusOf(daemon)).spool.records === 500);
+    await until(
+      "all records are known",
+      async () => (await statusOf(daemon)).spool.records === 500,
+    );
     const line = 'rm -rf "$1" && mkdir "$1"';
     assertEquals((await run("sh", ["-c", line, "sh", daemon.spool])).code, 0);
-    await until("it is told of", async () => !(await statusOf(daemon)).spool.healthy);
-    await until("all is in force", async () => (await statusOf(daemon)).spool.records === 500);
+    await until("the fault is reported", async () => !(await statusOf(daemon)).spool.healthy);
+    await until(
+      "all records are in force",
+      async () => (await statusOf(daemon)).spool.records === 500,
+    );
     for (const name of names) {
       assertEquals(await daemon.get(`/spool/${name}/0`), down(name, "maint"));
     }
   }
 });
 
-Deno.test("POST does not say that a service is up whose record went with the spool", async () => {
+Deno.test("POST reports an error if the record vanished with the spool", async () => {
   using folder = new TempFolder();
   const spool = folder.file("spool");
   Deno.mkdirSync(spool);
@@ -294,7 +303,7 @@ Deno.test("POST does not say that a service is up whose record went with the spo
   Deno.removeSync(spool, { recursive: true });
   assertEquals(await up(), refused);
   Deno.mkdirSync(spool);
-  await until("it is told of", async () => {
+  await until("the fault is reported", async () => {
     return (await statusOf(daemon)).spool.fault?.endsWith("without records") ?? false;
   });
   assertEquals(await up(), refused);
@@ -302,7 +311,7 @@ Deno.test("POST does not say that a service is up whose record went with the spo
   assertEquals((await statusOf(daemon)).faults.spool_changes, 2);
 });
 
-/** What may stand in a spool, made at a path; what is answered of it, and whether `/status` names it. */
+/** Files in a spool: how to create one, its reason, and whether it is an invalid record. */
 const RECORDS: readonly {
   what: string;
   make: (path: string) => unknown;
@@ -367,7 +376,7 @@ const RECORDS: readonly {
   })),
 ];
 
-Deno.test("A record that is none is down, wherever the daemon meets it, and told of", async () => {
+Deno.test("an invalid record is down and logged, at the start and later", async () => {
   for (const isThereFirst of [true, false]) {
     using folder = new TempFolder();
     const write = async () => {
@@ -376,7 +385,7 @@ Deno.test("A record that is none is down, wherever the daemon meets it, and told
     if (isThereFirst) await write();
     await using daemon = await Daemon.start({ spool: folder.path });
     if (!isThereFirst) await write();
-    for (const { what, why } of RECORDS) await answers(daemon, what, down(what, why));
+    for (const { what, why } of RECORDS) await untilResponse(daemon, what, down(what, why));
     const faulty = RECORDS.filter(({ isFault }) => isFault);
     for (const { what } of faulty) {
       await daemon.logged(new RegExp(`WARNING invalid record \\S+/${what} counts as down: `));
@@ -385,7 +394,7 @@ Deno.test("A record that is none is down, wherever the daemon meets it, and told
     assertEquals([healthy, count, names.length], [true, faulty.length, 10]);
     assert(names.every((name) => faulty.some(({ what }) => what === name)), names.join(" "));
     for (const { what } of RECORDS) Deno.removeSync(folder.file(what), { recursive: true });
-    for (const { what } of RECORDS) await answers(daemon, what, UP);
+    for (const { what } of RECORDS) await untilResponse(daemon, what, UP);
     assertEquals((await statusOf(daemon)).spool.faulty, 0);
   }
 });
@@ -396,12 +405,12 @@ for (
     ["link that leads elsewhere", (path: string) => Deno.symlinkSync("/etc/hostname", path)],
   ] as const
 ) {
-  Deno.test(`A ${what} in the spool keeps nobody from knowing what comes after it`, async () => {
+  Deno.test(`a daemon with a ${what} in its spool still notices later changes`, async () => {
     await using daemon = await Daemon.start();
     const { spool } = daemon;
-    // Not even one that is nobody's.
+    // A hidden file is no record.
     for (const name of [".hidden", "web"]) await make(`${spool}/${name}`);
-    await answers(
+    await untilResponse(
       daemon,
       "web",
       down("web", "the record cannot be read: it is not a regular file"),
@@ -411,22 +420,22 @@ for (
     );
     for (const reason of ["created", "changed"]) {
       Deno.writeTextFileSync(`${spool}/api`, reason);
-      await answers(daemon, "api", down("api", reason));
+      await untilResponse(daemon, "api", down("api", reason));
     }
     assertEquals((await statusOf(daemon)).spool.watched, false);
     Deno.removeSync(`${spool}/api`);
-    await answers(daemon, "api", UP);
+    await untilResponse(daemon, "api", UP);
     Deno.removeSync(spool, { recursive: true });
     Deno.mkdirSync(spool);
     Deno.writeTextFileSync(`${spool}/db`, "anew");
-    await answers(daemon, "db", down("db", "anew"));
-    await answers(daemon, "web", UP);
+    await untilResponse(daemon, "db", down("db", "anew"));
+    await untilResponse(daemon, "web", UP);
     daemon.kill("SIGTERM");
     assertEquals((await daemon.ended()).code, 0);
   });
 }
 
-/** Changes a spool very often, and returns what stands in it in the end. */
+/** Changes a spool many times, and returns its final records. */
 function churn(spool: string, changes: number): Map<string, string> {
   const records = new Map<string, string>();
   for (let i = 0; i < changes; i++) {
@@ -442,32 +451,32 @@ function churn(spool: string, changes: number): Map<string, string> {
   return records;
 }
 
-async function agrees(daemon: Daemon, records: ReadonlyMap<string, string>): Promise<void> {
+async function untilKnown(daemon: Daemon, records: ReadonlyMap<string, string>): Promise<void> {
   for (let i = 0; i < 400; i++) {
     const name = `service-${i}`;
     const reason = records.get(name);
-    await answers(daemon, name, reason === undefined ? UP : down(name, reason));
+    await untilResponse(daemon, name, reason === undefined ? UP : down(name, reason));
   }
 }
 
 Deno.test("the daemon knows the final records after thousands of changes at once", async () => {
   await using daemon = await Daemon.start();
-  await agrees(daemon, churn(daemon.spool, caseCount(20_000, 8000)));
+  await untilKnown(daemon, churn(daemon.spool, caseCount(20_000, 8000)));
   assertEquals((await statusOf(daemon)).spool.watched, true);
   daemon.writeRecord("web", "followed");
-  await answers(daemon, "web", down("web", "followed"));
+  await untilResponse(daemon, "web", down("web", "followed"));
 });
 
-/** How many events the system keeps for who does not fetch them. */
-async function queued(): Promise<number> {
+/** The length of the kernel's queue of events. */
+async function queueLength(): Promise<number> {
   return Number((await run("cat", ["/proc/sys/fs/inotify/max_queued_events"])).stdout);
 }
 
-/** Stops a daemon for as long as something is done. */
+/** Stops a daemon while a function runs. */
 async function whileStopped(daemon: Daemon, act: () => void): Promise<void> {
   daemon.kill("SIGSTOP");
   try {
-    await until("it is stopped", async () => {
+    await until("the daemon is stopped", async () => {
       const { stdout } = await run("cat", [`/proc/${daemon.pid}/stat`]);
       return stdout.includes(") T ");
     });
@@ -477,28 +486,28 @@ async function whileStopped(daemon: Daemon, act: () => void): Promise<void> {
   }
 }
 
-Deno.test("Changes that the system has no room to tell of are known all the same", async () => {
+Deno.test("the daemon notices changes whose events overflow the kernel's queue", async () => {
   await using daemon = await Daemon.start();
   const path = `${daemon.spool}/late`;
   Deno.writeTextFileSync(path, "before");
-  await answers(daemon, "late", down("late", "before"));
-  // Each change makes two events or more, and nobody fetches them.
-  const changes = await queued();
+  await untilResponse(daemon, "late", down("late", "before"));
+  // Each change causes two events or more, and the stopped daemon reads none.
+  const changes = await queueLength();
   let records = new Map<string, string>();
   await whileStopped(daemon, () => {
     records = churn(daemon.spool, changes);
     Deno.writeTextFileSync(path, "after");
   });
   const late = down("late", "after");
-  // The daemon has a great many events to go through first.
-  await until("the last is known", async () => {
+  // The daemon first processes very many events.
+  await until("the last change is known", async () => {
     return (await daemon.get("/spool/late/0")).body === late.body;
   }, 120_000);
-  await agrees(daemon, records);
+  await untilKnown(daemon, records);
   assertEquals((await statusOf(daemon)).spool.watched, true);
 });
 
-Deno.test("Changes of records are known of which nobody tells, not even that they are not told of", async () => {
+Deno.test("the daemon notices changes without events, after an overflow that Deno does not report", async () => {
   await using daemon = await Daemon.start();
   const { spool } = daemon;
   const names = Array.from({ length: 300 }, (_, i) => `service-${i}`);
@@ -507,11 +516,11 @@ Deno.test("Changes of records are known of which nobody tells, not even that the
   for (const name of ["web", "api"]) Deno.writeTextFileSync(`${spool}/${name}`, "before");
   for (const name of [".a", ".b"]) Deno.writeTextFileSync(`${spool}/${name}`, "");
   const last = names.at(-1)!;
-  await answers(daemon, "web", down("web", "before"));
-  await until("all is known", async () => (await statusOf(daemon)).spool.records === 302);
-  const room = await queued();
+  await untilResponse(daemon, "web", down("web", "before"));
+  await until("all records are known", async () => (await statusOf(daemon)).spool.records === 302);
+  const room = await queueLength();
   await whileStopped(daemon, () => {
-    // Deno passes on none of these events, nor that the system dropped all that came after them.
+    // Deno reports neither these events nor the overflow.
     for (let i = 0; i <= room; i++) {
       Deno.openSync(`${spool}/${i % 2 === 0 ? ".a" : ".b"}`).close();
     }
@@ -520,24 +529,24 @@ Deno.test("Changes of records are known of which nobody tells, not even that the
     Deno.renameSync(`${spool}/.new`, `${spool}/api`);
     Deno.writeTextFileSync(`${spool}/${last}`, "maint");
   });
-  await answers(daemon, "web", down("web", "after"));
-  await answers(daemon, "api", down("api", "in its place"));
-  await answers(daemon, last, down(last, "maint"));
+  await untilResponse(daemon, "web", down("web", "after"));
+  await untilResponse(daemon, "api", down("api", "in its place"));
+  await untilResponse(daemon, last, down(last, "maint"));
   assertEquals((await statusOf(daemon)).spool.watched, true);
 });
 
-/** The library that tells a program another time. */
+/** The library that fakes the time for a program. */
 const FAKETIME_PATTERN = "/usr/lib/*/faketime/libfaketimeMT.so.1";
 const [FAKETIME = FAKETIME_PATTERN] = filesMatching(FAKETIME_PATTERN);
 
 serverTest(
-  "A clock set forward and back moves expirations and nothing else",
+  "a clock that is set affects expirations only",
   [FAKETIME],
   async () => {
     using folder = new TempFolder();
-    let asked = 0;
+    let requests = 0;
     await using service = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, () => {
-      asked++;
+      requests++;
       return new Response("alive");
     });
     await using mute = await FaultyServer.start(silent);
@@ -561,7 +570,7 @@ serverTest(
     for (const [name, content] of Object.entries(records)) {
       daemon.writeRecord(name, content);
     }
-    await answers(daemon, "never", down("never", "x"));
+    await untilResponse(daemon, "never", down("never", "x"));
     const path = `/http/web/${service.addr.port}/status`;
     const timeout = (await daemon.get(`/http/mute/${mute.port}/0`)).body;
     assertMatch(timeout, /^HTTP check failed after \d\.\d\ds: timed out$/);
@@ -586,9 +595,9 @@ serverTest(
         const found = statuses.filter(([, status]) => status === 503).map(([name]) => name).sort();
         return found.join() === expected.join();
       });
-      // The cache neither forgets nor keeps for ever, and deadlines are where they were.
+      // Cached results and deadlines do not depend on this clock.
       assertEquals(await daemon.get(path), { status: 200, body: "alive" });
-      assertEquals(asked, 1);
+      assertEquals(requests, 1);
       assertMatch(
         (await daemon.get(`/http/mute/${mute.port}/${i + 1}`)).body,
         /after \d\.\d\ds: timed/,
@@ -599,7 +608,7 @@ serverTest(
   },
 );
 
-serverTest("A cached result ends in time under a clock that was set back", [FAKETIME], async () => {
+serverTest("a cached result expires in time after the clock was set back", [FAKETIME], async () => {
   using folder = new TempFolder();
   let isWell = true;
   await using service = Deno.serve(
@@ -618,11 +627,11 @@ serverTest("A cached result ends in time under a clock that was set back", [FAKE
   assertEquals((await daemon.get(path)).status, 200);
   isWell = false;
   Deno.renameSync(folder.write("next", "-30d"), clock);
-  await until("it is down", async () => (await daemon.get(path)).status === 500);
+  await until("the check is down", async () => (await daemon.get(path)).status === 500);
 });
 
-/** What goes wrong within a checker: code that a debugger runs in the daemon, and what that comes to. */
-const SLIPS: readonly { what: string; code: string; unforeseen: number }[] = [
+/** Bugs of a checker: code that a debugger runs in the daemon, and the number of uncaught errors. */
+const BUGS: readonly { what: string; code: string; unforeseen: number }[] = [
   {
     what: "throws",
     code: "Deno.connect = () => ({ then() { throw new Error('struck') } });",
@@ -639,7 +648,7 @@ const SLIPS: readonly { what: string; code: string; unforeseen: number }[] = [
     unforeseen: 0,
   },
   {
-    what: "throws where no promise hears it",
+    what: "throws outside of a promise",
     code: `Deno.connect = () => {
       setTimeout(() => { throw new Error("struck") });
       return new Promise(() => {});
@@ -656,8 +665,8 @@ const SLIPS: readonly { what: string; code: string; unforeseen: number }[] = [
   },
 ];
 
-for (const { what, code, unforeseen } of SLIPS) {
-  Deno.test(`A checker that ${what} is down, is told of, and holds nobody up`, async () => {
+for (const { what, code, unforeseen } of BUGS) {
+  Deno.test(`a checker that ${what} is down and logged, and delays no other check`, async () => {
     await using service = Deno.serve(
       { hostname: "127.0.0.1", port: 0, onListen() {} },
       () => new Response("alive"),
@@ -669,13 +678,13 @@ for (const { what, code, unforeseen } of SLIPS) {
     });
     await using debug = await Debugger.attach(daemon, 0);
     const isUp = async () => (await daemon.get(`/tcp/web/${port}`)).status === 200;
-    await until("it is up", isUp);
+    await until("the check is up", isUp);
     daemon.writeRecord("api", "maint");
-    await answers(daemon, "api", down("api", "maint"));
+    await untilResponse(daemon, "api", down("api", "maint"));
 
     await debug.run(`globalThis.connect ??= Deno.connect; ${code}`);
     for (const protocol of ["tcp", "http"]) {
-      await until("the checker is struck", async () => {
+      await until("the checker fails", async () => {
         const { status } = await daemon.get(`/${protocol}/web/${port}`);
         assert(status === 200 || status === 503);
         return status === 503;
@@ -690,26 +699,26 @@ for (const { what, code, unforeseen } of SLIPS) {
     }
 
     await debug.run("Deno.connect = globalThis.connect;");
-    await until("it is up again", isUp);
+    await until("the check is up again", isUp);
   });
 }
 
-Deno.test("a file in the spool whose name is no record's is logged, and counted everywhere", async () => {
+Deno.test("a file in the spool with an invalid name is logged, and counted in every report", async () => {
   using folder = new TempFolder();
   folder.write("we\u202eb", "maint");
-  folder.write(".nobodys", "maint");
+  folder.write(".hidden", "maint");
   await using daemon = await Daemon.start({ spool: folder.path });
   await daemon.logged(
     new RegExp(`WARNING ${folder.path}/we\\\\u202eb has no effect: expected a name`),
   );
   folder.write("web:host:80", "maint");
-  await until("both are counted", async () => (await statusOf(daemon)).spool.misnamed === 2);
+  await until("both files are counted", async () => (await statusOf(daemon)).spool.misnamed === 2);
   const { faulty, misnamed, misnamed_names, records } = (await statusOf(daemon)).spool;
   assertEquals([faulty, misnamed, records], [2, 2, 0]);
   assertEquals(misnamed_names.toSorted(), ["web:host:80", "we\u202eb"]);
   const { body } = await daemon.get("/metrics");
   assertStringIncludes(body, 'hacheck_spool_records{state="faulty"} 2\n');
-  assert(!daemon.log.includes(".nobodys"), daemon.log);
+  assert(!daemon.log.includes(".hidden"), daemon.log);
 
   // The first daemon logs the second file only 10 s after the first.
   await using other = await Daemon.start();

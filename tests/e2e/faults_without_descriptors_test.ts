@@ -3,13 +3,10 @@ import { FORM } from "../support/forms.ts";
 import { Daemon, TempFolder } from "../support/programs.ts";
 import { until } from "../servers/mod.ts";
 
-/** Runs a program that may have 150 files open. */
+/** Runs a program with a limit of 150 open files. */
 const LIMITED = ["sh", "-c", 'ulimit -n 150 && exec "$@"', "sh"];
 
-/**
- * Code that runs in the daemon before its own: a way to use its descriptors up, all but some, and for half a
- * second.
- */
+/** Code that runs in the daemon before its own: uses up all descriptors but some for half a second. */
 const USE_UP = `
   const root = Deno.args[Deno.args.indexOf("--spool-root") + 1];
   const { openSync } = Deno;
@@ -24,22 +21,22 @@ const USE_UP = `
   };
 `;
 
-/** A fault while no file can be opened: what strikes the daemon, who is struck, and what it tells of it. */
-const FAULTS: readonly {
-  who: string;
+/** Internal errors while no file can be opened: where, how to cause them, and what is logged. */
+const ERRORS: readonly {
+  where: string;
   code: (spared: number) => string;
-  ask: (daemon: Daemon) => Promise<unknown>;
-  told: RegExp;
+  request: (daemon: Daemon) => Promise<unknown>;
+  logged: RegExp;
 }[] = [
   {
-    who: "the router",
+    where: "the router",
     code: (spared) => `Deno.memoryUsage = () => { useUp(${spared}); throw new Error("struck"); };`,
-    ask: (daemon) => daemon.get("/debug/runtime"),
-    told: /ERROR internal error in a response: Error: struck.*/,
+    request: (daemon) => daemon.get("/debug/runtime"),
+    logged: /ERROR internal error in a response: Error: struck.*/,
   },
   {
-    who: "a checker",
-    // A pipeline asks it whether the code of a verdict is a status.
+    where: "a checker",
+    // The pipeline calls it with the code of a verdict.
     code: (spared) => `
       const { hasOwn } = Object;
       Object.hasOwn = (object, key) => {
@@ -47,38 +44,38 @@ const FAULTS: readonly {
         useUp(${spared});
         throw new Error("struck");
       };`,
-    ask: (daemon) => daemon.get("/tcp/web/1"),
-    told: /ERROR Internal error in the tcp check of web: Error: struck.*/,
+    request: (daemon) => daemon.get("/tcp/web/1"),
+    logged: /ERROR Internal error in the tcp check of web: Error: struck.*/,
   },
   {
-    who: "a change of the spool",
+    where: "a change of the spool",
     code: (spared) =>
       `Deno.open = () => { useUp(${spared}); return Promise.reject(new Error("struck")); };`,
-    ask: (daemon) =>
+    request: (daemon) =>
       fetch(daemon.url("/spool/web/0"), {
         method: "POST",
         headers: { connection: "close" },
         body: new URLSearchParams("status=down&reason=maint"),
       }).then((response) => response.text()),
-    told: /ERROR cannot take down web: Error: struck.*/,
+    logged: /ERROR cannot take down web: Error: struck.*/,
   },
   {
-    who: "what nobody waits for",
+    where: "a promise that nothing awaits",
     code: (spared) =>
       `Deno.connect = () => {
         useUp(${spared});
         Promise.reject(new Error("struck"));
         return new Promise(() => {});
       };`,
-    ask: (daemon) => daemon.get("/tcp/web/1"),
-    told: /ERROR internal error: Error: struck.*/,
+    request: (daemon) => daemon.get("/tcp/web/1"),
+    logged: /ERROR internal error: Error: struck.*/,
   },
 ];
 
-for (const { who, code, ask, told } of FAULTS) {
+for (const { where, code, request, logged } of ERRORS) {
   for (const spared of [0, 1]) {
     const left = ["no", "one"][spared];
-    Deno.test(`A fault of ${who} is told of, and survived, where ${left} descriptor is left`, async () => {
+    Deno.test(`a daemon with ${left} free descriptor survives and logs an error in ${where}`, async () => {
       using folder = new TempFolder();
       await using daemon = await Daemon.start({
         wrapper: LIMITED,
@@ -88,13 +85,16 @@ for (const { who, code, ask, told } of FAULTS) {
           ...["--no-prompt", "--allow-net", `--allow-read=${spool}`, `--allow-write=${spool}`],
         ],
       });
-      // Whom it was taken from, it may have no answer for.
-      await ask(daemon).catch(() => {});
-      const [line] = await daemon.logged(told);
-      // Without a descriptor, a stack can be had of modules that need no source map.
-      const isKnown = spared > 0 || FORM === "installed" || FORM === "package";
-      assertEquals(line.includes("\\n    at "), isKnown, line);
-      await until("it answers", async () => (await daemon.get("/spool/api/0")).status === 200);
+      // This request may get no response.
+      await request(daemon).catch(() => {});
+      const [line] = await daemon.logged(logged);
+      // Without a descriptor, only modules that need no source map have a stack.
+      const hasStack = spared > 0 || FORM === "installed" || FORM === "package";
+      assertEquals(line.includes("\\n    at "), hasStack, line);
+      await until(
+        "the daemon responds",
+        async () => (await daemon.get("/spool/api/0")).status === 200,
+      );
     });
   }
 }

@@ -5,7 +5,7 @@ import { Daemon, run, TempFolder } from "../support/programs.ts";
 import { FaultyServer, sending } from "../servers/faulty.ts";
 import { serverTest, until } from "../servers/mod.ts";
 
-/** Whether the form under test is one that is shipped: these promises are about what the build makes. */
+/** Whether the form under test is built. */
 const IS_BUILT = FORM !== "source";
 
 /** How many file descriptors a process has open. */
@@ -13,7 +13,7 @@ async function descriptorsOf(pid: number): Promise<number> {
   return (await run("ls", [`/proc/${pid}/fd`])).stdout.trim().split("\n").length;
 }
 
-Deno.test("100 pairs of POST down and up leave as many descriptors open as before", async () => {
+Deno.test("100 pairs of POST down and up leak no descriptors", async () => {
   using folder = new TempFolder();
   await using daemon = await Daemon.start({
     spool: folder.path,
@@ -36,7 +36,7 @@ Deno.test("100 pairs of POST down and up leave as many descriptors open as befor
   const before = await descriptorsOf(daemon.pid);
   for (let i = 0; i < 100; i++) await pair();
   // The connections of the requests close a moment later.
-  await until("as many are open as before", async () => {
+  await until("no more descriptors are open", async () => {
     return await descriptorsOf(daemon.pid) <= before + 2;
   });
 });
@@ -64,14 +64,14 @@ serverTest(
   },
 );
 
-/** A registry that counts who asks it. */
+/** A package registry that records requests. */
 class Registry implements AsyncDisposable {
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
-  asked: string[] = [];
+  requests: string[] = [];
 
   constructor() {
     this.#server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, ({ url }) => {
-      this.asked.push(new URL(url).pathname);
+      this.requests.push(new URL(url).pathname);
       return new Response("export default 1;", { headers: { "content-type": "text/javascript" } });
     });
   }
@@ -86,7 +86,7 @@ class Registry implements AsyncDisposable {
 }
 
 Deno.test({
-  name: "a daemon that is installed imports nothing that was not there when it started" +
+  name: "an installed daemon cannot import other modules" +
     (IS_BUILT ? "" : " (needs HACHECK_FORM)"),
   ignore: !IS_BUILT,
   async fn() {
@@ -105,13 +105,13 @@ Deno.test({
           .then(() => globalThis.outcome = "imported", (error) => globalThis.outcome = String(error));
       `);
       let outcome: unknown;
-      await until(`${specifier} is decided on`, async () => {
+      await until(`the import of ${specifier} has settled`, async () => {
         outcome = await debug.evaluate("globalThis.outcome ?? null");
         return outcome !== null;
       });
       assert(outcome !== "imported", specifier);
     }
-    assertEquals(registry.asked, []);
+    assertEquals(registry.requests, []);
     assertEquals((await daemon.get("/spool/web/0")).status, 200);
   },
 });

@@ -3,7 +3,7 @@ import { Daemon, run, runDaemon, TempFolder, WORKER_GRANTS } from "../support/pr
 import { RawConnection } from "../support/raw_http.ts";
 import { freePort, until } from "../servers/mod.ts";
 
-/** A pipe that nobody reads unless a test does. */
+/** A pipe that only the test reads. */
 class UnreadPipe implements Disposable {
   readonly #folder = new TempFolder();
   readonly #decoder = new TextDecoder();
@@ -17,12 +17,12 @@ class UnreadPipe implements Disposable {
   static async open(): Promise<UnreadPipe> {
     const pipe = new UnreadPipe();
     assertEquals((await run("mkfifo", [pipe.path])).code, 0);
-    // Open for writing, too: so it does not end with the daemon.
+    // Open for writing, too, so that it does not end with the daemon.
     pipe.#file = await Deno.open(pipe.path, { read: true, write: true });
     return pipe;
   }
 
-  /** Reads what is there, at least something. */
+  /** Reads some bytes, and waits for them if there are none. */
   async read(): Promise<void> {
     const buffer = new Uint8Array(64 * 1024);
     const count = await this.#file!.read(buffer);
@@ -45,18 +45,18 @@ function daemonOn(pipe: UnreadPipe, args: readonly string[]): Promise<Daemon> {
   });
 }
 
-/** Asks for so many services, each of which makes a long line in the log. */
-async function askFor(daemon: Daemon, count: number): Promise<void> {
+/** Sends requests, each of which causes a long line in the log. */
+async function sendRequests(daemon: Daemon, count: number): Promise<void> {
   const pad = "x".repeat(150);
   const paths = Array.from({ length: count }, (_, i) => `/spool/request-${i}-${pad}/0`);
-  // A connection may end after any response: what was not answered is asked again.
+  // A connection may end after any response, so the remaining requests are sent again.
   while (paths.length > 0) {
     using connection = await RawConnection.open(daemon.port);
     const requests = paths.slice(0, 100).map((path) => `GET ${path} HTTP/1.1\r\nHost: x\r\n`);
     await connection.send(`${requests.join("\r\n")}Connection: close\r\n\r\n`);
-    const answered = (await connection.readAll()).split("HTTP/1.1 200 OK\r\n").length - 1;
-    assert(answered > 0);
-    paths.splice(0, answered);
+    const responses = (await connection.readAll()).split("HTTP/1.1 200 OK\r\n").length - 1;
+    assert(responses > 0);
+    paths.splice(0, responses);
   }
 }
 
@@ -67,10 +67,10 @@ async function lostLines(daemon: Daemon): Promise<number> {
 for (const workers of [1, 2]) {
   const COUNT = 10_000 * workers;
 
-  Deno.test(`with -n ${workers}, a log that nobody reads delays no answer, and lost lines are counted`, async () => {
+  Deno.test(`with -n ${workers}, an unread log delays no response, and lost lines are counted`, async () => {
     using pipe = await UnreadPipe.open();
     await using daemon = await daemonOn(pipe, ["-n", String(workers)]);
-    await askFor(daemon, COUNT);
+    await sendRequests(daemon, COUNT);
     assert(await lostLines(daemon) > 0);
 
     const requests = () =>
@@ -81,7 +81,7 @@ for (const workers of [1, 2]) {
       [...pipe.text.matchAll(/WARNING (\d+) log lines were lost$/gm)]
         .reduce((sum, [, count]) => sum + Number(count), 0);
     await until("all lines are read or reported as lost", async () => {
-      // There is always something to read.
+      // This request causes a line to read.
       await daemon.get("/status");
       await pipe.read();
       return requests().length + reported() >= COUNT;
@@ -98,17 +98,17 @@ for (const workers of [1, 2]) {
     }
   });
 
-  Deno.test(`with -n ${workers}, a log that nobody reads does not keep the daemon from stopping`, async () => {
+  Deno.test(`with -n ${workers}, an unread log does not keep the daemon from stopping`, async () => {
     using pipe = await UnreadPipe.open();
     await using daemon = await daemonOn(pipe, ["-n", String(workers)]);
-    await askFor(daemon, 1000 * workers);
+    await sendRequests(daemon, 1000 * workers);
     daemon.kill("SIGTERM");
     const { code, signal } = await daemon.ended();
     assertEquals([code, signal], [0, null]);
   });
 }
 
-Deno.test("a FIFO is refused as log_path at start", async () => {
+Deno.test("a daemon rejects a FIFO as log_path", async () => {
   using pipe = await UnreadPipe.open();
   using folder = new TempFolder();
   const config = folder.write("hacheck.yaml", `log_path: ${pipe.path}\n`);

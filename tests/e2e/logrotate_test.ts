@@ -7,16 +7,16 @@ const LOGROTATE = "/usr/sbin/logrotate";
 
 const ROTATIONS = 5;
 
-/** A daemon that logs every request to a file, which the real logrotate looks after. */
+/** A daemon that logs every request to a file, which logrotate rotates. */
 class RotatedDaemon implements AsyncDisposable {
   readonly #folder: TempFolder;
   readonly #daemon: Daemon;
   #clients: Promise<void>[] = [];
   #quiet = true;
 
-  /** How many requests have been sent. */
-  asked = 0;
-  /** The numbers of the requests that were answered. */
+  /** The number of requests sent. */
+  sent = 0;
+  /** The numbers of the requests with a response. */
   readonly answered: number[] = [];
 
   private constructor(folder: TempFolder, daemon: Daemon) {
@@ -24,8 +24,8 @@ class RotatedDaemon implements AsyncDisposable {
     this.#daemon = daemon;
   }
 
-  /** Starts it. It may read and write the file, and nothing beside it. */
-  static async start(loops: number, format: string, rotation: string): Promise<RotatedDaemon> {
+  /** Starts it with permission to read and write the file, and nothing beside it. */
+  static async start(workers: number, format: string, rotation: string): Promise<RotatedDaemon> {
     const folder = new TempFolder();
     Deno.mkdirSync(folder.file("log"));
     const log = folder.file("log/hacheck.log");
@@ -34,7 +34,7 @@ class RotatedDaemon implements AsyncDisposable {
       return new RotatedDaemon(
         folder,
         await Daemon.start({
-          args: ["-v", "-n", String(loops)],
+          args: ["-v", "-n", String(workers)],
           config: `log_path: ${log}\nlog_format: ${format}\n`,
           grants: [...WORKER_GRANTS, `--allow-read=${log}`, `--allow-write=${log}`],
           port: freePort(),
@@ -46,12 +46,12 @@ class RotatedDaemon implements AsyncDisposable {
     }
   }
 
-  /** Asks one thing after another, at once for many clients, each time by another name. */
+  /** Starts clients that send one request after another, each for another service. */
   load(): void {
     this.#quiet = false;
     this.#clients = Array.from({ length: 8 }, async () => {
       while (!this.#quiet) {
-        const number = this.asked++;
+        const number = this.sent++;
         const { status } = await this.#daemon.get(`/spool/request-${number}/0`);
         assertEquals(status, 200);
         this.answered.push(number);
@@ -59,10 +59,10 @@ class RotatedDaemon implements AsyncDisposable {
     });
   }
 
-  /** Waits until more requests have been answered. */
+  /** Waits for more responses. */
   async more(): Promise<void> {
     const enough = this.answered.length + 100;
-    await until("more requests are answered", () => this.answered.length >= enough);
+    await until("more responses have come", () => this.answered.length >= enough);
   }
 
   /** Ends the load. */
@@ -71,7 +71,7 @@ class RotatedDaemon implements AsyncDisposable {
     await Promise.all(this.#clients);
   }
 
-  /** Ends the load, and waits until all of it is logged: lines are written in the background. */
+  /** Ends the load, and waits until all requests are logged: lines are written in the background. */
   async logged(): Promise<void> {
     await this.quiet();
     await until("all requests are logged", () => {
@@ -88,7 +88,7 @@ class RotatedDaemon implements AsyncDisposable {
     assertEquals({ code, stderr }, { code: 0, stderr: "" });
   }
 
-  /** What each file of the log's folder holds. */
+  /** The content of each file in the folder of the log. */
   files(): Record<string, string> {
     const path = this.#folder.file("log");
     return Object.fromEntries(
@@ -111,7 +111,7 @@ class RotatedDaemon implements AsyncDisposable {
   }
 }
 
-/** The numbers of the requests that a log tells of, in the order of its lines. */
+/** The numbers of the requests in a log, in the order of its lines. */
 function numbersIn(log: string): number[] {
   return [...log.matchAll(/\/spool\/request-(\d+)\/0 /g)].map(([, number]) => Number(number));
 }
@@ -125,20 +125,20 @@ function assertWhole(log: string, format: string): void {
   }
 }
 
-/** The files that there are after so many rotations. */
+/** The files after these rotations. */
 const ROTATED = [
   "hacheck.log",
   ...Array.from({ length: ROTATIONS }, (_, i) => `hacheck.log.${i + 1}`),
 ];
 
-for (const loops of [1, 3]) {
+for (const workers of [1, 3]) {
   for (const format of ["text", "json"]) {
     serverTest(
-      `rotations under load lose and double no line of ${format} with -n ${loops}`,
+      `rotations under load lose and duplicate no line of ${format} with -n ${workers}`,
       [LOGROTATE],
       async () => {
-        // logrotate would move away a file that hacheck was quicker to create, and overwrite the last such one.
-        await using daemon = await RotatedDaemon.start(loops, format, "nocreate");
+        // With `create`, logrotate would move away a file that hacheck created first.
+        await using daemon = await RotatedDaemon.start(workers, format, "nocreate");
         daemon.load();
         for (let rotations = 0; rotations < ROTATIONS; rotations++) {
           await daemon.more();
@@ -151,22 +151,22 @@ for (const loops of [1, 3]) {
         assertEquals(Object.keys(files).sort(), ROTATED);
         for (const log of Object.values(files)) assertWhole(log, format);
         for (const [name, log] of Object.entries(files)) {
-          assert(numbersIn(log).length > 0, `${name} tells of no request`);
+          assert(numbersIn(log).length > 0, `${name} has no request`);
         }
         assertEquals(
           Object.values(files).flatMap(numbersIn).sort((a, b) => a - b),
           daemon.answered.sort((a, b) => a - b),
         );
-        assertEquals(daemon.mode & 0o027, 0, "nobody but the owner writes, others do not read");
+        assertEquals(daemon.mode & 0o027, 0, "only the owner writes, others do not read");
       },
     );
   }
 
   serverTest(
-    `with -n ${loops}, the log goes on in the file that logrotate creates`,
+    `with -n ${workers}, the log continues in the file that logrotate creates`,
     [LOGROTATE],
     async () => {
-      await using daemon = await RotatedDaemon.start(loops, "text", "create 0604");
+      await using daemon = await RotatedDaemon.start(workers, "text", "create 0604");
       for (let rotations = 0; rotations < ROTATIONS; rotations++) {
         daemon.load();
         await daemon.more();
@@ -192,17 +192,17 @@ for (const loops of [1, 3]) {
   );
 
   serverTest(
-    `with -n ${loops}, the log goes on at the start of a file that logrotate copies and truncates`,
+    `with -n ${workers}, the log continues at the start of a file that logrotate truncates`,
     [LOGROTATE],
     async () => {
-      await using daemon = await RotatedDaemon.start(loops, "text", "copytruncate");
+      await using daemon = await RotatedDaemon.start(workers, "text", "copytruncate");
       daemon.load();
       for (let rotations = 0; rotations < ROTATIONS; rotations++) {
         await daemon.more();
         await daemon.rotate();
       }
-      // What is logged between the copy and the truncation is lost, by logrotate's own design.
-      const first = daemon.asked;
+      // By design of logrotate, lines between the copy and the truncation are lost.
+      const first = daemon.sent;
       await daemon.more();
       await daemon.quiet();
       await until("all requests since then are logged", () => {
@@ -214,13 +214,13 @@ for (const loops of [1, 3]) {
       assertEquals(Object.keys(files).sort(), ROTATED);
       assertWhole(files["hacheck.log"]!, "text");
       const all = Object.values(files).flatMap(numbersIn);
-      assertEquals(new Set(all).size, all.length, "no line is there twice");
+      assertEquals(new Set(all).size, all.length, "no line is duplicated");
     },
   );
 }
 
 for (const format of ["text", "json"]) {
-  Deno.test(`what holds line feeds is one line of ${format} in the log`, async () => {
+  Deno.test(`a value with line feeds is one line of ${format} in the log`, async () => {
     using folder = new TempFolder();
     const log = folder.file("hacheck.log");
     const key = 'evil\n2026-01-01T00:00:00.000Z INFO {"@timestamp":"…"}\r\n\u2028\u0000';
@@ -254,7 +254,7 @@ for (const format of ["text", "json"]) {
 }
 
 for (const granted of ["", "read"]) {
-  Deno.test(`a log file that may not be written is told of at start, with ${granted || "no"} grant`, async () => {
+  Deno.test(`a daemon without permission to write its log names the flags, with ${granted || "no"} grant`, async () => {
     using folder = new TempFolder();
     const log = folder.file("hacheck.log");
     const config = folder.write("hacheck.yaml", `log_path: ${log}\n`);

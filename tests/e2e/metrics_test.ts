@@ -11,16 +11,16 @@ import { serverTest, until } from "../servers/mod.ts";
 import { DeferredService } from "../servers/deferred_service.ts";
 import { Prometheus, PROMETHEUS_PROGRAMS } from "../servers/prometheus.ts";
 
-/** Starts a daemon with some event loops. */
-function start(loops: number, options: DaemonOptions = {}): Promise<Daemon> {
+/** Starts a daemon with some workers. */
+function start(workers: number, options: DaemonOptions = {}): Promise<Daemon> {
   return Daemon.start({
     ...options,
-    args: ["-n", String(loops), ...options.args ?? []],
+    args: ["-n", String(workers), ...options.args ?? []],
     grants: [...WORKER_GRANTS, ...options.grants ?? []],
   });
 }
 
-/** What the daemon tells, by series. */
+/** The samples of `/metrics`, by series. */
 async function samples(daemon: Daemon): Promise<Map<string, number>> {
   const { status, body } = await daemon.get("/metrics");
   assertEquals(status, 200, body);
@@ -33,12 +33,12 @@ function sumCounters(samples: Map<string, number>, metric: string): number {
     .reduce((sum, [, value]) => sum + value, 0);
 }
 
-/** Asks for something so many times, each time on a connection of its own. */
-async function ask(daemon: Daemon, path: string, times: number, status: number): Promise<void> {
+/** Sends requests, each on a new connection. */
+async function request(daemon: Daemon, path: string, times: number, status: number): Promise<void> {
   for (let i = 0; i < times; i++) assertEquals((await daemon.get(path)).status, status, path);
 }
 
-/** The documented way to scrape, with other targets. */
+/** The documented configuration of Prometheus, with other targets. */
 function scrapeConfigs(daemon: Daemon): string {
   const code = codeAfter("metrics.md", "In Prometheus' configuration:");
   const own = code.replace(/(targets: )\[.*\]/, `$1["127.0.0.1:${daemon.port}"]`);
@@ -51,20 +51,20 @@ function alerts(): string {
   return Deno.readTextFileSync(new URL("../../deploy/prometheus-alerts.yml", import.meta.url));
 }
 
-/** A service that answers every request alike. */
-function answering(content: string): Promise<FaultyServer> {
+/** A service that sends every request the same response. */
+function constantService(content: string): Promise<FaultyServer> {
   const response = `HTTP/1.1 200 OK\r\nContent-Length: ${content.length}\r\n\r\n${content}`;
   return FaultyServer.start(afterRequest(sending(response, (socket) => socket.end())));
 }
 
-for (const loops of [1, 3]) {
+for (const workers of [1, 3]) {
   serverTest(
-    `Prometheus knows exactly what ${loops} event loops were asked and answered`,
+    `Prometheus scrapes exact counts of ${workers} workers`,
     PROMETHEUS_PROGRAMS,
     async () => {
-      await using service = await answering("fine");
+      await using service = await constantService("fine");
       using closed = await ClosedPort.open();
-      await using daemon = await start(loops, { config: "cache_time: 60\n" });
+      await using daemon = await start(workers, { config: "cache_time: 60\n" });
       daemon.writeRecord("db", "maint");
       daemon.writeRecord("old", '{"reason":"","expiration":1}');
       await until("db is down", async () => {
@@ -76,20 +76,20 @@ for (const loops of [1, 3]) {
       });
       await prometheus.scraped();
 
-      await ask(daemon, "/spool/web/0", 41, 200);
-      await ask(daemon, "/spool/db/0", 7, 503);
-      await ask(daemon, `/http/web/${service.port}/`, 20, 200);
-      await ask(daemon, `/tcp/web/${closed.port}`, 5, 503);
-      await ask(daemon, "/http/web/0/", 3, 400);
-      await ask(daemon, "/spool/web/99999", 2, 400);
-      await ask(daemon, "/gopher/web/70", 9, 404);
+      await request(daemon, "/spool/web/0", 41, 200);
+      await request(daemon, "/spool/db/0", 7, 503);
+      await request(daemon, `/http/web/${service.port}/`, 20, 200);
+      await request(daemon, `/tcp/web/${closed.port}`, 5, 503);
+      await request(daemon, "/http/web/0/", 3, 400);
+      await request(daemon, "/spool/web/99999", 2, 400);
+      await request(daemon, "/gopher/web/70", 9, 404);
       assertEquals(
         (await daemon.get("/tcp/web/80", { "X-Nerve-Check-IP": "10.9.8.7" })).status,
         403,
       );
       await prometheus.scraped();
 
-      // Each event loop asks a service once for itself.
+      // Each worker checks the service once.
       const runs = service.accepted;
       const checks = "hacheck_check_duration_seconds_count";
       for (
@@ -117,7 +117,7 @@ for (const loops of [1, 3]) {
           ['hacheck_spool_records{state="faulty"}', 0],
           ["hacheck_spool_healthy", 1],
           ["hacheck_refused_targets_total", 1],
-          ["hacheck_event_loops", loops],
+          ["hacheck_event_loops", workers],
           [`hacheck_build_info{version="${VERSION}",deno="${Deno.version.deno}"}`, 1],
           ["sum(hacheck_faults_total)", 0],
           ["abs(time() - process_start_time_seconds - hacheck_uptime_seconds) < bool 5", 1],
@@ -127,7 +127,7 @@ for (const loops of [1, 3]) {
         const found = await prometheus.figure(expression);
         assertEquals([expression, found], [expression, value]);
       }
-      assert(runs >= 1 && runs <= loops, `${runs} runs`);
+      assert(runs >= 1 && runs <= workers, `${runs} runs`);
 
       const rules = await prometheus.rules();
       assertEquals(rules.length, alerts().match(/- alert:/g)!.length);
@@ -142,10 +142,10 @@ for (const loops of [1, 3]) {
 }
 
 serverTest(
-  "promtool finds no fault in the metrics and the packaged alerts",
+  "promtool accepts the metrics and the packaged alerts",
   PROMETHEUS_PROGRAMS,
   async () => {
-    await using service = await answering("fine");
+    await using service = await constantService("fine");
     await using daemon = await start(1);
     const promtool = async (args: readonly string[], input = "") => {
       const process = new Deno.Command("promtool", {
@@ -165,7 +165,7 @@ serverTest(
     // Without and with a series of each metric.
     const checked = async () => promtool(["check", "metrics"], (await daemon.get("/metrics")).body);
     assertEquals(await checked(), silent);
-    await ask(daemon, `/http/web/${service.port}/`, 2, 200);
+    await request(daemon, `/http/web/${service.port}/`, 2, 200);
     assertEquals(await checked(), silent);
 
     const rules = await Deno.makeTempFile({ suffix: ".yaml" });
@@ -179,53 +179,53 @@ serverTest(
   },
 );
 
-Deno.test("the counts of an event loop that dies stay, and its death is one of them", async () => {
+Deno.test("the counts of a crashed worker stay, and the crash is counted", async () => {
   await using daemon = await start(3, { grants: [Debugger.GRANT] });
   await using debug = await Debugger.attach(daemon, 3);
-  await ask(daemon, "/spool/web/0", 40, 200);
+  await request(daemon, "/spool/web/0", 40, 200);
   const requests = 'hacheck_requests_total{protocol="spool",code="200"}';
   assertEquals((await samples(daemon)).get(requests), 40);
-  for (let deaths = 1; deaths <= 3; deaths++) {
+  for (let crashes = 1; crashes <= 3; crashes++) {
     const [victim] = debug.workers;
     await debug.kill(victim!);
-    await until("it is replaced", async () => {
+    await until("the worker is replaced", async () => {
       return !debug.workers.includes(victim!) &&
         (await samples(daemon)).get("hacheck_event_loops") === 3;
     });
     const now = await samples(daemon);
-    assertEquals([now.get(requests), now.get("hacheck_event_loop_deaths_total")], [40, deaths]);
+    assertEquals([now.get(requests), now.get("hacheck_event_loop_deaths_total")], [40, crashes]);
   }
-  await ask(daemon, "/spool/web/0", 2, 200);
+  await request(daemon, "/spool/web/0", 2, 200);
   assertEquals((await samples(daemon)).get(requests), 42);
 });
 
-Deno.test("the counts of an event loop that hangs stay, and it is told that it does not answer", async () => {
+Deno.test("the counts of a hanging worker stay, and hacheck_event_loops leaves it out", async () => {
   await using daemon = await start(2, { grants: [Debugger.GRANT] });
-  await ask(daemon, "/spool/web/0", 40, 200);
+  await request(daemon, "/spool/web/0", 40, 200);
   const requests = 'hacheck_requests_total{protocol="spool",code="200"}';
   assertEquals((await samples(daemon)).get(requests), 40);
   {
     await using debug = await Debugger.attach(daemon, 2);
     await debug.hang(debug.workers[0]!);
   }
-  await until("the other tells that it does not answer", async () => {
-    const told = (await getFromWorkers(daemon, "/metrics")).map(samplesOf);
-    for (const samples of told) assertEquals(samples.get(requests), 40);
-    return told.some((samples) => samples.get("hacheck_event_loops") === 1);
+  await until("the other worker reports without it", async () => {
+    const reports = (await getFromWorkers(daemon, "/metrics")).map(samplesOf);
+    for (const samples of reports) assertEquals(samples.get(requests), 40);
+    return reports.some((samples) => samples.get("hacheck_event_loops") === 1);
   });
 });
 
-for (const loops of [1, 3]) {
-  Deno.test(`no count of ${loops} event loops goes back when the configuration is read again`, async () => {
-    await using service = await answering("fine");
+for (const workers of [1, 3]) {
+  Deno.test(`no counter of ${workers} workers decreases at SIGHUP`, async () => {
+    await using service = await constantService("fine");
     const config = await Deno.makeTempFile({ suffix: ".yaml" });
     try {
       await Deno.writeTextFile(config, "cache_time: 60\n");
-      await using daemon = await start(loops, {
+      await using daemon = await start(workers, {
         args: ["-c", config],
         grants: [`--allow-read=${config}`],
       });
-      await ask(daemon, `/http/web/${service.port}/`, 30, 200);
+      await request(daemon, `/http/web/${service.port}/`, 30, 200);
       const before = await samples(daemon);
       const runs = before.get("hacheck_cache_misses_total")!;
       assertEquals(before.get("hacheck_cache_hits_total"), 30 - runs);
@@ -242,35 +242,35 @@ for (const loops of [1, 3]) {
   });
 }
 
-Deno.test("/metrics tells of the checks under way and of those that wait", async () => {
+Deno.test("/metrics reports checks in flight and queued", async () => {
   await using service = await DeferredService.start();
   await using daemon = await start(1, { config: "max_clients: 4\n" });
   const answers = ["a", "b", "c", "d", "e"].map((path) =>
     daemon.get(`/http/web/${service.port}/${path}`)
   );
   const now = async () => {
-    const told = await samples(daemon);
-    return [told.get("hacheck_checks_in_flight"), told.get("hacheck_checks_queued")];
+    const found = await samples(daemon);
+    return [found.get("hacheck_checks_in_flight"), found.get("hacheck_checks_queued")];
   };
   for (const expected of [[2, 3], [2, 1], [1, 0]]) {
-    await until(`it says ${expected}`, async () => String(await now()) === String(expected));
-    await until("they have asked", () => service.pending === expected[0]);
+    await until(`it reports ${expected}`, async () => String(await now()) === String(expected));
+    await until("the checks have reached the service", () => service.pending === expected[0]);
     service.respond("fine");
   }
   await Promise.all(answers);
   assertEquals(await now(), [0, 0]);
-  const told = await samples(daemon);
-  assertEquals(told.get('hacheck_check_duration_seconds_count{protocol="http"}'), 5);
+  const found = await samples(daemon);
+  assertEquals(found.get('hacheck_check_duration_seconds_count{protocol="http"}'), 5);
 });
 
-Deno.test("/metrics tells of a spool that is away, and of records that make no sense", async () => {
+Deno.test("/metrics reports a missing spool and invalid records", async () => {
   await using daemon = await start(1);
   const state = async () => {
-    const told = await samples(daemon);
+    const found = await samples(daemon);
     const states = ["down", "drain", "weight", "expired", "faulty"];
     return [
-      ...states.map((state) => told.get(`hacheck_spool_records{state="${state}"}`)),
-      told.get("hacheck_spool_healthy"),
+      ...states.map((state) => found.get(`hacheck_spool_records{state="${state}"}`)),
+      found.get("hacheck_spool_healthy"),
     ];
   };
   assertEquals(await state(), [0, 0, 0, 0, 0, 1]);
@@ -281,14 +281,14 @@ Deno.test("/metrics tells of a spool that is away, and of records that make no s
   daemon.writeRecord("mail:25", '{"mode":"drain"}');
   daemon.writeRecord(".weight:web", '{"weight":50}');
   daemon.writeRecord(".weight:api", '{"weight":50,"expiration":1}');
-  await until("they are counted", async () => String(await state()) === "1,2,1,2,1,1");
+  await until("the records are counted", async () => String(await state()) === "1,2,1,2,1,1");
   Deno.renameSync(daemon.spool, `${daemon.spool}.away`);
-  await until("it is told", async () => String(await state()) === "1,2,1,2,1,0");
+  await until("the spool is unhealthy", async () => String(await state()) === "1,2,1,2,1,0");
   Deno.renameSync(`${daemon.spool}.away`, daemon.spool);
-  await until("it is back", async () => String(await state()) === "1,2,1,2,1,1");
+  await until("the spool is healthy", async () => String(await state()) === "1,2,1,2,1,1");
 });
 
-Deno.test("/metrics answers GET and HEAD, and only clients that are listed", async () => {
+Deno.test("/metrics responds to GET and HEAD, and to allowed clients only", async () => {
   await using daemon = await start(1);
   for (const method of ["GET", "HEAD", "POST", "OPTIONS"]) {
     const headers = { connection: "close" };

@@ -374,7 +374,10 @@ ${authority === undefined ? "" : `https_verify: true\nhttps_ca: ${authority}`}
     Deno.renameSync(log, `${log}.1`);
     Deno.writeTextFileSync(file, `${content}cache_time: 1\n`);
     daemon.kill("SIGHUP");
-    await until("it says so in a new log", () => Deno.readTextFileSync(log).includes("read again"));
+    await until(
+      "the new log reports the reload",
+      () => Deno.readTextFileSync(log).includes("read again"),
+    );
     await daemon.get(`/http/web/${service.port}/`);
     daemon.kill("SIGTERM");
     assertEquals((await daemon.ended()).code, 0);

@@ -7,11 +7,11 @@ import { DeferredService } from "../servers/deferred_service.ts";
 
 const REREAD = "INFO the configuration was read again";
 
-const REFUSED = "ERROR the configuration stays as it was: ";
+const REJECTED = "ERROR the configuration stays as it was: ";
 
 const GAVE_UP = " (if that was granted at start, a restart is enough)";
 
-/** On so many connections, each of three event loops is asked. */
+/** With so many connections, each of three workers gets one. */
 const ALL = 40;
 
 /** A daemon whose configuration changes. */
@@ -29,9 +29,9 @@ class ReloadedDaemon implements AsyncDisposable {
     this.config = folder.file("changing.yaml");
   }
 
-  /** Starts it in a folder, where it may write its spool and its logs. */
+  /** Starts it with permission to write its logs. */
   static async start(
-    loops: number,
+    workers: number,
     content: (folder: TempFolder) => string,
     options: DaemonOptions = {},
   ): Promise<ReloadedDaemon> {
@@ -41,7 +41,7 @@ class ReloadedDaemon implements AsyncDisposable {
       const logs = LOGS.map((name) => folder.file(name)).join();
       const daemon = await Daemon.start({
         ...options,
-        args: ["-n", String(loops), "-c", config, ...options.args ?? []],
+        args: ["-n", String(workers), "-c", config, ...options.args ?? []],
         grants: [
           ...[...WORKER_GRANTS, `--allow-read=${config},${logs}`, `--allow-write=${logs}`],
           ...options.grants ?? [],
@@ -60,29 +60,29 @@ class ReloadedDaemon implements AsyncDisposable {
   }
 
   /**
-   * Gives it another configuration.
+   * Replaces the configuration.
    *
-   * @param content The configuration; null to take it away.
-   * @returns What it logs on stderr until it has taken or refused it, without the times.
+   * @param content The configuration; null to remove the file.
+   * @returns The lines that the daemon logs until it has accepted or rejected it, without their times.
    */
   async reload(content: string | null): Promise<string[]> {
     if (content === null) Deno.removeSync(this.config);
     else Deno.writeTextFileSync(this.config, content);
     const before = this.daemon.log.length;
-    let told: string[] = [];
+    let lines: string[] = [];
     this.daemon.kill("SIGHUP");
     await until("it has read the configuration", () => {
-      told = this.daemon.log.slice(before).split("\n").slice(0, -1)
+      lines = this.daemon.log.slice(before).split("\n").slice(0, -1)
         .map((line) => line.replace(/^\S+Z /, ""))
         // Lines are written in the background: those of other workers about earlier requests may come now.
         .filter((line) => !line.startsWith("WARNING refused"));
-      return told.some((line) => line === REREAD || line.startsWith(REFUSED));
+      return lines.some((line) => line === REREAD || line.startsWith(REJECTED));
     });
-    return told;
+    return lines;
   }
 
-  /** Asks a check by every event loop, and returns what all of them answer. */
-  async askAll(path: string, headers: Record<string, string> = {}): Promise<string> {
+  /** Requests a check of every worker, and returns their response. */
+  async requestAll(path: string, headers: Record<string, string> = {}): Promise<string> {
     const answers = await Promise.all(
       Array.from({ length: ALL }, () => this.daemon.get(path, headers)),
     );
@@ -98,22 +98,22 @@ class ReloadedDaemon implements AsyncDisposable {
 /** The files beside the configuration that the daemon may log to. */
 const LOGS = ["first.log", "second.log"];
 
-/** What all say, or that they do not say the same. */
+/** The common value of all, or a list of the differing ones. */
 function unanimous(answers: readonly unknown[]): string {
   const different = [...new Set(answers.map(String))];
-  return different.length === 1 ? different[0]! : `different things: ${different.join(", ")}`;
+  return different.length === 1 ? different[0]! : `different values: ${different.join(", ")}`;
 }
 
-/** A web service that answers with some of what it was told, and counts its visitors. */
-class TellingService implements AsyncDisposable {
+/** A web service that returns some headers of the request, and counts requests. */
+class EchoingService implements AsyncDisposable {
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
 
-  /** How often it was asked. */
-  visits = 0;
+  /** The number of requests. */
+  requests = 0;
 
   constructor() {
     this.#server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, ({ headers }) => {
-      this.visits++;
+      this.requests++;
       const names = ["x-old", "x-new", "x-site"].filter((name) => headers.has(name));
       return new Response(names.map((name) => `${name}=${headers.get(name)}`).join());
     });
@@ -128,29 +128,29 @@ class TellingService implements AsyncDisposable {
   }
 }
 
-/** What a service is told by every event loop. */
-async function toldByAll(reloaded: ReloadedDaemon): Promise<string> {
-  await using service = new TellingService();
-  return await reloaded.askAll(`/http/web/${service.port}/`, { "x-site": "a" });
+/** The headers that every worker forwards to a service. */
+async function forwardedByAll(reloaded: ReloadedDaemon): Promise<string> {
+  await using service = new EchoingService();
+  return await reloaded.requestAll(`/http/web/${service.port}/`, { "x-site": "a" });
 }
 
-/** A change of the configuration, and what shows which is in force. */
+/** A change of the configuration, and a probe for the one in force. */
 interface Change {
   readonly what: string;
   readonly before: string;
   readonly after: string;
-  /** Finds out what holds in every event loop. */
+  /** Returns the behaviour of all workers. */
   readonly probe: (reloaded: ReloadedDaemon) => Promise<string>;
-  /** What it finds before and after. */
+  /** The behaviour before and after. */
   readonly found: readonly [before: string, after: string];
-  /** What is logged of the configuration after the change. */
+  /** The warning that the new configuration causes. */
   readonly warning?: string;
 }
 
 const TOKEN = "0123456789abcdef";
 
-/** What every event loop answers to who marks a service up. */
-async function markedByAll({ daemon }: ReloadedDaemon): Promise<string> {
+/** The response of every worker to a POST that ends a downtime. */
+async function postToAll({ daemon }: ReloadedDaemon): Promise<string> {
   const answers = Array.from({ length: ALL }, async () => {
     const response = await fetch(daemon.url("/spool/web/0/status"), {
       method: "POST",
@@ -167,14 +167,14 @@ const CHANGES: readonly Change[] = [
     what: "service_name_header",
     before: "service_name_header: X-Old\n",
     after: "service_name_header: X-New\n",
-    probe: toldByAll,
+    probe: forwardedByAll,
     found: ["200 x-old=web", "200 x-new=web"],
   },
   {
     what: "http_headers_to_copy",
     before: "http_headers_to_copy: []\n",
     after: "http_headers_to_copy: [X-Site]\n",
-    probe: toldByAll,
+    probe: forwardedByAll,
     found: ["200 ", "200 x-site=a"],
   },
   {
@@ -182,14 +182,14 @@ const CHANGES: readonly Change[] = [
     before: "cache_time: 0\n",
     after: "cache_time: 60\n",
     probe: async (reloaded) => {
-      await using service = new TellingService();
+      await using service = new EchoingService();
       for (let times = 0; times < ALL; times++) {
         await reloaded.daemon.get(`/http/web/${service.port}/`);
       }
-      // Each event loop has a cache of its own.
-      return service.visits <= 3 ? "reused" : service.visits === ALL ? "asked anew" : "both";
+      // Each worker has a cache of its own.
+      return service.requests <= 3 ? "reused" : service.requests === ALL ? "checked again" : "both";
     },
-    found: ["asked anew", "reused"],
+    found: ["checked again", "reused"],
   },
   {
     what: "max_clients",
@@ -203,20 +203,23 @@ const CHANGES: readonly Change[] = [
         await daemon.get(`/http/web/${service.port}/${number}`);
         answered++;
       });
-      let underWay: number[] = [];
-      await until("all are under way or wait", async () => {
+      let inFlight: number[] = [];
+      await until("all checks are in flight or queued", async () => {
         const { event_loops } = JSON.parse((await daemon.get("/debug/runtime")).body);
         const sum = (key: string) =>
-          event_loops.reduce((sum: number, loop: Record<string, number>) => sum + loop[key]!, 0);
-        underWay = event_loops.map((loop: Record<string, number>) => loop.checks_under_way);
+          event_loops.reduce(
+            (sum: number, worker: Record<string, number>) => sum + worker[key]!,
+            0,
+          );
+        inFlight = event_loops.map((worker: Record<string, number>) => worker.checks_under_way);
         return sum("checks_under_way") + sum("checks_queued") === answers.length;
       });
-      await until("all are answered", () => {
+      await until("all checks have a response", () => {
         service.respond("fine");
         return answered === answers.length;
       });
       await Promise.all(answers);
-      return unanimous(underWay);
+      return unanimous(inFlight);
     },
     found: ["1", "3"],
   },
@@ -226,7 +229,7 @@ const CHANGES: readonly Change[] = [
     after: "healthcheck_timeout: 2\n",
     probe: async (reloaded) => {
       await using service = await FaultyServer.start(silent);
-      const answers = await reloaded.askAll(`/http/web/${service.port}/`);
+      const answers = await reloaded.requestAll(`/http/web/${service.port}/`);
       const seconds = [...answers.matchAll(/failed after ([\d.]+)s: timed out/g)].map(([, text]) =>
         Number(text)
       );
@@ -240,7 +243,7 @@ const CHANGES: readonly Change[] = [
     after: "mysql_username: checker\nmysql_password: secret\n",
     probe: async (reloaded) => {
       using port = await ClosedPort.open();
-      return (await reloaded.askAll(`/mysql/web/${port.port}`))
+      return (await reloaded.requestAll(`/mysql/web/${port.port}`))
         .replace(/\d\.\d+s/g, "…").replaceAll(`:${port.port}`, ":PORT");
     },
     found: [
@@ -252,28 +255,28 @@ const CHANGES: readonly Change[] = [
     what: "allow_remote_spool_changes",
     before: "allow_remote_spool_changes: true\nremote_spool_clients: [127.0.0.1]\n",
     after: "allow_remote_spool_changes: false\n",
-    probe: markedByAll,
+    probe: postToAll,
     found: ["200 ", "403 remote spool changes are not enabled"],
   },
   {
     what: "remote_spool_clients",
     before: "allow_remote_spool_changes: true\nremote_spool_clients: [192.0.2.1]\n",
     after: "allow_remote_spool_changes: true\nremote_spool_clients: [127.0.0.0/8]\n",
-    probe: markedByAll,
+    probe: postToAll,
     found: ["403 Forbidden", "200 "],
   },
   {
     what: "remote_spool_token",
     before: `allow_remote_spool_changes: true\nremote_spool_token: ${"a".repeat(16)}\n`,
     after: `allow_remote_spool_changes: true\nremote_spool_token: ${TOKEN}\n`,
-    probe: markedByAll,
+    probe: postToAll,
     found: ["401 Unauthorized", "200 "],
   },
   {
     what: "allowed_clients",
     before: "allowed_clients: [127.0.0.0/8]\n",
     after: "allowed_clients: [192.0.2.1]\n",
-    probe: (reloaded) => reloaded.askAll("/spool/web/0"),
+    probe: (reloaded) => reloaded.requestAll("/spool/web/0"),
     found: ["200 ", "403 Forbidden"],
     warning: "WARNING hactl cannot connect to the daemon: allowed_clients does not list 127.0.0.1",
   },
@@ -281,8 +284,8 @@ const CHANGES: readonly Change[] = [
     what: "check_hosts",
     before: "check_hosts: [10.0.0.0/8]\n",
     after: "check_hosts: [224.0.0.0/4]\n",
-    // Whatever is listed, nothing connects there.
-    probe: (reloaded) => reloaded.askAll("/tcp/web/80", { "x-nerve-check-ip": "224.0.0.1" }),
+    // A multicast address is never connected to, even if it is listed.
+    probe: (reloaded) => reloaded.requestAll("/tcp/web/80", { "x-nerve-check-ip": "224.0.0.1" }),
     found: [
       "403 Not allowed to check 224.0.0.1: check_hosts does not list it",
       "403 Not allowed to check 224.0.0.1: no check_hosts allows it",
@@ -292,7 +295,7 @@ const CHANGES: readonly Change[] = [
     what: "check_ports",
     before: "check_ports: [1]\n",
     after: "check_ports: [2-65535]\n",
-    probe: (reloaded) => reloaded.askAll("/mysql/web/1"),
+    probe: (reloaded) => reloaded.requestAll("/mysql/web/1"),
     found: [
       "500 No MySQL username/password in config file",
       "403 Not allowed to check port 1: check_ports does not list it",
@@ -300,27 +303,30 @@ const CHANGES: readonly Change[] = [
   },
 ];
 
-for (const loops of [1, 3]) {
+for (const workers of [1, 3]) {
   for (const { what, before, after, probe, found, warning } of CHANGES) {
-    Deno.test(`SIGHUP with -n ${loops} puts another ${what} in force, and the old one again`, async () => {
+    Deno.test(`SIGHUP with -n ${workers} applies a changed ${what}, and the old value again`, async () => {
       using folder = new TempFolder();
-      await using reloaded = await ReloadedDaemon.start(loops, () => before, {
+      await using reloaded = await ReloadedDaemon.start(workers, () => before, {
         spool: folder.path,
         grants: [`--allow-write=${folder.path}`],
       });
       assertEquals(await probe(reloaded), found[0]);
       for (const [content, expected] of [[after, found[1]], [before, found[0]]] as const) {
         const warned = content === after && warning !== undefined ? [warning] : [];
-        const told = await reloaded.reload(content);
-        assertEquals(told.filter((line) => !line.includes("refused")), [...warned, REREAD]);
-        await until("it is in force", async () => await probe(reloaded) === expected);
+        const lines = await reloaded.reload(content);
+        assertEquals(lines.filter((line) => !line.includes("refused")), [...warned, REREAD]);
+        await until(
+          "the configuration is in force",
+          async () => await probe(reloaded) === expected,
+        );
       }
     });
   }
 
-  Deno.test(`SIGHUP with -n ${loops} refuses what cannot be used, and tells why in one line`, async () => {
+  Deno.test(`SIGHUP with -n ${workers} rejects an invalid configuration, and logs why in one line`, async () => {
     const good = "service_name_header: X-Old\n";
-    await using reloaded = await ReloadedDaemon.start(loops, () => good);
+    await using reloaded = await ReloadedDaemon.start(workers, () => good);
     const { config, daemon: { spool } } = reloaded;
     const foreign = reloaded.file("foreign");
     const cases: readonly [content: string | null, why: string | RegExp][] = [
@@ -359,74 +365,83 @@ for (const loops of [1, 3]) {
     for (const [content, why] of cases) {
       const [line, ...others] = await reloaded.reload(content);
       assertEquals(others, []);
-      assert(line!.startsWith(REFUSED), line);
-      const told = line!.slice(REFUSED.length);
-      if (typeof why === "string") assertEquals(told, why);
-      else assertMatch(told, why);
-      assertEquals(await toldByAll(reloaded), "200 x-old=web");
+      assert(line!.startsWith(REJECTED), line);
+      const found = line!.slice(REJECTED.length);
+      if (typeof why === "string") assertEquals(found, why);
+      else assertMatch(found, why);
+      assertEquals(await forwardedByAll(reloaded), "200 x-old=web");
     }
     assertEquals(await reloaded.reload("service_name_header: X-New\n"), [REREAD]);
-    await until("it is in force", async () => await toldByAll(reloaded) === "200 x-new=web");
+    await until(
+      "the configuration is in force",
+      async () => await forwardedByAll(reloaded) === "200 x-new=web",
+    );
   });
 
-  Deno.test(`SIGHUP with -n ${loops} refuses a configuration that was cut off anywhere`, async () => {
-    const closing = `check_ports: [1]
+  Deno.test(`SIGHUP with -n ${workers} rejects a truncated configuration`, async () => {
+    const restricting = `check_ports: [1]
 allowed_clients: [127.0.0.0/8]
 allow_remote_spool_changes: true
 remote_spool_clients: [192.0.2.1]
 remote_spool_token: ${TOKEN}
 `;
     using folder = new TempFolder();
-    await using reloaded = await ReloadedDaemon.start(loops, () => closing, {
+    await using reloaded = await ReloadedDaemon.start(workers, () => restricting, {
       spool: folder.path,
       grants: [`--allow-write=${folder.path}`],
     });
     const { config } = reloaded;
-    const isClosed = async () => {
+    const isRestricted = async () => {
       assertEquals(
-        await reloaded.askAll("/tcp/web/2"),
+        await reloaded.requestAll("/tcp/web/2"),
         "403 Not allowed to check port 2: check_ports does not list it",
       );
-      assertMatch(await markedByAll(reloaded), /^403 /);
+      assertMatch(await postToAll(reloaded), /^403 /);
     };
-    // Where nothing that it closed is missing, the cut is not seen, and does no harm.
-    const harmless = closing.indexOf("allow_remote");
-    for (let length = 0; length < closing.length; length++) {
-      const [line] = await reloaded.reload(closing.slice(0, length));
-      assert(line!.startsWith(length === harmless ? REREAD : REFUSED), `${length}: ${line}`);
+    // A truncation between two lines that removes no restriction is not detected, and harmless.
+    const harmless = restricting.indexOf("allow_remote");
+    for (let length = 0; length < restricting.length; length++) {
+      const [line] = await reloaded.reload(restricting.slice(0, length));
+      assert(line!.startsWith(length === harmless ? REREAD : REJECTED), `${length}: ${line}`);
       if (length === 0) {
         assertEquals(
           line,
-          `${REFUSED}Cannot use configuration ${config}: it is empty: expected at least a comment`,
+          `${REJECTED}Cannot use configuration ${config}: it is empty: expected at least a comment`,
         );
       }
     }
-    await isClosed();
-    assertEquals(await reloaded.reload(`# all gone\n`), [
-      `${REFUSED}check_ports, allowed_clients are missing or no longer restricts anything: ` +
+    await isRestricted();
+    assertEquals(await reloaded.reload(`# nothing\n`), [
+      `${REJECTED}check_ports, allowed_clients are missing or no longer restricts anything: ` +
       "a reload does not lift restrictions, a restart does",
     ]);
-    await isClosed();
-    assertEquals(await reloaded.reload(closing.replace("[1]", "[1, 3]")), [REREAD]);
-    await until("it is in force", async () => await markedByAll(reloaded) === "403 Forbidden");
-    await isClosed();
+    await isRestricted();
+    assertEquals(await reloaded.reload(restricting.replace("[1]", "[1, 3]")), [REREAD]);
+    await until(
+      "the configuration is in force",
+      async () => await postToAll(reloaded) === "403 Forbidden",
+    );
+    await isRestricted();
   });
 
-  Deno.test(`SIGHUP with -n ${loops} warns of keys that mean nothing, once each`, async () => {
-    await using reloaded = await ReloadedDaemon.start(loops, () => "# nothing\n");
+  Deno.test(`SIGHUP with -n ${workers} warns of each unknown key once`, async () => {
+    await using reloaded = await ReloadedDaemon.start(workers, () => "# nothing\n");
     const { config } = reloaded;
     assertEquals(await reloaded.reload("cashe_time: 3\nservice_name_header: X-New\nport: 1\n"), [
       `WARNING unknown key cashe_time in ${config}`,
       `WARNING unknown key port in ${config}`,
       REREAD,
     ]);
-    await until("the rest is in force", async () => await toldByAll(reloaded) === "200 x-new=web");
+    await until(
+      "the other keys are in force",
+      async () => await forwardedByAll(reloaded) === "200 x-new=web",
+    );
   });
 
-  Deno.test(`SIGHUP with -n ${loops} makes the log go on elsewhere, and lets go of the old file`, async () => {
+  Deno.test(`SIGHUP with -n ${workers} continues the log in another file, and closes the old one`, async () => {
     const to = (path: string, format = "text") => `log_path: ${path}\nlog_format: ${format}\n`;
     await using reloaded = await ReloadedDaemon.start(
-      loops,
+      workers,
       (folder) => to(folder.file("first.log")),
       { args: ["-v"], port: freePort() },
     );
@@ -434,18 +449,18 @@ remote_spool_token: ${TOKEN}
     const [first, second] = LOGS.map((name) => reloaded.file(name)) as [string, string];
     const read = (log: string) => log === "stderr" ? daemon.log : Deno.readTextFileSync(log);
     let batches = 0;
-    /** Asks every event loop, and tells which logs have all of that, and which have some. */
-    const ask = async () => {
+    /** Sends requests to every worker, and returns the logs that have all of them, or some. */
+    const request = async () => {
       const name = `/spool/batch-${batches++}/0`;
-      await reloaded.askAll(name);
+      await reloaded.requestAll(name);
       return [first, second, "stderr"].flatMap((log) => {
         const lines = read(log).split(`${name} `).length - 1;
         return lines === 0 ? [] : [lines === ALL ? log : `${lines} lines in ${log}`];
       });
     };
-    // The other is there, but nobody writes to it.
+    // The other file exists, but the daemon does not write to it.
     Deno.writeTextFileSync(second, "");
-    await until("all requests are logged there", async () => String(await ask()) === first);
+    await until("all requests are logged there", async () => String(await request()) === first);
 
     for (
       const [log, content, marker] of [
@@ -457,8 +472,8 @@ remote_spool_token: ${TOKEN}
       const before = read(log).length;
       Deno.writeTextFileSync(reloaded.config, content);
       daemon.kill("SIGHUP");
-      await until("it says so in the new log", () => read(log).slice(before).includes(marker));
-      await until("all requests are told there", async () => String(await ask()) === log);
+      await until("the new log reports the reload", () => read(log).slice(before).includes(marker));
+      await until("all requests are logged there", async () => String(await request()) === log);
       await until("the old file is closed", async () => {
         const { stdout } = await run("find", [
           ...[`/proc/${daemon.pid}/fd`, "-lname", "*.log", "-printf", "%l\n"],
@@ -469,39 +484,39 @@ remote_spool_token: ${TOKEN}
     }
   });
 
-  Deno.test(`what is under way at a SIGHUP with -n ${loops} is answered, even if SIGTERM follows`, async () => {
+  Deno.test(`requests in flight at a SIGHUP with -n ${workers} get their responses, even if SIGTERM follows`, async () => {
     await using service = await DeferredService.start();
     const start = "healthcheck_timeout: 60\nmax_clients: 100\n";
-    await using reloaded = await ReloadedDaemon.start(loops, () => start);
+    await using reloaded = await ReloadedDaemon.start(workers, () => start);
     const { daemon } = reloaded;
-    const asked: Promise<string>[] = [];
+    const responses: Promise<string>[] = [];
     for (const content of ["max_clients: 50\n", "max_clients: 100\n"]) {
-      const name = asked.length;
-      asked.push(reloaded.askAll(`/http/web/${service.port}/${name}`));
-      // Each event loop asks once.
-      await until("all have asked", async () => {
+      const name = responses.length;
+      responses.push(reloaded.requestAll(`/http/web/${service.port}/${name}`));
+      // Each worker checks once.
+      await until("all requests are counted", async () => {
         const { body } = await daemon.get("/status/count");
         const { web } = JSON.parse(body).service_access_counts;
-        return web?.["127.0.0.1"] === asked.length * ALL;
+        return web?.["127.0.0.1"] === responses.length * ALL;
       });
-      await until("they are under way", () => service.pending === asked.length * loops);
+      await until("the checks are in flight", () => service.pending === responses.length * workers);
       assertEquals(await reloaded.reload(`${content}healthcheck_timeout: 60\n`), [REREAD]);
     }
     daemon.kill("SIGTERM");
     await daemon.logged(/stopping on SIGTERM/);
     service.respond("fine");
-    for (const answers of asked) assertEquals(await answers, "200 fine");
+    for (const response of responses) assertEquals(await response, "200 fine");
     assertEquals((await daemon.ended()).code, 0);
   });
 
-  Deno.test(`no answer is lost or wrong while the configuration is read again with -n ${loops}`, async () => {
-    await using service = new TellingService();
-    await using reloaded = await ReloadedDaemon.start(loops, () => "cache_time: 0\n");
+  Deno.test(`no response is lost or wrong during reloads with -n ${workers}`, async () => {
+    await using service = new EchoingService();
+    await using reloaded = await ReloadedDaemon.start(workers, () => "cache_time: 0\n");
     const { daemon } = reloaded;
     await using checks = new Clients(4, daemon, `/http/web/${service.port}/`, 200);
     daemon.writeRecord("down", "maint");
-    await until("it is known", async () => {
-      return (await reloaded.askAll("/spool/down/0")).startsWith("503 Service down");
+    await until("the record is known", async () => {
+      return (await reloaded.requestAll("/spool/down/0")).startsWith("503 Service down");
     });
     await using downs = new Clients(4, daemon, `/http/down/${service.port}/`, 503);
     for (let times = 1; times <= 30; times++) {
@@ -513,7 +528,7 @@ remote_spool_token: ${TOKEN}
   });
 }
 
-Deno.test("SIGHUP changes nothing for a daemon without a configuration file", async () => {
+Deno.test("SIGHUP changes nothing in a daemon without a configuration file", async () => {
   await using daemon = await Daemon.start();
   daemon.kill("SIGHUP");
   await daemon.logged(/INFO the configuration was read again\n$/);

@@ -15,10 +15,10 @@ async function runtime(daemon: Daemon) {
   return await response.json();
 }
 
-for (const loops of [1, 3]) {
-  Deno.test(`/debug/runtime tells of the program, and how each of ${loops} event loops is`, async () => {
+for (const workers of [1, 3]) {
+  Deno.test(`/debug/runtime reports versions, permissions and the state of ${workers} workers`, async () => {
     await using daemon = await Daemon.start({
-      args: ["-n", String(loops)],
+      args: ["-n", String(workers)],
       grants: WORKER_GRANTS,
     });
     const { versions, permissions, event_loops, ...others } = await runtime(daemon);
@@ -37,7 +37,7 @@ for (const loops of [1, 3]) {
       },
       spool: { read: "granted", write: "prompt" },
     });
-    assertEquals(event_loops.length, loops);
+    assertEquals(event_loops.length, workers);
     for (const { memory, event_loop_delay: delay, ...counts } of event_loops) {
       assertEquals(Object.keys(memory).sort(), ["external", "heapTotal", "heapUsed", "rss"]);
       for (const [name, bytes] of Object.entries(memory)) {
@@ -49,7 +49,7 @@ for (const loops of [1, 3]) {
       assertEquals(rest, { checks_under_way: 0, checks_queued: 0, checks: {} });
       assertEquals([request_headers.source, request_headers.reason], ["private field", null]);
     }
-    await until("the delay of every event loop is measured", async () => {
+    await until("the delay of every worker is measured", async () => {
       const { event_loops } = await runtime(daemon);
       return event_loops.every(({ event_loop_delay: { last, mean, max } }: {
         event_loop_delay: Record<string, number>;
@@ -58,7 +58,7 @@ for (const loops of [1, 3]) {
   });
 }
 
-Deno.test("/debug/runtime counts the checks that were asked for by protocol", async () => {
+Deno.test("/debug/runtime counts requested checks by protocol", async () => {
   using port = await ClosedPort.open();
   await using daemon = await Daemon.start({ config: "cache_time: 60\n" });
   for (
@@ -69,7 +69,7 @@ Deno.test("/debug/runtime counts the checks that were asked for by protocol", as
       [`/http/web/${port.port}/x`, 503],
       ["/spool/web/0", 200],
       ["/http/web/0/x", 400],
-      // Those are none.
+      // These are no checks.
       ["/gopher/web/70", 404],
       ["/http/web/99999/x", 400],
       ["/status", 200],
@@ -82,18 +82,18 @@ Deno.test("/debug/runtime counts the checks that were asked for by protocol", as
   assertEquals(checks, { tcp: 3, http: 2, spool: 1 });
 });
 
-Deno.test("/debug/runtime tells of the checks under way and of those that wait", async () => {
+Deno.test("/debug/runtime reports checks in flight and queued", async () => {
   await using service = await DeferredService.start();
   await using daemon = await Daemon.start({ config: "max_clients: 4\n" });
-  const ask = (path: string) => daemon.get(`/http/web/${service.port}/${path}`);
-  const answers = ["a", "a", "b", "c", "d", "e"].map(ask);
+  const request = (path: string) => daemon.get(`/http/web/${service.port}/${path}`);
+  const answers = ["a", "a", "b", "c", "d", "e"].map(request);
   const now = async () => {
     const { event_loops: [{ checks_under_way, checks_queued }] } = await runtime(daemon);
     return [checks_under_way, checks_queued];
   };
   for (const expected of [[2, 3], [2, 1], [1, 0]]) {
-    await until(`it says ${expected}`, async () => String(await now()) === String(expected));
-    await until("they have asked", () => service.pending === expected[0]);
+    await until(`it reports ${expected}`, async () => String(await now()) === String(expected));
+    await until("the checks have reached the service", () => service.pending === expected[0]);
     service.respond("fine");
   }
   for (const answer of await Promise.all(answers)) {
@@ -102,7 +102,7 @@ Deno.test("/debug/runtime tells of the checks under way and of those that wait",
   assertEquals(await now(), [0, 0]);
 });
 
-Deno.test("/debug/runtime tells whether the daemon may write its spool", async () => {
+Deno.test("/debug/runtime reports whether the daemon may write its spool", async () => {
   const spool = Deno.makeTempDirSync();
   try {
     await using daemon = await Daemon.start({
@@ -118,8 +118,8 @@ Deno.test("/debug/runtime tells whether the daemon may write its spool", async (
   }
 });
 
-/** Where a daemon listens, where it is asked at, from where, and whether it tells that client of its runtime. */
-const CLIENTS: readonly [bind: string, host: string, from: string, tells: boolean][] = [
+/** The address of a daemon, the addresses of a request and its client, and whether it gets the report. */
+const CLIENTS: readonly [bind: string, host: string, from: string, isAllowed: boolean][] = [
   ["0.0.0.0", "127.0.0.1", "127.0.0.1", true],
   ["0.0.0.0", "127.0.0.1", "127.0.0.2", true],
   ["0.0.0.0", "10.9.8.7", "10.9.8.7", false],
@@ -131,7 +131,7 @@ const CLIENTS: readonly [bind: string, host: string, from: string, tells: boolea
 ];
 
 serverTest(
-  "/debug/runtime is for clients on this host, whom every page calls by one name",
+  "/debug/runtime is for clients on this host, and IPv4 clients have one name on all pages",
   NETWORK_PROGRAMS,
   async () => {
     for (const bind of new Set(CLIENTS.map(([bind]) => bind))) {
@@ -139,12 +139,13 @@ serverTest(
         wrapper: IN_NETWORK_NAMESPACE,
         args: ["-B", bind, "-v"],
       });
-      for (const [, host, from, tells] of CLIENTS.filter(([own]) => own === bind)) {
-        const ask = (path: string) => getInNetwork(daemon, path, {}, host, ["--interface", from]);
-        const { status, body } = await ask(PAGE);
-        assertEquals([bind, host, from, status], [bind, host, from, tells ? 200 : 403]);
-        if (!tells) assertEquals(body, "Only for clients on this host");
-        await ask(`/spool/${from.replaceAll(":", "-")}/0`);
+      for (const [, host, from, isAllowed] of CLIENTS.filter(([own]) => own === bind)) {
+        const request = (path: string) =>
+          getInNetwork(daemon, path, {}, host, ["--interface", from]);
+        const { status, body } = await request(PAGE);
+        assertEquals([bind, host, from, status], [bind, host, from, isAllowed ? 200 : 403]);
+        if (!isAllowed) assertEquals(body, "Only for clients on this host");
+        await request(`/spool/${from.replaceAll(":", "-")}/0`);
         await daemon.logged(new RegExp(`/debug/runtime \\(${from.replaceAll(".", "\\.")}\\) `));
       }
       const counts = await getInNetwork(

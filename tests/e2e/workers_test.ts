@@ -16,11 +16,11 @@ import {
 import { freePort, serverTest, until } from "../servers/mod.ts";
 import { DeferredService } from "../servers/deferred_service.ts";
 
-/** Starts a daemon with some event loops. */
-function start(loops: number, options: DaemonOptions = {}): Promise<Daemon> {
+/** Starts a daemon with some workers. */
+function start(workers: number, options: DaemonOptions = {}): Promise<Daemon> {
   return Daemon.start({
     ...options,
-    args: ["-n", String(loops), ...options.args ?? []],
+    args: ["-n", String(workers), ...options.args ?? []],
     grants: [...WORKER_GRANTS, ...options.grants ?? []],
   });
 }
@@ -29,22 +29,22 @@ async function json(daemon: Daemon, path: string) {
   return JSON.parse((await daemon.get(path)).body);
 }
 
-/** How each event loop is. */
-async function loopsOf(daemon: Daemon): Promise<RuntimeReport[]> {
+/** The runtime report of each worker. */
+async function reportsOf(daemon: Daemon): Promise<RuntimeReport[]> {
   return (await json(daemon, "/debug/runtime")).event_loops;
 }
 
-/** What each event loop has been asked for. */
-async function asked(daemon: Daemon): Promise<number[]> {
-  const loops = await loopsOf(daemon);
-  return loops.map(({ checks }) => Object.values(checks).reduce((sum, n) => sum + n, 0));
+/** The number of checks requested of each worker. */
+async function requestsOf(daemon: Daemon): Promise<number[]> {
+  const reports = await reportsOf(daemon);
+  return reports.map(({ checks }) => Object.values(checks).reduce((sum, n) => sum + n, 0));
 }
 
 function sumCounters(numbers: readonly number[]): number {
   return numbers.reduce((sum, number) => sum + number, 0);
 }
 
-/** Marks a service by POST, and returns the status of the answer. */
+/** Changes the spool by POST, and returns the response. */
 async function post(daemon: Daemon, service: string, form: Record<string, string>) {
   const response = await fetch(daemon.url(`/spool/${service}/0/status`), {
     method: "POST",
@@ -54,13 +54,13 @@ async function post(daemon: Daemon, service: string, form: Record<string, string
   return { status: response.status, body: await response.text() };
 }
 
-/** Asks the same often enough that every event loop is asked, each time on a connection of its own. */
-function askAll(daemon: Daemon, path: string): Promise<{ status: number; body: string }[]> {
+/** Sends a request often enough to reach every worker, on a new connection each time. */
+function requestAll(daemon: Daemon, path: string): Promise<{ status: number; body: string }[]> {
   return Promise.all(Array.from({ length: 8 }, () => daemon.get(path)));
 }
 
 serverTest(
-  "under load, any event loop tells exactly what all of them were asked",
+  "under load, any worker reports exact counts of all workers",
   ["wrk"],
   async () => {
     const connections = 16;
@@ -84,7 +84,7 @@ serverTest(
     const answered = Number(/^\s*(\d+) requests in/m.exec(stdout)![1]);
     assert(answered > 1000, stdout);
 
-    // What was sent last, each connection may have gone without waiting for.
+    // wrk does not wait for the last response of each connection.
     let counts: Record<string, Record<string, number>> = {};
     const counted = () =>
       sumCounters(Object.values(counts).map((clients) => clients["127.0.0.1"]!));
@@ -92,19 +92,22 @@ serverTest(
       counts = (await json(daemon, "/status/count")).service_access_counts;
       return counted() >= answered;
     });
-    for (const { body } of await askAll(daemon, "/status/count")) {
+    for (const { body } of await requestAll(daemon, "/status/count")) {
       assertEquals(JSON.parse(body), { service_access_counts: counts });
     }
     assert(counted() <= answered + connections, `${counted()} counted, ${answered} answered`);
     const names = Array.from({ length: services }, (_, i) => `s${i}`);
     assertEquals(Object.keys(counts).sort(), names);
 
-    const shares = await asked(daemon);
+    const shares = await requestsOf(daemon);
     assertEquals(shares.length, 4);
     assertEquals(sumCounters(shares), counted());
-    assert(shares.filter((share) => share > 0).length > 1, `one event loop did it all: ${shares}`);
+    assert(
+      shares.filter((share) => share > 0).length > 1,
+      `one worker got all requests: ${shares}`,
+    );
 
-    for (const { body } of await askAll(daemon, "/recent")) {
+    for (const { body } of await requestAll(daemon, "/recent")) {
       const { seen_services } = JSON.parse(body);
       assertEquals(seen_services.map(([name]: [string]) => name), names);
       for (const [, last] of seen_services) {
@@ -114,14 +117,17 @@ serverTest(
   },
 );
 
-Deno.test("/status sums up what the caches of all event loops have done", async () => {
+Deno.test("/status sums the cache counters of all workers", async () => {
   await using service = await DeferredService.start();
   await using daemon = await start(3, { config: "cache_time: 60\n" });
   const requests = 60;
   const answers = Array.from({ length: requests }, () => daemon.get(`/http/web/${service.port}/`));
-  await until("all have asked", async () => sumCounters(await asked(daemon)) === requests);
-  await until("each event loop that was asked asks", async () => {
-    return service.pending === (await asked(daemon)).filter((n) => n > 0).length;
+  await until(
+    "all requests are counted",
+    async () => sumCounters(await requestsOf(daemon)) === requests,
+  );
+  await until("each worker with a request checks the service", async () => {
+    return service.pending === (await requestsOf(daemon)).filter((n) => n > 0).length;
   });
   const running = service.pending;
   service.respond("fine");
@@ -129,40 +135,43 @@ Deno.test("/status sums up what the caches of all event loops have done", async 
     assertEquals(answer, { status: 200, body: "fine" });
   }
   for (let more = 0; more < requests; more++) await daemon.get(`/http/web/${service.port}/`);
-  for (const { body } of await askAll(daemon, "/status")) {
+  for (const { body } of await requestAll(daemon, "/status")) {
     const { cache, outbound_request_queue_size } = JSON.parse(body);
     assertEquals(outbound_request_queue_size, 0);
     assertEquals(cache, {
       expirations: 0,
       sets: running,
       gets: 2 * requests,
-      // Who asked while the first was under way found nothing in the cache.
+      // Requests during the first check found nothing in the cache.
       hits: requests,
       misses: requests,
     });
   }
 });
 
-Deno.test("/status sums up who waits at all event loops", async () => {
+Deno.test("/status sums the queued checks of all workers", async () => {
   await using service = await DeferredService.start();
   await using daemon = await start(3, { config: "max_clients: 1\n" });
   const answers = Array.from({ length: 30 }, (_, i) => {
     return daemon.get(`/http/web/${service.port}/${i}`);
   });
-  await until("all have asked", async () => sumCounters(await asked(daemon)) === answers.length);
-  const busy = (await loopsOf(daemon)).filter((loop) => loop.checks_under_way > 0).length;
-  for (const { body } of await askAll(daemon, "/status")) {
+  await until(
+    "all requests are counted",
+    async () => sumCounters(await requestsOf(daemon)) === answers.length,
+  );
+  const busy = (await reportsOf(daemon)).filter((worker) => worker.checks_under_way > 0).length;
+  for (const { body } of await requestAll(daemon, "/status")) {
     assertEquals(JSON.parse(body).outbound_request_queue_size, answers.length - busy);
   }
   let answered = 0;
   for (const answer of answers) answer.then(() => answered++);
-  await until("all are answered", () => {
+  await until("all checks have a response", () => {
     service.respond("fine");
     return answered === answers.length;
   });
 });
 
-Deno.test("a POST is obeyed by all event loops once it is answered", async () => {
+Deno.test("all workers apply a POST before its response", async () => {
   using folder = new TempFolder();
   const spool = folder.file("spool");
   Deno.mkdirSync(spool);
@@ -174,68 +183,68 @@ Deno.test("a POST is obeyed by all event loops once it is answered", async () =>
   for (let times = 0; times < caseCount(100); times++) {
     const reason = `downtime ${times}`;
     assertEquals(await post(daemon, "web", { status: "down", reason }), { status: 200, body: "" });
-    for (const { status, body } of await askAll(daemon, "/spool/web/8080")) {
+    for (const { status, body } of await requestAll(daemon, "/spool/web/8080")) {
       assertEquals(status, 503);
       assertMatch(body, new RegExp(`^Service web in down state since [0-9.]+: ${reason}$`));
     }
     assertEquals(await post(daemon, "web", { status: "up" }), { status: 200, body: "" });
-    for (const answer of await askAll(daemon, "/spool/web/8080")) {
+    for (const answer of await requestAll(daemon, "/spool/web/8080")) {
       assertEquals(answer, { status: 200, body: "" });
     }
     if (times % 5 !== 0) continue;
     assertEquals(await post(daemon, "web", { status: "drain", reason }), { status: 200, body: "" });
     const weight = String(times % 100);
     assertEquals(await post(daemon, "web", { weight, reason }), { status: 200, body: "" });
-    for (const { status } of await askAll(daemon, "/spool/web/8080")) assertEquals(status, 404);
-    for (const { body } of await askAll(daemon, "/status/services/web/8080")) {
+    for (const { status } of await requestAll(daemon, "/spool/web/8080")) assertEquals(status, 404);
+    for (const { body } of await requestAll(daemon, "/status/services/web/8080")) {
       assertEquals(JSON.parse(body).agent_weight, Number(weight));
     }
-    for (const { body } of await askAll(daemon, "/status/downtimes")) {
+    for (const { body } of await requestAll(daemon, "/status/downtimes")) {
       const { downtimes: [downtime], weights: [weighed] } = JSON.parse(body);
       assertEquals([downtime.name, downtime.mode, downtime.reason], ["web", "drain", reason]);
       assertEquals([weighed.name, weighed.weight], ["web", Number(weight)]);
     }
     assertEquals(await post(daemon, "web", { status: "up" }), { status: 200, body: "" });
   }
-  const shares = await asked(daemon);
-  assert(shares.every((share) => share > 0), `some event loops were never asked: ${shares}`);
+  const shares = await requestsOf(daemon);
+  assert(shares.every((share) => share > 0), `some workers got no request: ${shares}`);
 });
 
-Deno.test("hactl's word is obeyed by all event loops once it has returned", async () => {
+Deno.test("all workers apply a change of hactl before it returns", async () => {
   await using daemon = await start(4);
   const port = ["-p", String(daemon.port)];
   const done = { code: 0, stdout: "", stderr: "" };
   for (let times = 0; times < caseCount(50); times++) {
     const reason = `downtime ${times}`;
     assertEquals(await hactl(daemon.spool, ["down", "web", "-r", reason, ...port]), done);
-    for (const { status, body } of await askAll(daemon, "/spool/web/8080")) {
+    for (const { status, body } of await requestAll(daemon, "/spool/web/8080")) {
       assertEquals(status, 503);
       assert(body.endsWith(`: ${reason}`), body);
     }
     assertEquals(await hactl(daemon.spool, ["up", "web", ...port]), done);
-    for (const answer of await askAll(daemon, "/spool/web/8080")) {
+    for (const answer of await requestAll(daemon, "/spool/web/8080")) {
       assertEquals(answer, { status: 200, body: "" });
     }
     if (times % 5 !== 0) continue;
     const weight = String(times);
     assertEquals(await hactl(daemon.spool, ["weight", "web", weight, ...port]), done);
-    for (const { body } of await askAll(daemon, "/status/services/web/8080")) {
+    for (const { body } of await requestAll(daemon, "/status/services/web/8080")) {
       assertEquals(JSON.parse(body).agent_weight, Number(weight));
     }
   }
 });
 
-Deno.test("SIGTERM stops all event loops once what is under way at each of them is answered", async () => {
+Deno.test("SIGTERM stops all workers after their requests in flight", async () => {
   await using service = await DeferredService.start();
   await using daemon = await start(3, { config: "healthcheck_timeout: 60\nmax_clients: 100\n" });
   const answers: Promise<{ status: number; body: string }>[] = [];
-  await until("each event loop has a check under way", async () => {
+  await until("each worker has a check in flight", async () => {
     answers.push(daemon.get(`/http/web/${service.port}/${answers.length}`));
-    await until("it is under way", () => service.pending === answers.length);
-    return (await loopsOf(daemon)).every((loop) => loop.checks_under_way > 0);
+    await until("the check is in flight", () => service.pending === answers.length);
+    return (await reportsOf(daemon)).every((worker) => worker.checks_under_way > 0);
   });
   daemon.kill("SIGTERM");
-  await until("nothing more is accepted", async () => {
+  await until("connections are refused", async () => {
     try {
       await daemon.get("/status");
       return false;
@@ -251,28 +260,28 @@ Deno.test("SIGTERM stops all event loops once what is under way at each of them 
   assertMatch(daemon.log, / INFO stopping on SIGTERM\n$/);
 });
 
-Deno.test("an event loop that hangs does not keep the daemon from stopping", async () => {
+Deno.test("a hanging worker does not keep the daemon from stopping", async () => {
   await using daemon = await start(2, {
     config: "healthcheck_timeout: 0.5\n",
     grants: [Debugger.GRANT],
   });
   {
-    // Deno does not let a program end while it is debugged.
+    // Deno does not end while a debugger is attached.
     await using debug = await Debugger.attach(daemon, 2);
     await debug.hang(debug.workers[0]!);
   }
-  await until("the other tells that it does not answer", async () => {
+  await until("the other worker reports without it", async () => {
     const answers = await getFromWorkers(daemon, "/debug/runtime");
     return answers.some((answer) => JSON.parse(answer).event_loops.length === 1);
   });
   daemon.kill("SIGTERM");
   let code: number | undefined;
   const ended = daemon.ended().then((status) => code = status.code);
-  await until("it has ended", () => code !== undefined);
+  await until("the daemon has ended", () => code !== undefined);
   assertEquals(await ended, 0);
 });
 
-Deno.test("event loops share every port, and find one where any will do", async () => {
+Deno.test("workers share every port, and choose a free one for port 0", async () => {
   const port = freePort();
   await using service = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },
@@ -283,19 +292,19 @@ Deno.test("event loops share every port, and find one where any will do", async 
   const listening = [...daemon.log.matchAll(/listens on 127\.0\.0\.1 port (\d+)/g)];
   assertEquals(listening.map(([, number]) => Number(number)), [daemon.port, port]);
   for (const own of [daemon.port, port]) {
-    const before = await asked(daemon);
-    await until("each event loop was asked by this port", async () => {
+    const before = await requestsOf(daemon);
+    await until("each worker got a request on this port", async () => {
       const response = await fetch(`http://127.0.0.1:${own}/tcp/web/${service.addr.port}`, {
         headers: { connection: "close" },
       });
       assertEquals(response.status, 200);
       await response.body?.cancel();
-      return (await asked(daemon)).every((share, loop) => share > before[loop]!);
+      return (await requestsOf(daemon)).every((share, worker) => share > before[worker]!);
     });
   }
 });
 
-Deno.test("several event loops need the grant to read their own code, and say so in one line", async () => {
+Deno.test("a daemon with -n 2 needs permission to read its code, and names the flag", async () => {
   using folder = new TempFolder();
   assertEquals(
     await runDaemon(
@@ -329,68 +338,68 @@ for (const [first, second] of [[1, 1], [1, 2], [2, 1], [2, 2]] as const) {
   });
 }
 
-Deno.test("an event loop survives a fault that nobody caught, and tells of it", async () => {
+Deno.test("a worker survives an uncaught error, and logs it", async () => {
   await using daemon = await start(2, { grants: [Debugger.GRANT] });
   await using debug = await Debugger.attach(daemon, 2);
   const { workers } = debug;
   for (
-    const [code, told] of [
+    const [code, message] of [
       ['setTimeout(() => { throw new Error("struck") });', "Error: struck"],
       ['Promise.reject(new Error("dropped"));', "Error: dropped"],
     ] as const
   ) {
-    const isTold = async () => {
-      await loopsOf(daemon);
-      return daemon.log.includes(`ERROR internal error: ${told}`);
+    const isLogged = async () => {
+      await reportsOf(daemon);
+      return daemon.log.includes(`ERROR internal error: ${message}`);
     };
-    await debug.runUntil("it is told of", isTold, code, workers[0]!);
+    await debug.runUntil("the error is logged", isLogged, code, workers[0]!);
   }
-  await until("both answer", async () => (await loopsOf(daemon)).length === 2);
+  await until("both workers respond", async () => (await reportsOf(daemon)).length === 2);
   assertEquals(debug.workers, workers);
 });
 
-Deno.test("an event loop that dies is replaced, and the daemon answers throughout", async () => {
+Deno.test("a crashed worker is replaced, and the daemon responds throughout", async () => {
   await using daemon = await start(3, { grants: [Debugger.GRANT] });
   await using debug = await Debugger.attach(daemon, 3);
   daemon.writeRecord("web", "maint");
-  await until("it is known", async () => {
-    return (await askAll(daemon, "/spool/web/0")).every(({ status }) => status === 503);
+  await until("the record is known", async () => {
+    return (await requestAll(daemon, "/spool/web/0")).every(({ status }) => status === 503);
   });
   const clients = new Clients(4, daemon, "/spool/web/0", 503);
   await using _stops = clients;
-  for (let deaths = 1; deaths <= 5; deaths++) {
+  for (let crashes = 1; crashes <= 5; crashes++) {
     const [victim] = debug.workers;
     await clients.more();
     await debug.kill(victim!);
-    await until("it is replaced", async () => {
-      return !debug.workers.includes(victim!) && (await loopsOf(daemon)).length === 3;
+    await until("the worker is replaced", async () => {
+      return !debug.workers.includes(victim!) && (await reportsOf(daemon)).length === 3;
     });
-    const told = new RegExp(
-      `(?:ERROR a worker crashed and is replaced: .*struck[^]*){${deaths}}`,
+    const crashed = new RegExp(
+      `(?:ERROR a worker crashed and is replaced: .*struck[^]*){${crashes}}`,
     );
-    await daemon.logged(told);
-    // What was asked before is answered, or known to be lost.
+    await daemon.logged(crashed);
+    // Requests from before have a response or are counted as lost.
     await clients.more();
     const { lost } = clients;
     await clients.more();
     assertEquals(clients.lost, lost);
-    // Whoever was just being answered, or was accepted by the one that died.
-    assert(lost <= 2 * 4 * deaths, `${lost} requests lost by ${deaths} deaths`);
+    // The requests in flight, and those that the crashed worker had accepted.
+    assert(lost <= 2 * 4 * crashes, `${lost} requests lost by ${crashes} crashes`);
   }
   assertEquals(clients.wrong, 0);
 });
 
-/** What keeps an event loop from starting, and what ends it. */
-const HINDRANCES = [
+/** Reasons why a worker cannot start, and how to begin and end them. */
+const OBSTACLES = [
   {
-    hindrance: "the spool is away",
+    obstacle: "the spool is missing",
     why:
       /ERROR a crashed worker cannot be replaced yet: Cannot read spool .*: there is no such folder/g,
     begin: ({ spool }: Daemon) => Deno.renameSync(spool, `${spool}.away`),
     end: ({ spool }: Daemon) => Deno.renameSync(`${spool}.away`, spool),
   },
   {
-    hindrance: "its code is away",
+    obstacle: "its code is missing",
     why: /ERROR a crashed worker cannot be replaced yet: .*worker\.[jt]s\.away/g,
     begin: (_: Daemon, debug: Debugger) =>
       debug.run(`const There = Worker;
@@ -403,38 +412,38 @@ const HINDRANCES = [
   },
 ] as const;
 
-for (const { hindrance, why, begin, end } of HINDRANCES) {
-  Deno.test(`an event loop that dies is replaced later if ${hindrance}`, async () => {
+for (const { obstacle, why, begin, end } of OBSTACLES) {
+  Deno.test(`a crashed worker is replaced later if ${obstacle}`, async () => {
     await using daemon = await start(3, { grants: [Debugger.GRANT] });
     await using debug = await Debugger.attach(daemon, 3);
-    const tries = () => (daemon.log.match(why) ?? []).length;
+    const attempts = () => (daemon.log.match(why) ?? []).length;
     await begin(daemon, debug);
     await debug.kill(debug.workers[0]!);
-    await until("it was tried more than once", () => tries() >= 3);
-    // Who is too busy to answer is left out.
-    await until("two are left", async () => (await loopsOf(daemon)).length === 2);
-    for (const { status } of await askAll(daemon, "/spool/web/0")) assertEquals(status, 200);
+    await until("several attempts are logged", () => attempts() >= 3);
+    // A worker that is too busy to respond is left out.
+    await until("two workers are left", async () => (await reportsOf(daemon)).length === 2);
+    for (const { status } of await requestAll(daemon, "/spool/web/0")) assertEquals(status, 200);
 
     await end(daemon, debug);
-    await until("it is replaced", async () => (await loopsOf(daemon)).length === 3);
-    // Those that could not start are gone, and nobody tries any more.
-    let tried = -1;
+    await until("the worker is replaced", async () => (await reportsOf(daemon)).length === 3);
+    // Failed workers are gone, and no more attempts are made.
+    let before = -1;
     await until(
-      "nobody tries any more",
+      "no more attempts are made",
       () => {
-        const isOver = tries() === tried;
-        tried = tries();
+        const isOver = attempts() === before;
+        before = attempts();
         return isOver;
       },
       undefined,
       1500,
     );
     assertEquals(debug.workers.length, 3);
-    await until("all answer", async () => (await loopsOf(daemon)).length === 3);
+    await until("all workers respond", async () => (await reportsOf(daemon)).length === 3);
   });
 }
 
-Deno.test("a daemon that was killed starts again on its port at once, and knows what is down", async () => {
+Deno.test("a killed daemon can restart on its port at once, with all records", async () => {
   const port = String(freePort());
   using folder = new TempFolder();
   const options = {
