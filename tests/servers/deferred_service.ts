@@ -1,23 +1,25 @@
 import type { Socket } from "node:net";
-import { afterRequest, FaultyServer, sending } from "./faulty.ts";
+import { afterRequest, type Behaviour, FaultyServer, sending } from "./faulty.ts";
 
 /** A web service that responds when the test says so. */
 export class DeferredService implements AsyncDisposable {
   readonly #server: FaultyServer;
   readonly #pending: Socket[];
+  /** Handles later requests. */
+  #next: Behaviour;
 
   private constructor(server: FaultyServer, pending: Socket[]) {
     this.#server = server;
     this.#pending = pending;
+    this.#next = (socket) => pending.push(socket);
   }
 
   /** Starts a service. */
   static async start(): Promise<DeferredService> {
     const pending: Socket[] = [];
-    return new DeferredService(
-      await FaultyServer.start(afterRequest((socket) => pending.push(socket))),
-      pending,
-    );
+    const server = await FaultyServer.start(afterRequest((socket) => service.#next(socket)));
+    const service = new DeferredService(server, pending);
+    return service;
   }
 
   /** Its port. */
@@ -41,15 +43,27 @@ export class DeferredService implements AsyncDisposable {
    * @param body The body of the response.
    */
   respond(body: string): void {
-    const respond = sending(
-      `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
-      (socket) => socket.end(),
-    );
+    const respond = responding(body);
     for (const socket of this.#pending.splice(0)) respond(socket);
+  }
+
+  /**
+   * Responds to all pending requests, and at once to all later ones.
+   *
+   * @param body The body of the response.
+   */
+  respondToAll(body: string): void {
+    this.#next = responding(body);
+    this.respond(body);
   }
 
   /** Stops the service. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.#server[Symbol.asyncDispose]();
   }
+}
+
+function responding(body: string): Behaviour {
+  const response = `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  return sending(response, (socket) => socket.end());
 }
