@@ -1,3 +1,4 @@
+import { newCounters } from "../../../src/metrics/counters.ts";
 import { Networks } from "../../../src/net/networks.ts";
 import { Refusals } from "../../../src/server/refusals.ts";
 import { checkSpoolAccess } from "../../../src/server/spool_access.ts";
@@ -24,10 +25,8 @@ async function access(
   const options = { token, clients: clients === null ? null : new Networks(clients), refusals };
   const response = await checkSpoolAccess(request, client, options);
   assertEquals(refusals.counters, {
-    targets: 0,
-    clients: 0,
+    ...newCounters().refused,
     spool_changes: response === undefined ? 0 : 1,
-    large_pages: 0,
   });
   return {
     refusal: response && [
