@@ -308,7 +308,12 @@ export class SpoolStore {
         await new Promise<void>((resolve) => this.#clock.after(LOCK_RETRY_MS, resolve));
         held = await folder.tryLock(true);
       }
-      return { held, folder, [Symbol.dispose]: () => folder.close() };
+      const release = () => {
+        // An operation that has just ended may keep the file open for a moment after it is closed.
+        if (held) folder.unlockSync();
+        folder.close();
+      };
+      return { held, folder, [Symbol.dispose]: release };
     } catch (error) {
       folder.close();
       throw error;

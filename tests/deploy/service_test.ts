@@ -8,7 +8,7 @@ import {
   CONFINEMENT_PROGRAMS,
   NOBODY,
 } from "../support/confinement.ts";
-import { FORM, HOME } from "../support/forms.ts";
+import { FORM, HOME, IS_BUNDLED } from "../support/forms.ts";
 import {
   Daemon,
   type DaemonOptions,
@@ -337,9 +337,10 @@ for (const workers of [1, 2]) {
       await daemon.logged(/INFO the configuration was read again/);
       assertEquals((await daemon.get(up)).status, 200);
       const { permissions } = JSON.parse((await daemon.get("/status")).body);
-      const code = ["src", "deno.json", ".deno-version"].map((path) => HOME + path);
+      const names = workers > 1 ? ["src", "deno.json", ".deno-version"] : IS_BUNDLED ? ["src"] : [];
+      const code = names.map((name) => HOME + name);
       assertEquals(permissions, {
-        read: ["/var/spool/hacheck", "/etc/hacheck", ...workers > 1 ? code : []],
+        read: ["/var/spool/hacheck", "/etc/hacheck", ...code],
         write: [],
         net: "everything",
         others: [],
