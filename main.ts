@@ -15,10 +15,10 @@ import {
   Restrictions,
   type Settings,
 } from "./src/config.ts";
-import { escapeControls } from "./src/control_characters.ts";
-import { requireTestedDeno } from "./src/deno_release.ts";
+import { escapeControls } from "./src/text/control_characters.ts";
+import { requireTestedDeno } from "./src/runtime/deno_release.ts";
 import { type CommandLine, parseFlags, UsageError, wholeNumber } from "./src/flags.ts";
-import { DaemonLog, type Log, LogError, surviveUncaughtErrors } from "./src/log.ts";
+import { DaemonLog, type Log, LogError, surviveUncaughtErrors } from "./src/log/log.ts";
 import { nonlocalBind, nonlocalBindWarning } from "./src/net/local_addresses.ts";
 import {
   DESCRIPTORS_PER_WORKER,
@@ -34,7 +34,7 @@ import {
   ensureDescriptors,
 } from "./src/server/descriptors.ts";
 import { DEFAULT_SPOOL_ROOT, SpoolStore } from "./src/spool/store.ts";
-import { VERSION } from "./src/version.ts";
+import { VERSION } from "./src/runtime/version.ts";
 
 const USAGE =
   `hacheck [-c FILE] [-p PORT]... [-A PORT] [-B ADDRESS] [-n WORKERS] [-S] [--spool-root DIR] [-v] [--version] [--help]

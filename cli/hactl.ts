@@ -4,9 +4,9 @@
  * @module
  */
 
-import { requireTestedDeno } from "../src/deno_release.ts";
+import { requireTestedDeno } from "../src/runtime/deno_release.ts";
 import { type CommandLine, parseFlags, UsageError } from "../src/flags.ts";
-import { VERSION } from "../src/version.ts";
+import { VERSION } from "../src/runtime/version.ts";
 import { contextOf, invocationOf, portIn, storeIn } from "./command_line.ts";
 import { FLAGS, OLD_NAMES } from "./command_spec.ts";
 import { printNamed } from "./commands/named_status.ts";

@@ -5,7 +5,7 @@
  */
 
 import { LOCAL_ADDRESS } from "../src/net/addresses.ts";
-import { oneLine, terminalJson } from "../src/control_characters.ts";
+import { oneLine, terminalJson } from "../src/text/control_characters.ts";
 import { ALL, parseRecordName, recordName, type Subject } from "../src/spool/names.ts";
 import { type DowntimeRecord, isExpired } from "../src/spool/entry.ts";
 import { closest } from "./closest.ts";

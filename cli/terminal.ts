@@ -4,7 +4,7 @@
  * @module
  */
 
-import { escapeControls, oneLine, terminalJson } from "../src/control_characters.ts";
+import { escapeControls, oneLine, terminalJson } from "../src/text/control_characters.ts";
 
 /** The longest response that a message quotes, in characters. */
 const MAX_QUOTED_LENGTH = 200;

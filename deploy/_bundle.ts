@@ -1,5 +1,5 @@
 import config from "../deno.json" with { type: "json" };
-import { denoMismatch, TESTED_DENO } from "../src/deno_release.ts";
+import { denoMismatch, TESTED_DENO } from "../src/runtime/deno_release.ts";
 import { relative } from "node:path";
 import { deno, type Program, PROJECT } from "./_programs.ts";
 

@@ -1,6 +1,6 @@
 import { bundle, started } from "./_bundle.ts";
 import { FLAGS } from "../cli/command_spec.ts";
-import { TESTED_DENO } from "../src/deno_release.ts";
+import { TESTED_DENO } from "../src/runtime/deno_release.ts";
 import { parseFlags, UsageError } from "../src/flags.ts";
 import { type Program, PROGRAMS } from "./_programs.ts";
 

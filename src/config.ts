@@ -6,7 +6,7 @@
 
 import { parseCidr } from "cidr-tools";
 import * as v from "valibot";
-import { errorMessage } from "./error_message.ts";
+import { errorMessage } from "./text/error_message.ts";
 import { canonicalAddress, LOCAL_ADDRESS } from "./net/addresses.ts";
 import { certificateExpiry } from "./net/certificate.ts";
 import { Network, Networks } from "./net/networks.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { oneLine } from "../../src/control_characters.ts";
+import { oneLine } from "../../src/text/control_characters.ts";
 import { bold, dim, green, red, yellow } from "../../src/std/fmt.ts";
 import { describeRecord, isFailing, type ServiceStatus } from "./service_status.ts";
 

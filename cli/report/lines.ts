@@ -4,7 +4,7 @@
  * @module
  */
 
-import { oneLine } from "../../src/control_characters.ts";
+import { oneLine } from "../../src/text/control_characters.ts";
 import type { DowntimeRecord } from "../../src/spool/entry.ts";
 
 /** Something that has the name of a record. */

@@ -1,5 +1,5 @@
 import type { CheckRequest, Verdict } from "../checks/check.ts";
-import { errorMessage } from "../error_message.ts";
+import { errorMessage } from "../text/error_message.ts";
 import { hostPort } from "../net/addresses.ts";
 import { NoResponseError } from "../net/buffered_reader.ts";
 

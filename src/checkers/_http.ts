@@ -3,7 +3,7 @@ import { hostPort } from "../net/addresses.ts";
 import type { Connection } from "../net/connection.ts";
 import { exchange, type Header } from "../net/http_client.ts";
 import { STATUS_TEXT } from "../std/http_status.ts";
-import { VERSION } from "../version.ts";
+import { VERSION } from "../runtime/version.ts";
 import { attempt } from "./_attempt.ts";
 
 /** The configuration of checks by HTTP. */

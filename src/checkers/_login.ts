@@ -6,7 +6,7 @@
 
 import type { Duplex } from "node:stream";
 import type { CheckRequest } from "../checks/check.ts";
-import { errorMessage } from "../error_message.ts";
+import { errorMessage } from "../text/error_message.ts";
 import { ConnectionClosedError } from "../net/buffered_reader.ts";
 import type { Connection } from "../net/connection.ts";
 import { connectionFailure } from "./_attempt.ts";

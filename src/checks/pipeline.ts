@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Clock, systemClock } from "../clock.ts";
+import { type Clock, systemClock } from "../runtime/clock.ts";
 import { type Counters, countersOf, observeDuration } from "../metrics/counters.ts";
 import { hostPort } from "../net/addresses.ts";
 import { STATUS_TEXT } from "../std/http_status.ts";
@@ -12,7 +12,7 @@ import { type CacheFailures, Recipients, VerdictCache } from "./cache.ts";
 import type { CheckRequest, Protocol, Verdict } from "./check.ts";
 import { Deadlines } from "./deadlines.ts";
 import { Limiter, QueueFullError, type Slot } from "./limiter.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../log/log.ts";
 import type { SpoolIndex } from "../spool/index.ts";
 
 /** How many checks may be queued, those of one client at most half of them. The next one fails at once. */

@@ -1,7 +1,7 @@
 import { type CheckerOptions, protocols } from "../checkers/mod.ts";
 import { Pipeline, SPOOL_PROTOCOL } from "../checks/pipeline.ts";
 import type { Settings } from "../config.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../log/log.ts";
 import { type Counters, newCounters } from "../metrics/counters.ts";
 import { EventLoopDelay } from "../metrics/runtime.ts";
 import { Stats } from "../metrics/stats.ts";

@@ -5,7 +5,7 @@
  */
 
 import type { Config } from "../config.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../log/log.ts";
 import type { PermissionsInForce } from "../metrics/runtime.ts";
 import { DEFAULT_SPOOL_ROOT } from "../spool/store.ts";
 

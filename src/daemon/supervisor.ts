@@ -1,6 +1,6 @@
 import type { Settings } from "../config.ts";
 import { cannotListen, type InstanceOptions, type Listening, StartError } from "./instance.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../log/log.ts";
 import type { WorkerMetrics } from "../metrics/exposition.ts";
 import { Ledger } from "../metrics/ledger.ts";
 import type { WorkerQueries } from "../server/worker_queries.ts";

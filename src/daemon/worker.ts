@@ -4,9 +4,9 @@
  * @module
  */
 
-import { errorMessage } from "../error_message.ts";
+import { errorMessage } from "../text/error_message.ts";
 import { Instance } from "./instance.ts";
-import { DaemonLog, surviveUncaughtErrors } from "../log.ts";
+import { DaemonLog, surviveUncaughtErrors } from "../log/log.ts";
 import { newCounters } from "../metrics/counters.ts";
 import type { QueryHandlers, QueryWorkers } from "../server/worker_queries.ts";
 import type { Command, Query, Report } from "./supervisor.ts";

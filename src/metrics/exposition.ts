@@ -1,4 +1,4 @@
-import { VERSION } from "../version.ts";
+import { VERSION } from "../runtime/version.ts";
 import { BOUNDS, COUNTERS, type Counters } from "./counters.ts";
 
 /** What one worker reports to `/metrics`. */

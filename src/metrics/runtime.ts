@@ -1,5 +1,5 @@
-import { afterStartup } from "../after_startup.ts";
-import { VERSION } from "../version.ts";
+import { afterStartup } from "../runtime/after_startup.ts";
+import { VERSION } from "../runtime/version.ts";
 
 /** How the daemon looks up the headers of requests. */
 export interface HeaderAccessReport {

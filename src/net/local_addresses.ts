@@ -1,6 +1,6 @@
 import { createLRU } from "lru.min";
 import { canonicalAddress, isLoopback, LOCAL_ADDRESS } from "./addresses.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../log/log.ts";
 
 /** How many results are cached. */
 export const MAX_CACHED_ADDRESSES = 1000;

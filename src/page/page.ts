@@ -1,4 +1,4 @@
-import { escapeControls } from "../control_characters.ts";
+import { escapeControls } from "../text/control_characters.ts";
 import type { QueryWorkers } from "../server/worker_queries.ts";
 import type { PermissionsInForce } from "../metrics/runtime.ts";
 import type { SpoolIndex } from "../spool/index.ts";

@@ -19,7 +19,7 @@ import {
   type ServiceReport,
 } from "../metrics/stats.ts";
 import { type SharedStatus, statusOf } from "../server/status_pages.ts";
-import { VERSION } from "../version.ts";
+import { VERSION } from "../runtime/version.ts";
 
 /** The most downtimes, and the most weights, that the page shows. */
 export const MAX_DOWNTIMES_SHOWN = 500;

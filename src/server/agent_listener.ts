@@ -1,6 +1,6 @@
 import type { InternalErrorCounters } from "../metrics/counters.ts";
-import type { Log } from "../log.ts";
-import { LogThrottle } from "../log_throttle.ts";
+import type { Log } from "../log/log.ts";
+import { LogThrottle } from "../log/throttle.ts";
 import { clientAddress } from "./router.ts";
 
 /** How long a client may take to send its line, in milliseconds. */

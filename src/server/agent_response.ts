@@ -4,7 +4,7 @@
  * @module
  */
 
-import { oneLine } from "../control_characters.ts";
+import { oneLine } from "../text/control_characters.ts";
 import { parseAgentName } from "../spool/names.ts";
 import type { SpoolIndex } from "../spool/index.ts";
 

@@ -1,7 +1,7 @@
 import { type DescriptorCounter, openProbe, type Probe } from "./descriptors.ts";
-import type { Log } from "../log.ts";
-import { LogThrottle } from "../log_throttle.ts";
-import { afterStartup } from "../after_startup.ts";
+import type { Log } from "../log/log.ts";
+import { LogThrottle } from "../log/throttle.ts";
+import { afterStartup } from "../runtime/after_startup.ts";
 import type { Listener } from "./listener.ts";
 import type { Outflow } from "./outflow.ts";
 

@@ -1,6 +1,6 @@
 import type { Identity } from "../config.ts";
-import type { Log } from "../log.ts";
-import { LogThrottle } from "../log_throttle.ts";
+import type { Log } from "../log/log.ts";
+import { LogThrottle } from "../log/throttle.ts";
 import type { InternalErrorCounters, ListenerCounters } from "../metrics/counters.ts";
 import { Outflow } from "./outflow.ts";
 import { SlowReaderError } from "./responses.ts";

@@ -1,5 +1,5 @@
-import type { Log } from "../log.ts";
-import { LogThrottle } from "../log_throttle.ts";
+import type { Log } from "../log/log.ts";
+import { LogThrottle } from "../log/throttle.ts";
 import { newCounters, type RefusalCounters } from "../metrics/counters.ts";
 
 /** The kinds of refusals that are logged. */

@@ -1,4 +1,4 @@
-import { TESTED_DENO } from "../deno_release.ts";
+import { TESTED_DENO } from "../runtime/deno_release.ts";
 import type { HeaderAccessReport } from "../metrics/runtime.ts";
 
 /** Where headers are looked up. */

@@ -1,5 +1,5 @@
 import { Deadlines } from "../checks/deadlines.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../log/log.ts";
 import type { InternalErrorCounters } from "../metrics/counters.ts";
 import { LOCAL_ADDRESS } from "../net/addresses.ts";
 import {

@@ -7,7 +7,7 @@ import { platform } from "../metrics/runtime.ts";
 import type { LastResponse, RecentService } from "../metrics/stats.ts";
 import { isLoopback } from "../net/addresses.ts";
 import type { SpoolIndex } from "../spool/index.ts";
-import { VERSION } from "../version.ts";
+import { VERSION } from "../runtime/version.ts";
 import type { PageCache } from "./page_cache.ts";
 import { json, notAllowed, SizedResponse, text } from "./responses.ts";
 import { SERVICE_PAGES, type ServiceSources, type StatusRequest } from "./service_pages.ts";

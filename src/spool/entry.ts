@@ -4,7 +4,7 @@
  * @module
  */
 
-import { oneLine } from "../control_characters.ts";
+import { oneLine } from "../text/control_characters.ts";
 
 /** What records and weights have in common. */
 interface EntryFields {

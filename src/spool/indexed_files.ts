@@ -1,4 +1,4 @@
-import type { Log } from "../log.ts";
+import type { Log } from "../log/log.ts";
 import type { SpoolIndex } from "./index.ts";
 import { isSpoolName } from "./names.ts";
 import type { SpoolStore } from "./store.ts";

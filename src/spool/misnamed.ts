@@ -1,5 +1,5 @@
-import type { Log } from "../log.ts";
-import { THROTTLE_MS } from "../log_throttle.ts";
+import type { Log } from "../log/log.ts";
+import { THROTTLE_MS } from "../log/throttle.ts";
 
 /** How many names are kept, to know which of them were logged. */
 const MAX_KEPT = 1000;

@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 
 /** How long one slice may take, in milliseconds. */
 export const SLICE_MS = 5;

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { type Clock, systemClock } from "../clock.ts";
-import { errorMessage } from "../error_message.ts";
+import { type Clock, systemClock } from "../runtime/clock.ts";
+import { errorMessage } from "../text/error_message.ts";
 import {
   type DowntimeRecord,
   type Entry,

@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import type { Entry } from "./entry.ts";
 import type { SpoolIndex } from "./index.ts";
 import type { SlicedWork, Work } from "./sliced_work.ts";

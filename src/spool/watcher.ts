@@ -1,7 +1,7 @@
-import { afterStartup } from "../after_startup.ts";
-import { type Clock, systemClock } from "../clock.ts";
-import { errorMessage } from "../error_message.ts";
-import type { Log } from "../log.ts";
+import { afterStartup } from "../runtime/after_startup.ts";
+import { type Clock, systemClock } from "../runtime/clock.ts";
+import { errorMessage } from "../text/error_message.ts";
+import type { Log } from "../log/log.ts";
 import { LOCAL_ADDRESS } from "../net/addresses.ts";
 import { type Entry, isExpired } from "./entry.ts";
 import type { SpoolIndex } from "./index.ts";

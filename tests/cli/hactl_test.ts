@@ -1,7 +1,7 @@
 import { main } from "../../cli/hactl.ts";
 import { COMMANDS as COMMAND_TABLE, FLAGS } from "../../cli/command_spec.ts";
 import { hactlFlags } from "../../src/daemon/permissions.ts";
-import { VERSION } from "../../src/version.ts";
+import { VERSION } from "../../src/runtime/version.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { commandOf } from "../support/forms.ts";
 import {

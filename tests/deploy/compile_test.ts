@@ -1,5 +1,5 @@
 import { daemonFlags, hactlFlags } from "../../src/daemon/permissions.ts";
-import { VERSION } from "../../src/version.ts";
+import { VERSION } from "../../src/runtime/version.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { run, TempFolder } from "../support/programs.ts";
 

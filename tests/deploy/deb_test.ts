@@ -1,5 +1,5 @@
 import { PROGRAMS } from "../../deploy/_programs.ts";
-import { VERSION } from "../../src/version.ts";
+import { VERSION } from "../../src/runtime/version.ts";
 import { serverTest } from "../servers/mod.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { DisposableSystem } from "../support/disposable_system.ts";

@@ -1,8 +1,8 @@
 import { PROGRAMS } from "../../deploy/_programs.ts";
 import { INSTALLED_ONLY } from "../../deploy/_scripts.ts";
-import { denoMismatch, TESTED_DENO } from "../../src/deno_release.ts";
+import { denoMismatch, TESTED_DENO } from "../../src/runtime/deno_release.ts";
 import { daemonFlags } from "../../src/daemon/permissions.ts";
-import { VERSION } from "../../src/version.ts";
+import { VERSION } from "../../src/runtime/version.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { samplesOf } from "../support/metrics.ts";
 import { Daemon, run, TempFolder } from "../support/programs.ts";

@@ -1,5 +1,5 @@
 import { METRICS } from "../../src/metrics/exposition.ts";
-import { VERSION } from "../../src/version.ts";
+import { VERSION } from "../../src/runtime/version.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { getFromWorkers } from "../support/clients.ts";
 import { Debugger } from "../support/debugger.ts";

@@ -1,4 +1,4 @@
-import { VERSION } from "../../src/version.ts";
+import { VERSION } from "../../src/runtime/version.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { getInNetwork, IN_NETWORK_NAMESPACE, NETWORK_PROGRAMS } from "../support/network.ts";
 import { Daemon, WORKER_GRANTS } from "../support/programs.ts";

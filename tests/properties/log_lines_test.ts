@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { newCounters } from "../../src/metrics/counters.ts";
-import { DaemonLog, formatJson, formatLine } from "../../src/log.ts";
+import { DaemonLog, formatJson, formatLine } from "../../src/log/log.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { TempFolder } from "../support/programs.ts";
 import { holds, oddText } from "./property.ts";

@@ -2,7 +2,7 @@ import { STATUS_TEXT } from "../../src/std/http_status.ts";
 import fc from "fast-check";
 import { newCounters } from "../../src/metrics/counters.ts";
 import type { CheckRequest, Verdict } from "../../src/checks/check.ts";
-import type { Log } from "../../src/log.ts";
+import type { Log } from "../../src/log/log.ts";
 import { Pipeline } from "../../src/checks/pipeline.ts";
 import { SpoolIndex } from "../../src/spool/index.ts";
 import { assert, assertEquals } from "../support/assert.ts";

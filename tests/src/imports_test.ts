@@ -6,17 +6,9 @@ const PROJECT = new URL("../../", import.meta.url);
 /** The floors, from the ground up. A module imports from its own room and from lower floors only. */
 const FLOORS: readonly (readonly string[])[] = [
   ["deno.json", ".deno-version"],
-  [
-    "src/std",
-    "src/version.ts",
-    "src/deno_release.ts",
-    "src/control_characters.ts",
-    "src/after_startup.ts",
-    "src/clock.ts",
-    "src/error_message.ts",
-  ],
+  ["src/std", "src/text", "src/runtime"],
   ["src/flags.ts", "src/metrics"],
-  ["src/log.ts", "src/log_sink.ts", "src/log_throttle.ts"],
+  ["src/log"],
   ["src/net"],
   ["src/spool", "src/fleet"],
   ["src/config.ts", "src/checks"],
@@ -36,7 +28,7 @@ const DAEMON_ONLY = [
   "src/page",
   "src/daemon",
   "src/checkers",
-  "src/log.ts",
+  "src/log",
 ];
 
 interface Dependency {

@@ -11,7 +11,7 @@ import { redisInfoChecker } from "../../src/checkers/redis_info.ts";
 import { checkSmtp, MAX_LINE_BYTES, MAX_LINES } from "../../src/checkers/smtp.ts";
 import { newCounters } from "../../src/metrics/counters.ts";
 import { MAX_BODY_BYTES, MAX_HEAD_BYTES } from "../../src/net/http_client.ts";
-import { MAX_QUEUED_LOG_BYTES } from "../../src/log_sink.ts";
+import { MAX_QUEUED_LOG_BYTES } from "../../src/log/sink.ts";
 import { MAX_CACHED_MATCHES } from "../../src/net/networks.ts";
 import { LocalAddresses, MAX_CACHED_ADDRESSES } from "../../src/net/local_addresses.ts";
 import { MAX_QUEUED } from "../../src/checks/pipeline.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { VERSION } from "../../src/version.ts";
+import { VERSION } from "../../src/runtime/version.ts";
 import { buildForm } from "./forms.ts";
 import { type Result, run } from "./programs.ts";
 import { until } from "../servers/mod.ts";

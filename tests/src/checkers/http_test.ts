@@ -1,6 +1,6 @@
 import { httpChecker } from "../../../src/checkers/http.ts";
 import type { Header } from "../../../src/net/http_client.ts";
-import { VERSION } from "../../../src/version.ts";
+import { VERSION } from "../../../src/runtime/version.ts";
 import { assertEquals, assertMatch } from "../../support/assert.ts";
 import {
   afterRequest,

@@ -1,6 +1,6 @@
 import { type CacheFailures, MAX_RECIPIENTS } from "../../../src/checks/cache.ts";
 import type { CacheKeyPart, CheckRequest, Protocol, Verdict } from "../../../src/checks/check.ts";
-import type { Clock } from "../../../src/clock.ts";
+import type { Clock } from "../../../src/runtime/clock.ts";
 import { newCounters } from "../../../src/metrics/counters.ts";
 import { MAX_QUEUED, Pipeline } from "../../../src/checks/pipeline.ts";
 import { SpoolIndex } from "../../../src/spool/index.ts";

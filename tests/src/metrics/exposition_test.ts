@@ -6,7 +6,7 @@ import {
   METRICS,
   type WorkerMetrics,
 } from "../../../src/metrics/exposition.ts";
-import { VERSION } from "../../../src/version.ts";
+import { VERSION } from "../../../src/runtime/version.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { samplesOf } from "../../support/metrics.ts";
 

@@ -1,5 +1,5 @@
 import { EventLoopDelay, platform } from "../../../src/metrics/runtime.ts";
-import { VERSION } from "../../../src/version.ts";
+import { VERSION } from "../../../src/runtime/version.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { run } from "../../support/programs.ts";
 import { until } from "../../servers/mod.ts";

@@ -1,5 +1,5 @@
 import { newCounters } from "../../../src/metrics/counters.ts";
-import { THROTTLE_MS } from "../../../src/log_throttle.ts";
+import { THROTTLE_MS } from "../../../src/log/throttle.ts";
 import { Refusals } from "../../../src/server/refusals.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { RecordedLog } from "../../support/log.ts";

@@ -1,4 +1,4 @@
-import { TESTED_DENO } from "../../../src/deno_release.ts";
+import { TESTED_DENO } from "../../../src/runtime/deno_release.ts";
 import { COMPARED_REQUESTS, HeaderReader } from "../../../src/server/request_headers.ts";
 import { assertEquals, assertMatch } from "../../support/assert.ts";
 import { sendRaw } from "../../support/raw_http.ts";

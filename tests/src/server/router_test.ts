@@ -3,7 +3,7 @@ import { parseConfig } from "../../../src/config.ts";
 import { Instance } from "../../../src/daemon/instance.ts";
 import { LocalAddresses, nonlocalBind } from "../../../src/net/local_addresses.ts";
 import { MAX_FORM_BYTES } from "../../../src/server/spool_changes.ts";
-import { VERSION } from "../../../src/version.ts";
+import { VERSION } from "../../../src/runtime/version.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { RecordedLog } from "../../support/log.ts";
 import { Daemon, TempFolder } from "../../support/programs.ts";

@@ -1,4 +1,4 @@
-import { oneLine } from "../../../src/control_characters.ts";
+import { oneLine } from "../../../src/text/control_characters.ts";
 import {
   type DowntimeRecord,
   formatEntry,

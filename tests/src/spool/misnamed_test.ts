@@ -1,4 +1,4 @@
-import type { Log } from "../../../src/log.ts";
+import type { Log } from "../../../src/log/log.ts";
 import { MisnamedFiles } from "../../../src/spool/misnamed.ts";
 import { isMisnamed } from "../../../src/spool/names.ts";
 import { assert, assertEquals } from "../../support/assert.ts";

@@ -1,4 +1,4 @@
-import text from "../.deno-version" with { type: "text" };
+import text from "../../.deno-version" with { type: "text" };
 
 /** The release of Deno that hacheck is tested with. */
 export const TESTED_DENO: string = text.trim();

@@ -1,6 +1,6 @@
-import { newCounters } from "../../src/metrics/counters.ts";
-import { LogSink, type LogTarget, MAX_QUEUED_LOG_BYTES } from "../../src/log_sink.ts";
-import { assertEquals } from "../support/assert.ts";
+import { newCounters } from "../../../src/metrics/counters.ts";
+import { LogSink, type LogTarget, MAX_QUEUED_LOG_BYTES } from "../../../src/log/sink.ts";
+import { assertEquals } from "../../support/assert.ts";
 
 /** A target that accepts no bytes before open(), and then as many as a test allows. */
 class SlowTarget implements LogTarget {

@@ -1,5 +1,5 @@
-import { LogThrottle, THROTTLE_MS } from "../../src/log_throttle.ts";
-import { assertEquals } from "../support/assert.ts";
+import { LogThrottle, THROTTLE_MS } from "../../../src/log/throttle.ts";
+import { assertEquals } from "../../support/assert.ts";
 
 Deno.test("LogThrottle.once() logs the first event, then one per THROTTLE_MS with a count", () => {
   let now = 0;

@@ -1,9 +1,9 @@
-import { denoMismatch, TESTED_DENO } from "../../src/deno_release.ts";
-import { assert, assertEquals } from "../support/assert.ts";
-import { HOME, moduleOf } from "../support/forms.ts";
-import { run, TempFolder } from "../support/programs.ts";
+import { denoMismatch, TESTED_DENO } from "../../../src/runtime/deno_release.ts";
+import { assert, assertEquals } from "../../support/assert.ts";
+import { HOME, moduleOf } from "../../support/forms.ts";
+import { run, TempFolder } from "../../support/programs.ts";
 
-const PROJECT = new URL("../../", import.meta.url);
+const PROJECT = new URL("../../..", import.meta.url);
 
 Deno.test("denoMismatch() accepts patch releases of the tested minor release only", () => {
   const [major, minor, patch] = TESTED_DENO.split(".").map(Number) as [number, number, number];

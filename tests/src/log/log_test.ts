@@ -1,6 +1,6 @@
-import { DaemonLog, formatJson, formatLine, type Level, LogError } from "../../src/log.ts";
-import { assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
-import { TempFolder } from "../support/programs.ts";
+import { DaemonLog, formatJson, formatLine, type Level, LogError } from "../../../src/log/log.ts";
+import { assertEquals, assertMatch, assertThrows } from "../../support/assert.ts";
+import { TempFolder } from "../../support/programs.ts";
 
 const TIMESTAMP = Date.UTC(2026, 0, 2, 3, 4, 5, 6);
 

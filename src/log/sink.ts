@@ -1,4 +1,4 @@
-import type { InternalErrorCounters } from "./metrics/counters.ts";
+import type { InternalErrorCounters } from "../metrics/counters.ts";
 
 /** How many bytes of lines are queued at most. Further lines are lost. */
 export const MAX_QUEUED_LOG_BYTES = 1024 * 1024;

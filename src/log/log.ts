@@ -1,6 +1,6 @@
-import { type InternalErrorCounters, newCounters } from "./metrics/counters.ts";
-import { escapeControls } from "./control_characters.ts";
-import { LogFile, LogSink } from "./log_sink.ts";
+import { type InternalErrorCounters, newCounters } from "../metrics/counters.ts";
+import { escapeControls } from "../text/control_characters.ts";
+import { LogFile, LogSink } from "./sink.ts";
 
 /** The severity of a record. */
 export type Level = "debug" | "info" | "warning" | "error";
