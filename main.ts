@@ -72,7 +72,7 @@ const MAX_WORKERS = 256;
 /** For how many workers descriptors are counted at most: each takes 10 ms. */
 const MAX_WORKERS_COUNTED = 4;
 
-/** What a command line asks for. */
+/** A parsed command line. */
 interface Options extends Omit<InstanceOptions, "descriptors" | "permissions"> {
   readonly configPath: string | null;
   readonly agentPort: number | null;

@@ -46,7 +46,7 @@ export interface InstanceOptions {
   readonly startedAt: number;
   /** The port for agent checks, 0 for any free port; null, the default, for none. */
   readonly agentPort?: number | null;
-  /** Whether all checks read the spool, unless the configuration says no; true by default. */
+  /** Whether all checks use the spool, if `spool_in_checks` permits it; true by default. */
   readonly spoolInChecks?: boolean;
   /** Whether other workers listen on the same ports. */
   readonly shared: boolean;

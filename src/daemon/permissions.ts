@@ -263,7 +263,7 @@ export function hactlGrants(spoolRoot: string = DEFAULT_SPOOL_ROOT): Grant[] {
     { flag: `--allow-write=${spoolRoot}`, why: "write the spool" },
     {
       flag: "--allow-net",
-      why: "ask this host's daemon, and those that `--daemon` names",
+      why: "send requests to this host's daemon, and to those that `--daemon` names",
     },
     {
       flag: "--allow-env=SUDO_USER,SSH_USER",

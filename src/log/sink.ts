@@ -143,7 +143,7 @@ export class LogSink {
       this.#isTorn = false;
       return true;
     } catch {
-      // The reader is gone or the disk is full. The daemon goes on without its log.
+      // The reader is gone or the disk is full. The daemon continues without its log.
       if (written > 0) this.#isTorn = all[written - 1] !== LINE_FEED;
       const whole = all.subarray(start, written).filter((byte) => byte === LINE_FEED).length;
       if (lost > 0) this.#lost += lost;
