@@ -21,6 +21,9 @@ const STARTS = 21;
 /** How often something is marked down to see how soon that shows. */
 const DOWNTIMES = 1000;
 
+/** How many records come or go at once. */
+const FLOOD = 100_000;
+
 /** The memory of the machine that a process holds (its resident set), in MiB. */
 async function memoryOf({ pid }: { readonly pid: number }): Promise<number> {
   // Deno itself looks into /proc with all permissions only.
@@ -223,6 +226,59 @@ async function timesToVisible(options: Options): Promise<number[]> {
   return times;
 }
 
+/** Starts a prober. The function that it returns stops it, and returns the time of the slowest response. */
+function startProber(port: number): () => Promise<number> {
+  const prober = new URL("./prober.ts", import.meta.url).pathname;
+  const process = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-prompt", "--allow-net=127.0.0.1", prober, String(port)],
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  return async () => {
+    await process.stdin.close();
+    const { success, stdout } = await process.output();
+    if (!success) throw new Error("the prober failed");
+    return Number(new TextDecoder().decode(stdout));
+  };
+}
+
+/** Measures how long responses take while many records come or go at once. */
+function floodRow(name: string, what: "come" | "go"): Row {
+  const limit = { most: 250 };
+  return {
+    name,
+    work: `slowest response while ${FLOOD} records ${what} at once`,
+    against: "—",
+    limit,
+    measure: async (options) => {
+      await using daemon = await startDaemon(options, { records: what === "go" ? FLOOD : 0 });
+      using folder = new TempFolder();
+      if (what === "come") manyRecords(folder.path, FLOOD);
+      const isKnown = async (records: number) => {
+        const { body } = await daemon.get("/status");
+        return JSON.parse(body).spool.records === records;
+      };
+      if (what === "go") await until("all are known", () => isKnown(FLOOD), 600_000, 50);
+      const stop = startProber(daemon.port);
+      await rest(500);
+      const startedAt = performance.now();
+      const move = `cd ${folder.path} && find . -type f -print0 | xargs -0 mv -t ${daemon.spool}`;
+      const remove = `find ${daemon.spool} -type f -delete`;
+      const { code, stderr } = await run("sh", ["-ec", what === "come" ? move : remove]);
+      if (code !== 0) throw new Error(stderr);
+      await until("all is known", () => isKnown(what === "come" ? FLOOD : 0), 600_000, 50);
+      const took = performance.now() - startedAt;
+      const worst = await stop();
+      return {
+        own: `${rounded(worst)} ms`,
+        rival: "",
+        ratio: `known after ${rounded(took / 1000)} s`,
+        holds: isWithin(worst, limit),
+      };
+    },
+  };
+}
+
 function rest(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
@@ -237,4 +293,6 @@ export const costRows: readonly Row[] = [
   DOWNED,
   visibleRow("visible-median", "median", median, { most: 2 }),
   visibleRow("visible-worst", "worst", (times) => Math.max(...times), { most: 50 }),
+  floodRow("records-come", "come"),
+  floodRow("records-go", "go"),
 ];
