@@ -4,6 +4,7 @@
  * @module
  */
 
+import { parseCidr } from "cidr-tools";
 import * as v from "valibot";
 import { errorMessage } from "./text/error_message.ts";
 import { canonicalAddress, LOCAL_ADDRESS } from "./net/addresses.ts";
@@ -92,22 +93,25 @@ const clients = {
   restricts: (value: readonly string[] | null) => value === null ? [] : restrictedVersions(value),
 };
 
-/** Whether ranges together leave out a part of another one. */
-function leavesOut({ first, last }: Range, parts: readonly Range[]): boolean {
-  let next = first;
-  for (const part of parts.toSorted((one, other) => one.first < other.first ? -1 : 1)) {
-    if (part.first > next) return true;
-    if (part.last >= next) next = part.last + 1n;
-  }
-  return next <= last;
+interface Range {
+  readonly start: bigint;
+  readonly end: bigint;
 }
 
-type Range = Pick<Network, "first" | "last">;
+/** Whether ranges together leave out a part of another one. */
+function leavesOut({ start, end }: Range, parts: readonly Range[]): boolean {
+  let next = start;
+  for (const part of parts.toSorted((one, other) => one.start < other.start ? -1 : 1)) {
+    if (part.start > next) return true;
+    if (part.end >= next) next = part.end + 1n;
+  }
+  return next <= end;
+}
 
 /** The IP versions of which a list does not contain every address. */
 function restrictedVersions(texts: readonly string[]): string[] {
-  const parts = texts.map((text) => Network.parse(text)!);
-  return ["0.0.0.0/0", "::/0"].map((text) => Network.parse(text)!)
+  const parts = texts.map((text) => parseCidr(text));
+  return ["0.0.0.0/0", "::/0"].map((text) => parseCidr(text))
     .filter((all) => leavesOut(all, parts.filter(({ version }) => version === all.version)))
     .map(({ version }) => `IPv${version}`);
 }
@@ -126,10 +130,10 @@ const portRange = v.pipe(
 /** Whether a list of ports omits one. */
 function omitsPorts(ports: readonly (number | string)[]): boolean {
   const parts = ports.map((one) => {
-    const [first, last = first] = String(one).split("-").map(BigInt);
-    return { first: first!, last: last! };
+    const [start, end = start] = String(one).split("-").map(BigInt);
+    return { start: start!, end: end! };
   });
-  return leavesOut({ first: 1n, last: 65_535n }, parts);
+  return leavesOut({ start: 1n, end: 65_535n }, parts);
 }
 
 /** A bearer token (RFC 6750, section 2.1) that is too long to guess. */

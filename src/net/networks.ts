@@ -4,6 +4,7 @@
  * @module
  */
 
+import { parseCidr } from "cidr-tools";
 import { createLRU } from "lru.min";
 import { canonicalAddress } from "./addresses.ts";
 
@@ -15,17 +16,14 @@ const UNSPECIFIED: ReadonlySet<string> = new Set(["0.0.0.0", "::"]);
 
 /** A range of IP addresses, or a single one. */
 export class Network {
-  /** The version of IP. */
-  readonly version: 4 | 6;
-  /** The first address, as a number. */
-  readonly first: bigint;
-  /** The last address, as a number. */
-  readonly last: bigint;
+  readonly #version: 4 | 6;
+  readonly #first: bigint;
+  readonly #last: bigint;
 
   private constructor(version: 4 | 6, first: bigint, last: bigint) {
-    this.version = version;
-    this.first = first;
-    this.last = last;
+    this.#version = version;
+    this.#first = first;
+    this.#last = last;
   }
 
   /**
@@ -45,43 +43,27 @@ export class Network {
    */
   static parse(text: string): Network | undefined {
     const [, address = "", digits] = /^([^/]*)(?:\/(0|[1-9]\d{0,2}))?$/.exec(text) ?? [];
-    const unspecified = digits !== undefined && UNSPECIFIED.has(address) ? address : undefined;
-    const canonical = unspecified ?? canonicalAddress(address);
+    const first = digits !== undefined && UNSPECIFIED.has(address) ? address : undefined;
+    const canonical = first ?? canonicalAddress(address);
     if (canonical === undefined) return undefined;
-    const version = versionOf(canonical);
-    const first = numberOf(canonical);
-    const hostBits = digits === undefined ? 0 : (version === 4 ? 32 : 128) - Number(digits);
-    if (hostBits < 0) return undefined;
-    const hosts = (1n << BigInt(hostBits)) - 1n;
-    return (first & hosts) === 0n ? new Network(version, first, first | hosts) : undefined;
+    const { version, start } = parseCidr(canonical);
+    if (digits === undefined) return new Network(version, start, start);
+    if (Number(digits) > (version === 4 ? 32 : 128)) return undefined;
+    const range = parseCidr(`${canonical}/${digits}`);
+    return range.start === start ? new Network(version, start, range.end) : undefined;
   }
 
   /** Tests whether the range contains an address. */
   has(address: string): boolean {
-    if (versionOf(address) !== this.version) return false;
-    const number = numberOf(address);
-    return this.first <= number && number <= this.last;
+    const { version, start } = parseCidr(address);
+    return version === this.#version && this.#first <= start && start <= this.#last;
   }
 
   /** Tests whether another range contains this one, or is the same. */
   isWithin(other: Network): boolean {
-    return this.version === other.version && other.first <= this.first && this.last <= other.last;
+    return this.#version === other.#version && other.#first <= this.#first &&
+      this.#last <= other.#last;
   }
-}
-
-function versionOf(address: string): 4 | 6 {
-  return address.includes(":") ? 6 : 4;
-}
-
-/** Converts a canonical address to a number. */
-function numberOf(address: string): bigint {
-  if (versionOf(address) === 4) {
-    return address.split(".").reduce((number, part) => number << 8n | BigInt(part), 0n);
-  }
-  const [head, tail] = address.split("::").map((half) => half === "" ? [] : half.split(":"));
-  const zeros = tail === undefined ? [] : Array(8 - head!.length - tail.length).fill("0");
-  return [...head!, ...zeros, ...tail ?? []]
-    .reduce((number, group) => number << 16n | BigInt(`0x${group}`), 0n);
 }
 
 /** A list of addresses and ranges. */
