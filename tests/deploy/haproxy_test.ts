@@ -254,9 +254,13 @@ async function examplesWork(): Promise<void> {
       await system.sh(`hactl ${hactl}`);
       await balancers.waitFor(seen, `HAProxy has the states of ${names} after hactl ${hactl}`);
       if (reason === undefined) continue;
-      const reasons = await balancers.reasons();
-      assert(reasons.length > 0);
-      for (const shown of reasons) assertMatch(shown, reason);
+      // A check in progress has no reason.
+      await until("the statistics show the reason of each example", async () => {
+        const reasons = await balancers.reasons();
+        assert(reasons.length > 0);
+        for (const shown of reasons) assertMatch(shown, reason);
+        return true;
+      });
       await until("the log shows the reason of each example", async () => {
         const logged = await balancers.logged(reason);
         const servers = Object.values(seen).flatMap((servers) =>
