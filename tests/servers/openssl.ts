@@ -11,6 +11,9 @@ export const OPENSSL_PROGRAMS: readonly string[] = ["openssl"];
 
 /** An `openssl s_server` of 127.0.0.1 that responds to every request by HTTP, with its own certificate. */
 export class OpensslServer extends ServerProcess {
+  /** Keys and their certificates, by the options that made them. Making an RSA key takes long. */
+  static readonly #made = new Map<string, { key: string; certificate: string }>();
+
   readonly #newKey: readonly string[];
   readonly #options: readonly string[];
 
@@ -34,11 +37,23 @@ export class OpensslServer extends ServerProcess {
   }
 
   protected override async prepare(): Promise<void> {
+    const options = this.#newKey.join(" ");
+    const made = OpensslServer.#made.get(options);
+    if (made !== undefined) {
+      this.folder.write("key", made.key);
+      this.folder.write("certificate", made.certificate);
+      return;
+    }
+    const files = { key: this.folder.file("key"), certificate: this.folder.file("certificate") };
     await this.run(
       ...["openssl", "req", "-x509", "-nodes", "-days", "30", "-subj", "/CN=web.example"],
-      ...["-keyout", this.folder.file("key"), "-out", this.folder.file("certificate")],
+      ...["-keyout", files.key, "-out", files.certificate],
       ...this.#newKey,
     );
+    OpensslServer.#made.set(options, {
+      key: Deno.readTextFileSync(files.key),
+      certificate: Deno.readTextFileSync(files.certificate),
+    });
   }
 
   protected override commandOn(port: number): readonly string[] {
