@@ -123,7 +123,8 @@ export class Debugger implements AsyncDisposable {
 
   /** Makes a worker hang for good, shortly after the worker has confirmed the call. */
   async hang(worker: string): Promise<void> {
-    await this.run("setTimeout(() => { for (;;); }, 100);", worker);
+    const wait = "Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)";
+    await this.run(`setTimeout(() => ${wait}, 100);`, worker);
   }
 
   /** Detaches it. */

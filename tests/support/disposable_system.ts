@@ -26,6 +26,8 @@ mount --bind "$folder" "$root/mnt"
 : > "$root/usr/local/bin/deno"
 mount --bind "$deno" "$root/usr/local/bin/deno"
 ip link set lo up
+# With this file, each change of a package rebuilds the index of all manual pages.
+rm -f "$root/var/lib/man-db/auto-update"
 # The init process of the namespace: the shell reaps orphans.
 exec chroot "$root" sh -c ': > /run/started; while :; do sleep 0.1; done'
 `;
