@@ -129,10 +129,14 @@ export class SpoolIndex {
     return found !== undefined && this.#isActive(found) ? found.record : undefined;
   }
 
+  /** Whether there is a record that has not expired. */
+  get hasActiveDowntimes(): boolean {
+    return this.#downtimes.values().some(this.#isActive);
+  }
+
   /** Whether there is a record or a weight that has not expired. */
   get hasActiveEntries(): boolean {
-    return this.#downtimes.values().some(this.#isActive) ||
-      this.#weights.values().some(this.#isActive);
+    return this.hasActiveDowntimes || this.#weights.values().some(this.#isActive);
   }
 
   /** The records and weights that have not expired, sorted by name. */

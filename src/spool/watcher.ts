@@ -517,13 +517,24 @@ export class SpoolWatcher implements Disposable {
   /**
    * Accepts another folder as the spool.
    *
-   * @throws {Error} If it has no entry although some are active.
+   * @throws {Error} If it has no active record although the index has one, or no active entry at all.
    */
   #switchTo(folder: string): void {
     const { root } = this.#store;
     this.#vanished.restore();
-    if (this.#index.hasActiveEntries && this.#store.listEntries().length === 0) {
-      throw new Error(`${root} was replaced by a folder without records`);
+    if (this.#index.hasActiveEntries) {
+      // A weight or an expired record in an unmounted folder must not end a downtime.
+      const names = this.#index.hasActiveDowntimes
+        ? this.#store.listDowntimes()
+        : this.#store.listEntries();
+      const now = Date.now() / 1000;
+      const isActive = (name: string) => {
+        const entry = this.#store.readEntry(name)?.record;
+        return entry !== undefined && !isExpired(entry, now);
+      };
+      if (!names.some(isActive)) {
+        throw new Error(`${root} was replaced by a folder without records in force`);
+      }
     }
     if (folder !== this.#folder) {
       this.#log.warning("{root} was replaced by another folder, which is now the spool", { root });

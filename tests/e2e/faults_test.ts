@@ -239,7 +239,7 @@ serverTest(
       const { body } = await daemon.get("/spool/web/0");
 
       await shell(daemon, take, aside.path);
-      const why = `${daemon.spool} was replaced by a folder without records`;
+      const why = `${daemon.spool} was replaced by a folder without records in force`;
       await until(
         "the fault is reported",
         async () => (await statusOf(daemon)).spool.fault === why,

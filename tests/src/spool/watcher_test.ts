@@ -354,7 +354,7 @@ for (const [way, options] of WAYS) {
     await spool.clock.advance(COMPARE_MS);
     await until(
       "it is reported",
-      () => /folder without records$/.test(spool.watcher.health.fault ?? ""),
+      () => /folder without records in force$/.test(spool.watcher.health.fault ?? ""),
     );
     assertEquals(spool.weight("web"), 50);
     // The first file makes it the spool.
@@ -455,12 +455,12 @@ for (const [way, options] of WAYS) {
     spool.removeAll();
     Deno.mkdirSync(spool.root);
     spool.write(".web", "ignored");
-    const why = `${spool.root} was replaced by a folder without records`;
+    const why = `${spool.root} was replaced by a folder without records in force`;
     await until("it is reported", () => spool.watcher.health.fault === why);
     // Several comparisons do not change that, and it is logged once.
     await spool.clock.advance(1200);
     assertEquals([spool.reason("web"), spool.watcher.health.healthy], ["maint", false]);
-    assertEquals(spool.logged(/^ERROR .* folder without records$/), 1);
+    assertEquals(spool.logged(/^ERROR .* folder without records in force$/), 1);
     assertEquals(spool.watcher.refresh("web"), false);
     assertEquals(spool.watcher.refresh("api"), true);
     assertEquals(spool.reason("web"), "maint");
@@ -470,6 +470,22 @@ for (const [way, options] of WAYS) {
     await spool.isHealthy(true);
     spool.remove("api");
     await spool.sees("api", undefined);
+  });
+
+  spoolTest("does not accept a folder with weights and expired records only", async () => {
+    using spool = new WatchedSpool({ web: "maint" }, options);
+    spool.removeAll();
+    Deno.mkdirSync(spool.root);
+    spool.write(".weight:api", '{"weight": 50}');
+    spool.write("old", '{"reason": "over", "expiration": 99}');
+    const why = `${spool.root} was replaced by a folder without records in force`;
+    await until("it is reported", () => spool.watcher.health.fault === why);
+    await spool.clock.advance(1200);
+    assertEquals([spool.reason("web"), spool.watcher.health.fault], ["maint", why]);
+    spool.write("api", "the first");
+    await spool.sees("api", "the first");
+    await spool.sees("web", undefined);
+    await spool.isHealthy(true);
   });
 
   spoolTest("accepts an empty folder if nothing is down", async () => {
@@ -662,7 +678,7 @@ Deno.test("SpoolWatcher does not accept an empty folder after an event that the 
   // A new folder can have the inode of the last, and the same time of birth.
   spool.remove("web");
   await events.report({ kind: "remove", paths: [spool.root] });
-  assert(spool.watcher.health.fault?.endsWith("folder without records"));
+  assert(spool.watcher.health.fault?.endsWith("folder without records in force"));
   assertEquals(spool.reason("web"), "maint");
 });
 
