@@ -304,7 +304,7 @@ Deno.test("POST reports an error if the record vanished with the spool", async (
   assertEquals(await up(), refused);
   Deno.mkdirSync(spool);
   await until("the fault is reported", async () => {
-    return (await statusOf(daemon)).spool.fault?.endsWith("without records") ?? false;
+    return (await statusOf(daemon)).spool.fault?.endsWith("without records in force") ?? false;
   });
   assertEquals(await up(), refused);
   assertEquals(await daemon.get("/spool/web/0"), down("web", "maint"));
