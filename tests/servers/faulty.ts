@@ -255,28 +255,13 @@ export class FullPort implements Disposable {
  * @param port The port.
  */
 export async function connectionsTo(port: number): Promise<number> {
-  // The kernel filters: /proc/net/tcp would list the thousands of connections in TIME-WAIT, too.
-  const open = (await sockets("state", "big", "dst", `127.0.0.1:${port}`))
-    .filter((line) => / ino:[1-9]/.test(line));
-  if (open.length === 0) return 0;
-  // A server's socket may have the port as its remote port, from an earlier client.
-  const listening = new Set((await sockets("state", "listening")).map(localAddress));
-  return open.filter((line) => !listening.has(localAddress(line))).length;
-}
-
-async function sockets(...filter: readonly string[]): Promise<string[]> {
-  const { code, stdout, stderr } = await run("ss", [
-    "--no-header",
-    "--tcp",
-    "--numeric",
-    "--extended",
-    ...filter,
-  ]);
-  if (code !== 0) throw new Error(`ss failed: ${stderr}`);
-  return stdout.split("\n").slice(0, -1);
-}
-
-/** Returns the local address in a line of `ss`, which is the first address. */
-function localAddress(line: string): string {
-  return /\S+:\d+/.exec(line)?.[0] ?? "";
+  // Deno reads /proc only with all permissions.
+  const { stdout } = await run("cat", ["/proc/net/tcp"]);
+  const rows = stdout.split("\n").map((line) => line.trim().split(/\s+/));
+  const listening = new Set(rows.flatMap(([, local, , state]) => state === "0A" ? [local] : []));
+  const peer = `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  return rows.filter(([, local, remote, , , , , , , inode]) => {
+    // A server's socket may have the port as its remote port, from an earlier client.
+    return remote === peer && inode !== "0" && !listening.has(local);
+  }).length;
 }
