@@ -51,8 +51,13 @@ export async function bundle(folder: string, programs: readonly Program[]): Prom
       await replaceIn(module, `import("${name}")`, `import(import.meta.resolve("${name}"))`);
     }
   }
-  await removeAll(`${folder}/${CODE}`);
-  await Deno.rename(code, `${folder}/${CODE}`);
+  const present = `${folder}/${CODE}`;
+  const old = `${folder}/${CODE}.old`;
+  await removeAll(old);
+  // A running daemon may load a database client at any time: the code is missing only between these two.
+  await Deno.rename(present, old).catch(ignoreMissing);
+  await Deno.rename(code, present);
+  await removeAll(old);
   const imports = Object.fromEntries(APART.map((name) => [name, `./${CODE}/${name}.js`]));
   await Deno.writeTextFile(
     `${folder}/deno.json`,
@@ -103,11 +108,11 @@ async function replaceIn(file: string, path: string, replacement: string): Promi
 
 /** Removes a folder, if it exists. */
 async function removeAll(folder: string): Promise<void> {
-  try {
-    await Deno.remove(folder, { recursive: true });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+  await Deno.remove(folder, { recursive: true }).catch(ignoreMissing);
+}
+
+function ignoreMissing(error: unknown): void {
+  if (!(error instanceof Deno.errors.NotFound)) throw error;
 }
 
 /**

@@ -59,6 +59,8 @@ export function mysqlChecker({ username, password }: MysqlCheckOptions): Checker
     if (username === null || password === null) {
       return { code: 500, message: "No MySQL username/password in config file" };
     }
+    // Loaded before the connection is opened: without the client it would end without a login, which MySQL counts.
+    await import("mysql2");
     return await attempt("MySQL", request, signal, async () => {
       using connection = await Connection.open(request.host, request.port, signal);
       return await logIn(connection, username, password);

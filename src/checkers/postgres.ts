@@ -43,6 +43,8 @@ export function postgresChecker({ username, password, database }: PostgresCheckO
   return async (request, signal) => {
     if (username === null) return { code: 500, message: "No PostgreSQL username in config file" };
     const config = configOf(request, username, password ?? "", database ?? username);
+    // Loaded before the connection is opened: a failure is an internal error, not one of the service.
+    await import("pg");
     return await attempt(
       "PostgreSQL",
       request,

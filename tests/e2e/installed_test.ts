@@ -152,3 +152,29 @@ Deno.test({
     await check();
   },
 });
+
+Deno.test({
+  name:
+    "a bundled daemon without its database clients responds 503, logs it, and connects to nothing" +
+    (IS_BUNDLED ? "" : " (needs HACHECK_FORM=installed)"),
+  ignore: !IS_BUNDLED,
+  async fn() {
+    using folder = new TempFolder();
+    const home = folder.file("hacheck");
+    assertEquals((await run("cp", ["-r", HOME, home])).code, 0);
+    await using daemon = await Daemon.start({
+      entry: `${home}/src/start_hacheck.js`,
+      config: "cache_time: 0\nmysql_username: a\nmysql_password: b\npostgres_username: c\n",
+      grants: [`--allow-read=${home}/src`],
+    });
+    Deno.renameSync(`${home}/src`, `${home}/away`);
+    await using service = await FaultyServer.start(sending(""));
+    for (const protocol of ["mysql", "postgres"]) {
+      const { status, body } = await daemon.get(`/${protocol}/web/${service.port}/`);
+      assertEquals([status, body], [503, `Internal error in the ${protocol} check`]);
+      await daemon.logged(new RegExp(`ERROR Internal error in the ${protocol} check of web`, "i"));
+    }
+    assertEquals(service.accepted, 0);
+    assertEquals(JSON.parse((await daemon.get("/status")).body).faults.checks, 2);
+  },
+});
