@@ -1,39 +1,39 @@
 import { askInParts } from "../load/agent_lines.ts";
 import type { Dice } from "../load/dice.ts";
-import { CONDEMNED } from "./world.ts";
+import { ALWAYS_DOWN } from "./world.ts";
 
-/** Agent checks, whole ones and others, and what is right to answer them. */
-const QUESTIONS: readonly (readonly [question: string, answer: string])[] = [
+/** Lines of agent checks, and the expected response to each. */
+const AGENT_CHECKS: readonly (readonly [line: string, expected: string])[] = [
   ["canary", "ready up 100%\n"],
   ["canary/8080", "ready up 100%\n"],
-  ...CONDEMNED.map(([service, port]) =>
+  ...ALWAYS_DOWN.map(([service, port]) =>
     [port === 0 ? service : `${service}/${port}`, "maint\n"] as const
   ),
 ];
 
-/** Asks for agent checks until it is told to stop. */
+/** Sends agent checks, in several pieces or incomplete, and counts the responses. */
 export class AgentCanary {
-  /** How often it was answered rightly. */
-  right = 0;
-  /** How often it got no answer, as is right for less than a line in time. */
-  silent = 0;
-  /** What it was told wrongly. */
-  readonly wrong: string[] = [];
+  /** The number of correct responses. */
+  correct = 0;
+  /** The number of checks without a response, which is correct after an incomplete line. */
+  unanswered = 0;
+  /** The unexpected responses. */
+  readonly failures: string[] = [];
 
   /**
-   * Asks.
+   * Sends agent checks until the signal aborts.
    *
-   * @param port Where agent checks are answered.
-   * @param dice Chance.
-   * @param signal Ends it.
+   * @param port The daemon's port for agent checks.
+   * @param dice The source of randomness.
+   * @param signal Stops the checks.
    */
-  async askOn(port: number, dice: Dice, signal: AbortSignal): Promise<void> {
+  async run(port: number, dice: Dice, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const [question, right] = dice.pick(QUESTIONS);
-      const { manner, answer } = await askInParts(port, question, dice, signal);
-      if (answer === "") this.silent++;
-      else if (answer === right && manner !== "half") this.right++;
-      else this.wrong.push(`agent check of ${question} (${manner}): ${JSON.stringify(answer)}`);
+      const [line, expected] = dice.pick(AGENT_CHECKS);
+      const { manner, answer } = await askInParts(port, line, dice, signal);
+      if (answer === "") this.unanswered++;
+      else if (answer === expected && manner !== "half") this.correct++;
+      else this.failures.push(`agent check of ${line} (${manner}): ${JSON.stringify(answer)}`);
     }
   }
 }

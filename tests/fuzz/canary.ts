@@ -1,65 +1,65 @@
 import { CutError, Wire } from "../load/wire.ts";
-import { answersTo, isAmong, type Question } from "./model.ts";
+import { type Check, expectedResponses, matchesAny } from "./model.ts";
 import type { World } from "./world.ts";
 
-/** How long it rests between two rounds, in milliseconds. */
-const REST_MS = 50;
+/** The pause between two rounds, in milliseconds. */
+const PAUSE_MS = 50;
 
-/** An honest client, which asks the same all the time, on connections of its own. */
+/** A well-behaved client that repeats the same checks, each on its own connection. */
 export class Canary implements AsyncDisposable {
   readonly #port: number;
   readonly #world: World;
-  readonly #singing: Promise<void>;
+  readonly #running: Promise<void>;
   #stopped = false;
 
-  /** How often it was answered rightly. */
-  right = 0;
-  /** What it was told wrongly, and where it got no answer. */
-  readonly wrong: string[] = [];
-  /** How long the slowest answer took, in milliseconds. */
+  /** The number of correct responses. */
+  correct = 0;
+  /** The unexpected and the missing responses. */
+  readonly failures: string[] = [];
+  /** The time of the slowest response, in milliseconds. */
   slowest = 0;
 
   /**
-   * @param port The daemon's.
-   * @param world What it asks for.
+   * @param port The daemon's port.
+   * @param world The services to check.
    */
   constructor(port: number, world: World) {
     this.#port = port;
     this.#world = world;
-    this.#singing = this.#sing();
+    this.#running = this.#run();
   }
 
-  /** Ends its asking. */
+  /** Stops the checks. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopped = true;
-    await this.#singing;
+    await this.#running;
   }
 
-  async #sing(): Promise<void> {
+  async #run(): Promise<void> {
     const { alive, closed } = this.#world.ports;
-    const asked = (protocol: string, service: string, port: number, path = "") => {
+    const check = (protocol: string, service: string, port: number, path = "") => {
       return { protocol, service, port: String(port), path, method: "GET" };
     };
-    const questions: readonly Question[] = [
-      asked("spool", "canary", 0),
-      asked("spool", "condemned", 0),
-      asked("tcp", "by-port", 8081),
-      asked("tcp", "canary", alive),
-      asked("http", "canary", alive, "/code/418"),
-      asked("http", "canary", closed),
+    const checks: readonly Check[] = [
+      check("spool", "canary", 0),
+      check("spool", "condemned", 0),
+      check("tcp", "by-port", 8081),
+      check("tcp", "canary", alive),
+      check("http", "canary", alive, "/code/418"),
+      check("http", "canary", closed),
     ];
     while (!this.#stopped) {
-      // Asked again at most once: connections are cut where other clients do not read, but never twice.
-      for (const question of questions) {
-        if (!await this.#ask(question, true)) await this.#ask(question, false);
+      // The daemon may cut a connection when other clients do not read: one retry, no more.
+      for (const check of checks) {
+        if (!await this.#send(check, true)) await this.#send(check, false);
       }
-      await new Promise((resolve) => setTimeout(resolve, REST_MS));
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
   }
 
-  /** Asks, and tells whether there was an answer. */
-  async #ask(question: Question, mayBeCut: boolean): Promise<boolean> {
-    const { protocol, service, port, path, method } = question;
+  /** Sends a check, and returns whether a response came. */
+  async #send(check: Check, mayBeCut: boolean): Promise<boolean> {
+    const { protocol, service, port, path, method } = check;
     const target = `/${protocol}/${service}/${port}${path}`;
     const start = performance.now();
     try {
@@ -67,14 +67,14 @@ export class Canary implements AsyncDisposable {
       await wire.send(`${method} ${target} HTTP/1.1\r\nHost: canary\r\nConnection: close\r\n\r\n`);
       const response = await wire.response(method);
       if (response === null && mayBeCut) return false;
-      if (response === null) throw new Error("no answer");
+      if (response === null) throw new Error("no response");
       const { status, body } = response;
-      const answers = answersTo(question, this.#world.condemned, this.#world.ports);
-      if (!isAmong(answers, method, status, body)) throw new Error(`${status} ${body}`);
-      this.right++;
+      const expected = expectedResponses(check, this.#world.downtimes, this.#world.ports);
+      if (!matchesAny(expected, method, status, body)) throw new Error(`${status} ${body}`);
+      this.correct++;
     } catch (error) {
       if (error instanceof CutError && mayBeCut) return false;
-      this.wrong.push(`canary: ${target}: ${(error as Error).message}`);
+      this.failures.push(`canary: ${target}: ${(error as Error).message}`);
     }
     this.slowest = Math.max(this.slowest, performance.now() - start);
     return true;

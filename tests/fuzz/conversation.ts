@@ -1,99 +1,98 @@
 import { Dice } from "../load/dice.ts";
 import { CutError, type Wire, WireError, type WireResponse } from "../load/wire.ts";
 import { type Ending, ending } from "./endings.ts";
-import { isAmong } from "./model.ts";
-import { Requests, type Sent } from "./requests.ts";
+import { type ExpectedResponse, matchesAny } from "./model.ts";
+import { type GeneratedRequest, RequestGenerator } from "./requests.ts";
 import type { World } from "./world.ts";
 
-/** How many requests are sent on one connection, at most. */
-const MOST = 40;
+/** The most requests on one connection. */
+const MAX_REQUESTS = 40;
 
-/** How long the daemon may take to answer or to close, in seconds. */
-const PATIENCE_S = 20;
+/** The most time until the daemon responds or closes the connection, in seconds. */
+const RESPONSE_TIMEOUT_S = 20;
 
-/** From how many bytes on an ending waits: who is sent off while sending loses answers that are on their way. */
-const LONG = 16_384;
+/** A longer ending waits for all responses: a reset during the sending would discard them. */
+const MAX_TOGETHER_BYTES = 16_384;
 
-/** Something that the daemon did and must not. */
-export class Wrong extends Error {
-  override name = "Wrong";
+/** The daemon broke the contract. */
+export class ContractError extends Error {
+  override name = "ContractError";
 }
 
-/** The connection was closed before all was answered, as it may be where clients do not read. */
-export class CutOff extends Error {
-  override name = "CutOff";
+/** The daemon closed the connection before its last response, as it may where clients do not read. */
+export class ConnectionCutError extends Error {
+  override name = "ConnectionCutError";
 }
 
-/** What came of a conversation. */
+/** The outcome of a conversation. */
 export interface Outcome {
-  /** The statuses of the answers, in order. */
+  /** The statuses of the responses, in order. */
   readonly statuses: readonly number[];
-  /** How it ended. */
+  /** The kind of the end. */
   readonly ending: string;
 }
 
-/** All that one connection says: requests that make sense, and something at the end that may not. */
+/** The bytes of one connection: valid requests, then possibly an ending that is not valid. */
 export class Conversation {
-  readonly #sent: readonly Sent[];
+  readonly #requests: readonly GeneratedRequest[];
   readonly #ending: Ending | null;
   readonly #pieces: readonly string[];
-  /** What is sent only when all before is answered. */
-  readonly #later: readonly string[];
+  /** The bytes that wait for the responses to all requests. */
+  readonly #laterPieces: readonly string[];
 
   /**
-   * Makes it up.
+   * Generates the bytes.
    *
    * @param seed The seed of the run.
-   * @param number Which conversation of the run it is.
-   * @param world What it is about.
-   * @param owner Tells its connection from all others that are open.
+   * @param number The number of the conversation in the run.
+   * @param world The services, and their downtimes.
+   * @param owner Identifies the connection among those that are open.
    */
   constructor(seed: number, number: number, world: World, owner: string) {
     const dice = new Dice(seed, number);
-    const requests = new Requests(dice, world, owner);
-    const sent: Sent[] = [];
-    const most = dice.below(MOST + 1);
-    while (sent.length < most && !sent.at(-1)?.last) sent.push(requests.next());
-    this.#sent = sent;
-    this.#ending = sent.at(-1)?.last ? null : ending(dice, requests);
-    const requestsAlone = sent.map(({ bytes }) => bytes).join("");
+    const generator = new RequestGenerator(dice, world, owner);
+    const requests: GeneratedRequest[] = [];
+    const most = dice.below(MAX_REQUESTS + 1);
+    while (requests.length < most && !requests.at(-1)?.last) requests.push(generator.next());
+    this.#requests = requests;
+    this.#ending = requests.at(-1)?.last ? null : ending(dice, generator);
+    const requestBytes = requests.map(({ bytes }) => bytes).join("");
     const last = this.#ending?.bytes ?? "";
-    const together = last.length < LONG && dice.percent(70);
-    this.#pieces = cut(dice, together ? requestsAlone + last : requestsAlone);
-    this.#later = together ? [] : cut(dice, last);
+    const together = last.length < MAX_TOGETHER_BYTES && dice.percent(70);
+    this.#pieces = split(dice, together ? requestBytes + last : requestBytes);
+    this.#laterPieces = together ? [] : split(dice, last);
   }
 
-  /** How many requests it sends, whatever it ends with among them. */
+  /** The number of requests, with the ending. */
   get length(): number {
-    return this.#sent.length + (this.#ending === null ? 0 : 1);
+    return this.#requests.length + (this.#ending === null ? 0 : 1);
   }
 
-  /** All that it sends, a character a byte. */
+  /** All bytes, one character for each. */
   get bytes(): string {
-    return [...this.#pieces, ...this.#later].join("");
+    return [...this.#pieces, ...this.#laterPieces].join("");
   }
 
   /**
-   * Holds it.
+   * Sends the bytes, and checks the responses.
    *
-   * @param wire A connection.
-   * @returns What came of it.
-   * @throws {Wrong} If the daemon did what it must not.
+   * @param wire A connection to the daemon.
+   * @throws {ContractError} If the daemon breaks the contract.
    */
-  async hold(wire: Wire): Promise<Outcome> {
-    // Seconds in which this program itself did not run do not count: the daemon may not have run either.
+  async run(wire: Wire): Promise<Outcome> {
+    // Counts only seconds in which this program ran: the daemon may not have run in the others.
     let seconds = 0;
     const clock = setInterval(() => {
-      if (++seconds === PATIENCE_S) wire[Symbol.dispose]();
+      if (++seconds === RESPONSE_TIMEOUT_S) wire[Symbol.dispose]();
     }, 1000);
     const sending = send(wire, this.#pieces);
     try {
-      const outcome = await this.#answers(wire, sending);
-      if (seconds < PATIENCE_S) return outcome;
+      const outcome = await this.#readResponses(wire, sending);
+      if (seconds < RESPONSE_TIMEOUT_S) return outcome;
     } catch (error) {
-      if (seconds < PATIENCE_S) {
-        if (error instanceof CutError) throw new CutOff(error.message);
-        throw error instanceof WireError ? new Wrong(error.message) : error;
+      if (seconds < RESPONSE_TIMEOUT_S) {
+        if (error instanceof CutError) throw new ConnectionCutError(error.message);
+        throw error instanceof WireError ? new ContractError(error.message) : error;
       }
     } finally {
       clearInterval(clock);
@@ -101,36 +100,40 @@ export class Conversation {
       await sending;
     }
     const sent = JSON.stringify(this.bytes.slice(-500));
-    throw new Wrong(`after ${sent} the daemon did nothing for ${PATIENCE_S} s`);
+    throw new ContractError(`no response for ${RESPONSE_TIMEOUT_S} s after ${sent}`);
   }
 
-  async #answers(wire: Wire, sending: Promise<void>): Promise<Outcome> {
+  async #readResponses(wire: Wire, sending: Promise<void>): Promise<Outcome> {
     const statuses: number[] = [];
-    let isOver = false;
-    for (const { bytes, method, answers } of this.#sent) {
-      // A response may be the last on its connection whatever was sent behind its request.
-      if (isOver) return { statuses, ending: "closed by the daemon" };
+    let isClosing = false;
+    for (const { bytes, method, expected } of this.#requests) {
+      // Any response may be the last on its connection.
+      if (isClosing) return { statuses, ending: "closed by the daemon" };
       const response = await wire.response(method);
-      if (response === null) throw new CutOff(`no answer to ${JSON.stringify(bytes)}`);
-      isOver = response.isLast;
+      if (response === null) {
+        throw new ConnectionCutError(`no response to ${JSON.stringify(bytes)}`);
+      }
+      isClosing = response.isLast;
       statuses.push(response.status);
-      if (isAmong(answers, method, response.status, response.body)) continue;
-      throw new Wrong(`to ${JSON.stringify(bytes)}: ${told(response)}: expected ${anyOf(answers)}`);
+      if (matchesAny(expected, method, response.status, response.body)) continue;
+      throw new ContractError(
+        `${JSON.stringify(bytes)}: expected ${anyOf(expected)}: received ${format(response)}`,
+      );
     }
-    if (isOver && this.#ending !== null) return { statuses, ending: "closed by the daemon" };
+    if (isClosing && this.#ending !== null) return { statuses, ending: "closed by the daemon" };
     if (this.#ending === null) return { statuses, ending: "none" };
-    const { kind, bytes, answers, then } = this.#ending;
+    const { kind, bytes, expected, then } = this.#ending;
     await sending;
-    await send(wire, this.#later);
+    await send(wire, this.#laterPieces);
     if (then === "close") return { statuses, ending: kind };
     if (then === "end") await wire.end();
     for (let response; (response = await wire.response("GET")) !== null;) {
       statuses.push(response.status);
-      if (isAmong(answers, "GET", response.status, response.body)) continue;
-      throw new Wrong(
-        `to ${kind} ${JSON.stringify(bytes)}: ${told(response)}: expected ${
-          anyOf(answers)
-        } or none`,
+      if (matchesAny(expected, "GET", response.status, response.body)) continue;
+      throw new ContractError(
+        `${kind} ${JSON.stringify(bytes)}: expected ${anyOf(expected)} or none: received ${
+          format(response)
+        }`,
       );
     }
     return { statuses, ending: kind };
@@ -143,19 +146,19 @@ async function send(wire: Wire, pieces: readonly string[]): Promise<void> {
   }
 }
 
-/** Bytes come in pieces that nobody can foresee. */
-function cut(dice: Dice, bytes: string): string[] {
+/** Splits some of the texts into two pieces. */
+function split(dice: Dice, bytes: string): string[] {
   if (dice.percent(70)) return [bytes];
   const at = dice.below(bytes.length + 1);
   return [bytes.slice(0, at), bytes.slice(at)];
 }
 
-function told({ status, body }: WireResponse): string {
+function format({ status, body }: WireResponse): string {
   return `${status} ${JSON.stringify(body.slice(0, 300))}`;
 }
 
-function anyOf(answers: Sent["answers"]): string {
-  return answers.map(([status, body]) =>
+function anyOf(expected: readonly ExpectedResponse[]): string {
+  return expected.map(([status, body]) =>
     `${status} ${body instanceof RegExp ? body : JSON.stringify(body)}`
   ).join(" or ");
 }

@@ -1,42 +1,41 @@
 /**
- * What a connection ends with that no client should send.
+ * Invalid bytes at the end of a connection.
  *
  * @module
  */
 
 import type { Dice } from "../load/dice.ts";
 import { withClosedWindow } from "../load/hoarding.ts";
-import { type Answer, ANY_ANSWER } from "./model.ts";
-import type { Requests } from "./requests.ts";
-import { CONDEMNED } from "./world.ts";
+import { ANY_RESPONSE, type ExpectedResponse } from "./model.ts";
+import type { RequestGenerator } from "./requests.ts";
+import { ALWAYS_DOWN } from "./world.ts";
 
-/** The last that is sent on a connection. */
+/** The last bytes on a connection. */
 export interface Ending {
-  /** Which kind it is. */
+  /** The kind, for the report. */
   readonly kind: string;
-  /** Its bytes, a character each. */
+  /** The bytes, one character for each. */
   readonly bytes: string;
-  /** The answers that are right; none at all is right, too. */
-  readonly answers: readonly Answer[];
+  /** The expected responses; no response is correct, too. */
+  readonly expected: readonly ExpectedResponse[];
   /**
-   * What the client does then: waits until the daemon has closed, as it must; says that this was all and
-   * waits; closes at once.
+   * The client's next step: wait until the daemon closes, half-close and wait, or close at once.
    */
   readonly then: "wait" | "end" | "close";
 }
 
-/** What the daemon may say to what it cannot understand: never more than that it cannot. */
-const REFUSAL: readonly Answer[] = [[400, ""], [431, ""]];
+/** The responses to a request that the daemon cannot parse. */
+const REJECTED: readonly ExpectedResponse[] = [[400, ""], [431, ""]];
 
-/** What it may say to a form that ended before its time, or whose chunks are none. */
-const BROKEN_FORM: readonly Answer[] = [
-  ...REFUSAL,
+/** The responses to an incomplete form, or to one with invalid chunks. */
+const BROKEN_FORM: readonly ExpectedResponse[] = [
+  ...REJECTED,
   [400, "The form was not sent to its end"],
-  // Where the end came late, on a busy machine.
+  // A busy machine may delay the end of the form.
   [408, /^The form was not sent within /],
 ];
 
-/** Something with a mistake in it, which a word names. */
+/** The name of a mistake, and the function that makes it in a request. */
 type Mistake = readonly [kind: string, make: (dice: Dice, request: string) => string];
 
 const WRONG_VERSIONS: readonly string[] = [
@@ -51,7 +50,7 @@ const WRONG_LENGTHS: readonly string[] = [
   "",
 ];
 
-/** Mistakes in a request line or in headers, made in a request that would be fine without. */
+/** Mistakes in the request line or in the headers of a valid request. */
 const MISTAKES: readonly Mistake[] = [
   ["no version", (_, request) => request.replace(" HTTP/1.1", "")],
   [
@@ -124,12 +123,12 @@ const MISTAKES: readonly Mistake[] = [
   ],
 ];
 
-/** Ways to frame a body that contradict themselves, instead of its Content-Length. */
+/** Contradictory framings, which replace the Content-Length of a request. */
 const FRAMINGS: readonly Mistake[] = [
   ["lengths that differ", () => "Content-Length: 9\r\nContent-Length: 3"],
   ["length and chunks", () => "Content-Length: 3\r\nTransfer-Encoding: chunked"],
   ["chunks and length", () => "Transfer-Encoding: chunked\r\nContent-Length: 9"],
-  ["senseless length", (dice) => `Content-Length: ${dice.pick(WRONG_LENGTHS)}`],
+  ["invalid length", (dice) => `Content-Length: ${dice.pick(WRONG_LENGTHS)}`],
   [
     "unknown coding",
     (dice) =>
@@ -141,17 +140,18 @@ const FRAMINGS: readonly Mistake[] = [
 
 const CHUNKS: readonly Mistake[] = [
   [
-    "length that is none",
+    "invalid length",
     (dice) =>
       `${dice.pick(["zz", "-1", "", " ", "0x9", "9g", "\0", ";"])}\r\nstatus=up\r\n0\r\n\r\n`,
   ],
-  ["length beyond all", () => "fffffffffffffffffff\r\nstatus=up\r\n0\r\n\r\n"],
-  ["chunk that is longer", () => "3\r\nstatus=up\r\n0\r\n\r\n"],
-  ["chunk without end", () => "9\r\nstatus=up0\r\n\r\n"],
-  ["garbage after it", () => "9\r\nstatus=up\r\nGET /status HTTP/1.1\r\n\r\n"],
+  ["length out of range", () => "fffffffffffffffffff\r\nstatus=up\r\n0\r\n\r\n"],
+  ["chunk longer than its length", () => "3\r\nstatus=up\r\n0\r\n\r\n"],
+  ["chunk without its end", () => "9\r\nstatus=up0\r\n\r\n"],
+  ["garbage after the chunk", () => "9\r\nstatus=up\r\nGET /status HTTP/1.1\r\n\r\n"],
 ];
 
-const STRANGERS: readonly Mistake[] = [
+/** The first bytes of other protocols. */
+const OTHER_PROTOCOLS: readonly Mistake[] = [
   ["TLS", () => "\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" + "r".repeat(40) + "\r\n\r\n"],
   ["SSH", () => "SSH-2.0-OpenSSH_9.2p1\r\n\r\n"],
   ["PROXY", (_, request) => `PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n${request}`],
@@ -166,67 +166,72 @@ const STRANGERS: readonly Mistake[] = [
 ];
 
 /**
- * Makes up an ending.
+ * Generates an ending.
  *
- * @param dice Chance.
- * @param requests Makes up what it begins with.
+ * @param dice The source of randomness.
+ * @param requests Generates the valid request that the ending begins as.
  */
-export function ending(dice: Dice, requests: Requests): Ending {
+export function ending(dice: Dice, requests: RequestGenerator): Ending {
   const roll = dice.below(100);
   if (roll < 30) return mistaken(dice, requests);
   if (roll < 42) return misframed(dice, requests);
   if (roll < 54) return badlyChunked(dice, requests);
-  if (roll < 62) return stranger(dice, requests);
-  if (roll < 80) return half(dice, requests);
+  if (roll < 62) return otherProtocol(dice, requests);
+  if (roll < 80) return incomplete(dice, requests);
   if (roll < 97) return mangled(dice, requests);
   return http2(dice);
 }
 
-function mistaken(dice: Dice, requests: Requests): Ending {
+function mistaken(dice: Dice, requests: RequestGenerator): Ending {
   const [kind, make] = dice.pick(MISTAKES);
   const bytes = make(dice, requests.plain(dice.pick(["GET", "HEAD", "OPTIONS"])));
-  return { kind, bytes, answers: REFUSAL, then: "wait" };
+  return { kind, bytes, expected: REJECTED, then: "wait" };
 }
 
-function misframed(dice: Dice, requests: Requests): Ending {
+function misframed(dice: Dice, requests: RequestGenerator): Ending {
   const [kind, make] = dice.pick(FRAMINGS);
   const bytes = requests.plain("POST").replace(/Content-Length: \d+/, make(dice, ""));
-  return { kind, bytes, answers: REFUSAL, then: "wait" };
+  return { kind, bytes, expected: REJECTED, then: "wait" };
 }
 
-function badlyChunked(dice: Dice, requests: Requests): Ending {
+function badlyChunked(dice: Dice, requests: RequestGenerator): Ending {
   const [kind, make] = dice.pick(CHUNKS);
   const bytes = requests.plain("POST")
     .replace(/Content-Length: \d+/, "Transfer-Encoding: chunked")
     .replace("status=up", make(dice, ""));
-  return { kind: `chunks: ${kind}`, bytes, answers: BROKEN_FORM, then: "wait" };
+  return { kind: `chunks: ${kind}`, bytes, expected: BROKEN_FORM, then: "wait" };
 }
 
-function stranger(dice: Dice, requests: Requests): Ending {
+function otherProtocol(dice: Dice, requests: RequestGenerator): Ending {
   const [kind, make] = dice.percent(20)
     ? ["garbage", () => `\xff${dice.bytes(dice.between(1, 300))}\r\n\r\n`] as const
-    : dice.pick(STRANGERS);
-  return { kind, bytes: make(dice, requests.plain()), answers: REFUSAL, then: "wait" };
+    : dice.pick(OTHER_PROTOCOLS);
+  return { kind, bytes: make(dice, requests.plain()), expected: REJECTED, then: "wait" };
 }
 
-/** The beginning of a request: it may say anything, and has asked for nothing. */
-function half(dice: Dice, requests: Requests): Ending {
+/** The beginning of a request. */
+function incomplete(dice: Dice, requests: RequestGenerator): Ending {
   const request = requests.plain(dice.pick(["GET", "HEAD", "POST"]));
   const bytes = request.slice(0, dice.between(1, request.length - 1));
-  return { kind: "half a request", bytes, answers: BROKEN_FORM, then: dice.pick(["end", "close"]) };
+  return {
+    kind: "incomplete request",
+    bytes,
+    expected: BROKEN_FORM,
+    then: dice.pick(["end", "close"]),
+  };
 }
 
-/** What names nothing that counts may be mangled in any way. */
-function mangled(dice: Dice, requests: Requests): Ending {
+/** A request with random changes. It names only services whose state no other request depends on. */
+function mangled(dice: Dice, requests: RequestGenerator): Ending {
   const isForm = dice.percent(40);
   let bytes = isForm
     ? requests.plain("POST", `loose-${dice.below(20)}`)
-    : requests.plain("GET", dice.pick(CONDEMNED)[0]);
-  for (let times = dice.between(1, 4); times > 0; times--) bytes = mutated(dice, bytes);
-  return { kind: "mangled", bytes, answers: ANY_ANSWER, then: "end" };
+    : requests.plain("GET", dice.pick(ALWAYS_DOWN)[0]);
+  for (let times = dice.between(1, 4); times > 0; times--) bytes = mutate(dice, bytes);
+  return { kind: "mangled", bytes, expected: ANY_RESPONSE, then: "end" };
 }
 
-function mutated(dice: Dice, bytes: string): string {
+function mutate(dice: Dice, bytes: string): string {
   const at = dice.below(bytes.length + 1);
   const to = Math.min(bytes.length, at + dice.between(1, 10));
   return bytes.slice(0, at) + dice.pick([
@@ -239,12 +244,12 @@ function mutated(dice: Dice, bytes: string): string {
   ])();
 }
 
-/** HTTP/2 of a client that lets nothing be sent, or its preface and nothing of HTTP/2. */
+/** HTTP/2 with a closed window, or the preface of HTTP/2 with garbage behind. */
 function http2(dice: Dice): Ending {
   if (dice.percent(50)) {
     const bytes = withClosedWindow("/recent", dice.between(1, 100));
-    return { kind: "HTTP/2 with closed windows", bytes, answers: [], then: "close" };
+    return { kind: "HTTP/2 with closed windows", bytes, expected: [], then: "close" };
   }
   const bytes = `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${dice.bytes(dice.between(0, 200))}`;
-  return { kind: "HTTP/2", bytes, answers: [], then: "close" };
+  return { kind: "HTTP/2", bytes, expected: [], then: "close" };
 }

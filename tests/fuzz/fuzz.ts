@@ -8,71 +8,72 @@ import { Daemon, TempFolder } from "../support/programs.ts";
 import { SpoolStore } from "../../src/spool/store.ts";
 import { AgentCanary } from "./agent_canary.ts";
 import { Canary } from "./canary.ts";
-import { Conversation, CutOff, Wrong } from "./conversation.ts";
-import { hoardOn } from "./hoarder.ts";
+import { ConnectionCutError, ContractError, Conversation } from "./conversation.ts";
+import { requestWithoutReading } from "./non_reading_client.ts";
 import { Targets } from "./targets.ts";
 import {
+  ALWAYS_DOWN,
   BY_HOST,
-  CONDEMNED,
-  condemned,
-  CONDEMNED_BECAUSE,
-  CONDEMNED_SINCE,
+  DOWN_REASON,
+  DOWN_SINCE,
+  initialDowntimes,
   type World,
 } from "./world.ts";
 
-/** What a run is. */
+/** The options of a run. */
 export interface FuzzOptions {
-  /** How many requests are sent, at least. */
+  /** The least number of requests. */
   readonly requests: number;
-  /** Where chance begins. */
+  /** The seed of the random numbers. */
   readonly seed: number;
-  /** How many connections are open at once. */
+  /** The number of connections at once. */
   readonly connections: number;
-  /** The one conversation to hold, instead of all. */
+  /** The number of the only conversation to run, or null for all. */
   readonly only: number | null;
 }
 
-/** What came of a run. */
+/** The results of a run. */
 export interface FuzzReport {
-  /** How many requests were sent, and on how many connections. */
+  /** The numbers of requests and of connections. */
   readonly sent: { readonly requests: number; readonly connections: number };
-  /** How many answers of each status there were. */
+  /** The number of responses by status. */
   readonly statuses: ReadonlyMap<number, number>;
-  /** How many conversations ended in each way. */
+  /** The number of conversations by kind of ending. */
   readonly endings: ReadonlyMap<string, number>;
-  /** How often the canary was answered rightly, and how long the slowest answer took, in milliseconds. */
-  readonly canary: { readonly right: number; readonly slowest: number };
-  /** How often agent checks were answered rightly, and how often not at all. */
-  readonly agents: { readonly right: number; readonly silent: number };
-  /** How often the daemon was stopped for a moment. */
+  /** The number of correct responses to the canary, and the time of the slowest, in milliseconds. */
+  readonly canary: { readonly correct: number; readonly slowest: number };
+  /** The numbers of agent checks with a correct response and with none. */
+  readonly agents: { readonly correct: number; readonly unanswered: number };
+  /** The number of times that the daemon was stopped for a moment. */
   readonly stalls: number;
-  /** How long it took, in seconds. */
+  /** The duration of the run, in seconds. */
   readonly seconds: number;
-  /** The daemon's memory, in MiB, and its descriptors. */
+  /** The daemon's memory, in MiB. */
   readonly rss: Course;
+  /** The daemon's descriptors. */
   readonly descriptors: Course;
-  /** How many descriptors it had before and after all. */
+  /** The number of descriptors before and after the run. */
   readonly idle: { readonly before: number; readonly after: number };
-  /** All that was wrong; nothing, if all is well. */
-  readonly wrong: readonly string[];
+  /** The failures; empty if the daemon kept the contract. */
+  readonly failures: readonly string[];
 }
 
-/** How many mistakes are told before a run gives up. */
-const MOST_WRONG = 10;
+/** The number of failures after which a run stops. */
+const MAX_FAILURES = 10;
 
 /**
- * By how many MiB the memory may grow between the second and the last quarter of a run. V8 keeps what it has
- * collected while it is pressed so: 148 MiB of heap were seen for 30 in use. Of a million requests this
- * finds a leak of 270 bytes each.
+ * The most growth of the memory between the second and the last quarter of a run, in MiB. Under such a load V8
+ * keeps freed memory. In a million requests the limit finds a leak of 270 bytes each.
  */
 export const RSS_GROWTH = 128;
 
-/** How many ask for agent checks, and how many ask for much and read nothing. */
+/** The number of clients that send agent checks. */
 const AGENTS = 4;
-const HOARDERS = 8;
+/** The number of clients that send many requests and read no response. */
+const NON_READERS = 8;
 
-/** What it says now and then of checks that are not allowed, and of agent checks that send no line in time. */
-const REFUSED =
+/** The warnings that the load causes: checks that are not allowed, and agent checks without a line in time. */
+const EXPECTED_WARNINGS =
   /^\S+ WARNING (?:refused 127\.0\.0\.1: Not allowed to check |too many unread responses: |agent check from 127\.0\.0\.1 is not answered: )/;
 
 const CONFIG = [
@@ -80,25 +81,24 @@ const CONFIG = [
   "remote_spool_clients: [127.0.0.0/8]",
   "healthcheck_timeout: 0.5",
   "cache_time: 1",
-  // Without a user nobody speaks to a database at all.
+  // Without a user the daemon connects to no database.
   "mysql_username: fuzz",
   "postgres_username: fuzz",
   "",
 ].join("\n");
 
 /**
- * Sends a real daemon what no client should send, beside what many do.
+ * Sends valid and invalid requests to a real daemon, and compares its responses with the model's.
  *
- * @param options What to send.
- * @returns What came of it.
+ * @param options The options of the run.
  */
 export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
   using spool = new TempFolder();
   await new SpoolStore(spool.path).set(`${BY_HOST.service}:${BY_HOST.host}:${BY_HOST.port}`, {
     mode: "down",
-    reason: CONDEMNED_BECAUSE,
+    reason: DOWN_REASON,
     expiration: null,
-    creation: CONDEMNED_SINCE,
+    creation: DOWN_SINCE,
   });
   await using targets = await Targets.start();
   await using daemon = await Daemon.start({
@@ -108,27 +108,29 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
     allGrants: grantsOnLoopback,
   });
   const agentPort = Number((await daemon.logged(AGENT_PORT))[1]);
-  const world = { ports: targets.ports, condemned: condemned() };
-  await condemn(daemon);
-  return await new Run(options, daemon, agentPort, world).done();
+  const world = { ports: targets.ports, downtimes: initialDowntimes() };
+  await setDowntimes(daemon);
+  return await new Run(options, daemon, agentPort, world).run();
 }
 
-/** Whatever it is asked for, the daemon reaches nobody but this machine. */
+/** The grants of a daemon that can connect to no other machine. */
 function grantsOnLoopback(spool: string): string[] {
   const spoolGrants = [`--allow-read=${spool}`, `--allow-write=${spool}`];
   return ["--no-prompt", ...spoolGrants, "--allow-net=127.0.0.0/8,[::1]"];
 }
 
-async function condemn(daemon: Daemon): Promise<void> {
-  for (const [service, port] of CONDEMNED) {
+async function setDowntimes(daemon: Daemon): Promise<void> {
+  for (const [service, port] of ALWAYS_DOWN) {
     const body = new URLSearchParams({
       status: "down",
-      reason: CONDEMNED_BECAUSE,
-      creation: String(CONDEMNED_SINCE),
+      reason: DOWN_REASON,
+      creation: String(DOWN_SINCE),
     });
     const response = await fetch(daemon.url(`/spool/${service}/${port}`), { method: "POST", body });
     await response.body?.cancel();
-    if (response.status !== 200) throw new Error(`cannot mark ${service}: ${response.status}`);
+    if (response.status !== 200) {
+      throw new Error(`cannot set ${service} down: status ${response.status}`);
+    }
   }
 }
 
@@ -140,9 +142,9 @@ class Run {
   readonly #world: World;
   readonly #statuses = new Map<number, number>();
   readonly #endings = new Map<string, number>();
-  readonly #wrong: string[] = [];
-  /** Conversations that were cut off. */
-  readonly #cut: string[] = [];
+  readonly #failures: string[] = [];
+  /** The conversations that the daemon cut. */
+  readonly #cuts: string[] = [];
   #requests = 0;
   #conversations = 0;
 
@@ -153,7 +155,7 @@ class Run {
     this.#world = world;
   }
 
-  async done(): Promise<FuzzReport> {
+  async run(): Promise<FuzzReport> {
     const { port, pid } = this.#daemon;
     const before = (await read(pid)).descriptors;
     const start = performance.now();
@@ -163,77 +165,88 @@ class Run {
     const end = new AbortController();
     const agents = new AgentCanary();
     const dice = (number: number) => new Dice(seed, 2 ** 30 + number);
-    // Waited for at the end; what fails there must not be lost until then.
-    const beside = Promise.all([
+    // Awaited at the end; until then a rejection must not count as unhandled.
+    const background = Promise.all([
       stallAgainAndAgain(this.#daemon, end.signal),
       ...Array.from(
         { length: AGENTS },
-        (_, i) => agents.askOn(this.#agentPort, dice(i), end.signal),
+        (_, i) => agents.run(this.#agentPort, dice(i), end.signal),
       ),
-      ...Array.from({ length: HOARDERS }, (_, i) => hoardOn(port, dice(AGENTS + i), end.signal)),
+      ...Array.from(
+        { length: NON_READERS },
+        (_, i) => requestWithoutReading(port, dice(AGENTS + i), end.signal),
+      ),
     ]);
-    beside.catch(() => {});
+    background.catch(() => {});
     if (only !== null) {
-      await this.#converse(only, "0");
+      await this.#runConversation(only, "0");
     } else {
       await Promise.all(
-        Array.from({ length: connections }, (_, i) => this.#converseOn(String(i))),
+        Array.from({ length: connections }, (_, i) => this.#runConversations(String(i))),
       );
     }
     end.abort();
-    const [stalls] = await beside;
+    const [stalls] = await background;
     await canary[Symbol.asyncDispose]();
     await gauges[Symbol.asyncDispose]();
     const seconds = (performance.now() - start) / 1000;
     const after = await descriptorsAfter(pid, before);
-    if (!(after <= before)) this.#wrong.push(`${before} descriptors became ${after}`);
+    if (!(after <= before)) {
+      this.#failures.push(`expected at most ${before} descriptors after the run: found ${after}`);
+    }
     const { rss, descriptors } = gauges.courses;
     if (rss.after - rss.before > RSS_GROWTH) {
-      this.#wrong.push(`memory is not flat: ${rss.before} MiB grew to ${rss.after}`);
+      this.#failures.push(
+        `memory grew from ${rss.before} to ${rss.after} MiB: expected at most ${RSS_GROWTH} more`,
+      );
     }
-    // It cuts the connections of all where clients do not read, and says so.
-    const isAllowed = CUTTING.test(this.#daemon.log);
-    if (!isAllowed) this.#wrong.push(...this.#cut.slice(0, MOST_WRONG));
-    this.#wrong.push(...agents.wrong, ...canary.wrong, ...complaints(this.#daemon.log, REFUSED));
+    // The daemon logs when it cuts all connections because clients do not read.
+    const mayCut = CUTTING.test(this.#daemon.log);
+    if (!mayCut) this.#failures.push(...this.#cuts.slice(0, MAX_FAILURES));
+    this.#failures.push(
+      ...agents.failures,
+      ...canary.failures,
+      ...complaints(this.#daemon.log, EXPECTED_WARNINGS),
+    );
     return {
       sent: { requests: this.#requests, connections: this.#conversations },
       statuses: this.#statuses,
       endings: this.#endings,
-      canary: { right: canary.right, slowest: canary.slowest },
-      agents: { right: agents.right, silent: agents.silent },
+      canary: { correct: canary.correct, slowest: canary.slowest },
+      agents: { correct: agents.correct, unanswered: agents.unanswered },
       stalls,
       seconds,
       rss,
       descriptors,
       idle: { before, after },
-      wrong: this.#wrong,
+      failures: this.#failures,
     };
   }
 
-  /** Holds one conversation after the other. */
-  async #converseOn(owner: string): Promise<void> {
-    while (this.#requests < this.#options.requests && this.#wrong.length < MOST_WRONG) {
-      await this.#converse(this.#conversations++, owner);
+  /** Runs one conversation after another. */
+  async #runConversations(owner: string): Promise<void> {
+    while (this.#requests < this.#options.requests && this.#failures.length < MAX_FAILURES) {
+      await this.#runConversation(this.#conversations++, owner);
     }
   }
 
-  async #converse(number: number, owner: string): Promise<void> {
+  async #runConversation(number: number, owner: string): Promise<void> {
     const conversation = new Conversation(this.#options.seed, number, this.#world, owner);
     this.#requests += conversation.length;
     try {
-      const { statuses, ending } = await conversation.hold(await Wire.open(this.#daemon.port));
+      const { statuses, ending } = await conversation.run(await Wire.open(this.#daemon.port));
       for (const status of statuses) count(this.#statuses, status);
       count(this.#endings, ending);
     } catch (error) {
-      if (error instanceof CutOff) {
+      if (error instanceof ConnectionCutError) {
         count(this.#endings, "cut by the daemon");
-        this.#cut.push(`conversation ${number}: ${error.message}`);
+        this.#cuts.push(`conversation ${number}: ${error.message}`);
         return;
       }
-      if (!(error instanceof Wrong) && !(error instanceof Deno.errors.ConnectionRefused)) {
+      if (!(error instanceof ContractError) && !(error instanceof Deno.errors.ConnectionRefused)) {
         throw error;
       }
-      this.#wrong.push(`conversation ${number}: ${error.message}`);
+      this.#failures.push(`conversation ${number}: ${error.message}`);
     }
   }
 }

@@ -1,5 +1,5 @@
 /**
- * `deno task fuzz`: sends the daemon a million requests, most of which make no sense.
+ * `deno task fuzz`: sends the daemon a million random requests, many of them invalid.
  *
  * @module
  */
@@ -10,10 +10,10 @@ import { fuzz, type FuzzOptions, type FuzzReport } from "./fuzz.ts";
 
 const USAGE = `deno task fuzz [--requests N] [--seed N] [--connections N] [--only N]
 
-  --requests N      how many requests to send (default 1000000)
-  --seed N          where chance begins: the same seed sends the same (default: any)
-  --connections N   how many connections to send them on at once (default 64)
-  --only N          hold this one conversation of the seed's, to look into it`;
+  --requests N      number of requests (default 1000000)
+  --seed N          seed of the random numbers: repeats a run (default: random)
+  --connections N   number of connections at once (default 64)
+  --only N          run only conversation N of the seed, to debug it`;
 
 const FLAGS = {
   requests: { takesValue: true },
@@ -23,7 +23,7 @@ const FLAGS = {
   help: { short: "h", takesValue: false },
 };
 
-function optionsOf(args: readonly string[]): FuzzOptions | null {
+function parseOptions(args: readonly string[]): FuzzOptions | null {
   const line = parseFlags(args, FLAGS);
   if (line.has("help")) return null;
   const number = (name: "requests" | "seed" | "connections" | "only", most: number) => {
@@ -38,7 +38,7 @@ function optionsOf(args: readonly string[]): FuzzOptions | null {
   };
 }
 
-function show(report: FuzzReport): string {
+function format(report: FuzzReport): string {
   const {
     sent,
     statuses,
@@ -50,42 +50,42 @@ function show(report: FuzzReport): string {
     rss,
     descriptors,
     idle,
-    wrong,
+    failures,
   } = report;
   return table([
     ["requests", sent.requests],
     ["connections", sent.connections],
     ["seconds", seconds],
-    ["requests a second", sent.requests / seconds],
+    ["requests per second", sent.requests / seconds],
     ...[...statuses].sort(([a], [b]) => a - b).map((
       [status, count],
-    ) => [`answers ${status}`, count]),
+    ) => [`responses ${status}`, count]),
     ...[...endings].sort(([a], [b]) => a < b ? -1 : 1).map((
       [kind, count],
     ) => [`ended: ${kind}`, count]),
-    ["canary's right answers", canary.right],
-    ["its slowest, in ms", canary.slowest],
-    ["agent checks answered rightly, and not at all", agents.right, agents.silent],
+    ["canary: correct responses", canary.correct],
+    ["canary: slowest response, ms", canary.slowest],
+    ["agent checks: correct, no response", agents.correct, agents.unanswered],
     ["stalls", stalls],
-    ["MiB at first, at last, at most", rss.first, rss.last, rss.max],
-    ["MiB in the second and the last quarter", rss.before, rss.after],
-    ["descriptors at first, at last, at most", idle.before, idle.after, descriptors.max],
-    ["wrong", wrong.length],
+    ["MiB: first, last, maximum", rss.first, rss.last, rss.max],
+    ["MiB: second quarter, last quarter", rss.before, rss.after],
+    ["descriptors: first, last, maximum", idle.before, idle.after, descriptors.max],
+    ["failures", failures.length],
   ]);
 }
 
 async function main(args: readonly string[]): Promise<number> {
   try {
-    const options = optionsOf(args);
+    const options = parseOptions(args);
     if (options === null) {
       console.log(USAGE);
       return 0;
     }
     console.log(`seed ${options.seed}`);
     const report = await fuzz(options);
-    console.log(show(report));
-    for (const wrong of report.wrong) console.error(wrong);
-    return report.wrong.length === 0 ? 0 : 1;
+    console.log(format(report));
+    for (const failure of report.failures) console.error(failure);
+    return report.failures.length === 0 ? 0 : 1;
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     console.error(`fuzz: ${error.message}`);

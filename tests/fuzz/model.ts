@@ -1,30 +1,30 @@
 /**
- * What the contract lets the daemon answer, told from what was asked and from what was marked. Nothing here
- * is the daemon's own code.
+ * The responses that the contract allows, derived from the request and the downtimes. The model shares no code
+ * with the daemon.
  *
  * @module
  */
 
-import { CODES, IN_CHUNKS, type Manner } from "./targets.ts";
+import { type Behaviour, CODES, IN_CHUNKS } from "./targets.ts";
 
-/** An answer that is right: its status, and its body as it goes over the wire or what that looks like. */
-export type Answer = readonly [status: number, body: string | RegExp];
+/** An expected response: its status, and its body or a pattern for it. */
+export type ExpectedResponse = readonly [status: number, body: string | RegExp];
 
-/** A check, as the client asks for it. */
-export interface Question {
-  /** The first part of the path. */
+/** A check, as the client requests it. */
+export interface Check {
+  /** The first segment of the path. */
   readonly protocol: string;
-  /** The second. */
+  /** The second segment. */
   readonly service: string;
-  /** The third. */
+  /** The third segment. */
   readonly port: string;
-  /** The rest. */
+  /** The rest of the path. */
   readonly path: string;
   /** The method. */
   readonly method: string;
   /** `port=` of X-Haproxy-Server-State. */
   readonly statedPort?: string;
-  /** `address=` of X-Haproxy-Server-State, or else X-Nerve-Check-IP. */
+  /** `address=` of X-Haproxy-Server-State; without it, X-Nerve-Check-IP. */
   readonly address?: string;
 }
 
@@ -44,10 +44,10 @@ export const PROTOCOLS: readonly string[] = [
   "tcp",
 ];
 
-/** Addresses of others, which nobody is allowed to have checked. */
+/** Addresses that the daemon is not allowed to check. */
 const FOREIGN: readonly string[] = ["192.0.2.9", "169.254.169.254", "2001:db8::1"];
 
-/** Addresses as clients spell them, and as records do. */
+/** Addresses as clients write them, and as records do. */
 export const ADDRESSES: ReadonlyMap<string, string> = new Map([
   ["127.0.0.1", "127.0.0.1"],
   ["127.0.0.2", "127.0.0.2"],
@@ -56,65 +56,65 @@ export const ADDRESSES: ReadonlyMap<string, string> = new Map([
   ...FOREIGN.map((address) => [address, address] as const),
 ]);
 
-/** The answer to what is nobody's path. */
-export const NOT_FOUND: readonly Answer[] = [[404, /^Not found: expected /]];
+/** The response to an unknown path. */
+export const NOT_FOUND: readonly ExpectedResponse[] = [[404, /^Not found: expected /]];
 
-/** The answers of all checks that are late. */
-const LATE: Answer = [503, /timed out/];
+/** The response to a check that times out. */
+const TIMED_OUT: ExpectedResponse = [503, /timed out/];
 
-/** How something is marked, and the line that says so. */
-export interface Mark {
+/** The mode of a downtime, and the line that reports it. */
+export interface Downtime {
   readonly mode: "down" | "drain";
   readonly line: string | RegExp;
 }
 
-/** What is marked, by the name of its record; null for what may or may not be. */
-export type Marks = ReadonlyMap<string, Mark | null>;
+/** The downtimes by the name of their record; null where it is unknown whether there is one. */
+export type Downtimes = ReadonlyMap<string, Downtime | null>;
 
 /**
- * Tells which answers to a check are right.
+ * Returns the responses to a check that the contract allows.
  *
- * @param question What is asked.
- * @param marks What is marked down.
- * @param ports Where services are.
+ * @param check The check.
+ * @param downtimes The downtimes.
+ * @param ports The ports of the services.
  */
-export function answersTo(
-  question: Question,
-  marks: Marks,
-  ports: Readonly<Record<Manner, number>>,
-): readonly Answer[] {
-  const { protocol, service, method, path } = question;
-  const known = protocol === "spool" || PROTOCOLS.includes(protocol);
-  const named = /^[.\w-]{1,200}$/.test(service) && service !== "." && service !== "..";
-  if (!known || !named || !/^[0-9]+$/.test(question.port)) return NOT_FOUND;
+export function expectedResponses(
+  check: Check,
+  downtimes: Downtimes,
+  ports: Readonly<Record<Behaviour, number>>,
+): readonly ExpectedResponse[] {
+  const { protocol, service, method, path } = check;
+  const isKnown = protocol === "spool" || PROTOCOLS.includes(protocol);
+  const isNamed = /^[.\w-]{1,200}$/.test(service) && service !== "." && service !== "..";
+  if (!isKnown || !isNamed || !/^[0-9]+$/.test(check.port)) return NOT_FOUND;
   if (!["GET", "HEAD", "OPTIONS"].includes(method)) return [[405, /^Method not allowed: /]];
 
-  const port = Number(question.statedPort ?? question.port);
-  if (!/^\d{1,5}$/.test(question.statedPort ?? "0") || port > 65535) return [[400, /^Bad port/]];
-  const address = ADDRESSES.get(question.address ?? "127.0.0.1");
+  const port = Number(check.statedPort ?? check.port);
+  if (!/^\d{1,5}$/.test(check.statedPort ?? "0") || port > 65535) return [[400, /^Bad port/]];
+  const address = ADDRESSES.get(check.address ?? "127.0.0.1");
   const isForeign = address === undefined || FOREIGN.includes(address);
   if (protocol !== "spool" && isForeign) return [[403, /^Not allowed to check /]];
   if (address === undefined) return [[400, /^Bad (?:address= in X-Haproxy|X-Nerve-Check-IP)/]];
 
-  const undecided: Answer[] = [];
-  let drain: Answer | undefined;
-  for (const name of recordsOf(service, port, address)) {
-    const mark = marks.get(name);
-    if (mark === undefined) continue;
-    if (mark?.mode === "down") return [...undecided, [503, mark.line]];
-    if (mark === null) {
+  const undecided: ExpectedResponse[] = [];
+  let drain: ExpectedResponse | undefined;
+  for (const name of recordNames(service, port, address)) {
+    const downtime = downtimes.get(name);
+    if (downtime === undefined) continue;
+    if (downtime?.mode === "down") return [...undecided, [503, downtime.line]];
+    if (downtime === null) {
       undecided.push([503, /^Service \S+ in down /], [404, /^Service \S+ in drain /]);
-    } else drain ??= [404, mark.line];
+    } else drain ??= [404, downtime.line];
   }
   if (drain !== undefined) return [...undecided, drain];
   if (protocol === "spool") return [...undecided, [200, ""]];
   if (port === 0) return [...undecided, [400, /^No port to connect to/]];
-  const manner = address === "127.0.0.1" ? mannerOf(port, ports) : "closed";
-  return [...undecided, LATE, ...verdicts(protocol, manner, path)];
+  const behaviour = address === "127.0.0.1" ? behaviourOf(port, ports) : "closed";
+  return [...undecided, TIMED_OUT, ...verdicts(protocol, behaviour, path)];
 }
 
-/** The names of the records that keep a service down, in the order in which they are asked for. */
-function recordsOf(service: string, port: number, address: string): string[] {
+/** The names of the records that apply to a service, in the order of precedence. */
+function recordNames(service: string, port: number, address: string): string[] {
   if (port === 0) return [service];
   const byPort = `${service}:${port}`;
   return address === "127.0.0.1"
@@ -122,35 +122,35 @@ function recordsOf(service: string, port: number, address: string): string[] {
     : [service, byPort, `${service}:${address}:${port}`];
 }
 
-function mannerOf(port: number, ports: Readonly<Record<Manner, number>>): Manner {
-  const found = Object.entries(ports).find(([, of]) => of === port);
-  if (found === undefined) throw new Error(`nobody knows what is on port ${port}`);
-  return found[0] as Manner;
+function behaviourOf(port: number, ports: Readonly<Record<Behaviour, number>>): Behaviour {
+  const found = Object.entries(ports).find(([, servicePort]) => servicePort === port);
+  if (found === undefined) throw new Error(`no service on port ${port}`);
+  return found[0] as Behaviour;
 }
 
-function verdicts(protocol: string, manner: Manner, path: string): Answer[] {
-  const refused: Answer = [503, /^Unexpected error .+ after \d+\.\d\ds$/];
+function verdicts(protocol: string, behaviour: Behaviour, path: string): ExpectedResponse[] {
+  const refused: ExpectedResponse = [503, /^Unexpected error .+ after \d+\.\d\ds$/];
   if (protocol === "tcp") {
-    const connected: Answer = [200, /^Connected in \d+\.\d\ds$/];
-    if (manner === "closed") return [refused];
-    return manner === "resetting" ? [connected, refused] : [connected];
+    const connected: ExpectedResponse = [200, /^Connected in \d+\.\d\ds$/];
+    if (behaviour === "closed") return [refused];
+    return behaviour === "resetting" ? [connected, refused] : [connected];
   }
-  if (protocol === "http" && manner === "alive") return [served(path)];
-  if (protocol === "http" && manner === "tiny chunks") return [[200, IN_CHUNKS]];
-  // Nobody speaks any other protocol.
+  if (protocol === "http" && behaviour === "alive") return [forwarded(path)];
+  if (protocol === "http" && behaviour === "tiny chunks") return [[200, IN_CHUNKS]];
+  // No service implements another protocol.
   return [[500, /^[^]+$/], [503, /^[^]+$/]];
 }
 
-/** What the service that is alive answers, as it is passed on. */
-function served(path: string): Answer {
+/** The response of the service that is alive, as the daemon forwards it. */
+function forwarded(path: string): ExpectedResponse {
   const code = Number(/\/code\/(\d{3})$/.exec(path)?.[1] ?? "200");
   if (code === 599) return [503, /: the service answered 599, .*: code 599$/];
-  if (!CODES.includes(code)) throw new Error(`nobody answers ${code}`);
+  if (!CODES.includes(code)) throw new Error(`no service responds ${code}`);
   return [code, code === 204 ? "" : `code ${code}`];
 }
 
-/** What the daemon may say to what no model can tell the meaning of, as long as it asks no service. */
-export const ANY_ANSWER: readonly Answer[] = [
+/** The possible responses to a mangled request that checks no service. */
+export const ANY_RESPONSE: readonly ExpectedResponse[] = [
   [200, /^(?:|\{.*\})$/s],
   [400, /^(?:|Bad [^]+|No port to connect to: .+|The form was not sent to its end)$/],
   [403, /^[^]+$/],
@@ -162,21 +162,21 @@ export const ANY_ANSWER: readonly Answer[] = [
 ];
 
 /**
- * Tells whether an answer is among those that are right.
+ * Returns whether a response is among the expected ones.
  *
- * @param answers Those.
- * @param method The method it answers: a HEAD is told the status alone.
- * @param status Its status.
- * @param body Its body.
+ * @param expected The expected responses.
+ * @param method The method of the request: a response to HEAD has no body.
+ * @param status The status of the response.
+ * @param body The body of the response.
  */
-export function isAmong(
-  answers: readonly Answer[],
+export function matchesAny(
+  expected: readonly ExpectedResponse[],
   method: string,
   status: number,
   body: string,
 ): boolean {
-  return answers.some(([right, text]) => {
-    if (right !== status) return false;
+  return expected.some(([code, text]) => {
+    if (code !== status) return false;
     if (method === "HEAD") return true;
     return typeof text === "string" ? text === body : text.test(body);
   });

@@ -1,5 +1,5 @@
 /**
- * Requests that make sense as HTTP, whatever they ask for, each with the answers that are right.
+ * Valid HTTP requests, each with the expected responses.
  *
  * @module
  */
@@ -8,21 +8,21 @@ import type { Dice } from "../load/dice.ts";
 import { form } from "./forms.ts";
 import {
   ADDRESSES,
-  type Answer,
-  answersTo,
-  type Mark,
+  type Check,
+  type Downtime,
+  type ExpectedResponse,
+  expectedResponses,
   NOT_FOUND,
   PROTOCOLS,
-  type Question,
 } from "./model.ts";
 import {
   FORGED_HOSTS,
   HOSTS,
   NAME,
-  NOBODYS,
   OTHER_METHODS,
   PATHS,
   TOKEN,
+  UNKNOWN_PATHS,
   UNKNOWN_PROTOCOLS,
   VALUE,
   WRONG_ADDRESSES,
@@ -30,95 +30,95 @@ import {
   WRONG_SERVICES,
   WRONG_STATED_PORTS,
 } from "./vocabulary.ts";
-import { BY_HOST, CONDEMNED, FREE, type World } from "./world.ts";
+import { ALWAYS_DOWN, BY_HOST, NEVER_DOWN, type World } from "./world.ts";
 
-/** A request, as it is sent. */
-export interface Sent {
-  /** Its bytes, a character each. */
+/** A request as bytes. */
+export interface GeneratedRequest {
+  /** The bytes, one character for each. */
   readonly bytes: string;
-  /** Its method. */
+  /** The method. */
   readonly method: string;
-  /** The answers that are right. */
-  readonly answers: readonly Answer[];
+  /** The expected responses. */
+  readonly expected: readonly ExpectedResponse[];
   /** Whether the daemon may close the connection after it. */
   readonly last: boolean;
 }
 
-/** What is asked for, before it is spelled. */
+/** A request before its formatting. */
 interface Draft {
   readonly method: string;
   readonly target: string;
   readonly headers: readonly string[];
   readonly body?: string;
-  readonly answers: readonly Answer[];
-  /** Whether nothing may follow: who is sent off loses what had not left for him yet. */
+  readonly expected: readonly ExpectedResponse[];
+  /** Whether this must be the last request: closing the connection may discard a long response. */
   readonly long?: boolean;
 }
 
-const BAD_HOST: readonly Answer[] = [[400, /^Bad Host: /]];
+const BAD_HOST: readonly ExpectedResponse[] = [[400, /^Bad Host: /]];
 
-/** The response where large pages wait for clients that do not read, or too many were requested. */
-const TOO_LARGE: Answer = [
+/** The response while large pages wait for clients that do not read, or after too many requests for them. */
+const TOO_LARGE: ExpectedResponse = [
   503,
   /^Too many (?:bytes of large pages wait for clients|large pages were requested): /,
 ];
 
-/** Pages that tell of thousands of services. */
-const LONG_PAGES: readonly Pick<Draft, "method" | "target" | "headers" | "answers">[] = [
+/** Pages that list thousands of services. */
+const LONG_PAGES: readonly Pick<Draft, "method" | "target" | "headers" | "expected">[] = [
   {
     method: "GET",
     target: "/",
     headers: ["Accept: application/json"],
-    answers: [[200, /^\{"downtimes":\[.*\}$/s], TOO_LARGE],
+    expected: [[200, /^\{"downtimes":\[.*\}$/s], TOO_LARGE],
   },
   {
     method: "GET",
     target: "/status/count",
     headers: [],
-    answers: [[200, /^\{"service_access_counts":\{.*\}$/], TOO_LARGE],
+    expected: [[200, /^\{"service_access_counts":\{.*\}$/], TOO_LARGE],
   },
   {
     method: "GET",
     target: "/recent",
     headers: [],
-    answers: [[200, /^\{"seen_services":\[.*\],"threshold_seconds":600\}$/], TOO_LARGE],
+    expected: [[200, /^\{"seen_services":\[.*\],"threshold_seconds":600\}$/], TOO_LARGE],
   },
 ];
 
-/** Makes up the requests of one connection. */
-export class Requests {
+/** Generates the requests of one connection. */
+export class RequestGenerator {
   readonly #dice: Dice;
   readonly #world: World;
-  /** The services that only this connection marks. */
-  readonly #own: readonly string[];
-  readonly #marks: Map<string, Mark | null>;
+  /** The services that only this connection changes. */
+  readonly #ownServices: readonly string[];
+  readonly #downtimes: Map<string, Downtime | null>;
 
   /**
-   * @param dice Chance.
-   * @param world What they are about.
-   * @param owner Tells this connection from all others that are open.
+   * @param dice The source of randomness.
+   * @param world The services, and their downtimes.
+   * @param owner Identifies the connection among those that are open.
    */
   constructor(dice: Dice, world: World, owner: string) {
     this.#dice = dice;
     this.#world = world;
-    this.#own = [`own-${owner}-a`, `own-${owner}-b`];
-    this.#marks = new Map(world.condemned);
-    // What an earlier connection left of them is not known.
-    for (const service of this.#own) {
-      for (const name of [service, `${service}:8081`]) this.#marks.set(name, null);
+    this.#ownServices = [`own-${owner}-a`, `own-${owner}-b`];
+    this.#downtimes = new Map(world.downtimes);
+    // An earlier connection may have left records of them.
+    for (const service of this.#ownServices) {
+      for (const name of [service, `${service}:8081`]) this.#downtimes.set(name, null);
     }
   }
 
-  /** One more request. */
-  next(): Sent {
-    return this.#spelled(this.#draft());
+  /** Generates the next request. */
+  next(): GeneratedRequest {
+    return this.#format(this.#draft());
   }
 
-  /** A request that asks no service, for a path that is cut, mangled or framed wrongly. */
-  plain(method = "GET", service: string = this.#dice.pick(CONDEMNED)[0]): string {
+  /** Generates a check of the spool alone, to be cut, mangled or framed wrongly. */
+  plain(method = "GET", service: string = this.#dice.pick(ALWAYS_DOWN)[0]): string {
     const body = method === "POST" ? "status=up" : undefined;
     const headers = body === undefined ? [] : [`Content-Length: ${body.length}`];
-    return written(
+    return formatRequest(
       method,
       `/spool/${service}/0`,
       "1.1",
@@ -133,7 +133,7 @@ export class Requests {
     if (roll < 78) return this.#check();
     if (roll < 81) return this.#change();
     if (roll < 86) return this.#page();
-    if (roll < 90) return this.#nobodys();
+    if (roll < 90) return this.#unknownPath();
     return this.#check(this.#dice.pick(OTHER_METHODS));
   }
 
@@ -147,34 +147,34 @@ export class Requests {
     const service = this.#service();
     const port = dice.percent(4) ? dice.pick(WRONG_PORTS) : this.#port(protocol, service);
     const path = dice.pick(PATHS);
-    const question: Question = {
+    const check: Check = {
       protocol,
       service,
       port,
       path,
       method,
-      ...this.#stated(protocol, service),
+      ...this.#statedTarget(protocol, service),
     };
     return {
       method,
       target: `/${protocol}/${service}/${port}${path}`,
-      headers: [...this.#targetHeaders(question), ...this.#freshness()],
-      answers: answersTo(question, this.#marks, this.#world.ports),
+      headers: [...this.#targetHeaders(check), ...this.#bypassHeaders()],
+      expected: expectedResponses(check, this.#downtimes, this.#world.ports),
     };
   }
 
   #service(): string {
     const dice = this.#dice;
     const roll = dice.below(100);
-    if (roll < 30) return dice.pick(CONDEMNED)[0];
+    if (roll < 30) return dice.pick(ALWAYS_DOWN)[0];
     if (roll < 35) return BY_HOST.service;
-    if (roll < 50) return dice.pick(this.#own);
-    if (roll < 85) return dice.pick(FREE);
+    if (roll < 50) return dice.pick(this.#ownServices);
+    if (roll < 85) return dice.pick(NEVER_DOWN);
     if (roll < 93) return `${dice.text(NAME, dice.between(1, 60))}-x`;
     return dice.pick(WRONG_SERVICES);
   }
 
-  /** A port to check: one of those of services, where something would connect to it. */
+  /** A port to check: that of a service of this run where the check connects. */
   #port(protocol: string, service: string): string {
     const dice = this.#dice;
     if (dice.percent(3)) return dice.pick(["65536", "99999", "100000000000000000000000"]);
@@ -183,13 +183,13 @@ export class Requests {
     return dice.pick(["0", "00", "1", "80", "8080", "65535", "8082"]);
   }
 
-  /** Those of services, the one that never answers seldom: each of its checks lasts as long as one may. */
+  /** The ports of the services. The silent one is rare: each of its checks lasts until the timeout. */
   #servicePorts(): number[] {
     const { silent, ...others } = this.#world.ports;
     return [...Object.values(others), ...this.#dice.percent(1) ? [silent] : []];
   }
 
-  #stated(protocol: string, service: string): { statedPort?: string; address?: string } {
+  #statedTarget(protocol: string, service: string): { statedPort?: string; address?: string } {
     const dice = this.#dice;
     const stated: { statedPort?: string; address?: string } = {};
     if (dice.percent(15)) {
@@ -205,27 +205,27 @@ export class Requests {
     return stated;
   }
 
-  #targetHeaders({ statedPort, address }: Question): string[] {
+  #targetHeaders({ statedPort, address }: Check): string[] {
     const dice = this.#dice;
     const fields = ["UP 1/3", "name=web/a; node=lb1; weight=1/1; scur=0/0; qcur=0"];
-    const inState = address !== undefined && !address.includes(",") && dice.percent(50);
-    if (inState) fields.splice(1, 0, `address=${address}`);
+    const isInState = address !== undefined && !address.includes(",") && dice.percent(50);
+    if (isInState) fields.splice(1, 0, `address=${address}`);
     if (statedPort !== undefined) {
       fields.splice(dice.below(fields.length) + 1, 0, `port=${statedPort}`);
     }
     const headers: string[] = [];
-    if (inState || statedPort !== undefined || dice.percent(10)) {
+    if (isInState || statedPort !== undefined || dice.percent(10)) {
       headers.push(`X-Haproxy-Server-State: ${fields.join("; ")}`);
     }
-    if (address !== undefined && !inState) headers.push(`X-Nerve-Check-IP: ${address}`);
-    // What stands in the other header wins over it.
-    if (inState && dice.percent(50)) {
+    if (address !== undefined && !isInState) headers.push(`X-Nerve-Check-IP: ${address}`);
+    // The address in the other header has precedence.
+    if (isInState && dice.percent(50)) {
       headers.push(`X-Nerve-Check-IP: ${dice.pick(WRONG_ADDRESSES)}`);
     }
     return headers;
   }
 
-  #freshness(): string[] {
+  #bypassHeaders(): string[] {
     const dice = this.#dice;
     if (!dice.percent(10)) return [];
     const header = dice.pick(["Pragma", "Cache-Control"]);
@@ -234,24 +234,24 @@ export class Requests {
 
   #change(): Draft {
     const dice = this.#dice;
-    const service = dice.pick(this.#own);
+    const service = dice.pick(this.#ownServices);
     const [port, record] = dice.pick([["0", service], ["8081", `${service}:8081`]] as const);
-    const { body, valid, mark } = form(dice, service);
-    if (mark === undefined) this.#marks.delete(record);
-    else if (mark !== null) this.#marks.set(record, mark);
+    const { body, valid, downtime } = form(dice, service);
+    if (downtime === undefined) this.#downtimes.delete(record);
+    else if (downtime !== null) this.#downtimes.set(record, downtime);
     return {
       method: "POST",
       target: `/spool/${service}/${port}${dice.pick(["/status", "", "/x?y"])}`,
       headers: ["Content-Type: application/x-www-form-urlencoded"],
       body,
-      answers: valid ? [[200, ""]] : [[400, /^Bad \w+: expected /], [413, /^The form is longer/]],
+      expected: valid ? [[200, ""]] : [[400, /^Bad \w+: expected /], [413, /^The form is longer/]],
     };
   }
 
   #page(): Draft {
     const dice = this.#dice;
     if (dice.percent(0.5)) return { ...this.#dice.pick(LONG_PAGES), long: true };
-    const [target, answers] = dice.pick<readonly [string, readonly Answer[]]>([
+    const [target, expected] = dice.pick<readonly [string, readonly ExpectedResponse[]]>([
       ["/status", [[200, /^\{"cache":\{.*\}$/]]],
       ["/", NOT_FOUND],
       ["/status?x", [[200, /^\{"cache":\{.*\}$/]]],
@@ -272,87 +272,87 @@ export class Requests {
         method: dice.pick(OTHER_METHODS),
         target,
         headers: [],
-        answers: [[405, /^Method not/]],
+        expected: [[405, /^Method not/]],
       };
     }
-    return { method: dice.pick(["GET", "GET", "HEAD"]), target, headers: [], answers };
+    return { method: dice.pick(["GET", "GET", "HEAD"]), target, headers: [], expected };
   }
 
-  #nobodys(): Draft {
+  #unknownPath(): Draft {
     const dice = this.#dice;
     const target = dice.percent(90)
-      ? dice.pick(NOBODYS)
+      ? dice.pick(UNKNOWN_PATHS)
       : `/${dice.text(TOKEN, dice.between(1, 30))}`;
-    return { method: dice.pick(["GET", "POST", "PUT"]), target, headers: [], answers: NOT_FOUND };
+    return { method: dice.pick(["GET", "POST", "PUT"]), target, headers: [], expected: NOT_FOUND };
   }
 
-  /** Spells a request in one of the ways in which clients may. */
-  #spelled({ method, target, headers, body, answers, long = false }: Draft): Sent {
+  /** Formats a request in one of the ways that HTTP allows. */
+  #format({ method, target, headers, body, expected, long = false }: Draft): GeneratedRequest {
     const dice = this.#dice;
-    const old = dice.percent(8);
-    const keep = !old || dice.percent(50);
-    const close = !old && dice.percent(3);
-    const fields = [...headers, ...this.#noise()];
-    const forged = body === undefined && dice.percent(1);
-    if (forged) fields.push(`Host: ${dice.pick(FORGED_HOSTS)}`);
-    else if (!old || dice.percent(50)) {
+    const isHttp10 = dice.percent(8);
+    const isKeptAlive = !isHttp10 || dice.percent(50);
+    const isClosed = !isHttp10 && dice.percent(3);
+    const fields = [...headers, ...this.#extraHeaders()];
+    const isForged = body === undefined && dice.percent(1);
+    if (isForged) fields.push(`Host: ${dice.pick(FORGED_HOSTS)}`);
+    else if (!isHttp10 || dice.percent(50)) {
       fields.push(`Host: ${dice.percent(80) ? "x" : dice.pick(HOSTS)}`);
     }
-    if (old && keep) fields.push("Connection: keep-alive");
-    if (close) fields.push("Connection: close");
-    const framed = this.#framed(body, old);
+    if (isHttp10 && isKeptAlive) fields.push("Connection: keep-alive");
+    if (isClosed) fields.push("Connection: close");
+    const framed = this.#frame(body, isHttp10);
     if (framed.headers.length === 0) fields.push(...this.#upgrade());
     const absolute = dice.percent(5) ? dice.pick(["http://x", "http://u@x:99999", "ftp://x"]) : "";
     const shuffled = dice.percent(50) ? fields : fields.reverse();
     const eol = dice.percent(3) ? "\n" : "\r\n";
-    const bytes = written(
+    const bytes = formatRequest(
       method,
       absolute + target,
-      old ? "1.0" : "1.1",
+      isHttp10 ? "1.0" : "1.1",
       [...shuffled, ...framed.headers],
       framed.body,
       eol,
     );
-    // What it did not want to read it may not wait for.
-    const last = long || !keep || close || (framed.body !== "" && body === undefined) ||
+    // The daemon closes the connection instead of reading a body that it does not use.
+    const last = long || !isKeptAlive || isClosed || (framed.body !== "" && body === undefined) ||
       (body?.length ?? 0) > 60_000;
     return {
       bytes: dice.percent(2) ? `\r\n${bytes}` : bytes,
       method,
-      answers: forged ? BAD_HOST : answers,
+      expected: isForged ? BAD_HOST : expected,
       last,
     };
   }
 
-  #framed(body: string | undefined, old: boolean): { headers: string[]; body: string } {
+  #frame(body: string | undefined, isHttp10: boolean): { headers: string[]; body: string } {
     const dice = this.#dice;
     if (body === undefined) {
-      // Nobody forbids it.
+      // HTTP allows a body here.
       return dice.percent(2)
         ? { headers: ["Content-Length: 5"], body: "hello" }
         : { headers: [], body: "" };
     }
-    if (!old && dice.percent(25)) {
+    if (!isHttp10 && dice.percent(25)) {
       return { headers: ["Transfer-Encoding: chunked"], body: chunked(dice, body) };
     }
     const headers = [`Content-Length: ${body.length}`];
     if (dice.percent(2)) headers.push(headers[0]!);
-    if (!old && dice.percent(5)) headers.push("Expect: 100-continue");
+    if (!isHttp10 && dice.percent(5)) headers.push("Expect: 100-continue");
     return { headers, body };
   }
 
-  #noise(): string[] {
+  #extraHeaders(): string[] {
     const dice = this.#dice;
-    const noise: string[] = [];
+    const headers: string[] = [];
     while (dice.percent(30)) {
       const name = `X-${dice.text(TOKEN, dice.between(1, 20))}`;
       const value = dice.text(VALUE, dice.between(0, 30));
-      noise.push(`${name}:${value}`);
+      headers.push(`${name}:${value}`);
     }
-    return noise;
+    return headers;
   }
 
-  /** Nobody offers what it asks for. Deno refuses it beside a body. */
+  /** A request for an upgrade that the daemon does not support. Deno rejects an upgrade beside a body. */
   #upgrade(): string[] {
     const dice = this.#dice;
     if (!dice.percent(2)) return [];
@@ -360,7 +360,7 @@ export class Requests {
   }
 }
 
-function written(
+function formatRequest(
   method: string,
   target: string,
   version: string,

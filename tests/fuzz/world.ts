@@ -1,34 +1,34 @@
 import { downLine } from "../load/down_line.ts";
-import type { Marks } from "./model.ts";
-import type { Manner } from "./targets.ts";
+import type { Downtimes } from "./model.ts";
+import type { Behaviour } from "./targets.ts";
 
-/** What all requests of a run are about. */
+/** The services and downtimes of a run. */
 export interface World {
-  /** Where services are. */
-  readonly ports: Readonly<Record<Manner, number>>;
-  /** What is down for the whole run, by the name of its record. */
-  readonly condemned: Marks;
+  /** The ports of the services. */
+  readonly ports: Readonly<Record<Behaviour, number>>;
+  /** The downtimes that last for the whole run, by the name of their record. */
+  readonly downtimes: Downtimes;
 }
 
-/** Since when what is condemned is down, in unix seconds. */
-export const CONDEMNED_SINCE = 1435694078.778886;
+/** The creation time of these downtimes, in unix seconds. */
+export const DOWN_SINCE = 1435694078.778886;
 
-/** Why. */
-export const CONDEMNED_BECAUSE = "condemned";
+/** The reason of these downtimes. */
+export const DOWN_REASON = "condemned";
 
-/** What is marked down by POST before all, and is never marked up: the service, and the port or 0. */
-export const CONDEMNED: readonly (readonly [service: string, port: number])[] = [
+/** The services that a POST sets down before the run, and the port or 0. */
+export const ALWAYS_DOWN: readonly (readonly [service: string, port: number])[] = [
   ["condemned", 0],
   ["condemned.example-1", 0],
   ["_condemned_", 0],
   ["by-port", 8081],
 ];
 
-/** What a file of the spool keeps down before all: a service on one port of one host. */
+/** The service on one port of one host that a record in the spool sets down before the run. */
 export const BY_HOST = { service: "by-host", host: "127.0.0.2", port: 8082 } as const;
 
-/** Services that are never marked. */
-export const FREE: readonly string[] = [
+/** Services without a downtime. */
+export const NEVER_DOWN: readonly string[] = [
   "web",
   "api.example.org",
   "a",
@@ -46,18 +46,16 @@ export const FREE: readonly string[] = [
   "W".repeat(200),
 ];
 
-/**
- * What is condemned, by the name of its record.
- */
-export function condemned(): Marks {
-  const mark = (service: string) => ({
+/** Returns the downtimes that last for the whole run, by the name of their record. */
+export function initialDowntimes(): Downtimes {
+  const downtime = (service: string) => ({
     mode: "down" as const,
-    line: downLine(service, CONDEMNED_BECAUSE, CONDEMNED_SINCE, undefined),
+    line: downLine(service, DOWN_REASON, DOWN_SINCE, undefined),
   });
   return new Map([
-    ...CONDEMNED.map(([service, port]) =>
-      [port === 0 ? service : `${service}:${port}`, mark(service)] as const
+    ...ALWAYS_DOWN.map(([service, port]) =>
+      [port === 0 ? service : `${service}:${port}`, downtime(service)] as const
     ),
-    [`${BY_HOST.service}:${BY_HOST.host}:${BY_HOST.port}`, mark(BY_HOST.service)],
+    [`${BY_HOST.service}:${BY_HOST.host}:${BY_HOST.port}`, downtime(BY_HOST.service)],
   ]);
 }

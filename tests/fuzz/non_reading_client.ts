@@ -3,20 +3,24 @@ import { pipelined, withClosedWindow } from "../load/hoarding.ts";
 import { rest } from "../load/stalls.ts";
 import { Wire } from "../load/wire.ts";
 
-/** Pages that are worth to ask for often. */
+/** Pages with large responses. */
 const PAGES = ["/recent", "/status/count", "/metrics", "/status"] as const;
 
-/** How long a connection is held, in milliseconds. */
+/** The most time that a connection stays open, in milliseconds. */
 const HOLD_MS = 2000;
 
 /**
- * Asks for much and reads nothing, on one connection after the other.
+ * Sends many requests and reads no response, on one connection after another.
  *
- * @param port The daemon's.
- * @param dice Chance.
- * @param signal Ends it.
+ * @param port The daemon's port.
+ * @param dice The source of randomness.
+ * @param signal Stops the requests.
  */
-export async function hoardOn(port: number, dice: Dice, signal: AbortSignal): Promise<void> {
+export async function requestWithoutReading(
+  port: number,
+  dice: Dice,
+  signal: AbortSignal,
+): Promise<void> {
   while (!signal.aborted) {
     using wire = await Wire.open(port);
     const page = dice.pick(PAGES);
