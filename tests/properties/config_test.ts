@@ -38,7 +38,19 @@ Deno.test("What a configuration says is in force, and what it does not say is th
     2500,
   ));
 
-Deno.test("A value that is not what its key takes is refused by the key's name", () => {
+/** The booleans of YAML 1.1, which the Python hachecks take. */
+const BOOLEANS: ReadonlyMap<unknown, boolean> = new Map(
+  Object.entries({ yes: true, on: true, no: false, off: false }).flatMap(([word, value]) => {
+    const spellings = [word, word[0]!.toUpperCase() + word.slice(1), word.toUpperCase()];
+    return spellings.map((spelling) => [spelling, value] as const);
+  }),
+);
+
+function meaningOf(key: keyof typeof GOOD, value: unknown): unknown {
+  return typeof DEFAULTS[key] === "boolean" ? BOOLEANS.get(value) ?? value : value;
+}
+
+Deno.test("parseConfig() rejects a value of another type, and names the key", () => {
   const value = fc.oneof(
     fc.jsonValue(),
     fc.double(),
@@ -50,7 +62,10 @@ Deno.test("A value that is not what its key takes is refused by the key's name",
       const content = stringifyYaml({ [key]: value });
       try {
         const { config } = parseConfig(content, "hacheck.yaml");
-        assertEquals(config[key] as unknown, value === null ? DEFAULTS[key] : value);
+        assertEquals(
+          config[key] as unknown,
+          value === null ? DEFAULTS[key] : meaningOf(key, value),
+        );
       } catch (error) {
         assert(error instanceof ConfigError, String(error));
         const start = `Cannot use configuration hacheck.yaml: ${key}: expected `;
