@@ -54,6 +54,8 @@ export type ConfigUse = Pick<
   | "https_ca"
   | "https_verify"
   | "log_path"
+  | "mysql_username"
+  | "postgres_username"
   | "remote_spool_token_file"
   | "tls_cert"
   | "tls_key"
@@ -69,8 +71,8 @@ export interface Need {
   readonly place: Place;
   /** The reason. */
   readonly why: string;
-  /** Whether the daemon starts without it. */
-  readonly isOptional?: true;
+  /** Whether a run starts without it, but keeps it: a later configuration may need it. */
+  readonly isOptional?: (config?: ConfigUse) => boolean;
   /**
    * Returns the paths, or the addresses to listen on, that a run needs; none if the feature is not enabled.
    *
@@ -144,11 +146,11 @@ export const DAEMON_NEEDS: readonly Need[] = [
   configurationFile("tls_cert", "read the daemon's certificate"),
   configurationFile("tls_key", "read the key of that certificate"),
   {
-    feature: "mysql and postgres checks",
+    feature: "mysql_username or postgres_username",
     kind: "read",
     place: "code",
     why: "load the client of the database at the first check; compiled programs contain it",
-    isOptional: true,
+    isOptional: (config) => config?.mysql_username == null && config?.postgres_username == null,
     of: ({ isBundled }) => isBundled ? ownCode().slice(0, 1) : [],
   },
   {
@@ -322,7 +324,7 @@ export class Permissions {
   demand(config?: ConfigUse): void {
     const missing = new Map<string, string[]>();
     for (const { feature, kind, of, isOptional } of DAEMON_NEEDS) {
-      if (isOptional) continue;
+      if (isOptional?.(config)) continue;
       const scopes = of(this.#use, config).filter((scope) => !isGranted(kind, scope));
       if (scopes.length === 0) continue;
       const name = feature ?? "hacheck";

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { Debugger } from "../support/debugger.ts";
 import { commandOf, FORM, HOME, IS_BUNDLED } from "../support/forms.ts";
-import { Daemon, run, TempFolder } from "../support/programs.ts";
+import { Daemon, run, runDaemon, TempFolder } from "../support/programs.ts";
 import { FaultyServer, sending } from "../servers/faulty.ts";
 import { serverTest, until } from "../servers/mod.ts";
 
@@ -176,5 +176,24 @@ Deno.test({
     }
     assertEquals(service.accepted, 0);
     assertEquals(JSON.parse((await daemon.get("/status")).body).faults.checks, 2);
+  },
+});
+
+Deno.test({
+  name: "a bundled daemon with a login of a database demands to read its own code" +
+    (IS_BUNDLED ? "" : " (needs HACHECK_FORM=installed)"),
+  ignore: !IS_BUNDLED,
+  async fn() {
+    for (const key of ["mysql_username", "postgres_username"]) {
+      using folder = new TempFolder();
+      const config = folder.write("hacheck.yaml", `${key}: checker\n`);
+      const args = ["-c", config, "--spool-root", folder.path];
+      const grants = ["--no-prompt", "--allow-net", `--allow-read=${folder.path}`];
+      assertEquals(await runDaemon(args, grants), {
+        code: 1,
+        stdout: "",
+        stderr: `hacheck: mysql_username or postgres_username needs --allow-read=${HOME}src\n`,
+      });
+    }
   },
 });

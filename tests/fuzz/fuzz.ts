@@ -4,6 +4,7 @@ import { Dice } from "../load/dice.ts";
 import { type Course, descriptorsAfter, Gauges, read } from "../load/gauges.ts";
 import { stallAgainAndAgain } from "../load/stalls.ts";
 import { Wire } from "../load/wire.ts";
+import { HOME, IS_BUNDLED } from "../support/forms.ts";
 import { Daemon, TempFolder } from "../support/programs.ts";
 import { SpoolStore } from "../../src/spool/store.ts";
 import { AgentCanary } from "./agent_canary.ts";
@@ -115,7 +116,8 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
 
 /** The grants of a daemon that can connect to no other machine. */
 function grantsOnLoopback(spool: string): string[] {
-  const spoolGrants = [`--allow-read=${spool}`, `--allow-write=${spool}`];
+  const readable = [spool, ...IS_BUNDLED ? [`${HOME}src`] : []];
+  const spoolGrants = [`--allow-read=${readable}`, `--allow-write=${spool}`];
   return ["--no-prompt", ...spoolGrants, "--allow-net=127.0.0.0/8,[::1]"];
 }
 
