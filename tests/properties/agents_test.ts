@@ -7,8 +7,8 @@ import { holds, oddText, port, service } from "./property.ts";
 
 const LOCAL_ADDRESS = "127.0.0.1";
 
-/** All that an agent may be told. */
-const ANSWER = /^(?:ready up(?: (?:\d{1,2}|100)%)?|drain|maint|down(?: #.+)?)$/;
+/** All responses to an agent check. */
+const RESPONSE = /^(?:ready up(?: (?:\d{1,2}|100)%)?|drain|maint|down(?: #.+)?)$/;
 
 const down = fc.constantFrom("maint" as const, "down" as const);
 
@@ -26,26 +26,26 @@ const weight = fc.record({
   creation: fc.constant(null),
 });
 
-Deno.test("Whatever an agent asks, it is answered in one line of HAProxy's words", () =>
+Deno.test("agentResponse() returns one line of HAProxy's words for any text", () =>
   holds(
     fc.property(
       oddText("web", "/", "8080", "\r", "all"),
       fc.option(record, { nil: undefined }),
       down,
-      (question, all, down) => {
+      (text, all, down) => {
         const spool = new SpoolIndex();
         if (all !== undefined) spool.set("all", all);
-        const told = agentResponse(question, spool, down);
-        assert(ANSWER.test(told) && told.length < 2000, told);
-        assert(!/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(told), told);
-        // Nobody gets traffic while everything is marked, whatever the question.
-        if (all !== undefined) assert(!/^(?:ready|up)\b/.test(told), told);
+        const response = agentResponse(text, spool, down);
+        assert(RESPONSE.test(response) && response.length < 2000, response);
+        assert(!/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(response), response);
+        // A downtime of all services must keep traffic away.
+        if (all !== undefined) assert(!/^(?:ready|up)\b/.test(response), response);
       },
     ),
     10_000,
   ));
 
-Deno.test("What an agent is told of a service is what is marked, and the weight where nothing is", () =>
+Deno.test("agentResponse() returns the mode of a downtime, and the weight without one", () =>
   holds(
     fc.property(
       service,
@@ -53,16 +53,16 @@ Deno.test("What an agent is told of a service is what is marked, and the weight 
       fc.option(record, { nil: undefined }),
       fc.option(weight, { nil: undefined }),
       down,
-      (service, port, marked, weighed, down) => {
+      (service, port, downtime, weightRecord, down) => {
         const subject = { service, port, host: LOCAL_ADDRESS };
         const spool = new SpoolIndex();
-        if (marked !== undefined) spool.set(recordName(subject), marked);
-        if (weighed !== undefined) spool.set(weightName(subject), weighed);
-        const told = agentResponse(`${service}/${port}`, spool, down);
-        if (marked?.mode === "drain") return assertEquals(told, "drain");
-        if (marked !== undefined) return assert(told.startsWith(down), told);
-        const percent = weighed === undefined ? 100 : weighed.weight;
-        assertEquals(told, percent === null ? "ready up" : `ready up ${percent}%`);
+        if (downtime !== undefined) spool.set(recordName(subject), downtime);
+        if (weightRecord !== undefined) spool.set(weightName(subject), weightRecord);
+        const response = agentResponse(`${service}/${port}`, spool, down);
+        if (downtime?.mode === "drain") return assertEquals(response, "drain");
+        if (downtime !== undefined) return assert(response.startsWith(down), response);
+        const percent = weightRecord === undefined ? 100 : weightRecord.weight;
+        assertEquals(response, percent === null ? "ready up" : `ready up ${percent}%`);
       },
     ),
     5000,

@@ -14,16 +14,16 @@ const FLAGS = {
 const operand = oddText("web", "down").filter((text) => text === "-" || !text.startsWith("-"));
 const value = oddText("web", "-", "--").filter((text) => text !== "");
 
-/** A flag with a value in one of its spellings, and what it comes to. */
+/** A flag with a value in one of its forms, and the expected result. */
 const valued = fc.oneof(
   ...(["port", "reason", "spool-root"] as const).map((name) =>
     fc.tuple(value, fc.nat(4)).map(([value, way]) => {
       const { short } = FLAGS[name] as { short?: string };
-      const spellings = [[`--${name}`, value], [`--${name}=${value}`]];
+      const forms = [[`--${name}`, value], [`--${name}=${value}`]];
       if (short !== undefined) {
-        spellings.push([`-${short}`, value], [`-${short}=${value}`], [`-v${short}`, value]);
+        forms.push([`-${short}`, value], [`-${short}=${value}`], [`-v${short}`, value]);
       }
-      const args = spellings[way % spellings.length]!;
+      const args = forms[way % forms.length]!;
       return { args, name, value, isVerbose: args[0]!.startsWith("-v") };
     })
   ),
@@ -33,7 +33,7 @@ const bare = fc.constantFrom("-v", "--verbose").map((arg) => {
 });
 const plain = operand.map((arg) => ({ args: [arg], name: "_", value: arg, isVerbose: false }));
 
-Deno.test("A command line means the same in every spelling", () =>
+Deno.test("parseFlags() returns the same result for each form of a flag", () =>
   holds(
     fc.property(
       fc.array(fc.oneof(valued, bare, plain), { maxLength: 8 }),
@@ -59,7 +59,7 @@ Deno.test("A command line means the same in every spelling", () =>
     5000,
   ));
 
-Deno.test("What is not understood is refused, and what is understood was said", () => {
+Deno.test("parseFlags() rejects unknown flags, and returns only values of the command line", () => {
   const arg = fc.oneof(
     oddText("-", "--", "p", "v", "port", "reason=", "spool-root"),
     fc.constantFrom(
@@ -102,7 +102,7 @@ Deno.test("What is not understood is refused, and what is understood was said", 
   );
 });
 
-Deno.test("A whole number is one within its bounds, or an error that names both", () =>
+Deno.test("wholeNumber() returns a number in its range, and names the range in its error", () =>
   holds(
     fc.property(
       fc.oneof(
@@ -110,8 +110,8 @@ Deno.test("A whole number is one within its bounds, or an error that names both"
         oddText("1_0", "0x1f", "+1", "1.0"),
       ),
       (text) => {
-        const isOne = /^[0-9]{1,15}$/.test(text) && Number(text) <= 65_535;
-        if (isOne) return assertEquals(wholeNumber("-p", text, 0, 65_535), Number(text));
+        const isValid = /^[0-9]{1,15}$/.test(text) && Number(text) <= 65_535;
+        if (isValid) return assertEquals(wholeNumber("-p", text, 0, 65_535), Number(text));
         const { message } = assertThrows(() => wholeNumber("-p", text, 0, 65_535), UsageError);
         assert(message.startsWith("Bad -p: expected a number from 0 to 65535: received "), message);
       },

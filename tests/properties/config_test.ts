@@ -7,8 +7,8 @@ import { holds, oddText } from "./property.ts";
 const headerName = fc.stringMatching(/^X-[!#$%&'*+.^_`|~\w-]{1,10}$/);
 const text = fc.string({ minLength: 1, maxLength: 20 });
 
-/** What each key takes. */
-const GOOD = {
+/** Valid values of each key. */
+const VALID = {
   cache_time: fc.double({ min: 0, max: 86_400, noNaN: true }).map(Math.abs),
   cache_failures: fc.constantFrom("once", "always"),
   healthcheck_timeout: fc.double({ min: 0.001, max: 86_400, noNaN: true }),
@@ -25,12 +25,12 @@ const GOOD = {
   allow_remote_spool_changes: fc.boolean(),
 };
 
-const KEYS = Object.keys(GOOD) as (keyof typeof GOOD)[];
+const KEYS = Object.keys(VALID) as (keyof typeof VALID)[];
 const DEFAULTS = parseConfig("", "").config;
 
-Deno.test("What a configuration says is in force, and what it does not say is the default", () =>
+Deno.test("parseConfig() returns the given values, and the defaults of all other keys", () =>
   holds(
-    fc.property(fc.record(GOOD, { requiredKeys: [] }), (given) => {
+    fc.property(fc.record(VALID, { requiredKeys: [] }), (given) => {
       const { config, unknownKeys } = parseConfig(stringifyYaml(given), "hacheck.yaml");
       assertEquals(unknownKeys, []);
       assertEquals(config, { ...DEFAULTS, ...given } as Config);
@@ -46,7 +46,7 @@ const BOOLEANS: ReadonlyMap<unknown, boolean> = new Map(
   }),
 );
 
-function meaningOf(key: keyof typeof GOOD, value: unknown): unknown {
+function meaningOf(key: keyof typeof VALID, value: unknown): unknown {
   return typeof DEFAULTS[key] === "boolean" ? BOOLEANS.get(value) ?? value : value;
 }
 
@@ -77,7 +77,7 @@ Deno.test("parseConfig() rejects a value of another type, and names the key", ()
   );
 });
 
-Deno.test("Whatever a file holds, it is a configuration or a ConfigError on one line", () =>
+Deno.test("parseConfig() returns a configuration or throws a ConfigError of one line for any text", () =>
   holds(
     fc.property(
       fc.array(
@@ -116,7 +116,7 @@ Deno.test("Whatever a file holds, it is a configuration or a ConfigError on one 
     4000,
   ));
 
-Deno.test("No message shows a password, however wrong it is", () => {
+Deno.test("parseConfig() shows no password in an error message", () => {
   const secret = "s3cr3t";
   const password = fc.constantFrom(
     "mysql_password",

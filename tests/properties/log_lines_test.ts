@@ -5,8 +5,8 @@ import { assert, assertEquals } from "../support/assert.ts";
 import { TempFolder } from "../support/programs.ts";
 import { holds, oddText } from "./property.ts";
 
-/** What may be thrown, and logged then. */
-const thing = fc.oneof(
+/** Values that code may throw and the daemon then logs. */
+const thrown = fc.oneof(
   fc.jsonValue({ maxDepth: 2 }),
   oddText(),
   oddText().map((text) => new Error(text)),
@@ -38,9 +38,9 @@ const thing = fc.oneof(
   ),
 );
 
-Deno.test("Whatever is logged comes to one line, and steers no terminal", () =>
+Deno.test("formatLine() and formatJson() return one line without control characters", () =>
   holds(
-    fc.property(fc.array(thing, { maxLength: 3 }), (message) => {
+    fc.property(fc.array(thrown, { maxLength: 3 }), (message) => {
       const record = {
         level: "error",
         message: "{0} {1} {2}",
@@ -58,25 +58,25 @@ Deno.test("Whatever is logged comes to one line, and steers no terminal", () =>
     1000,
   ));
 
-Deno.test("No fault is lost for how it looks, in text or in JSON", async () => {
+Deno.test("DaemonLog.error() logs any thrown value, as text and as JSON", async () => {
   using folder = new TempFolder();
   for (const format of ["text", "json"] as const) {
     const path = folder.file(format);
-    const faults = newCounters().errors;
-    using log = new DaemonLog({ log_path: path, log_format: format }, false, faults);
+    const counters = newCounters().errors;
+    using log = new DaemonLog({ log_path: path, log_format: format }, false, counters);
     let logged = 0;
     await holds(
-      fc.asyncProperty(thing, async (error) => {
-        log.error("a fault: {error}", { error });
+      fc.asyncProperty(thrown, async (error) => {
+        log.error("an error: {error}", { error });
         logged++;
         await log.flush(60_000);
       }),
       500,
     );
     const lines = Deno.readTextFileSync(path).split("\n").slice(0, -1);
-    assertEquals([lines.length, faults.lost_log_lines], [logged, 0]);
+    assertEquals([lines.length, counters.lost_log_lines], [logged, 0]);
     if (format === "json") {
-      for (const line of lines) assert(JSON.parse(line).message.startsWith("a fault: "), line);
+      for (const line of lines) assert(JSON.parse(line).message.startsWith("an error: "), line);
     }
   }
 });

@@ -23,7 +23,7 @@ const subject: fc.Arbitrary<Subject> = fc.oneof(
   fc.record({ service, port, host: fc.oneof(host, fc.constant(LOCAL_ADDRESS)) }),
 );
 
-Deno.test("The name of a record gives back what it marks down", () =>
+Deno.test("parseRecordName() reverses recordName()", () =>
   holds(
     fc.property(subject, (subject) => {
       assertEquals(parseRecordName(recordName(subject)), subject);
@@ -31,20 +31,20 @@ Deno.test("The name of a record gives back what it marks down", () =>
     5000,
   ));
 
-Deno.test("The name of a weight gives back what has it, is no record's, and one that a file can have", () =>
+Deno.test("parseWeightName() reverses weightName(), whose result is a hidden file name and no record's", () =>
   holds(
     fc.property(subject, (subject) => {
       const name = weightName(subject);
       assertEquals(parseWeightName(name), subject);
       assertEquals(parseRecordName(name), undefined);
       assertEquals(parseWeightName(recordName(subject)), undefined);
-      // To every hacheck these are nobody's.
+      // Every version of hacheck ignores hidden files among the downtimes.
       assert(name.startsWith(".") && name.length <= 255, name);
     }),
     5000,
   ));
 
-Deno.test("No name of a record leaves the folder, and none is hidden", () =>
+Deno.test("parseRecordName() accepts no name that leaves the folder or is hidden", () =>
   holds(
     fc.property(
       fc.oneof(subject.map(recordName), oddText("web", "all", "::1", "10.0.0.1")),
@@ -56,48 +56,48 @@ Deno.test("No name of a record leaves the folder, and none is hidden", () =>
         }
         assert(isServiceName(parsed.service) && parsed.port >= 0 && parsed.port <= 65_535);
         assertEquals(canonicalAddress(parsed.host), parsed.host);
-        // Two files may spell one thing, but no file speaks of two.
+        // Two names may mean one subject, but no name means two.
         assertEquals(parseRecordName(recordName(parsed)), parsed);
       },
     ),
     10_000,
   ));
 
-/** The names of what speaks of something, in the order in which it is asked for. */
+/** The names of the records that apply to a subject, in the order of precedence. */
 function namesFor({ service, port, host }: Subject): string[] {
   const names = ["all", service];
   if (port !== 0) names.push(`${service}:${port}`, `${service}:${host}:${port}`);
   return names;
 }
 
-/** What the contract says of records, in its own words: the first of four that is down, else that drains. */
+/** The contract for downtimes: the first of four records that is down, else the first that drains. */
 function expected(
   records: ReadonlyMap<string, DowntimeRecord>,
-  asked: Subject,
+  subject: Subject,
   now: number,
 ): string | undefined {
   const first = (mode: Mode) =>
-    namesFor(asked).find((name) => {
+    namesFor(subject).find((name) => {
       const record = records.get(name);
       return record?.mode === mode && !isExpired(record, now);
     });
   return first("down") ?? first("drain");
 }
 
-/** What the contract says of weights: that of the narrowest. */
+/** The contract for weights: the most specific record has precedence. */
 function expectedWeight(
   weights: ReadonlyMap<string, WeightRecord>,
-  asked: Subject,
+  subject: Subject,
   now: number,
 ): number | null {
-  const name = namesFor(asked).reverse().find((name) =>
+  const name = namesFor(subject).reverse().find((name) =>
     weights.has(name) && !isExpired(weights.get(name)!, now)
   );
   return name === undefined ? 100 : weights.get(name)!.weight;
 }
 
-Deno.test("An index finds what the contract says, whatever has come and gone", () => {
-  // Few enough that they meet.
+Deno.test("SpoolIndex finds the records of the contract after any changes", () => {
+  // Few values, so that the records overlap.
   const services = fc.constantFrom("web", "api", "all", "a.b");
   const ports = fc.constantFrom(1, 80, 65_535);
   const hosts = fc.constantFrom(LOCAL_ADDRESS, "10.0.0.1", "2001:db8::1");
@@ -108,13 +108,13 @@ Deno.test("An index finds what the contract says, whatever has come and gone", (
   const change = fc.record({
     subject: few,
     expiration: fc.option(fc.integer({ min: 0, max: 20 }), { nil: null }),
-    says: fc.oneof(
+    value: fc.oneof(
       fc.constantFrom("down" as const, "drain" as const),
       fc.record({ weight: fc.option(fc.integer({ min: 0, max: 100 }), { nil: null }) }),
     ),
-    stays: fc.boolean(),
+    isKept: fc.boolean(),
   });
-  const asked = fc.record({
+  const lookup = fc.record({
     service: services,
     port: fc.oneof(fc.constant(0), ports),
     host: hosts,
@@ -122,26 +122,26 @@ Deno.test("An index finds what the contract says, whatever has come and gone", (
   return holds(
     fc.property(
       fc.array(change, { maxLength: 20 }),
-      fc.array(asked, { minLength: 1, maxLength: 5 }),
+      fc.array(lookup, { minLength: 1, maxLength: 5 }),
       fc.integer({ min: 0, max: 20 }),
-      (changes, questions, now) => {
+      (changes, lookups, now) => {
         const index = new SpoolIndex(undefined, () => now);
         const records = new Map<string, DowntimeRecord>();
         const weights = new Map<string, WeightRecord>();
-        for (const [i, { subject, expiration, says, stays }] of changes.entries()) {
+        for (const [i, { subject, expiration, value, isKept }] of changes.entries()) {
           const name = recordName(subject);
-          const marking = { reason: `${i}`, expiration, creation: null };
-          if (typeof says === "string") {
-            const record = { mode: says, ...marking };
-            if (stays) records.set(name, record);
+          const fields = { reason: `${i}`, expiration, creation: null };
+          if (typeof value === "string") {
+            const record = { mode: value, ...fields };
+            if (isKept) records.set(name, record);
             else records.delete(name);
-            if (stays) index.set(name, record);
+            if (isKept) index.set(name, record);
             else index.delete(name);
           } else {
-            const record = { ...says, ...marking };
-            if (stays) weights.set(name, record);
+            const record = { ...value, ...fields };
+            if (isKept) weights.set(name, record);
             else weights.delete(name);
-            if (stays) index.set(`.weight:${name}`, record);
+            if (isKept) index.set(`.weight:${name}`, record);
             else index.delete(`.weight:${name}`);
           }
         }
@@ -149,25 +149,25 @@ Deno.test("An index finds what the contract says, whatever has come and gone", (
         assertEquals([...index.names].sort(), [...records.keys(), ...weightNames].sort());
         assertEquals(index.size, records.size);
         const { activeEntries } = index;
-        const left = <R extends { expiration: number | null }>(all: ReadonlyMap<string, R>) =>
+        const active = <R extends { expiration: number | null }>(all: ReadonlyMap<string, R>) =>
           [...all].filter(([, record]) => !isExpired(record, now))
             .map(([name, record]) => ({ name, ...parseRecordName(name)!, ...record }))
             .sort((a, b) => a.name < b.name ? -1 : 1);
-        assertEquals(activeEntries.downtimes, left(records));
-        assertEquals(activeEntries.weights, left(weights));
+        assertEquals(activeEntries.downtimes, active(records));
+        assertEquals(activeEntries.weights, active(weights));
         assertEquals(
           index.hasActiveEntries,
           activeEntries.downtimes.length + activeEntries.weights.length > 0,
         );
-        for (const question of questions) {
-          const { service, port, host } = question;
+        for (const lookup of lookups) {
+          const { service, port, host } = lookup;
           const found = index.find(service, port, host);
-          const name = expected(records, question, now);
+          const name = expected(records, lookup, now);
           assertEquals(found?.name, name);
           if (name !== undefined) assertEquals(found?.record, records.get(name));
           const mode = found?.record.mode;
           assertEquals(found?.verdict.code, mode && { down: 503, drain: 404 }[mode]);
-          assertEquals(index.weight(service, port, host), expectedWeight(weights, question, now));
+          assertEquals(index.weight(service, port, host), expectedWeight(weights, lookup, now));
         }
       },
     ),

@@ -13,7 +13,7 @@ const query = fc.oneof(
 const checkPath = fc.tuple(protocol, service, fc.nat(99_999), query)
   .map(([protocol, service, port, query]) => `/${protocol}/${service}/${port}${query}`);
 
-Deno.test("The path of a check gives its parts back, the query untouched", () =>
+Deno.test("parseCheckPath() returns the parts of a path, with the query unchanged", () =>
   holds(
     fc.property(
       protocol,
@@ -30,7 +30,7 @@ Deno.test("The path of a check gives its parts back, the query untouched", () =>
     5000,
   ));
 
-Deno.test("What is taken for a check's path is one to the letter", () =>
+Deno.test("parseCheckPath() accepts only paths of checks", () =>
   holds(
     fc.property(fc.oneof(corrupted(checkPath), oddText("/spool", "/web", "/80")), (path) => {
       const parsed = parseCheckPath(path);
@@ -40,16 +40,16 @@ Deno.test("What is taken for a check's path is one to the letter", () =>
       const [digits] = /^\d+/.exec(path.split("/")[3]!)!;
       assertEquals(parsed.port, Number(digits));
       const start = `/${parsed.protocol}/${parsed.service}/${digits}`;
-      const { path: asked } = parsed;
-      assert(asked.startsWith("/"));
+      const { path: rest } = parsed;
+      assert(rest.startsWith("/"));
       assert(
-        [start, ...[asked, `/${asked}`, asked.slice(1)].map((rest) => start + rest)].includes(path),
+        [start, ...[rest, `/${rest}`, rest.slice(1)].map((end) => start + end)].includes(path),
       );
     }),
     10_000,
   ));
 
-Deno.test("The path is cut out of a URL as it was asked for, whatever the host is", () =>
+Deno.test("pathOf() returns the path of a URL unchanged, for any host", () =>
   holds(
     fc.property(
       oddText("evil").map((text) => text.replace(/[/?]/g, "")),

@@ -12,30 +12,30 @@ import { assert, assertEquals } from "../support/assert.ts";
 import { TempFolder } from "../support/programs.ts";
 import { holds, oddText, service, time } from "./property.ts";
 
-const marking = {
+const fields = {
   reason: oddText(": ", " in down state", " in drain state", " since 1", " until 2", "{}"),
   expiration: fc.option(time, { nil: null }),
   creation: fc.option(time, { nil: null }),
 };
 
-const record = fc.record({ mode: fc.constantFrom<Mode>("down", "drain"), ...marking });
+const record = fc.record({ mode: fc.constantFrom<Mode>("down", "drain"), ...fields });
 
-const weight = fc.record({ weight: fc.integer({ min: 0, max: 100 }), ...marking });
+const weight = fc.record({ weight: fc.integer({ min: 0, max: 100 }), ...fields });
 
-/** Later than every time that makes sense. */
+/** Later than every valid time. */
 const FOREVER = Number.MAX_VALUE;
 
-/** How PaaSTA's drainer reads the line. */
+/** The pattern that PaaSTA's drainer applies to the line. */
 const PAASTA =
   /^Service (?<service>.+) in (?<state>.+) state(?: since (?<since>[0-9.]+))?(?: until (?<until>[0-9.]+))?(?:: (?<reason>.*))?$/;
 
-Deno.test("A record that was written is read as it was", () =>
+Deno.test("parseDowntime() reverses formatEntry()", () =>
   holds(
     fc.property(record, (record) => {
-      // JSON cannot hold half a surrogate pair but as an escape, and reads that back.
+      // JSON holds half a surrogate pair as an escape.
       assertEquals(parseDowntime(formatEntry(record)).record, record);
       assertEquals(parseDowntime(formatEntry(record)).problem, null);
-      // Who knows of no draining finds the downtime that it is to them, and no word more of any other.
+      // A reader without drain mode sees a downtime; a record that is down has no further fields.
       const { mode, ...rest } = JSON.parse(formatEntry(record));
       assertEquals([mode, rest], [record.mode === "drain" ? "drain" : undefined, {
         reason: record.reason,
@@ -46,7 +46,7 @@ Deno.test("A record that was written is read as it was", () =>
     8000,
   ));
 
-Deno.test("A weight that was written is read as it was", () =>
+Deno.test("parseWeight() reverses formatEntry()", () =>
   holds(
     fc.property(weight, (weight) => {
       assertEquals(parseWeight(formatEntry(weight)).record, weight);
@@ -55,7 +55,7 @@ Deno.test("A weight that was written is read as it was", () =>
     4000,
   ));
 
-Deno.test("Whatever a weight's file holds, it is a whole number from 0 to 100 or changes nothing", () => {
+Deno.test("parseWeight() returns a whole number from 0 to 100 or null for any content", () => {
   const value = fc.oneof(fc.jsonValue(), fc.double(), fc.integer({ min: -200, max: 300 }));
   const content = fc.oneof(
     oddText("{", "}", '"weight": ', "50", "null"),
@@ -75,7 +75,7 @@ Deno.test("Whatever a weight's file holds, it is a whole number from 0 to 100 or
   );
 });
 
-Deno.test("The line of a downtime is one that PaaSTA reads, and gives its parts back", () =>
+Deno.test("stateLine() returns a line whose parts PaaSTA reads", () =>
   holds(
     fc.property(service, record, (name, record) => {
       const line = stateLine(name, record);
@@ -87,7 +87,7 @@ Deno.test("The line of a downtime is one that PaaSTA reads, and gives its parts 
         /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0]+/gu,
         " ",
       );
-      // A reason that reads as the line itself does is taken for it by who is greedy; what comes before stands.
+      // The greedy pattern of PaaSTA misreads a reason that looks like a state line.
       if (/ in .+ state/.test(oneLine)) {
         assert(line.startsWith(`Service ${name} in ${record.mode} state`), line);
       } else {
@@ -100,7 +100,7 @@ Deno.test("The line of a downtime is one that PaaSTA reads, and gives its parts 
     8000,
   ));
 
-Deno.test("What a file says ends by itself only if it says when, in so many words", () => {
+Deno.test("parseDowntime() returns a record that expires only with a valid expiration", () => {
   const value = fc.oneof(fc.jsonValue(), time, fc.constantFrom("soon", -1, 1e300, [], {}));
   const mode = fc.oneof(value, fc.constantFrom("down", "drain", "Drain", "up"));
   const content = fc.oneof(
@@ -115,12 +115,12 @@ Deno.test("What a file says ends by itself only if it says when, in so many word
     fc.property(content, (content) => {
       const record = parseDowntime(content).record;
       assert(typeof record.reason === "string");
-      const fault = parseDowntime(content).problem;
+      const problem = parseDowntime(content).problem;
       if (record.mode === "drain") assertEquals(JSON.parse(content).mode, "drain");
       if (!isExpired(record, FOREVER)) return;
-      if (fault !== null) {
+      if (problem !== null) {
         assertEquals(record.mode, "down");
-        assert(fault.startsWith("mode: expected down or drain: found "), fault);
+        assert(problem.startsWith("mode: expected down or drain: found "), problem);
       }
       const { expiration } = JSON.parse(content);
       assert(typeof expiration === "number" && expiration >= 0 && Number.isFinite(expiration));
@@ -131,7 +131,7 @@ Deno.test("What a file says ends by itself only if it says when, in so many word
   );
 });
 
-Deno.test("Whatever bytes a file holds, it is down until the time it gives", () => {
+Deno.test("SpoolStore.readDowntime() returns a record until its expiration for any bytes", () => {
   using folder = new TempFolder();
   const store = new SpoolStore(folder.path);
   const bytes = fc.oneof(

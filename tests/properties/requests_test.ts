@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { canonicalAddress } from "../../src/net/addresses.ts";
 import { assert, assertEquals } from "../support/assert.ts";
-import { AskedLoop } from "./asked.ts";
+import { TestWorker } from "./test_worker.ts";
 import { corrupted, holds, oddText, port, service } from "./property.ts";
 
-/** What a header can hold: a character for each byte, and no line's end. */
+/** A header value: one character for each byte, without line breaks. */
 function headerValue(...likely: readonly string[]): fc.Arbitrary<string> {
   return oddText(...likely).map((text) => text.replace(/[^\t\x20-\x7e\x80-\xff]/g, ""));
 }
@@ -30,7 +30,7 @@ const page = fc.constantFrom(
   "/recent?threshold=5",
   "/debug/runtime",
 );
-/** Deno itself refuses what does not begin with a slash. */
+/** Adds a leading slash: Deno rejects paths without one. */
 function rooted(path: fc.Arbitrary<string>): fc.Arbitrary<string> {
   return path.map((path) => path.startsWith("/") ? path : `/${path}`);
 }
@@ -53,11 +53,11 @@ const headers = fc.record({
 /** The pages that are 200 without an Accept header. */
 const PAGE = /^\/(?:(?:status|status\/count|recent|debug\/runtime)(?:\?.*)?)$/s;
 
-Deno.test("While everything is down no request gets up, and every answer is one of the contract's", async () => {
-  await using loop = new AskedLoop({ all: "maint" });
+Deno.test("the router responds up to no request while all services are down, and keeps the contract", async () => {
+  await using worker = new TestWorker({ all: "maint" });
   await holds(
     fc.asyncProperty(method, path, headers, async (method, path, headers) => {
-      const { status, body } = await loop.ask(path, { method, headers });
+      const { status, body } = await worker.send(path, { method, headers });
       switch (status) {
         case 200:
           assert(PAGE.test(path), `${method} ${path}`);
@@ -80,16 +80,16 @@ Deno.test("While everything is down no request gets up, and every answer is one 
   );
 });
 
-/** A check of the spool, as the contract spells it. */
+/** The path of a spool check in the contract. */
 const SPOOL = /^\/spool\/(?!\.{1,2}\/)[.a-zA-Z0-9_-]{1,200}\/(\d+)([/?].*)?$/s;
 
-Deno.test("A path that is not spelled as the contract says is never up", async () => {
-  await using loop = new AskedLoop();
+Deno.test("the router responds up only to paths of the contract", async () => {
+  await using worker = new TestWorker();
   const spool = fc.tuple(service, fc.nat(65_535), query)
     .map(([service, port, query]) => `/spool/${service}/${port}${query}`);
   await holds(
     fc.asyncProperty(fc.oneof(spool, rooted(corrupted(spool))), async (path) => {
-      const { status, body } = await loop.ask(path);
+      const { status, body } = await worker.send(path);
       const [, port] = SPOOL.exec(path) ?? [];
       if (port === undefined) return assertEquals(status, path === "/" ? 200 : 404);
       if (Number(port) <= 65_535) return assertEquals([status, body], [200, ""]);
@@ -99,18 +99,18 @@ Deno.test("A path that is not spelled as the contract says is never up", async (
   );
 });
 
-Deno.test("A check that needs a port and has none connects to nothing", async () => {
-  await using loop = new AskedLoop();
+Deno.test("the router rejects a check that needs a port and has none", async () => {
+  await using worker = new TestWorker();
   await holds(
     fc.asyncProperty(protocol, service, query, async (protocol, service, query) => {
-      const { status } = await loop.ask(`/${protocol}/${service}/0${query}`);
+      const { status } = await worker.send(`/${protocol}/${service}/0${query}`);
       assertEquals(status, protocol === "spool" ? 200 : protocol === "no" ? 404 : 400);
     }),
     2000,
   );
 });
 
-Deno.test("Headers name the target, or are refused: they never make another of it", async () => {
+Deno.test("the router uses the target of the headers, or rejects them", async () => {
   const hosts = ["127.0.0.1", "192.0.2.1", "2001:db8::1"];
   // Each of these is down on one host and one port.
   const records = Object.fromEntries(
@@ -119,7 +119,7 @@ Deno.test("Headers name the target, or are refused: they never make another of i
       i,
     ) => [`web-${i}:${host === "127.0.0.1" ? "" : `${host}:`}8080`, `on ${host}`]),
   );
-  await using loop = new AskedLoop(records);
+  await using worker = new TestWorker(records);
   const isBad = (text: string) =>
     text !== "" && text !== "unix" && canonicalAddress(text) === undefined;
   const address = fc.option(
@@ -168,7 +168,7 @@ Deno.test("Headers name the target, or are refused: they never make another of i
         const state = ["UP 1/3", ...fields, "name=web/a"].join("; ");
         headers.set("X-Haproxy-Server-State", state);
         if (nerve !== undefined) headers.set("X-Nerve-Check-IP", nerve.text);
-        const { status, body } = await loop.ask(`/spool/web-${i}/${urlPort}`, { headers });
+        const { status, body } = await worker.send(`/spool/web-${i}/${urlPort}`, { headers });
         const chosen = address ?? nerve ?? { host: "127.0.0.1" };
         const port = stated === undefined ? urlPort : stated.port;
         if (chosen.host === undefined || port === undefined) {

@@ -19,31 +19,31 @@ const REQUEST: CheckRequest = {
 
 const REGISTERED = new Set(Object.keys(STATUS_TEXT as Record<string, string>).map(Number));
 
-/** What may be thrown. */
-const anything = fc.oneof(
+/** Values that code may throw. */
+const thrown = fc.oneof(
   fc.jsonValue({ maxDepth: 1 }),
   fc.constantFrom(undefined, NaN, 5n, Symbol("x"), new Error("x"), Object.create(null), () => {}),
 );
 
-/** What a checker may come to: a verdict, some nonsense, or a fault of its own. */
+/** The outcome of a checker: a verdict, another value or an error. */
 const outcome: fc.Arbitrary<() => Promise<Verdict>> = fc.oneof(
   fc.oneof(fc.integer({ min: -5, max: 1200 }), fc.double()).map((code) => () =>
     Promise.resolve({ code, message: "m" })
   ),
-  anything.filter((value) => typeof value !== "object" || value === null)
+  thrown.filter((value) => typeof value !== "object" || value === null)
     .map((value) => () => Promise.resolve(value as unknown as Verdict)),
-  anything.map((error) => () => Promise.reject(error)),
-  anything.map((error) => () => {
+  thrown.map((error) => () => Promise.reject(error)),
+  thrown.map((error) => () => {
     throw error;
   }),
 );
 
-Deno.test("Whatever a checker comes to, it is up only by its own word, and by none while it is marked down", () => {
+Deno.test("Pipeline.check() returns up only for a verdict of the checker, and never during a downtime", () => {
   const spool = new SpoolIndex();
-  const mark = () =>
+  const setDown = () =>
     spool.set("web", { mode: "down", reason: "maint", expiration: null, creation: null });
   const counters = newCounters();
-  let told = 0;
+  let logged = 0;
   let check: () => Promise<Verdict>;
   const pipeline = new Pipeline({
     spool,
@@ -51,7 +51,7 @@ Deno.test("Whatever a checker comes to, it is up only by its own word, and by no
     cacheTime: 0,
     timeout: 60,
     maxClients: 1,
-    log: { error: () => told++ } as unknown as Log,
+    log: { error: () => logged++ } as unknown as Log,
     counters,
   });
   return holds(
@@ -59,31 +59,33 @@ Deno.test("Whatever a checker comes to, it is up only by its own word, and by no
       outcome,
       fc.boolean(),
       fc.boolean(),
-      async (outcome, isMarked, isMarkedMeanwhile) => {
+      async (outcome, isDown, isDownLater) => {
         spool.delete("web");
-        if (isMarked) mark();
+        if (isDown) setDown();
         counters.errors.checks = 0;
-        told = 0;
-        let said: unknown;
-        let isFault = !isMarked;
+        logged = 0;
+        let checkerCode: unknown;
+        let isInternalError = !isDown;
         check = async () => {
-          if (isMarkedMeanwhile) mark();
+          if (isDownLater) setDown();
           const verdict = await outcome();
-          said = (verdict as Verdict | undefined | null)?.code;
-          isFault = typeof (verdict as Verdict | undefined | null)?.message !== "string";
+          checkerCode = (verdict as Verdict | undefined | null)?.code;
+          isInternalError = typeof (verdict as Verdict | undefined | null)?.message !== "string";
           return verdict;
         };
         const { code, message } = await pipeline.check(REQUEST, false, "127.0.0.1");
         assertEquals(
-          [counters.errors.checks, told, pipeline.inFlight],
-          isFault ? [1, 1, 0] : [0, 0, 0],
+          [counters.errors.checks, logged, pipeline.inFlight],
+          isInternalError ? [1, 1, 0] : [0, 0, 0],
         );
-        if (isMarked || isMarkedMeanwhile) {
+        if (isDown || isDownLater) {
           return assertEquals([code, message], [503, "Service web in down state: maint"]);
         }
         assert(REGISTERED.has(code) && code >= 200);
-        if (code < 400) assertEquals(code, said);
-        if (isFault) assertEquals([code, message], [503, "Internal error in the test check"]);
+        if (code < 400) assertEquals(code, checkerCode);
+        if (isInternalError) {
+          assertEquals([code, message], [503, "Internal error in the test check"]);
+        }
       },
     ),
     3000,

@@ -10,8 +10,8 @@ import {
 import { assert, assertEquals, assertRejects } from "../support/assert.ts";
 import { holds, oddText } from "./property.ts";
 
-/** What a server sends, in the pieces in which it comes, and then nothing more. */
-async function answerOf(bytes: Uint8Array, pieces: readonly number[]): Promise<HttpResponse> {
+/** Reads the response of a server that sends bytes in pieces, and then closes the connection. */
+async function readResponse(bytes: Uint8Array, pieces: readonly number[]): Promise<HttpResponse> {
   let start = 0;
   let piece = 0;
   const socket = {
@@ -56,15 +56,15 @@ const head = fc.record({
   fields: fc.array(field, { maxLength: 4 }).map((fields) => fields.join("")),
 });
 
-/** A whole answer, and how many of its bytes must have come for it to be one. */
-interface Answer {
+/** The bytes of a response, how many of them the client needs, and the expected result. */
+interface ResponseBytes {
   readonly bytes: Uint8Array;
   readonly needed: number;
   readonly status: number;
   readonly body: string;
 }
 
-const answer: fc.Arbitrary<Answer> = fc.tuple(
+const response: fc.Arbitrary<ResponseBytes> = fc.tuple(
   head,
   fc.constantFrom("length", "chunked", "close"),
   fc.uint8Array({ maxLength: 200 }),
@@ -101,48 +101,48 @@ const answer: fc.Arbitrary<Answer> = fc.tuple(
   };
 });
 
-Deno.test("A service's answer is passed on, however it is framed and in whatever pieces it comes", () =>
+Deno.test("exchange() returns the response for each framing and split", () =>
   holds(
-    fc.asyncProperty(answer, pieces, async ({ bytes, status, body }, pieces) => {
-      assertEquals(await answerOf(bytes, pieces), { status, body });
+    fc.asyncProperty(response, pieces, async ({ bytes, status, body }, pieces) => {
+      assertEquals(await readResponse(bytes, pieces), { status, body });
     }),
     5000,
   ));
 
-Deno.test("An answer that is cut off before its end is none", () =>
+Deno.test("exchange() rejects a response that ends early", () =>
   holds(
-    fc.asyncProperty(answer, pieces, fc.nat(), async ({ bytes, needed }, pieces, cut) => {
+    fc.asyncProperty(response, pieces, fc.nat(), async ({ bytes, needed }, pieces, cut) => {
       const end = cut % needed;
       const Thrown = end === 0 ? NoResponseError : HttpError;
-      await assertRejects(() => answerOf(bytes.subarray(0, end), pieces), Thrown);
+      await assertRejects(() => readResponse(bytes.subarray(0, end), pieces), Thrown);
     }),
     5000,
   ));
 
-Deno.test("Whatever a port sends, the status is one that it sent, or there is none", () => {
+Deno.test("exchange() returns only a status that the server sent, for any bytes", () => {
   const odd = fc.oneof(
     fc.uint8Array({ maxLength: 100 }),
     oddText("HTTP/1.1 200 OK\r\n", "HTTP/1.1 ", "200", "Content-Length: ", "\r\n\r\n", "0\r\n")
       .map((text) => new TextEncoder().encode(text)),
-    fc.tuple(answer, fc.nat(), fc.uint8Array({ maxLength: 5 })).map(([{ bytes }, at, noise]) => {
+    fc.tuple(response, fc.nat(), fc.uint8Array({ maxLength: 5 })).map(([{ bytes }, at, noise]) => {
       const start = at % bytes.length;
       return concat(bytes.subarray(0, start), noise, bytes.subarray(start + noise.length));
     }),
   );
   return holds(
     fc.asyncProperty(odd, pieces, async (bytes, pieces) => {
-      let answer: HttpResponse;
+      let response: HttpResponse;
       try {
-        answer = await answerOf(bytes, pieces);
+        response = await readResponse(bytes, pieces);
       } catch (error) {
         const Thrown = bytes.length === 0 ? NoResponseError : HttpError;
         return assert(error instanceof Thrown, String(error));
       }
       const text = new TextDecoder("latin1").decode(bytes);
       const lines = [...text.matchAll(/(?:^|\n)HTTP\/1\.[01] (\d{3})(?=[ \r\n])/g)];
-      assert(lines.some(([, status]) => Number(status) === answer.status), text);
-      assert(answer.status >= 200 && answer.status <= 999);
-      assert(answer.body.length <= MAX_BODY_BYTES);
+      assert(lines.some(([, status]) => Number(status) === response.status), text);
+      assert(response.status >= 200 && response.status <= 999);
+      assert(response.body.length <= MAX_BODY_BYTES);
     }),
     8000,
   );

@@ -3,25 +3,25 @@ import { Instance } from "../../src/daemon/instance.ts";
 import { RecordedLog } from "../support/log.ts";
 import { TempFolder } from "../support/programs.ts";
 
-/** A request, as it comes from a client that keeps to nothing. */
-export interface Asked {
+/** The parts of a request besides its path. */
+export interface RequestParts {
   readonly method?: string;
   readonly headers?: Headers;
   readonly body?: string;
 }
 
-/** An event loop on a spool of its own, asked without a port. */
-export class AskedLoop implements AsyncDisposable {
+/** A worker with its own spool, called without a socket. */
+export class TestWorker implements AsyncDisposable {
   readonly #folder = new TempFolder();
-  readonly #loop: Instance;
+  readonly #instance: Instance;
 
   /**
-   * @param records What stands in its spool from the start.
+   * @param records The records in the spool at the start, by name.
    * @param config The content of the configuration file.
    */
   constructor(records: Record<string, string> = {}, config = "") {
     for (const [name, content] of Object.entries(records)) this.#folder.write(name, content);
-    this.#loop = new Instance(
+    this.#instance = new Instance(
       {
         ports: [],
         address: "127.0.0.1",
@@ -37,16 +37,16 @@ export class AskedLoop implements AsyncDisposable {
     );
   }
 
-  /** Asks for a path as it is: a URL that is parsed would be another. */
-  async ask(path: string, asked: Asked = {}): Promise<{ status: number; body: string }> {
-    const request = new Request("http://127.0.0.1/", asked);
+  /** Sends a request. The path is not parsed as a URL, which would normalize it. */
+  async send(path: string, parts: RequestParts = {}): Promise<{ status: number; body: string }> {
+    const request = new Request("http://127.0.0.1/", parts);
     Object.defineProperty(request, "url", { value: `http://127.0.0.1${path}` });
     const info = { remoteAddr: { hostname: "192.0.2.1", transport: "tcp", port: 9 } } as const;
-    const response = await this.#loop.router(request, info);
+    const response = await this.#instance.router(request, info);
     return { status: response.status, body: await response.text() };
   }
 
-  /** Every file in the spool, with its content. */
+  /** The content of each file in the spool, by name. */
   get files(): Record<string, string> {
     const names = [...Deno.readDirSync(this.#folder.path)].map(({ name }) => name).sort();
     return Object.fromEntries(
@@ -55,7 +55,7 @@ export class AskedLoop implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#loop.stop();
+    await this.#instance.stop();
     this.#folder[Symbol.dispose]();
   }
 }
