@@ -1,5 +1,5 @@
 /**
- * Compares the installed program with others, and prints a table.
+ * Compares the installed program with other programs, and prints a table.
  *
  *     deno task bench [--only ROW]... [--rounds N] [--seconds N] [--write]
  *
@@ -46,14 +46,14 @@ async function machine(): Promise<string> {
     `Linux ${Deno.osRelease()}, ${navigator.hardwareConcurrency} cores of ${model}`;
 }
 
-/** Measures rows, prints them, and returns the block for docs/performance.md and whether all limits are kept. */
+/** Measures rows, prints them, and returns the block for docs/performance.md and whether all limits hold. */
 async function bench(
   options: Options,
   rows: readonly Row[],
 ): Promise<{ readonly block: string; readonly allHold: boolean }> {
   const setting = `${await machine()}; ${options.rounds} rounds of ${options.seconds} s`;
   console.log(`${setting}\n`);
-  console.log("| row | work | compared with | hacheck | its figure | ratio | limit | |");
+  console.log("| row | work | compared with | hacheck | other | ratio | limit | |");
   console.log("| --- | --- | --- | --- | --- | --- | --- | --- |");
   let block = `${setting}\n\n| row | hacheck | compared with | ratio | limit | |\n` +
     "| --- | --- | --- | --- | --- | --- |\n";
@@ -99,6 +99,6 @@ async function main(): Promise<number> {
   }
 }
 
-// As in the installed scripts: no program asks for newer releases of Deno meanwhile.
+// As in the installed scripts, no program checks for updates of Deno.
 Deno.env.set("DENO_NO_UPDATE_CHECK", "1");
 Deno.exit(await main());

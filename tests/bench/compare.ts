@@ -1,37 +1,37 @@
-/** What was measured for one row of the table. */
+/** The results of one row of the table. */
 export interface Result {
   /** hacheck's figure. */
   readonly own: string;
-  /** The rival's. */
+  /** The rival's figure. */
   readonly rival: string;
-  /** hacheck's by the rival's. */
+  /** hacheck's figure divided by the rival's. */
   readonly ratio: string;
-  /** Whether the row's limit is kept. */
+  /** Whether the limit of the row holds. */
   readonly holds: boolean;
 }
 
-/** What a figure is to be. */
+/** The limits of a figure. */
 export interface Limit {
-  /** At least so much. */
+  /** The least value. */
   readonly least?: number;
-  /** At most so much. */
+  /** The greatest value. */
   readonly most?: number;
 }
 
-/** Figures of two things, in the order they were measured. */
+/** The figures of two programs, in the order of measurement. */
 export interface Measured {
-  /** hacheck's. */
+  /** hacheck's figures. */
   readonly own: readonly number[];
-  /** The rival's. */
+  /** The rival's figures. */
   readonly rival: readonly number[];
 }
 
 /**
- * Measures two things in turns, so that whatever else the machine does falls on both.
+ * Measures two programs in turns, so that other load on the machine affects both.
  *
- * @param rounds How often.
+ * @param rounds The number of measurements of each.
  * @param own Measures hacheck.
- * @param rival Measures what it is measured against.
+ * @param rival Measures the rival.
  */
 export async function inTurns(
   rounds: number,
@@ -47,11 +47,11 @@ export async function inTurns(
 }
 
 /**
- * Compares the medians of two things.
+ * Compares the medians of two programs.
  *
- * @param measured Their figures.
- * @param limit What the ratio is to be.
- * @param unit What the figures are.
+ * @param measured The figures of both.
+ * @param limit The limits of the ratio.
+ * @param unit The unit of the figures.
  */
 export function compared({ own, rival }: Measured, limit: Limit, unit: string): Result {
   const ratio = median(own) / median(rival);
@@ -63,17 +63,17 @@ export function compared({ own, rival }: Measured, limit: Limit, unit: string): 
   };
 }
 
-/** Tells whether a figure is what it is to be. */
+/** Returns whether a figure is within its limits. */
 export function isWithin(figure: number, { least = -Infinity, most = Infinity }: Limit): boolean {
   return figure >= least && figure <= most;
 }
 
-/** The value in the middle. */
+/** Returns the median. */
 export function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }
 
-/** A number as the table shows it: more than three digits would mean nothing. */
+/** Formats a number with three significant digits. */
 export function rounded(value: number): string {
   return String(Number(value.toPrecision(3)));
 }

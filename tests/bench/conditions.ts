@@ -1,5 +1,5 @@
 /**
- * What goes on while the daemon is measured.
+ * Conditions that make the work of a measured daemon harder.
  *
  * @module
  */
@@ -9,27 +9,27 @@ import type { Daemon } from "../support/programs.ts";
 import { until } from "../servers/mod.ts";
 
 /**
- * Marks many things down.
+ * Writes many records.
  *
- * @param spool The spool.
- * @param count How many records there are to be.
+ * @param spool The folder of the spool.
+ * @param count The number of records.
  */
 export function manyRecords(spool: string, count: number): void {
   for (let i = 0; i < count; i++) {
-    // Written plainly: to wait for the disk ten thousand times measures nothing of interest.
+    // Not through SpoolStore, which waits for the disk at each record.
     Deno.writeTextFileSync(`${spool}/many-${i}`, '{"reason": "many", "expiration": null}');
   }
 }
 
 /**
- * Marks things down and up, again and again.
+ * Writes and removes records until disposed.
  *
- * @param spool The spool.
- * @param rate How many times a second.
+ * @param spool The folder of the spool.
+ * @param rate The number of changes per second.
  */
 export function changingRecords(spool: string, rate: number): Promise<AsyncDisposable> {
   const store = new SpoolStore(spool);
-  return Promise.resolve(again(async (turn) => {
+  return Promise.resolve(repeat(async (turn) => {
     const started = performance.now();
     const name = `changing-${turn % 20}`;
     if (turn % 40 < 20) {
@@ -42,10 +42,10 @@ export function changingRecords(spool: string, rate: number): Promise<AsyncDispo
 }
 
 /**
- * Asks for checks of a service that accepts and never answers.
+ * Requests checks of a service that accepts connections and never responds.
  *
- * @param daemon Whom to ask.
- * @param count How many of them hang at once.
+ * @param daemon The daemon.
+ * @param count The number of hanging checks at once.
  */
 export async function hangingChecks(daemon: Daemon, count: number): Promise<AsyncDisposable> {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -55,16 +55,16 @@ export async function hangingChecks(daemon: Daemon, count: number): Promise<Asyn
     try {
       for await (const connection of listener) accepted.push(connection);
     } catch {
-      // Closed while it waited for one more.
+      // The listener was closed.
     }
   })();
   const stopped = new AbortController();
-  const asking = again(async (turn) => {
+  const requests = repeat(async (turn) => {
     try {
       const url = daemon.url(`/http/hanging/${port}/${turn}`);
       await (await fetch(url, { signal: stopped.signal })).text();
     } catch {
-      // It is over.
+      // The request was aborted.
     }
   }, count);
   await until("the checks hang", () => accepted.length >= count);
@@ -73,22 +73,22 @@ export async function hangingChecks(daemon: Daemon, count: number): Promise<Asyn
       stopped.abort();
       listener.close();
       for (const connection of accepted) connection.close();
-      await asking[Symbol.asyncDispose]();
+      await requests[Symbol.asyncDispose]();
       await accepting;
     },
   };
 }
 
-/** Does something over and over, several times at once, until it is disposed of. */
-function again(work: (turn: number) => Promise<void>, count: number): AsyncDisposable {
+/** Repeats work until disposed, with `count` calls at once. */
+function repeat(work: (turn: number) => Promise<void>, count: number): AsyncDisposable {
   let turn = 0;
-  let isOver = false;
+  let isDisposed = false;
   const workers = Array.from({ length: count }, async () => {
-    while (!isOver) await work(turn++);
+    while (!isDisposed) await work(turn++);
   });
   return {
     async [Symbol.asyncDispose]() {
-      isOver = true;
+      isDisposed = true;
       await Promise.all(workers);
     },
   };

@@ -1,5 +1,5 @@
 /**
- * The rows that tell what the programs cost: memory, start, and the time until a downtime is seen.
+ * The rows for the costs of the programs: memory, start, and the time until a downtime is visible.
  *
  * @module
  */
@@ -10,32 +10,32 @@ import { RawConnection } from "../support/raw_http.ts";
 import { freePort, until } from "../servers/mod.ts";
 import { compared, inTurns, isWithin, type Limit, median, rounded } from "./compare.ts";
 import { manyRecords } from "./conditions.ts";
-import { askForManyThings } from "./many.ts";
+import { requestManyServices } from "./many.ts";
 import type { Options, Row } from "./rows.ts";
 import { daemonCommand, rivalCommand, type Server, startDaemon, startRival } from "./servers.ts";
 import { wrk } from "./wrk.ts";
 
-/** How often a program is started: one start tells little. */
+/** The number of starts of a program: single starts vary. */
 const STARTS = 21;
 
-/** How often something is marked down to see how soon that shows. */
+/** The number of downtimes whose time to visibility is measured. */
 const DOWNTIMES = 1000;
 
-/** How many records come or go at once. */
+/** The number of records that come or go at once. */
 const FLOOD = 100_000;
 
-/** The memory of the machine that a process holds (its resident set), in MiB. */
+/** Returns the resident memory of a process, in MiB. */
 async function memoryOf({ pid }: { readonly pid: number }): Promise<number> {
-  // Deno itself looks into /proc with all permissions only.
+  // Deno itself would need all permissions to read /proc.
   const { stdout } = await run("cat", [`/proc/${pid}/status`]);
   return Number(/VmRSS:\s+(\d+)/.exec(stdout)![1]) / 1024;
 }
 
-/** Asks so many times, and tells what is held then. */
+/** Sends requests, and returns the memory of the server after them. */
 async function memoryAfter(server: Server, requests: number, path: string): Promise<number> {
-  for (let asked = 0; asked < requests;) {
+  for (let sent = 0; sent < requests;) {
     const url = `http://127.0.0.1:${server.port}${path}`;
-    asked += (await wrk({ url, connections: 32, seconds: 2 })).answers;
+    sent += (await wrk({ url, connections: 32, seconds: 2 })).responses;
   }
   return await memoryOf(server);
 }
@@ -72,7 +72,7 @@ const MEMORY_OF_MANY: Row = {
     await using daemon = await startDaemon(options, {});
     await memoryAfter(daemon, 100_000, "/spool/web/0/status");
     const before = await memoryOf(daemon);
-    await askForManyThings(daemon, 500_000);
+    await requestManyServices(daemon, 500_000);
     const after = await memoryOf(daemon);
     return {
       own: `${rounded(after)} MiB`,
@@ -85,22 +85,22 @@ const MEMORY_OF_MANY: Row = {
 
 const START: Row = {
   name: "start",
-  work: "start to first answer",
+  work: "start to first response",
   against: "a bare `Deno.serve`",
   limit: { most: 1.6 },
   measure: async (options) => {
     using spool = new TempFolder();
     const measured = await inTurns(
       STARTS,
-      () => timeToAnswer((port) => daemonCommand(options, spool.path, port)),
-      () => timeToAnswer((port) => rivalCommand("bare", port)),
+      () => timeToResponse((port) => daemonCommand(options, spool.path, port)),
+      () => timeToResponse((port) => rivalCommand("bare", port)),
     );
     return compared(measured, START.limit, "ms");
   },
 };
 
-/** From the start of a server to its first answer, in milliseconds. */
-async function timeToAnswer(commandOn: (port: number) => readonly string[]): Promise<number> {
+/** Measures the time from the start of a server to its first response, in milliseconds. */
+async function timeToResponse(commandOn: (port: number) => readonly string[]): Promise<number> {
   const port = freePort();
   const [program, ...args] = commandOn(port);
   const stdio = { stdin: "null", stdout: "null", stderr: "null" } as const;
@@ -108,9 +108,9 @@ async function timeToAnswer(commandOn: (port: number) => readonly string[]): Pro
   const process = new Deno.Command(program!, { args, ...stdio }).spawn();
   try {
     let took = 0;
-    // Refused until it listens, and reset while it finds out that nobody else has the port.
+    // Refused until the server listens, and reset while it checks that no other process uses the port.
     await until(
-      "it answers",
+      "the server responds",
       async () => {
         using connection = await RawConnection.open(port);
         await connection.send("GET /spool/web/0/status HTTP/1.0\r\n\r\n");
@@ -167,7 +167,7 @@ function hactl({ programs }: Options, spool: string, ...args: readonly string[])
   return ["run", ...flags, programs.hactl, ...args, "--spool-root", spool];
 }
 
-/** How long Deno takes for a program, in milliseconds. */
+/** Measures the run time of a Deno program, in milliseconds. */
 async function timeOf(args: readonly string[]): Promise<number> {
   const started = performance.now();
   const { code, stderr } = await new Deno.Command(Deno.execPath(), {
@@ -180,10 +180,15 @@ async function timeOf(args: readonly string[]): Promise<number> {
   return performance.now() - started;
 }
 
-function visibleRow(name: string, what: string, figure: (times: number[]) => number, limit: Limit) {
+function visibleRow(
+  name: string,
+  statistic: string,
+  figure: (times: number[]) => number,
+  limit: Limit,
+) {
   return {
     name,
-    work: `down to visible under full load, ${what} of ${DOWNTIMES}`,
+    work: `down to visible under full load, ${statistic} of ${DOWNTIMES}`,
     against: "—",
     limit,
     measure: async (options: Options) => {
@@ -193,25 +198,25 @@ function visibleRow(name: string, what: string, figure: (times: number[]) => num
   };
 }
 
-/** From the return of rename() to the first answer that says down, in milliseconds. */
+/** Measures the times from the return of rename() to the first response that is down, in milliseconds. */
 async function timesToVisible(options: Options): Promise<number[]> {
   await using daemon = await startDaemon(options, {});
   using folder = new TempFolder();
   const url = daemon.url("/spool/web/0/status");
-  let isOver = false;
+  let isDone = false;
   const load = (async () => {
-    while (!isOver) await wrk({ url, connections: 32, seconds: 5 });
+    while (!isDone) await wrk({ url, connections: 32, seconds: 5 });
   })();
   const times: number[] = [];
   try {
     for (let i = 0; i < DOWNTIMES; i++) {
       const name = `seen-${i}`;
-      // Not within the spool: the new name is the first that is to be seen of it.
+      // Written outside the spool, so that the daemon sees only the rename.
       const record = folder.write("record", '{"reason": "now"}');
       Deno.renameSync(record, `${daemon.spool}/${name}`);
       const renamed = performance.now();
       for (;;) {
-        // On a connection that is there: to open one would be half of what is measured.
+        // On a kept connection: opening one would take half of the measured time.
         const { status, body } = await fetch(daemon.url(`/spool/${name}/0/status`));
         await body?.cancel();
         if (status === 503) break;
@@ -220,7 +225,7 @@ async function timesToVisible(options: Options): Promise<number[]> {
       await rest(5);
     }
   } finally {
-    isOver = true;
+    isDone = true;
     await load;
   }
   return times;
@@ -243,30 +248,33 @@ function startProber(port: number): () => Promise<number> {
 }
 
 /** Measures how long responses take while many records come or go at once. */
-function floodRow(name: string, what: "come" | "go"): Row {
+function floodRow(name: string, change: "come" | "go"): Row {
   const limit = { most: 250 };
   return {
     name,
-    work: `slowest response while ${FLOOD} records ${what} at once`,
+    work: `slowest response while ${FLOOD} records ${change} at once`,
     against: "—",
     limit,
     measure: async (options) => {
-      await using daemon = await startDaemon(options, { records: what === "go" ? FLOOD : 0 });
+      await using daemon = await startDaemon(options, { records: change === "go" ? FLOOD : 0 });
       using folder = new TempFolder();
-      if (what === "come") manyRecords(folder.path, FLOOD);
-      const isKnown = async (records: number) => {
+      if (change === "come") manyRecords(folder.path, FLOOD);
+      const hasRecords = async (records: number) => {
         const { body } = await daemon.get("/status");
         return JSON.parse(body).spool.records === records;
       };
-      if (what === "go") await until("all are known", () => isKnown(FLOOD), 600_000, 50);
+      if (change === "go") {
+        await until("all records are known", () => hasRecords(FLOOD), 600_000, 50);
+      }
       const stop = startProber(daemon.port);
       await rest(500);
       const startedAt = performance.now();
       const move = `cd ${folder.path} && find . -type f -print0 | xargs -0 mv -t ${daemon.spool}`;
       const remove = `find ${daemon.spool} -type f -delete`;
-      const { code, stderr } = await run("sh", ["-ec", what === "come" ? move : remove]);
+      const { code, stderr } = await run("sh", ["-ec", change === "come" ? move : remove]);
       if (code !== 0) throw new Error(stderr);
-      await until("all is known", () => isKnown(what === "come" ? FLOOD : 0), 600_000, 50);
+      const left = change === "come" ? FLOOD : 0;
+      await until("all changes are known", () => hasRecords(left), 600_000, 50);
       const took = performance.now() - startedAt;
       const worst = await stop();
       return {
@@ -283,7 +291,7 @@ function rest(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-/** These rows. */
+/** The rows of this module. */
 export const costRows: readonly Row[] = [
   memoryRow("memory", "memory after start", 0),
   memoryRow("memory-million", "memory after 1,000,000 requests", 1_000_000),

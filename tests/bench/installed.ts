@@ -2,15 +2,15 @@ import { run, TempFolder } from "../support/programs.ts";
 
 const INSTALL = new URL("../../deploy/install.ts", import.meta.url).pathname;
 
-/** The programs' first modules, as they are installed, for as long as they are. */
+/** The entry modules of the installed programs. Disposing removes the installation. */
 export interface Installed extends Disposable {
-  /** The daemon's. */
+  /** The daemon's entry module. */
   readonly hacheck: string;
-  /** hactl's. */
+  /** hactl's entry module. */
   readonly hactl: string;
 }
 
-/** Installs the programs. */
+/** Installs the programs into a temporary folder. */
 export async function installed(): Promise<Installed> {
   const folder = new TempFolder();
   const permissions = ["--allow-run", "--allow-read", "--allow-write"];

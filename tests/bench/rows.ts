@@ -1,5 +1,5 @@
 /**
- * The rows of the table: what hacheck does, what that is measured against, and what the ratio is to be.
+ * The rows of the table: the work of hacheck, the rival, and the limits of the ratio.
  *
  * @module
  */
@@ -11,31 +11,31 @@ import { costRows } from "./costs.ts";
 import { blackboxExporter, startDaemon, startRival, startService } from "./servers.ts";
 import { type Load, type Report, wrk } from "./wrk.ts";
 
-/** How to measure. */
+/** The options of a measurement. */
 export interface Options {
-  /** How often each of two is measured. */
+  /** The number of measurements of each program. */
   readonly rounds: number;
-  /** For how many seconds each time. */
+  /** The duration of each measurement, in seconds. */
   readonly seconds: number;
-  /** The programs' modules, as they are installed. */
+  /** The entry modules of the installed programs. */
   readonly programs: { readonly hacheck: string; readonly hactl: string };
 }
 
-/** A row. */
+/** A row of the table. */
 export interface Row {
-  /** What `--only` knows it by. */
+  /** The name for `--only`. */
   readonly name: string;
-  /** What hacheck does. */
+  /** The work of hacheck. */
   readonly work: string;
-  /** What that is measured against. */
+  /** The rival. */
   readonly against: string;
-  /** What the ratio is to be. */
+  /** The limits of the ratio. */
   readonly limit: Limit;
-  /** Measures it. */
+  /** Measures the row. */
   readonly measure: (options: Options) => Promise<Result>;
 }
 
-/** What balancers ask for most. */
+/** A frequent check of load balancers. */
 interface HotPath {
   readonly name: string;
   readonly work: string;
@@ -43,7 +43,7 @@ interface HotPath {
   readonly isDown: boolean;
 }
 
-/** The service that is marked down. */
+/** The service with a downtime. */
 const DOWN = "down";
 
 const HOT_PATHS: readonly HotPath[] = [
@@ -54,12 +54,12 @@ const HOT_PATHS: readonly HotPath[] = [
 
 /** A load on one server. */
 type Target = Pick<Load, "url" | "headers" | "connections" | "threads"> & {
-  /** Whether every answer is to be down, or none. */
+  /** Whether every response must be down, or none. */
   readonly isDown: boolean;
 };
 
-/** What HAProxy says of a server. */
-function state(port: number): Record<string, string> {
+/** Returns the headers that HAProxy sends with a check. */
+function haproxyHeaders(port: number): Record<string, string> {
   return {
     "X-Haproxy-Server-State": `UP 1/3; address=127.0.0.1; port=${port}; name=web/a; node=lb1; ` +
       "weight=1/1; scur=0/0; qcur=0",
@@ -72,38 +72,41 @@ function hot(
   service: number,
 ): Target {
   const url = `http://127.0.0.1:${server.port}${path}`;
-  return { url, headers: state(service), connections: 32, isDown };
+  return { url, headers: haproxyHeaders(service), connections: 32, isDown };
 }
 
-/** Puts a load on a server, and makes sure that the answers are what they should be. */
-async function bear({ isDown, ...load }: Target, { seconds }: Options): Promise<Report> {
+/** Puts a load on a server, and throws if the responses are not as expected. */
+async function measureLoad({ isDown, ...load }: Target, { seconds }: Options): Promise<Report> {
   const report = await wrk({ ...load, seconds });
-  if (report.down === (isDown ? report.answers : 0)) return report;
-  throw new Error(`${load.url} said down ${report.down} times of ${report.answers}`);
+  const expected = isDown ? report.responses : 0;
+  if (report.down === expected) return report;
+  throw new Error(
+    `${load.url}: expected ${expected} responses to be down: ${report.down} of ${report.responses} were`,
+  );
 }
 
-/** Compares how many answers a second two servers give. */
+/** Compares the responses per second of two servers. */
 async function rates(
   own: Target,
   rival: Target,
   limit: Limit,
   options: Options,
-  { ofOwn = nothing, ofRival = nothing }: During = {},
+  { ofOwn = nothing, ofRival = nothing }: Background = {},
 ): Promise<Result> {
-  // The first answers, and those of a program not compiled yet, are nobody's measure.
-  for (const target of [own, rival]) await bear(target, { ...options, seconds: 1 });
+  // A warm-up: the first responses come from code that is not compiled yet.
+  for (const target of [own, rival]) await measureLoad(target, { ...options, seconds: 1 });
   const measured = await inTurns(options.rounds, async () => {
     await using _condition = await ofOwn();
-    return (await bear(own, options)).rate;
+    return (await measureLoad(own, options)).rate;
   }, async () => {
     await using _condition = await ofRival();
-    return (await bear(rival, options)).rate;
+    return (await measureLoad(rival, options)).rate;
   });
   return compared(measured, limit, "/s");
 }
 
-/** What goes on while hacheck is measured, and while the rival is. */
-interface During {
+/** The conditions while hacheck is measured, and while the rival is. */
+interface Background {
   readonly ofOwn?: (() => Promise<AsyncDisposable | null>) | undefined;
   readonly ofRival?: (() => Promise<AsyncDisposable | null>) | undefined;
 }
@@ -133,16 +136,16 @@ function againstBare(hotPath: HotPath): Row {
   };
 }
 
-/** What makes a daemon's life harder while it is asked. */
+/** A condition that makes the work of the daemon harder. */
 interface Condition {
   readonly name: string;
   readonly when: string;
   readonly limit: Limit;
-  /** How many records there are in its spool all the time. */
+  /** The number of records in the spool during the whole measurement. */
   readonly records?: number;
-  /** What happens while it is measured. */
+  /** Starts the condition while hacheck is measured. */
   readonly during?: (daemon: Daemon) => Promise<AsyncDisposable>;
-  /** What happens meanwhile that is not its business, and costs the machine as much. */
+  /** Starts the same work in another folder while the rival is measured: it loads the machine as much. */
   readonly elsewhere?: (folder: TempFolder) => Promise<AsyncDisposable>;
 }
 
@@ -195,7 +198,7 @@ function underCondition(condition: Condition, hotPath: HotPath): Row {
   };
 }
 
-/** The slowest answers while checks hang. */
+/** Compares the slowest responses while checks hang. */
 function slowest(hotPath: HotPath): Row {
   const limit = { most: 2 };
   return {
@@ -210,14 +213,14 @@ function slowest(hotPath: HotPath): Row {
       const [own, other] = [daemon, rival].map((one) => hot(hotPath, one, service.port));
       const measured = await inTurns(options.rounds, async () => {
         await using _condition = await hangingChecks(daemon, 200);
-        return (await bear(own!, options)).p99;
-      }, async () => (await bear(other!, options)).p99);
+        return (await measureLoad(own!, options)).p99;
+      }, async () => (await measureLoad(other!, options)).p99);
       return compared(measured, limit, "ms");
     },
   };
 }
 
-/** A check that asks the service each time. */
+/** A check that connects to the service each time. */
 interface Uncached {
   readonly name: string;
   readonly work: string;
@@ -261,8 +264,8 @@ function uncached(
   };
 }
 
-// Each has a service to itself: the connections that one of them has closed make it slower for a while to
-// open others to the same port, and the faster one would have the slower pay for them.
+// Each program checks its own service: closed connections make new ones to the same port slower for a while,
+// which would slow down the other program.
 
 function againstPlain(check: Uncached): Row {
   const limit = { least: 0.85 };
@@ -324,7 +327,7 @@ const TWO_WORKERS: Row = {
   limit: { least: 0.85 },
   measure: async (options) => {
     const [hotPath] = HOT_PATHS;
-    await using daemon = await startDaemon(options, { loops: 2 });
+    await using daemon = await startDaemon(options, { workers: 2 });
     await using workers = await startRival("two_workers");
     const load = { connections: 64, threads: 2 };
     return await rates(

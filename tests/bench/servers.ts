@@ -1,5 +1,5 @@
 /**
- * The servers that are measured.
+ * The measured servers.
  *
  * @module
  */
@@ -17,49 +17,49 @@ const RIVALS = new URL("./rivals/", import.meta.url).pathname;
 
 /** A server in a process of its own. */
 export interface Server extends AsyncDisposable {
-  /** The port of 127.0.0.1 that it listens on. */
+  /** Its port on 127.0.0.1. */
   readonly port: number;
-  /** Its process. */
+  /** The id of its process. */
   readonly pid: number;
 }
 
-/** How the daemon is to be. */
+/** The setup of a daemon. */
 export interface DaemonSetup {
-  /** The services that are marked down. */
+  /** The services with a downtime. */
   readonly down?: readonly string[];
-  /** How many records there are beside. */
+  /** The number of further records. */
   readonly records?: number;
   /** `max_clients`. */
   readonly maxClients?: number;
-  /** How many event loops serve. */
-  readonly loops?: number;
+  /** The number of workers. */
+  readonly workers?: number;
 }
 
 /**
  * Starts the daemon as operators run it.
  *
- * @param options Where it is installed.
- * @param setup How it is to be.
+ * @param options The options of the measurement.
+ * @param setup The setup of the daemon.
  */
 export async function startDaemon(
   { programs }: Options,
-  { down = [], records = 0, maxClients = 256, loops = 1 }: DaemonSetup,
+  { down = [], records = 0, maxClients = 256, workers = 1 }: DaemonSetup,
 ): Promise<Daemon> {
   const home = programs.hacheck.slice(0, programs.hacheck.lastIndexOf("/"));
   const daemon = await Daemon.start({
     entry: programs.hacheck,
     config: `max_clients: ${maxClients}\n`,
-    args: loops > 1 ? ["-n", String(loops)] : [],
+    args: workers > 1 ? ["-n", String(workers)] : [],
     grants: [
       V8_HEAP_FLAGS,
-      ...loops > 1 ? [`--allow-read=${home},${home.replace(/src$/, "deno.json")}`] : [],
+      ...workers > 1 ? [`--allow-read=${home},${home.replace(/src$/, "deno.json")}`] : [],
     ],
   });
   manyRecords(daemon.spool, records);
   const store = new SpoolStore(daemon.spool);
   for (const service of down) {
     await store.set(service, { mode: "down", reason: "maint", expiration: null });
-    // Behind thousands of other records, it takes the daemon a moment to come to it.
+    // With thousands of other records, the daemon takes a moment to read the new one.
     await until(`${service} is down`, async () => {
       return (await daemon.get(`/spool/${service}/0/status`)).status === 503;
     });
@@ -67,14 +67,14 @@ export async function startDaemon(
   return daemon;
 }
 
-/** Starts the service that is checked. */
+/** Starts the service to check. */
 export function startService(): Promise<Nginx> {
   return Nginx.start((address) =>
     `server { listen ${address} backlog=4096; location / { return 200 "fine"; } }`
   );
 }
 
-/** The command line of a daemon without anything special. */
+/** Returns the command line of a daemon with the default setup. */
 export function daemonCommand(
   { programs }: Options,
   spool: string,
@@ -86,7 +86,7 @@ export function daemonCommand(
   ];
 }
 
-/** The command line of one of the programs that hacheck is measured against. */
+/** Returns the command line of a rival. */
 export function rivalCommand(
   name: string,
   port: number,
@@ -97,7 +97,7 @@ export function rivalCommand(
 }
 
 /**
- * Starts one of the programs that hacheck is measured against.
+ * Starts a rival.
  *
  * @param name The name of its file in `rivals/`.
  * @param args Its arguments after the port.
@@ -106,7 +106,7 @@ export function startRival(name: string, args: readonly string[] = []): Promise<
   return start((port) => rivalCommand(name, port, args));
 }
 
-/** Starts Debian's prober. */
+/** Starts Debian's prometheus-blackbox-exporter. */
 export function blackboxExporter(): Promise<Server> {
   return start((port) => [
     "prometheus-blackbox-exporter",

@@ -1,30 +1,30 @@
 import { run } from "../support/programs.ts";
 
-/** A load. */
+/** The options of a load. */
 export interface Load {
-  /** What is asked for. */
+  /** The URL to request. */
   readonly url: string;
   /** Headers to send. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** How many connections ask at once. */
+  /** The number of connections. */
   readonly connections: number;
-  /** How many threads send. */
+  /** The number of threads. */
   readonly threads?: number;
-  /** For how many seconds. */
+  /** The duration, in seconds. */
   readonly seconds: number;
-  /** A Lua script that makes the requests. */
+  /** A Lua script that generates the requests. */
   readonly script?: string;
 }
 
-/** How a load was borne. */
+/** The results of a load. */
 export interface Report {
-  /** Answers a second. */
+  /** The responses per second. */
   readonly rate: number;
-  /** The 99th percentile of the time that an answer took, in milliseconds. */
+  /** The 99th percentile of the response time, in milliseconds. */
   readonly p99: number;
-  /** How many answers there were. */
-  readonly answers: number;
-  /** How many of them had no 2xx or 3xx status. */
+  /** The number of responses. */
+  readonly responses: number;
+  /** The number of responses without a 2xx or 3xx status. */
   readonly down: number;
 }
 
@@ -32,8 +32,8 @@ export interface Report {
  * Puts a load on a server, with wrk.
  *
  * @param load The load.
- * @returns How it was borne.
- * @throws {Error} If wrk cannot run, or connections failed.
+ * @returns The results.
+ * @throws {Error} If wrk cannot run, or connections fail.
  */
 export async function wrk(load: Load): Promise<Report> {
   const { url, headers = {}, connections, threads = 1, seconds, script } = load;
@@ -47,16 +47,18 @@ export async function wrk(load: Load): Promise<Report> {
   const failed = /Socket errors: .*/.exec(stdout)?.[0];
   if (failed !== undefined) throw new Error(`wrk lost connections to ${url}: ${failed}`);
   return {
-    rate: Number(found(stdout, /Requests\/sec: +([\d.]+)/)),
-    p99: milliseconds(found(stdout, /99% +(\S+)/)),
-    answers: Number(found(stdout, /(\d+) requests in/)),
+    rate: Number(match(stdout, /Requests\/sec: +([\d.]+)/)),
+    p99: milliseconds(match(stdout, /99% +(\S+)/)),
+    responses: Number(match(stdout, /(\d+) requests in/)),
     down: Number(/Non-2xx or 3xx responses: (\d+)/.exec(stdout)?.[1] ?? 0),
   };
 }
 
-function found(text: string, pattern: RegExp): string {
+function match(text: string, pattern: RegExp): string {
   const value = pattern.exec(text)?.[1];
-  if (value === undefined) throw new Error(`wrk does not say ${pattern}: ${text}`);
+  if (value === undefined) {
+    throw new Error(`expected ${pattern} in the output of wrk: found ${text}`);
+  }
   return value;
 }
 

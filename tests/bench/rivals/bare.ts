@@ -1,4 +1,4 @@
-// The limit: what the platform does with nothing to do.
+// The upper bound: a server without any work.
 Deno.serve(
   { hostname: "127.0.0.1", port: Number(Deno.args[0]), onListen() {} },
   () => new Response("fine"),
