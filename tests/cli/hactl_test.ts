@@ -656,23 +656,23 @@ Deno.test("hactl drain and weight return once the daemon reports the change, wha
     [["-P", "8080", "-H", "127.0.0.2"], "/web/8080", { "x-nerve-check-ip": "127.0.0.2" }],
   ];
   for (const [where, path, headers] of kinds) {
-    const says = async (page: string) => await daemon.get(page + path, headers);
+    const get = async (page: string) => await daemon.get(page + path, headers);
     for (let times = 1; times <= 3; times++) {
       const why = ["-r", `for the ${times}. time`];
       assertEquals(await hactlOn("drain", "web", ...where, ...why), SILENT);
-      const drains = await says("/spool");
+      const drains = await get("/spool");
       assertEquals(drains.status, 404);
       assertMatch(drains.body, new RegExp(`^Service web in drain state since .*: ${why[1]}$`));
       assertEquals(await hactlOn("down", "web", ...where, ...why), SILENT);
-      assertEquals((await says("/spool")).status, 503);
+      assertEquals((await get("/spool")).status, 503);
       assertEquals(await hactlOn("drain", "web", ...where, ...why), SILENT);
-      assertEquals((await says("/spool")).status, 404);
+      assertEquals((await get("/spool")).status, 404);
       for (const weight of [50 + times, 0, 100]) {
         assertEquals(await hactlOn("weight", "web", String(weight), ...where, ...why), SILENT);
-        assertEquals(JSON.parse((await says("/status/services")).body).agent_weight, weight);
+        assertEquals(JSON.parse((await get("/status/services")).body).agent_weight, weight);
       }
       assertEquals(await hactlOn("up", "web", ...where), SILENT);
-      assertEquals(await says("/spool"), { status: 200, body: "" });
+      assertEquals(await get("/spool"), { status: 200, body: "" });
     }
   }
   // A wider weight counts too.

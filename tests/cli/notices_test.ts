@@ -181,7 +181,7 @@ Deno.test("hactl wait --healthy and up --healthy wait until the service's own ch
   const before = web.asked();
   await until("both ask", () => web.asked() >= before + 2);
   web.heal();
-  assertEquals(await waiting, SILENT, "whatever is marked");
+  assertEquals(await waiting, SILENT, "with a downtime");
   assertEquals(await lifting, SILENT);
   assertEquals((await daemon.get(`/spool/web/0`)).status, 200);
   assertEquals(await run("up", "web", "-P", String(web.port), "--healthy", "60s"), SILENT);

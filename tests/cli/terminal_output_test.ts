@@ -126,7 +126,7 @@ async function onTerminal(
   const line = command.map((arg) => `'${arg}'`).join(" ");
   const all = ["-qec", `stty cols ${columns} rows 50; ${line}`, "/dev/null"];
   const { code, stdout } = await run("script", all, { SHELL: "/bin/sh", ...env });
-  // Deno itself may say, and take back, what it is doing.
+  // Removes the progress line that Deno itself may print and erase.
   return { code, shown: stdout.replaceAll("\r", "").replaceAll("\x1b[0G\x1b[2K\x1b[J", "") };
 }
 
@@ -355,7 +355,7 @@ serverTest("hactl watch redraws the columns on a terminal", ["script"], async ()
     return watching.stdout.includes(`${cleared}Nothing is down.`);
   });
   await hactl(daemon.spool, ["down", "web", "-r", "maint", "-p", port]);
-  await until("it shows what is", () => {
+  await until("the downtime is shown", () => {
     return /STATE +SERVICE.*\r\nDOWN +web .*maint/.test(watching.stdout.split(cleared)[2] ?? "");
   });
   assert(watching.stdout.startsWith("\x1b[?1049h"), "it draws on a screen of its own");

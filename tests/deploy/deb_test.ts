@@ -44,7 +44,7 @@ serverTest("the package passes lintian", [...BUILD_PROGRAMS, "lintian"], async (
 });
 
 serverTest(
-  "deb.ts packs scripts, and says so, where the programs cannot be compiled",
+  "deb.ts packs scripts, and reports it, where the programs cannot be compiled",
   [...BUILD_PROGRAMS, "unshare"],
   async () => {
     using folder = new TempFolder();
@@ -54,10 +54,10 @@ serverTest(
     assertEquals(code, 0, stderr);
     const [{ name }, ...others] = [...Deno.readDirSync(folder.path)] as [Deno.DirEntry];
     assertEquals(others, []);
-    const said = stderr.includes(
+    const isReported = stderr.includes(
       "cannot be compiled here: packing scripts that run with the host's",
     );
-    assertEquals(said, name === PACKAGE, `${name}: ${stderr}`);
+    assertEquals(isReported, name === PACKAGE, `${name}: ${stderr}`);
   },
 );
 

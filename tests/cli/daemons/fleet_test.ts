@@ -210,7 +210,7 @@ Deno.test("hactl status --daemon requests a page again that the daemon rejects w
     stdout: `${url}\tUP\tweb\n`,
     stderr: "",
   });
-  // What is rejected for longer than the timeout is named.
+  // A rejection that outlasts the timeout is reported.
   await using rejecting = await FaultyServer.start(
     afterRequest(sending("HTTP/1.1 503 x\r\ncontent-length: 4\r\n\r\nbusy")),
   );

@@ -45,7 +45,7 @@ const SERVERS: readonly [
 ];
 
 for (const [server, programs, start] of SERVERS) {
-  serverTest(`Checks without TLS say that ${server} with TLS may expect it`, programs, async () => {
+  serverTest(`Checks without TLS suggest TLS if ${server} may expect it`, programs, async () => {
     await using running = await start();
     for (const [name, check, secure] of PLAIN) {
       const { code, message } = await check(requestTo(running.port), longDeadline());
@@ -59,7 +59,7 @@ for (const [server, programs, start] of SERVERS) {
 
 for (const version of ["-tls1_2", "-tls1_3"]) {
   serverTest(
-    `httpsChecker() says that a server with ${version} may require a client certificate`,
+    `httpsChecker() reports that a server with ${version} may require a client certificate`,
     OPENSSL_PROGRAMS,
     async () => {
       const required = ["-Verify", "1", "-verify_return_error", version];

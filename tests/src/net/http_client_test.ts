@@ -532,7 +532,7 @@ Deno.test("exchange() reads a body of one-byte chunks up to the limit", async ()
   assertEquals(body, "x".repeat(MAX_BODY_BYTES));
 });
 
-/** The ways in which the end of a body is marked. */
+/** The framings of a body. */
 const framings: readonly { name: string; framed: (body: string) => string }[] = [
   {
     name: "a length",

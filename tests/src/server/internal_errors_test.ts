@@ -56,7 +56,7 @@ const CHECK = "GET /tcp/web/80 HTTP/1.0\r\n\r\n";
 const BYPASS = "GET /tcp/web/80 HTTP/1.0\r\nPragma: no-cache\r\n\r\n";
 const SPOOL = "GET /spool/web/0 HTTP/1.0\r\n\r\n";
 
-/** What is broken, and a request that uses it. */
+/** The broken part, and a request that uses it. */
 const BROKEN: readonly [part: keyof Parts, method: string, request: string][] = [
   ["headers", "of", CHECK],
   ["routes", "of", CHECK],

@@ -410,7 +410,7 @@ Deno.test("HAProxy's header sets the port and the address of a check", async () 
   }
 });
 
-Deno.test("the router responds 400 with what is wrong with a target, to spool checks too", async () => {
+Deno.test("the router responds 400 with the error of an invalid target, to spool checks too", async () => {
   await using router = new RouterFixture();
   const state = (fields: string) => ({ headers: { "X-Haproxy-Server-State": fields } });
   const noPort =
@@ -844,8 +844,8 @@ Deno.test("the router responds 403 to other clients than allowed_clients, whatev
     for (const path of [...paths, "/debug/runtime", "/status/services/web/0"]) {
       for (const method of ["GET", "HEAD", "POST", "OPTIONS", "DELETE"]) {
         const body = method === "HEAD" ? "" : "Forbidden";
-        const { status, body: said } = await router.send(path, { client, method });
-        assertEquals([status, method === "HEAD" ? "" : said], [403, body], `${client} ${path}`);
+        const { status, body: received } = await router.send(path, { client, method });
+        assertEquals([status, method === "HEAD" ? "" : received], [403, body], `${client} ${path}`);
       }
     }
   }

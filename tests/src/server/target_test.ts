@@ -165,13 +165,13 @@ const BAD_PORTS: readonly [headers: Headers, port: number, message: string][] = 
   [headers(state(`port=${LONG}`)), 80, `${HAPROXY_PORT}: received "${LONG.slice(1)}…"`],
 ];
 
-Deno.test("targetOf() returns what is wrong with an invalid port", () => {
+Deno.test("targetOf() returns an error message for an invalid port", () => {
   for (const [headers, port, message] of BAD_PORTS) {
     assertEquals(targetOf(headers, port, own), message);
   }
 });
 
-Deno.test("targetOf() returns what is wrong with an invalid address, and in which header", () => {
+Deno.test("targetOf() returns an error message with the header for an invalid address", () => {
   for (const spelling of [...INVALID_ADDRESSES, LONG]) {
     const shown = JSON.stringify(spelling === LONG ? `${LONG.slice(1)}…` : spelling);
     for (
