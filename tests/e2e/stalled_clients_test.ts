@@ -40,6 +40,8 @@ interface Attack {
   readonly name: string;
   readonly connections: number;
   readonly bytes: Uint8Array;
+  /** Whether the daemon responds between two connections. */
+  readonly isPaced?: true;
 }
 
 const ATTACKS: readonly Attack[] = [
@@ -52,6 +54,9 @@ const ATTACKS: readonly Attack[] = [
     name: "HTTP/2 clients with closed windows that request small pages",
     connections: 400,
     bytes: withClosedWindow("/nothing", 200),
+    // Deno parses all requests that it has received before the daemon runs: on a busy machine those of all
+    // connections, 80,000 at once.
+    isPaced: true,
   },
   {
     name: "HTTP/1.1 clients that request a large page and do not read it",
@@ -75,7 +80,7 @@ const ATTACKS: readonly Attack[] = [
   },
 ];
 
-for (const { name, connections, bytes } of ATTACKS) {
+for (const { name, connections, bytes, isPaced } of ATTACKS) {
   const promise = "the daemon takes at most 100 MiB more, and responds to checks, beside";
   serverTest(`${promise} ${name}`, ["ss"], async () => {
     await using daemon = await Daemon.start();
@@ -93,7 +98,13 @@ for (const { name, connections, bytes } of ATTACKS) {
         if (check !== null) received++;
       }
     })();
-    using _clients = await StalledClients.open(daemon.port, connections, bytes);
+    const pace = () => daemon.get("/spool/web/0").catch(() => null);
+    using _clients = await StalledClients.open(
+      daemon.port,
+      connections,
+      bytes,
+      isPaced ? pace : undefined,
+    );
     isOver = true;
     await measuring;
     const more = Math.round((most - before) / MIB);

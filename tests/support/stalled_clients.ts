@@ -19,14 +19,21 @@ export class StalledClients implements Disposable {
    * @param port The port of 127.0.0.1.
    * @param connections The number of connections.
    * @param bytes What to send on each. This function does not wait until the server has taken all.
+   * @param afterEach Called after each connection.
    */
-  static async open(port: number, connections: number, bytes: Uint8Array): Promise<StalledClients> {
+  static async open(
+    port: number,
+    connections: number,
+    bytes: Uint8Array,
+    afterEach: () => unknown = () => {},
+  ): Promise<StalledClients> {
     const clients = new StalledClients();
     for (let i = 0; i < connections; i++) {
       try {
         const connection = await Deno.connect({ hostname: "127.0.0.1", port });
         clients.#connections.push(connection);
         sendAll(connection, bytes);
+        await afterEach();
       } catch {
         // The server may close connections.
       }
