@@ -44,5 +44,5 @@ export async function askInParts(
   return { manner, answer: await wire.rest() };
 }
 
-/** The port on which a daemon answers agent checks, as it says in its log. */
+/** The port for agent checks, in the log of a daemon. */
 export const AGENT_PORT = /agent checks are answered on \S+ port (\d+)\n/;

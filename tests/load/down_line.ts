@@ -1,14 +1,14 @@
 import { utf8 } from "./wire.ts";
 
 /**
- * The line that tells of a downtime, by the contract and not by the daemon's own code.
+ * The line that reports a downtime, by the contract and not by the daemon's own code.
  *
  * @param service The name that is down.
  * @param reason Why.
  * @param creation Since when, in unix seconds; any time, if not given.
  * @param expiration Until when, if it ends.
- * @param mode How it is marked.
- * @returns The line as it goes over the wire, or what it looks like.
+ * @param mode The mode of the record.
+ * @returns The line as it is sent, or a pattern of it.
  */
 export function downLine(
   service: string,

@@ -23,7 +23,7 @@ export interface Course {
   readonly after: number;
 }
 
-/** Reads what a process holds. Needs the programs `cat` and `ls`: Deno itself may not look into /proc. */
+/** Reads the memory and descriptors of a process by `cat` and `ls`: Deno itself may not read /proc. */
 export async function read(pid: number): Promise<Reading> {
   const [status, descriptors] = await Promise.all([
     run("cat", [`/proc/${pid}/status`]),
@@ -52,7 +52,7 @@ export async function descriptorsAfter(pid: number, before: number): Promise<num
       return descriptors <= before;
     });
   } catch {
-    // So it does not, and how many it holds tells.
+    // So it does not, and their number shows.
   }
   return descriptors;
 }
@@ -66,7 +66,7 @@ export class Gauges implements AsyncDisposable {
 
   /**
    * @param pid The process.
-   * @param interval How often to look, in milliseconds.
+   * @param interval How often to read them, in milliseconds.
    */
   constructor(pid: number, interval: number) {
     this.#pid = pid;
@@ -100,7 +100,7 @@ export class Gauges implements AsyncDisposable {
       try {
         this.#readings.push(await read(this.#pid));
       } catch {
-        // It has ended; who started it knows better what that means.
+        // It has ended; its parent reports that.
         return;
       }
       await Promise.race([stop, new Promise((resolve) => timer = setTimeout(resolve, interval))]);
@@ -110,7 +110,7 @@ export class Gauges implements AsyncDisposable {
 }
 
 /**
- * Tells how a figure went.
+ * Summarizes the course of a figure.
  *
  * @param readings The figure, in the order of time.
  */

@@ -6,7 +6,7 @@ Deno.test("courseOf() compares the second quarter with the last", () => {
   assertEquals([first, last, max, before, after], [9, 6, 20, 3, 5]);
 });
 
-Deno.test("read() tells what a process holds", async () => {
+Deno.test("read() returns the memory and descriptors of a process", async () => {
   const process = new Deno.Command("cat", { stdin: "piped", stdout: "null" }).spawn();
   const { rss, descriptors } = await read(process.pid);
   await process.stdin.close();

@@ -96,7 +96,7 @@ export class Wire implements Disposable {
     }
   }
 
-  /** Waits until the other end has closed, and returns what it still said. */
+  /** Waits until the other end has closed, and returns what it still sent. */
   async rest(): Promise<string> {
     while (await this.#more());
     return this.#take(this.#received.length);
@@ -126,7 +126,7 @@ export class Wire implements Disposable {
     const length = /\r\ncontent-length: *(\d+)\r\n/i.exec(head)?.[1];
     if (length !== undefined) return await this.#exactly(Number(length));
     if (!/\r\ntransfer-encoding: *chunked\r\n/i.test(head)) {
-      throw new WireError("nobody can tell where its body ends");
+      throw new WireError("the end of its body is unknown");
     }
     let body = "";
     for (;;) {

@@ -18,7 +18,7 @@ export class Answers {
 
   /** Questions without an answer, which is right only where the daemon cuts connections. */
   readonly cut: string[] = [];
-  /** What was wrong. */
+  /** The wrong responses. */
   readonly wrong: string[] = [];
 
   /** How many answers of each kind there were. */
@@ -29,8 +29,8 @@ export class Answers {
   /**
    * Takes an answer down.
    *
-   * @param protocol What was asked for.
-   * @param kind What was answered.
+   * @param protocol The protocol of the check.
+   * @param kind The kind of the response.
    * @param milliseconds How long it took.
    */
   add(protocol: string, kind: string, milliseconds: number): void {

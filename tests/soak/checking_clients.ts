@@ -1,5 +1,5 @@
 /**
- * Balancers, who ask how services are and judge each answer.
+ * Balancers that request checks and judge each response.
  *
  * @module
  */
@@ -33,11 +33,11 @@ export interface AskerOptions {
   readonly port: number;
   /** The port on which it answers agent checks. */
   readonly agentPort: number;
-  /** What is asked for. */
+  /** The services to check. */
   readonly services: readonly Service[];
-  /** What is marked. */
+  /** The downtimes in force. */
   readonly downtimes: Downtimes;
-  /** Where answers are told. */
+  /** Collects the responses. */
   readonly answers: Answers;
   /** Chance. */
   readonly dice: Dice;
@@ -52,12 +52,12 @@ interface Question {
   readonly service: Service;
   /** Whether no result may be reused. */
   readonly fresh: boolean;
-  /** What is sent. */
+  /** The bytes to send. */
   readonly bytes: string;
 }
 
 /**
- * Asks until told to stop.
+ * Requests checks until it is stopped.
  *
  * @param options What to work with.
  */
@@ -83,7 +83,7 @@ export async function askOn(options: AskerOptions): Promise<void> {
       }
       const kind = judge(options, asked, answer, start, end);
       answers.add(asked.protocol, kind, end - start);
-      if (kind === "wrong") answers.wrong.push(told(asked, answer, start, end));
+      if (kind === "wrong") answers.wrong.push(describe(asked, answer, start, end));
       // A response may be the last on its connection.
       if (answer.isLast) break;
       await rest(dice.below(LONGEST_REST_MS), signal);
@@ -110,9 +110,9 @@ async function askAgent(options: AskerOptions): Promise<void> {
   const names = ["all", name, `${name}:${port}`];
   const judged = status === undefined || manner === "half"
     ? "wrong"
-    // It tells the mode and no more.
+    // A HEAD response shows the mode only.
     : downtimes.judge(names, { status, body: "" }, "HEAD", start, end);
-  const isRight = judged === "right" || judged === "not marked" && status === 200;
+  const isRight = judged === "right" || judged === "no downtime" && status === 200;
   answers.add("agent", isRight ? "agent checks" : "wrong", end - start);
   if (isRight) return;
   const line = JSON.stringify(answer);
@@ -144,11 +144,11 @@ function judge(
   answered: number,
 ): string {
   const names = ["all", service.name, `${service.name}:${service.port}`];
-  // Whoever is marked while the service is asked is down, however long ago that was.
+  // A service whose downtime begins during its check is down.
   const decided = Math.max(asked, answered - TRANSIT_MS);
-  const marked = downtimes.judge(names, answer, method, decided, answered);
-  if (marked === "wrong") return "wrong";
-  if (marked === "right") return "down by an operator";
+  const byRecord = downtimes.judge(names, answer, method, decided, answered);
+  if (byRecord === "wrong") return "wrong";
+  if (byRecord === "right") return "down by an operator";
   if (protocol === "spool") {
     return answer.status === 200 && answer.body === "" ? "up by the spool" : "wrong";
   }
@@ -160,7 +160,7 @@ function judge(
   return answer.status === 503 && /timed out/.test(answer.body) ? "late" : "wrong";
 }
 
-function told(
+function describe(
   { bytes, service }: Question,
   { status, body }: WireResponse,
   asked: number,

@@ -6,52 +6,52 @@ const REMEMBERED_MS = 30_000;
 /** How exactly a time in unix seconds can be compared with one of this clock, in milliseconds. */
 const CLOCKS_MS = 20;
 
-/** How something is marked. */
+/** The mode of a record. */
 export type Mode = "down" | "drain";
 
-/** The status that tells of it. */
+/** The status of its responses. */
 const CODES = { down: 503, drain: 404 } as const;
 
 /** A record as it is, was, or may have been: times are of `performance.now()`. */
 interface Line {
   readonly text: string | RegExp;
-  /** From when on an answer may tell of it. */
+  /** From when on a response may report it. */
   readonly from: number;
   /** From when on none may. */
   until: number;
 }
 
-/** What is known of one record. */
+/** The history of one record. */
 class Record {
-  /** How it marks: each record of a run in one way only. */
+  /** Its mode, which stays the same for a whole run. */
   mode: Mode = "down";
   readonly lines: Line[] = [];
-  /** Since when each answer must tell of it, or another line of this record. */
+  /** From when on each response must report it, or another line of this record. */
   heldFrom = Infinity;
   /** Until when. */
   heldUntil = Infinity;
 
-  /** Tells whether it was in force from one moment to another, whoever looked at it in between. */
+  /** Returns whether it was in force during a whole interval. */
   holds(from: number, to: number): boolean {
     return this.heldFrom <= from && to <= this.heldUntil;
   }
 }
 
 /**
- * What is marked down, as the operators know it: what an answer must tell, and what it may.
+ * The downtimes as the operators know them: what a response must report, and what it may.
  *
- * An operator says when a change begins and when it is known to be in force. In between both are true.
+ * An operator reports when a change begins and when it is in force. In between both states are right.
  */
 export class Downtimes {
   readonly #records = new Map<string, Record>();
 
   /**
-   * Tells that a record is about to be written.
+   * Notes that a record is about to be written.
    *
    * @param name Its name.
-   * @param text The line that tells of it.
+   * @param text The line that reports it.
    * @param expiration When it ends by itself, in unix seconds.
-   * @param mode How it marks.
+   * @param mode Its mode.
    * @returns To be called when it is known to be in force.
    */
   marking(
@@ -77,7 +77,7 @@ export class Downtimes {
   }
 
   /**
-   * Tells that a record is about to be removed.
+   * Notes that a record is about to be removed.
    *
    * @param name Its name.
    * @returns To be called when it is known to be gone.
@@ -93,11 +93,11 @@ export class Downtimes {
   }
 
   /**
-   * Judges an answer by what is marked.
+   * Judges a response by the downtimes.
    *
-   * @param names The records that speak of what was asked for, in their order.
+   * @param names The records that apply to the check, in their order.
    * @param answer The answer.
-   * @param method The method it answers: a HEAD is told the status alone.
+   * @param method The method of the request: a response to HEAD has a status only.
    * @param asked When it was asked for.
    * @param answered When it came.
    * @returns Whether it is a downtime's, and right or wrong; or whether the service may be asked at all.
@@ -108,22 +108,22 @@ export class Downtimes {
     method: string,
     asked: number,
     answered: number,
-  ): "right" | "wrong" | "not marked" {
+  ): "right" | "wrong" | "no downtime" {
     const records = names.map((name) => this.#record(name));
-    // What is down is down, whatever drains.
+    // A record of mode down wins over one that drains.
     const isDown = ({ mode }: Record) => mode === "down";
     for (const record of [...records.filter(isDown), ...records.filter((of) => !isDown(of))]) {
       record.lines.splice(0, record.lines.findIndex(({ until }) => until > asked - REMEMBERED_MS));
-      const told = status === CODES[record.mode] &&
+      const isReported = status === CODES[record.mode] &&
         record.lines.some(({ text, from, until }) =>
           from <= answered && until >= asked &&
           (method === "HEAD" || (typeof text === "string" ? text === body : text.test(body)))
         );
-      if (told) return "right";
+      if (isReported) return "right";
       if (record.holds(asked, answered)) return "wrong";
     }
     const isLine = /^Service \S+ in (?:down|drain) state/.test(body);
-    return (status === 503 || status === 404) && isLine ? "wrong" : "not marked";
+    return (status === 503 || status === 404) && isLine ? "wrong" : "no downtime";
   }
 
   #record(name: string): Record {

@@ -11,19 +11,19 @@ function judged(downtimes: Downtimes, names = ["all", "web"], from = performance
   return [DOWN, UP].map((answer) => downtimes.judge(names, answer, "GET", from, now));
 }
 
-Deno.test("What nobody marked is not down", () => {
-  assertEquals(judged(new Downtimes()), ["wrong", "not marked"]);
+Deno.test("Downtimes.judge() accepts no downtime without a record", () => {
+  assertEquals(judged(new Downtimes()), ["wrong", "no downtime"]);
 });
 
-Deno.test("While something is marked it may be down, and once that is seen it must be", () => {
+Deno.test("Downtimes.judge() accepts both states during a change, and one after it", () => {
   const downtimes = new Downtimes();
   const seen = downtimes.marking("web", LINE, undefined);
   const before = performance.now();
-  assertEquals(judged(downtimes), ["right", "not marked"]);
+  assertEquals(judged(downtimes), ["right", "no downtime"]);
   seen();
   assertEquals(judged(downtimes), ["right", "wrong"]);
-  // Who asked before may have been answered before.
-  assertEquals(judged(downtimes, ["web"], before), ["right", "not marked"]);
+  // An earlier request may have an earlier response.
+  assertEquals(judged(downtimes, ["web"], before), ["right", "no downtime"]);
 });
 
 Deno.test("While something is lifted it may be up, and once that is seen it must be", async () => {
@@ -31,13 +31,13 @@ Deno.test("While something is lifted it may be up, and once that is seen it must
   downtimes.marking("web", LINE, undefined)();
   const gone = downtimes.lifting("web");
   await passed();
-  assertEquals(judged(downtimes), ["right", "not marked"]);
+  assertEquals(judged(downtimes), ["right", "no downtime"]);
   gone();
   await passed();
-  assertEquals(judged(downtimes), ["wrong", "not marked"]);
+  assertEquals(judged(downtimes), ["wrong", "no downtime"]);
 });
 
-Deno.test("What is marked again is not up for a moment, whichever line tells of it", async () => {
+Deno.test("Downtimes.judge() accepts either line, but not up, while a record is replaced", async () => {
   const downtimes = new Downtimes();
   downtimes.marking("web", "Service web in down state: before", undefined)();
   const before = { status: 503, body: "Service web in down state: before" };
@@ -59,16 +59,16 @@ Deno.test("What ends by itself must be up when its time is over", async () => {
   downtimes.marking("web", LINE, Date.now() / 1000 + 0.2)();
   assertEquals(judged(downtimes), ["right", "wrong"]);
   await new Promise((resolve) => setTimeout(resolve, 400));
-  assertEquals(judged(downtimes), ["wrong", "not marked"]);
+  assertEquals(judged(downtimes), ["wrong", "no downtime"]);
 });
 
-Deno.test("What is asked for first is told of", () => {
+Deno.test("Downtimes.judge() expects the first record that applies", () => {
   const downtimes = new Downtimes();
   downtimes.marking("web", LINE, undefined)();
   downtimes.marking("all", "Service all in down state: gone", undefined)();
   assertEquals(judged(downtimes), ["wrong", "wrong"]);
   assertEquals(judged(downtimes, ["web"]), ["right", "wrong"]);
-  assertEquals(judged(downtimes, ["api"]), ["wrong", "not marked"]);
+  assertEquals(judged(downtimes, ["api"]), ["wrong", "no downtime"]);
 });
 
 /** Lets a moment pass that this clock can see. */
@@ -76,7 +76,7 @@ function passed(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 2));
 }
 
-Deno.test("What drains is told by its own status, and by none while something is down as well", () => {
+Deno.test("Downtimes.judge() expects the status of draining, unless another record is down", () => {
   const downtimes = new Downtimes();
   const line = "Service web in drain state: maint";
   const drains = { status: 404, body: line };

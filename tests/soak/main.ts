@@ -47,7 +47,7 @@ function show(report: SoakReport): string {
     ["downtimes", changes.downtimes],
     ...byName(tricks).map(([name, count]) => [`clients: ${name}`, count]),
     ["stalls", stalls],
-    ["answers while nobody reads the log", unread],
+    ["responses while the log is not read", unread],
     ["MiB at first, at last, at most", rss.first, rss.last, rss.max],
     ["MiB in the second and the last quarter", rss.before, rss.after],
     ["descriptors at first, at last, at most", idle.before, idle.after, descriptors.max],

@@ -59,7 +59,7 @@ const TRICKS: Readonly<Record<string, Trick>> = {
 };
 
 /**
- * Misbehaves until told to stop.
+ * Misbehaves until it is stopped.
  *
  * @param options What to work with.
  * @returns How often it did what.
@@ -90,7 +90,7 @@ function check({ dice, services }: RogueOptions): string {
   }/${name}/${port}/ HTTP/1.1\r\nHost: rogue\r\n\r\n`;
 }
 
-/** A form that takes its time, and one that never ends. What it marks nobody asks for. */
+/** A form that arrives slowly, and one that never ends. No client checks its service. */
 async function form(wire: Wire, { dice, signal }: RogueOptions, ends: boolean): Promise<void> {
   const body = "status=down&reason=slow&expiration=1";
   await wire.send(

@@ -1,5 +1,5 @@
 /**
- * Operators, who mark services down and up by hactl and by POST.
+ * Operators that take services out and put them back, by hactl and by POST.
  *
  * @module
  */
@@ -18,29 +18,29 @@ const EXCUSES = 20;
 export interface OperatorOptions {
   /** The daemon. */
   readonly daemon: Daemon;
-  /** Where what is marked is told. */
+  /** Records the downtimes. */
   readonly downtimes: Downtimes;
   /** Chance. */
   readonly dice: Dice;
   /** Ends the work. */
   readonly signal: AbortSignal;
-  /** The service that nobody else marks. */
+  /** The service of this operator alone. */
   readonly service: string;
-  /** The port of it that may be marked by itself; 0 for none. */
+  /** Its port that may have a record of its own; 0 for none. */
   readonly port: number;
   /** How long a downtime and what follows it last at most, in milliseconds. */
   readonly longest: { readonly down: number; readonly up: number };
 }
 
 /**
- * Works until told to stop, and leaves everything up.
+ * Works until it is stopped, and leaves everything up.
  *
  * @param options What to work with.
- * @returns How often something was marked.
+ * @returns The number of downtimes.
  */
 export async function operate(options: OperatorOptions): Promise<number> {
   const { dice, signal, port, longest } = options;
-  let marked = 0;
+  let count = 0;
   while (!signal.aborted) {
     await rest(dice.below(longest.up), signal);
     const part = port !== 0 && dice.percent(40) ? port : 0;
@@ -50,12 +50,12 @@ export async function operate(options: OperatorOptions): Promise<number> {
       const expiration = ends
         ? Date.now() / 1000 + dice.between(200, longest.down) / 1000
         : undefined;
-      await mark(options, part, `${options.service} ${marked++}`, expiration);
+      await mark(options, part, `${options.service} ${count++}`, expiration);
       await rest(dice.below(longest.down), signal);
     }
     await lift(options, part);
   }
-  return marked;
+  return count;
 }
 
 async function mark(
@@ -92,7 +92,7 @@ async function lift(options: OperatorOptions, port: number): Promise<void> {
   gone();
 }
 
-/** A port by itself drains, so that who drains and is down as a whole is among what is judged. */
+/** A record of a port drains, so that a service can drain and be down at the same time. */
 function modeOf(port: number): Mode {
   return port === 0 ? "down" : "drain";
 }

@@ -44,14 +44,14 @@ const LASTS_MS: Readonly<Partial<Record<State, number>>> = {
   hanging: TIMEOUT_MS + QUICK_MS,
 };
 
-/** From here on upwards ports are looked for: below those that the system gives to who connects. */
+/** Ports are chosen from here on: below those that the system gives to clients. */
 const LEAST_PORT = 12_000;
 const MOST_PORT = 31_000;
 
 /** How a service was for a while: times are of `performance.now()`, and what overlaps may be either. */
 interface Phase {
   readonly state: State;
-  /** What it says of itself when it is well. */
+  /** Its response when it is well. */
   readonly word: string;
   readonly from: number;
   until: number;
@@ -108,7 +108,7 @@ export class Service implements AsyncDisposable {
   }
 
   /**
-   * Tells whether an answer is true.
+   * Returns whether a response is right.
    *
    * @param protocol What it was checked by: `http` or `tcp`.
    * @param method The method of the request.
@@ -145,7 +145,7 @@ export class Service implements AsyncDisposable {
   }
 
   #behave: Behaviour = (socket) => {
-    // Who has heard enough closes, and then so does this end.
+    // The client closes when it has read enough; then this end closes, too.
     socket.on("end", () => socket.end());
     this.#behaviour(socket);
   };
@@ -190,27 +190,27 @@ function fits(
   method: string,
   { status, body }: WireResponse,
 ): boolean {
-  const says = (code: number, text: string | RegExp) =>
+  const matches = (code: number, text: string | RegExp) =>
     status === code &&
     (method === "HEAD" || (typeof text === "string" ? text === body : text.test(body)));
   const unreachable = /^Unexpected error .+ after \d+\.\d\ds$/;
   if (protocol === "tcp") {
-    const accepts = says(200, /^Connected in \d+\.\d\ds$/);
-    if (state === "dead") return says(503, unreachable);
-    return accepts || (state === "resetting" && says(503, unreachable));
+    const accepts = matches(200, /^Connected in \d+\.\d\ds$/);
+    if (state === "dead") return matches(503, unreachable);
+    return accepts || (state === "resetting" && matches(503, unreachable));
   }
   switch (state) {
     case "alive":
     case "slow":
     case "sending one-byte chunks":
-      return says(200, word);
+      return matches(200, word);
     case "sending one-byte chunks without an end":
-      return says(200, "x".repeat(MAX_BODY_BYTES));
+      return matches(200, "x".repeat(MAX_BODY_BYTES));
     case "failing":
-      return says(500, word);
+      return matches(500, word);
     case "hanging":
-      return says(503, /^HTTP check failed after \d+\.\d\ds: timed out$/);
+      return matches(503, /^HTTP check failed after \d+\.\d\ds: timed out$/);
     default:
-      return says(503, /^HTTP check failed after \d+\.\d\ds: (?!timed out$).+$/);
+      return matches(503, /^HTTP check failed after \d+\.\d\ds: (?!timed out$).+$/);
   }
 }

@@ -26,13 +26,13 @@ export interface SoakReport {
   readonly answers: ReadonlyMap<string, number>;
   /** How long they took, by protocol. */
   readonly latencies: ReadonlyMap<string, Latency>;
-  /** How often a service became something else, and how often something was marked. */
+  /** How often a service changed, and the number of downtimes. */
   readonly changes: { readonly services: number; readonly downtimes: number };
   /** How often clients misbehaved in which way. */
   readonly tricks: ReadonlyMap<string, number>;
   /** How often the daemon was stopped for a moment. */
   readonly stalls: number;
-  /** How many answers a daemon gave whose log nobody reads. */
+  /** The responses of a daemon whose log is not read. */
   readonly unread: number;
   /** How long it lasted, in seconds. */
   readonly seconds: number;
@@ -70,13 +70,13 @@ const CONFIG = [
   "remote_spool_clients: [127.0.0.0/8]",
   `cache_time: ${CACHE_MS / 1000}`,
   `healthcheck_timeout: ${TIMEOUT_MS / 1000}`,
-  // Nobody waits for a place: what is late is then late by itself.
+  // No check is queued, so that a late response has no other cause.
   "max_clients: 400",
   "",
 ].join("\n");
 
 /**
- * Holds a real daemon under mixed load, beside services that die and return, operators who mark them down and
+ * Holds a real daemon under mixed load, beside services that die and return, operators that take them out and
  * up and clients that misbehave, and judges every answer.
  *
  * @param options How long.
@@ -161,7 +161,7 @@ export async function soak({ seconds, seed }: SoakOptions): Promise<SoakReport> 
   };
 }
 
-/** Keeps what hactl tells its users off the screen: it runs within this program. */
+/** Hides the output of hactl, which runs within this program. */
 function silenceHactl(): Disposable {
   const print = console.error;
   console.error = (...parts: unknown[]) => {

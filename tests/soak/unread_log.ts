@@ -13,7 +13,7 @@ const READ_NO_MORE = [
 const PATIENCE_MS = 20_000;
 
 /**
- * Asks a daemon that logs every check into a pipe that nobody reads, and stops it by SIGTERM in the end.
+ * Sends checks to a daemon that logs each into a pipe without a reader, and ends it by SIGTERM.
  *
  * @param signal Ends that.
  * @returns How many answers it gave.
@@ -25,12 +25,12 @@ export async function askUnread(signal: AbortSignal): Promise<number> {
   for (; !signal.aborted; answers++) {
     using wire = await Wire.open(daemon.port);
     const impatient = setTimeout(() => wire[Symbol.dispose](), PATIENCE_MS);
-    // What is refused is told in the log, at length.
+    // Each rejected request is a long line of the log.
     await wire.send(`GET /spool/${"l".repeat(150)}/0 HTTP/1.1\r\nHost: x\r\n\r\n`);
     const response = await wire.response("GET");
     clearTimeout(impatient);
     if (response?.status !== 200) {
-      throw new Error(`a daemon whose log nobody reads stopped after ${answers} answers`);
+      throw new Error(`a daemon whose log is not read stopped after ${answers} answers`);
     }
     await rest(2, signal);
   }
@@ -38,6 +38,6 @@ export async function askUnread(signal: AbortSignal): Promise<number> {
   const impatient = setTimeout(() => daemon.kill("SIGKILL"), PATIENCE_MS);
   const { signal: killed } = await daemon.ended();
   clearTimeout(impatient);
-  if (killed !== null) throw new Error("a daemon whose log nobody reads did not end by SIGTERM");
+  if (killed !== null) throw new Error("a daemon whose log is not read did not end by SIGTERM");
   return answers;
 }
