@@ -345,9 +345,8 @@ for (const workers of [1, 2]) {
         net: "everything",
         others: [],
       });
-      daemon.kill("SIGTERM");
-      assertEquals((await daemon.ended()).code, 0);
-      assertEquals(daemon.log.split("\n").filter((line) => / ERROR /.test(line)), []);
+      const log = await daemon.stop();
+      assertEquals(log.split("\n").filter((line) => / ERROR /.test(line)), []);
     },
   );
 }

@@ -129,7 +129,7 @@ for (const workers of [1, 2]) {
       const responses = await agents.sendToAll("web\n");
       return responses.length === 1 && responses[0] === "maint\n";
     });
-    assert(!daemon.log.includes("agent_port has changed"));
+    assert(!(await daemon.stop()).includes("agent_port has changed"));
   });
 }
 

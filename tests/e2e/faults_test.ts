@@ -718,7 +718,7 @@ Deno.test("a file in the spool with an invalid name is logged, and counted in ev
   assertEquals(misnamed_names.toSorted(), ["web:host:80", "we\u202eb"]);
   const { body } = await daemon.get("/metrics");
   assertStringIncludes(body, 'hacheck_spool_records{state="faulty"} 2\n');
-  assert(!daemon.log.includes(".hidden"), daemon.log);
+  assert(!(await daemon.stop()).includes(".hidden"), daemon.log);
 
   // The first daemon logs the second file only 10 s after the first.
   await using other = await Daemon.start();

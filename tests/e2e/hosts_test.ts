@@ -153,7 +153,7 @@ for (const host of ["10.9.8.7", "fd00::7", "127.0.0.1", "10.9.8.8", "127.0.0.2",
           assertEquals([command, address, responses[i]!.status], [command, address, expected]);
         }
       }
-      assert(!daemon.log.includes("ERROR"), daemon.log);
+      assert(!(await daemon.stop()).includes("ERROR"), daemon.log);
     },
   );
 }

@@ -22,8 +22,10 @@ async function openFiles(pid: number): Promise<number> {
 }
 
 /** Asserts that a daemon has logged no error, and that no library has printed anything. */
-function assertNoErrors(daemon: Daemon): void {
-  for (const line of daemon.log.trim().split("\n")) assertMatch(line, /^[\d-]+T[\d:.]+Z INFO /);
+async function assertNoErrors(daemon: Daemon): Promise<void> {
+  for (const line of (await daemon.stop()).trim().split("\n")) {
+    assertMatch(line, /^[\d-]+T[\d:.]+Z INFO /);
+  }
 }
 
 Deno.test("a mysql check is down without a user in the configuration", async () => {
@@ -51,7 +53,7 @@ serverTest("a mysql check returns the refusal of MariaDB", MARIADB_PROGRAMS, asy
   assertEquals(await daemon.get(path), denied);
   await db.query(`DROP USER ${USER.username}`);
   assertEquals(await daemon.get(path), denied);
-  assertNoErrors(daemon);
+  await assertNoErrors(daemon);
 });
 
 serverTest(
@@ -80,7 +82,7 @@ serverTest(
     await until("MariaDB has one session", async () => await db.status("Threads_connected") === 1);
     assertEquals(await db.status("Aborted_clients"), 0);
     assertEquals(await db.status("Aborted_connects"), abortedBefore);
-    assertNoErrors(daemon);
+    await assertNoErrors(daemon);
   },
 );
 
@@ -123,5 +125,5 @@ serverTest("mysql checks of other servers do no harm to the daemon", MARIADB_PRO
   assertStringIncludes(body, "refused");
 
   await until("MariaDB is still up", up);
-  assertNoErrors(daemon);
+  await assertNoErrors(daemon);
 });

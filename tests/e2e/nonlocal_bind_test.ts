@@ -63,7 +63,7 @@ serverTest(
       ...{ "fd00::7": 200, "fd00::8": 403, "fd00::9": 503 },
     });
     assertEquals(await reported(daemon), { configured: false, nonlocal_bind: [] });
-    assert(!daemon.log.includes("nonlocal_bind"), daemon.log);
+    assert(!(await daemon.stop()).includes("nonlocal_bind"), daemon.log);
   },
 );
 
@@ -114,7 +114,7 @@ serverTest(
       });
       const nonlocal_bind = nonlocalBind ? ["IPv4", "IPv6"] : [];
       assertEquals(await reported(daemon), { configured: true, nonlocal_bind });
-      assert(!daemon.log.includes("ip_nonlocal_bind"), daemon.log);
+      assert(!(await daemon.stop()).includes("ip_nonlocal_bind"), daemon.log);
     }
   },
 );

@@ -77,7 +77,7 @@ serverTest(
     attacks.forEach(({ headers }, i) => assertEquals([headers, statuses[i]], [headers, "403"]));
     assertEquals(secondHost.requests, requestsBefore);
     await daemon.logged(/WARNING refused/);
-    assertEquals(daemon.log.split("WARNING refused").length - 1, 1, daemon.log);
+    assertEquals((await daemon.stop()).split("WARNING refused").length - 1, 1, daemon.log);
   },
 );
 

@@ -215,7 +215,8 @@ serverTest(
       daemon.kill("SIGHUP");
       await daemon.logged(/the configuration was read again/);
       const lines =
-        daemon.log.match(/WARNING the certificate in tls_cert \w+ on \S+Z: renew it/g) ?? [];
+        (await daemon.stop()).match(/WARNING the certificate in tls_cert \w+ on \S+Z: renew it/g) ??
+          [];
       assertEquals(lines.length, warned === null ? 0 : 2, daemon.log);
       for (const line of lines) assertStringIncludes(line, `tls_cert ${warned} on 20`);
     }

@@ -195,6 +195,20 @@ export class Daemon implements AsyncDisposable {
     return await this.#process.status;
   }
 
+  /**
+   * Stops the daemon by SIGTERM. Lines are logged in the background, so only a stopped daemon has logged all.
+   *
+   * @returns The whole log.
+   */
+  async stop(): Promise<string> {
+    this.kill("SIGTERM");
+    let status: Deno.CommandStatus | undefined;
+    this.ended().then((ended) => status = ended);
+    await until("the daemon has stopped", () => status !== undefined);
+    if (status!.code !== 0) throw new Error(`the daemon failed: ${status!.code}: ${this.#log}`);
+    return this.#log;
+  }
+
   /** Kills the process if it still runs, and removes its folder. */
   async [Symbol.asyncDispose](): Promise<void> {
     try {
