@@ -255,11 +255,13 @@ export class FullPort implements Disposable {
  * @param port The port.
  */
 export async function connectionsTo(port: number): Promise<number> {
-  // Deno reads /proc only with all permissions.
-  const { stdout } = await run("cat", ["/proc/net/tcp"]);
+  const peer = `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  // Deno reads /proc only with all permissions. Thousands of closed connections may be listed for a minute.
+  const { stdout } = await run("grep", [
+    ...["--extended-regexp", `: \\S+ (${peer}|00000000:0000 0A) `, "/proc/net/tcp"],
+  ]);
   const rows = stdout.split("\n").map((line) => line.trim().split(/\s+/));
   const listening = new Set(rows.flatMap(([, local, , state]) => state === "0A" ? [local] : []));
-  const peer = `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`;
   return rows.filter(([, local, remote, , , , , , , inode]) => {
     // A server's socket may have the port as its remote port, from an earlier client.
     return remote === peer && inode !== "0" && !listening.has(local);
