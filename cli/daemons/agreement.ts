@@ -20,6 +20,12 @@ const AGREE_TIMEOUT_MS = 1000;
 /** How often hactl asks meanwhile, in milliseconds. */
 const ASK_EVERY_MS = 2;
 
+/**
+ * How many connections in a row must be refused until no daemon listens. A daemon that closes hanging connections
+ * replaces its listeners, and one connection can be refused meanwhile.
+ */
+const MAX_REFUSALS = 3;
+
 /** Compares the state of a service with the spool; returns how they differ, if they do. */
 type Compare = (found: StateResponse, subject: Subject, store: SpoolStore) => string | undefined;
 
@@ -62,14 +68,18 @@ async function lastMismatch(
   deadline: AbortSignal,
 ): Promise<string | undefined> {
   let mismatch: string | undefined = `no response within ${AGREE_TIMEOUT_MS} ms`;
+  let refusals = 0;
   while (!deadline.aborted) {
     try {
       const found = await fetchState(daemon, subject, deadline);
+      refusals = 0;
       // The files are read each time: another operator may have changed them since.
       mismatch = compare(found, subject, store);
       if (mismatch === undefined) return undefined;
     } catch (error) {
-      if (error instanceof Deno.errors.ConnectionRefused) throw error;
+      if (error instanceof Deno.errors.ConnectionRefused && ++refusals === MAX_REFUSALS) {
+        throw error;
+      }
       if (error instanceof ForbiddenError) return `it ${error.message}`;
       if (!deadline.aborted) mismatch = errorMessage(error);
     }
