@@ -178,11 +178,14 @@ export class ConnectionReaper implements Disposable {
    */
   #terminateAll(): void {
     for (const listener of this.#options.listeners) {
-      if (listener.retiring !== undefined) listener.terminate();
-      let count = 0;
+      let isClosed = listener.retiring !== undefined;
+      if (isClosed) listener.terminate();
       // New servers have no unread responses.
-      for (; listener.age >= MIN_UNREAD_AGE_MS && listener.rotate(); count++) listener.terminate();
-      if (count === 0) continue;
+      while (listener.age >= MIN_UNREAD_AGE_MS && listener.rotate()) {
+        listener.terminate();
+        isClosed = true;
+      }
+      if (!isClosed) continue;
       const { port } = listener.addr;
       this.#unreadLog.once((others) =>
         this.#options.log.warning(
