@@ -22,12 +22,62 @@ export interface CheckRequest {
   readonly headers: readonly Header[];
 }
 
+/** Why checks fail, by the names that JSON, metrics and the log use, each with its meaning. */
+export const FAILURE_REASONS = {
+  refused: "nothing listens on the port",
+  unreachable: "the host cannot be reached",
+  connect_timeout: "the connection was not accepted in time",
+  tls: "the TLS handshake failed, or one side speaks TLS and the other does not",
+  tls_timeout: "the TLS handshake did not end in time",
+  response_timeout: "the service accepted the connection and did not respond in time",
+  reset: "the service reset the connection",
+  closed: "the service closed the connection before its response was complete",
+  protocol: "the service responded by another protocol, or broke its own",
+  status: "the service responded with an HTTP status that is a failure",
+  login: "the service refused the login",
+  unhealthy: "the service reported that it is not well",
+  limit: "hacheck did not get to the check in time: max_clients or the queue was full",
+  configuration: "hacheck's configuration does not allow the check, or lacks a part of it",
+  internal: "hacheck itself failed",
+} as const;
+
+/** Why a check failed: a name in {@linkcode FAILURE_REASONS}. */
+export type FailureReason = keyof typeof FAILURE_REASONS;
+
+/** How long the phases of a check took, in milliseconds. A phase that was not reached is absent. */
+export interface Phases {
+  /** Until the connection was accepted, or the attempt ended. */
+  readonly connect: number;
+  /** The TLS handshake. */
+  readonly tls?: number;
+  /** From the connection, or the handshake, to the first byte of the service. */
+  readonly first_byte?: number;
+  /** From the first byte to the verdict. */
+  readonly rest?: number;
+}
+
+/** The TLS session of a check. */
+export interface TlsSession {
+  /** The version, such as `TLSv1.3`. */
+  readonly version: string;
+  /** The subject of the service's certificate. */
+  readonly subject: string;
+  /** When the certificate expires, in unix seconds. */
+  readonly expires: number;
+}
+
 /** The result of a {@linkcode CheckRequest}. */
 export interface Verdict {
   /** An HTTP status code; {@linkcode isFailure} judges it. */
   readonly code: number;
   /** The body of the response to the balancer. */
   readonly message: string;
+  /** Why the check failed; absent for a good verdict, and for one of the spool. */
+  readonly reason?: FailureReason;
+  /** How long its phases took; absent if no connection was tried. */
+  readonly phases?: Phases;
+  /** The TLS session; absent if there was none. */
+  readonly tls?: TlsSession;
 }
 
 /**
