@@ -153,6 +153,18 @@ export class VerdictCache {
   }
 
   /**
+   * Looks a verdict up without any effect.
+   *
+   * @param key The key of the check.
+   * @param now The time.
+   * @returns The verdict, and since when and until when it may be reused; undefined if there is none.
+   */
+  peek(key: string, now: number): Pick<Entry, "verdict" | "startedAt" | "expiresAt"> | undefined {
+    const entry = this.#entries.peek(key);
+    return entry !== undefined && now < entry.expiresAt ? entry : undefined;
+  }
+
+  /**
    * Caches a verdict, unless the cached one comes from a check that began later.
    *
    * @param key The key of the check.

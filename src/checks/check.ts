@@ -20,6 +20,8 @@ export interface CheckRequest {
   readonly path: string;
   /** The balancer's headers that the configuration forwards to services. */
   readonly headers: readonly Header[];
+  /** When a balancer asked for it last, in unix seconds; absent for a check that none asks for. */
+  askedAt?: number;
 }
 
 /** Why checks fail, by the names that JSON, metrics and the log use, each with its meaning. */

@@ -5,13 +5,14 @@
  */
 
 import { type Clock, systemClock } from "../runtime/clock.ts";
-import { type Counters, countersOf, observeDuration } from "../metrics/counters.ts";
+import { type Counters, countersOf, countFailure, observeDuration } from "../metrics/counters.ts";
 import { hostPort } from "../net/addresses.ts";
 import { STATUS_TEXT } from "../std/http_status.ts";
 import { type CacheFailures, Recipients, VerdictCache } from "./cache.ts";
-import type { CheckRequest, Protocol, Verdict } from "./check.ts";
+import { type CheckRequest, isFailure, type Protocol, type Verdict } from "./check.ts";
 import { Deadlines } from "./deadlines.ts";
 import { Limiter, QueueFullError, type Slot } from "./limiter.ts";
+import { Outcomes } from "./outcomes.ts";
 import type { Log } from "../log/log.ts";
 import type { SpoolIndex } from "../spool/index.ts";
 
@@ -41,6 +42,8 @@ export interface PipelineOptions {
   readonly log: Log;
   /** Counts lookups in the cache, internal errors of checkers and durations of checks. */
   readonly counters: Pick<Counters, "cache" | "errors" | "protocols">;
+  /** Keeps the last results of checks; a new one by default. */
+  readonly outcomes?: Outcomes;
   /** The clock. */
   readonly clock?: Clock;
 }
@@ -83,6 +86,16 @@ interface Run {
   readonly due: number;
 }
 
+/** A cached verdict. */
+export interface CachedReport {
+  /** When the check began, in unix seconds. */
+  readonly at: number;
+  /** The status code. */
+  readonly code: number;
+  /** For how many seconds it may still be reused. */
+  readonly for_seconds: number;
+}
+
 /** The deadline of one check, its time in the queue included. To be disposed of when the check ends. */
 class Deadline implements Disposable {
   readonly #controller = new AbortController();
@@ -121,6 +134,7 @@ class Deadline implements Disposable {
 export class Pipeline {
   readonly #options: PipelineOptions;
   readonly #clock: Clock;
+  readonly #outcomes: Outcomes;
   readonly #spoolInChecks: boolean;
   readonly #timeoutMs: number;
   readonly #limiter: Limiter;
@@ -140,6 +154,7 @@ export class Pipeline {
   constructor(options: PipelineOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
+    this.#outcomes = options.outcomes ?? new Outcomes();
     this.#spoolInChecks = options.spoolInChecks ?? true;
     this.#limiter = new Limiter(options.maxClients, MAX_QUEUED);
     this.#timeoutMs = options.timeout * 1000;
@@ -170,6 +185,22 @@ export class Pipeline {
    */
   supports(protocol: string): boolean {
     return protocol === SPOOL_PROTOCOL || this.#options.protocols.has(protocol);
+  }
+
+  /**
+   * Prepares for a check that a balancer asks for: its result will be kept, even if another service shares it.
+   *
+   * @param request The check.
+   * @returns The same object, to be passed to {@linkcode check} each time.
+   */
+  track(request: CheckRequest): CheckRequest {
+    const protocol = this.#options.protocols.get(request.protocol);
+    if (protocol !== undefined && request.port !== 0) {
+      const key = keyOf(request, protocol);
+      this.#keys.set(request, key);
+      this.#outcomes.track(key, request);
+    }
+    return request;
   }
 
   /**
@@ -214,6 +245,26 @@ export class Pipeline {
       bypass: false,
       client,
     });
+  }
+
+  /**
+   * Reports the cached verdict of a check.
+   *
+   * @param request The check.
+   * @returns When the check began, in unix seconds, its status code, and for how many seconds it may still be reused;
+   * null if there is none.
+   */
+  cached(request: CheckRequest): CachedReport | null {
+    const protocol = this.#options.protocols.get(request.protocol);
+    if (protocol === undefined) return null;
+    const now = this.#clock.now();
+    const found = this.cache.peek(keyOf(request, protocol), now);
+    if (found === undefined) return null;
+    return {
+      at: Date.now() / 1000 - (now - found.startedAt) / 1000,
+      code: found.verdict.code,
+      for_seconds: (found.expiresAt - now) / 1000,
+    };
   }
 
   /** A downtime that began during the check wins over the service's verdict. */
@@ -271,14 +322,15 @@ export class Pipeline {
     const service = serviceOf(request);
     const queuedAt = this.#clock.now();
     const deadline = this.#deadline();
+    const fail = (why: string) => this.#notChecked(key, request, this.#clock.now() - queuedAt, why);
     let slot;
     try {
       slot = await this.#limiter.acquire(service, client, deadline.signal);
     } catch (error) {
       deadline[Symbol.dispose]();
-      if (error instanceof QueueFullError) return notChecked(error.message);
+      if (error instanceof QueueFullError) return fail(error.message);
       const reason = this.#limiter.reason(service, client);
-      return notChecked(`timed out after ${seconds(this.#timeoutMs)} in the queue: ${reason}`);
+      return fail(`timed out after ${seconds(this.#timeoutMs)} in the queue: ${reason}`);
     }
     const now = this.#clock.now();
     const queuedMs = now - queuedAt;
@@ -286,7 +338,7 @@ export class Pipeline {
       this.#shared(key, client, this.#timeoutMs - queuedMs);
     if (known === undefined) return this.#start(check, slot, deadline, queuedAt, queuedMs);
     slot[Symbol.dispose]();
-    return await this.#inTime(known, deadline, queuedMs);
+    return await this.#inTime(known, deadline, queuedMs, fail);
   }
 
   /** Waits for another client's check, but not beyond a deadline. */
@@ -294,12 +346,13 @@ export class Pipeline {
     known: Verdict | Promise<Verdict>,
     deadline: Deadline,
     queuedMs: number,
+    fail: (why: string) => Verdict,
   ): Promise<Verdict> {
     using _ = deadline;
     const { promise: timedOut, resolve } = Promise.withResolvers<Verdict>();
     deadline.signal.addEventListener("abort", () => {
       const [total, queued] = [this.#timeoutMs, queuedMs].map(seconds);
-      resolve(notChecked(`timed out after ${total}, ${queued} of it in the queue`));
+      resolve(fail(`timed out after ${total}, ${queued} of it in the queue`));
     }, { once: true });
     return await Promise.race([known, timedOut]);
   }
@@ -340,36 +393,58 @@ export class Pipeline {
       slot[Symbol.dispose]();
     }
     const now = this.#clock.now();
-    observeDuration(countersOf(this.#options.counters, request.protocol), (now - askedAt) / 1000);
+    const ranMs = now - askedAt;
+    observeDuration(countersOf(this.#options.counters, request.protocol), ranMs / 1000);
     // In the same step as the verdict is cached: a client that asks in between would share this run again, and
     // be given its failure twice.
     if (this.#running.get(key)?.recipients === recipients) this.#running.delete(key);
     // The queue took time from this check, so its timeout is not cached for other clients. A response that
     // the service sent in time is, even if the deadline passed meanwhile.
     const isTimeout = deadline.hasPassed && verdict.code === TIMEOUT_CODE;
-    if (isTimeout && queuedMs > REPORTED_QUEUE_MS) return afterQueue(verdict, queuedMs);
-    this.cache.set(key, verdict, recipients, askedAt, now);
+    const isShort = isTimeout && queuedMs > REPORTED_QUEUE_MS;
+    if (isShort) verdict = afterQueue(verdict, queuedMs);
+    else this.cache.set(key, verdict, recipients, askedAt, now);
+    this.#record(key, request, verdict, queuedMs, queuedMs + ranMs);
     return verdict;
   }
 
-  #internalError({ protocol, service }: CheckRequest, error: unknown): Verdict {
+  #record(
+    key: string,
+    request: CheckRequest,
+    verdict: Verdict,
+    queuedMs: number,
+    totalMs: number,
+  ): void {
+    this.#outcomes.record(key, request, verdict, queuedMs, totalMs, Date.now() / 1000);
+    if (isFailure(verdict)) {
+      countFailure(countersOf(this.#options.counters, request.protocol), verdict.reason);
+    }
+  }
+
+  /** Returns the verdict of a check that did not get a slot in time. */
+  #notChecked(key: string, request: CheckRequest, queuedMs: number, why: string): Verdict {
+    const address = hostPort(request.host, request.port);
+    const message = `Not checked at ${address}: ${why}`;
+    const verdict: Verdict = { code: 503, message, reason: "limit" };
+    this.#record(key, request, verdict, queuedMs, queuedMs);
+    return verdict;
+  }
+
+  #internalError({ protocol, service, host, port }: CheckRequest, error: unknown): Verdict {
     this.#options.counters.errors.checks++;
     this.#options.log.error("Internal error in the {protocol} check of {service}: {error}", {
       protocol,
       service,
       error,
     });
-    return { code: 503, message: `Internal error in the ${protocol} check` };
+    const message = `Internal error in the ${protocol} check of ${hostPort(host, port)}`;
+    return { code: 503, message, reason: "internal" };
   }
 }
 
 /** The limiter's name for a service: one that hangs does so under each of its names, paths and protocols. */
 function serviceOf({ host, port }: CheckRequest): string {
   return hostPort(host, port);
-}
-
-function notChecked(reason: string): Verdict {
-  return { code: 503, message: `Not checked: ${reason}` };
 }
 
 function seconds(milliseconds: number): string {
@@ -389,8 +464,8 @@ const TIMEOUT_CODE = 503;
 const REPORTED_QUEUE_MS = 10;
 
 /** A check that timed out for want of a slot must not look like a slow service. */
-function afterQueue({ code, message }: Verdict, queuedMs: number): Verdict {
-  return { code, message: `${message}, after ${seconds(queuedMs)} in the queue` };
+function afterQueue(verdict: Verdict, queuedMs: number): Verdict {
+  return { ...verdict, message: `${verdict.message}, after ${seconds(queuedMs)} in the queue` };
 }
 
 /** The cache key. No part contains a line feed: an HTTP request line and header cannot. */
@@ -411,5 +486,5 @@ function keyOf(request: CheckRequest, { varyOn }: Protocol): string {
 function servable(verdict: Verdict): Verdict {
   if (typeof verdict.message !== "string") throw new TypeError("the checker returned no verdict");
   if (verdict.code >= 200 && Object.hasOwn(STATUS_TEXT, verdict.code)) return verdict;
-  return { code: 503, message: verdict.message };
+  return { ...verdict, code: 503, reason: verdict.reason ?? "status" };
 }

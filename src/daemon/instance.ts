@@ -1,5 +1,7 @@
 import { type CheckerOptions, protocols } from "../checkers/mod.ts";
-import { Pipeline, SPOOL_PROTOCOL } from "../checks/pipeline.ts";
+import { checkChange, describe, History, recordChange } from "../checks/history.ts";
+import { Outcomes } from "../checks/outcomes.ts";
+import { Pipeline } from "../checks/pipeline.ts";
 import type { Settings } from "../config.ts";
 import type { Log } from "../log/log.ts";
 import { type Counters, newCounters } from "../metrics/counters.ts";
@@ -19,7 +21,9 @@ import { clientAddress, createRouter, type Router } from "../server/router.ts";
 import { HeaderReader } from "../server/request_headers.ts";
 import { Routes } from "../server/routes.ts";
 import { TargetPolicy } from "../server/target_policy.ts";
+import { Expirations } from "../spool/expirations.ts";
 import { SpoolIndex } from "../spool/index.ts";
+import type { Entry } from "../spool/entry.ts";
 import { recordName, type Subject, weightName } from "../spool/names.ts";
 import { SpoolStore } from "../spool/store.ts";
 import { SpoolWatcher } from "../spool/watcher.ts";
@@ -28,8 +32,8 @@ import type { PermissionsInForce } from "../metrics/runtime.ts";
 import {
   type EntryReport,
   type QueryHandlers,
-  querySingle,
-  type QueryWorkers,
+  singleWorker,
+  type Workers,
 } from "../server/worker_queries.ts";
 
 /** What an instance serves from its start to its end. */
@@ -83,7 +87,6 @@ export function cannotListen(hostname: string, port: number, error: unknown): St
 /** Everything that one configuration decides. It is never changed, only replaced as a whole. */
 interface Setup {
   readonly pipeline: Pipeline;
-  readonly routes: Routes;
   readonly router: Router;
   readonly localAddresses: LocalAddresses;
   /** The clients that are served; null for all. */
@@ -100,7 +103,11 @@ export class Instance {
   readonly #options: InstanceOptions;
   readonly #log: Log;
   readonly #counters: Counters;
-  readonly #queryWorkers: QueryWorkers;
+  readonly #workers: Workers;
+  readonly #outcomes = new Outcomes();
+  readonly #expirations = new Expirations((name, entry) => this.#onExpired(name, entry));
+  /** Absent if the supervisor has the history. */
+  readonly #history: History | undefined;
   /** When the daemon started, by `performance.now()`. */
   readonly #startedAt: number;
   readonly #identity: Settings["identity"];
@@ -122,12 +129,13 @@ export class Instance {
   #reaper: ConnectionReaper | undefined;
   /** The page, loaded with the first request for it. */
   #page: Promise<Page> | undefined;
+  #openedPage: Page | undefined;
 
   /**
    * Reads the spool and creates all parts. {@linkcode listen} then starts serving.
    *
    * @param counters Counts events. The log may count into the same object.
-   * @param connect Turns this worker's query handlers into a way to query all workers.
+   * @param connect Connects this worker's query handlers with other workers; without it there are none.
    * @throws {StartError} If the spool cannot be read.
    */
   constructor(
@@ -135,7 +143,7 @@ export class Instance {
     settings: Settings,
     log: Log,
     counters: Counters = newCounters(),
-    connect: (handlers: QueryHandlers) => QueryWorkers = querySingle,
+    connect?: (handlers: QueryHandlers) => Workers,
   ) {
     const { spoolRoot, startedAt } = options;
     this.#options = options;
@@ -147,9 +155,11 @@ export class Instance {
     this.#identity = settings.identity;
     this.#startedAt = performance.now() - (Date.now() - startedAt * 1000);
     this.#store = new SpoolStore(spoolRoot);
-    this.#queryWorkers = connect(this.#handlers());
+    if (connect === undefined) this.#history = new History(log, false);
+    this.#workers = connect?.(this.#handlers()) ?? singleWorker(this.#handlers(), this.#history!);
     this.#watcher = this.#openSpool();
     this.#setup = this.#createSetup(settings);
+    this.#reportChanges();
   }
 
   /** Responds to a request, at once where nothing has to be waited for. */
@@ -180,6 +190,7 @@ export class Instance {
       maxClients: config.max_clients,
       log,
       counters: this.#counters,
+      outcomes: this.#outcomes,
     });
     const router = createRouter({
       pipeline,
@@ -194,7 +205,7 @@ export class Instance {
         ownPorts: this.#ports,
       }),
       refusals,
-      queryWorkers: this.#queryWorkers,
+      queryWorkers: this.#workers.query,
       startedAt: this.#startedAt,
       index: this.#index,
       permissions,
@@ -206,7 +217,8 @@ export class Instance {
           access: { clients: networks(config.remote_spool_clients), token, refusals },
           store: this.#store,
           timeout: config.healthcheck_timeout,
-          queryWorkers: this.#queryWorkers,
+          queryWorkers: this.#workers.query,
+          changes: this.#workers.changes,
           log,
           errors: this.#counters.errors,
         }
@@ -216,7 +228,6 @@ export class Instance {
     const allowed = clients === null ? router : clientAllowlist(clients, router, refusals);
     return {
       pipeline,
-      routes,
       router: verbose ? logged(allowed, log) : allowed,
       localAddresses,
       clients,
@@ -306,6 +317,8 @@ export class Instance {
     await Promise.all([...ending, this.#agents?.stop()]);
     this.#listeners = [];
     this.#watcher[Symbol.dispose]();
+    this.#expirations[Symbol.dispose]();
+    this.#history?.[Symbol.dispose]();
     this.#delay[Symbol.dispose]();
   }
 
@@ -322,9 +335,8 @@ export class Instance {
       counts: () => this.#stats.counts(),
       recent: (threshold) => this.#stats.recent(threshold, now()),
       entry: (subject) => this.#entryReport(subject),
-      checks: (service) =>
-        this.#setup.routes.recentChecks(service, now() - RECENT_SECONDS)
-          .filter(({ protocol }) => protocol !== SPOOL_PROTOCOL),
+      checks: (service) => this.#outcomes.requests(service, now() - RECENT_SECONDS),
+      outcomes: (service) => [...this.#outcomes.reports(service, now() - RECENT_SECONDS)],
       refresh: (name) => this.#watcher.refresh(name),
       runtime: () => ({
         memory: Deno.memoryUsage(),
@@ -377,13 +389,31 @@ export class Instance {
     const { Page } = await import("../page/page.ts");
     const page = new Page({
       firstActiveEntries: (most) => this.#index.firstActiveEntries(most),
-      queryWorkers: this.#queryWorkers,
+      queryWorkers: this.#workers.query,
       startedAt: this.#startedAt,
       permissions: this.#options.permissions,
       changing: () => this.#setup.changing,
     });
-    this.#index.onChange = () => page.notify();
-    return page;
+    return this.#openedPage = page;
+  }
+
+  /** Reports what changes from now on: what the spool contains at the start is no change. */
+  #reportChanges(): void {
+    const { changes } = this.#workers;
+    for (const [name, entry] of this.#index.entries()) this.#expirations.set(name, entry);
+    this.#index.onChange = (name, before, after) => {
+      this.#openedPage?.notify();
+      this.#expirations.set(name, after);
+      const change = recordChange(name, before, after, Date.now() / 1000);
+      if (change !== undefined) changes.add(change);
+    };
+    this.#outcomes.onChange = (change) => changes.add(checkChange(change));
+  }
+
+  #onExpired(name: string, entry: Entry): void {
+    this.#openedPage?.notify();
+    const change = describe(name, entry, "expired", Date.now() / 1000);
+    if (change !== undefined) this.#workers.changes.add(change);
   }
 
   #openSpool(): SpoolWatcher {

@@ -1,3 +1,4 @@
+import { History, type NewChange } from "../checks/history.ts";
 import type { Settings } from "../config.ts";
 import { cannotListen, type InstanceOptions, type Listening, StartError } from "./instance.ts";
 import type { Log } from "../log/log.ts";
@@ -22,6 +23,10 @@ export type Report =
   | { readonly kind: "stopped" }
   /** A query to all workers. */
   | { readonly kind: "query"; readonly id: number; readonly query: Query }
+  /** A change that the worker has seen. */
+  | { readonly kind: "change"; readonly change: NewChange }
+  /** A client that is changing a record by POST; null when it has. */
+  | { readonly kind: "announce"; readonly name: string; readonly client: string | null }
   /** The worker's result for a query. */
   | { readonly kind: "result"; readonly id: number; readonly result: unknown };
 
@@ -57,6 +62,7 @@ export class Supervisor {
   readonly #workers = new Set<Worker>();
   readonly #pending = new Map<number, PendingQuery>();
   readonly #ledger = new Ledger<Worker>();
+  readonly #history: History;
   #options: InstanceOptions;
   #settings: Settings;
   #nextId = 0;
@@ -67,6 +73,7 @@ export class Supervisor {
     this.#options = options;
     this.#settings = settings;
     this.#log = log;
+    this.#history = new History(log, true);
   }
 
   /**
@@ -111,6 +118,7 @@ export class Supervisor {
   /** Stops all workers gracefully, and terminates those that hang. */
   async stop(): Promise<void> {
     this.#stopping = true;
+    this.#history[Symbol.dispose]();
     const timeoutMs = this.#settings.config.healthcheck_timeout * 1000 + STOP_TIMEOUT_MS;
     let timer: ReturnType<typeof setTimeout> | undefined;
     await Promise.race([
@@ -144,6 +152,10 @@ export class Supervisor {
             return this.#forward(worker, data.id, data.query);
           case "result":
             return this.#collect(worker, data.id, data.result);
+          case "change":
+            return this.#history.add(data.change);
+          case "announce":
+            return this.#history.announce(data.name, data.client);
         }
       });
       worker.addEventListener("error", (event) => {
@@ -156,6 +168,10 @@ export class Supervisor {
 
   /** Forwards a query to all workers, and their results to the sender. */
   #forward(sender: Worker, sendersId: number, query: Query): void {
+    if (query.kind === "history") {
+      const changes = this.#history.changes(query.detail.after, query.detail.service);
+      return send(sender, { kind: "results", id: sendersId, results: [changes] });
+    }
     const id = this.#nextId++;
     const results = new Map<Worker, unknown>();
     const finish = () => {

@@ -8,7 +8,7 @@ import { errorMessage } from "../text/error_message.ts";
 import { Instance } from "./instance.ts";
 import { DaemonLog, surviveUncaughtErrors } from "../log/log.ts";
 import { newCounters } from "../metrics/counters.ts";
-import type { QueryHandlers, QueryWorkers } from "../server/worker_queries.ts";
+import type { QueryHandlers, WorkerQuery, Workers } from "../server/worker_queries.ts";
 import type { Command, Query, Report } from "./supervisor.ts";
 
 /** The part of a worker's global scope that is used here. */
@@ -75,18 +75,24 @@ class SupervisedInstance {
     }
   }
 
-  #connect(handlers: QueryHandlers): QueryWorkers {
+  #connect(handlers: QueryHandlers): Workers {
     this.#handlers = handlers;
-    return (kind, detail) =>
-      new Promise((resolve) => {
-        const id = this.#nextId++;
-        this.#pending.set(id, resolve as (results: readonly unknown[]) => void);
-        this.#scope.postMessage({ kind: "query", id, query: { kind, detail } as Query });
-      });
+    return {
+      query: (kind, detail) =>
+        new Promise((resolve) => {
+          const id = this.#nextId++;
+          this.#pending.set(id, resolve as (results: readonly unknown[]) => void);
+          this.#scope.postMessage({ kind: "query", id, query: { kind, detail } as Query });
+        }),
+      changes: {
+        add: (change) => this.#scope.postMessage({ kind: "change", change }),
+        announce: (name, client) => this.#scope.postMessage({ kind: "announce", name, client }),
+      },
+    };
   }
 
   #process({ kind, detail }: Query): unknown {
-    const handler = this.#handlers![kind] as (detail: unknown) => unknown;
+    const handler = this.#handlers![kind as WorkerQuery] as (detail: unknown) => unknown;
     return handler(detail);
   }
 }

@@ -50,6 +50,8 @@ export interface ProtocolCounters {
   readonly responses: Record<string, number>;
   /** Durations of checks of services; absent before the first. */
   durations?: DurationCounts;
+  /** Failed checks of services, by reason; absent before the first. */
+  failures?: Record<string, number>;
 }
 
 /** Durations of checks. */
@@ -106,6 +108,12 @@ export function countersOf(
 /** Counts a response. */
 export function countResponse({ responses }: ProtocolCounters, code: number): void {
   responses[code] = (responses[code] ?? 0) + 1;
+}
+
+/** Counts a failed check. */
+export function countFailure(counters: ProtocolCounters, reason: string = "status"): void {
+  const failures = counters.failures ??= {};
+  failures[reason] = (failures[reason] ?? 0) + 1;
 }
 
 /** Counts the duration of a check. */

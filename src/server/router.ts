@@ -108,7 +108,7 @@ export function createRouter(options: RouterOptions): Router {
     const now = Date.now() / 1000;
     const recorder = stats.countRequest(path.service, client, now);
     const names = isOfService ? headersToCopy : [];
-    const request = checkRequest(route, path, target, headers, names, now);
+    const request = checkRequest(pipeline, route, path, target, headers, names, now);
     const verdict = pipeline.check(request, isOfService && bypassesCache(headers), client);
     if (!(verdict instanceof Promise)) return respond(counters, recorder, client, verdict, now);
     const start = performance.now();
@@ -157,6 +157,7 @@ function reject(counters: ProtocolCounters, code: number, why: string): Response
 }
 
 function checkRequest(
+  pipeline: Pipeline,
   route: Route,
   { protocol, service, path }: CheckPath,
   { host, port }: Target,
@@ -167,7 +168,12 @@ function checkRequest(
   return route.request(
     (request) =>
       request.port === port && request.host === host && isCopy(request.headers, headers, names),
-    () => ({ protocol, service, host, port, path, headers: copyHeaders(headers, names) }),
+    () => {
+      const copied = copyHeaders(headers, names);
+      return pipeline.track({
+        ...{ protocol, service, host, port, path, headers: copied, askedAt: now },
+      });
+    },
     now,
   );
 }

@@ -11,12 +11,6 @@ export const MAX_ROUTE_LENGTH = 1024;
 /** The most checks of one URL that are kept. */
 const MAX_CHECKS = 8;
 
-interface RecentCheck {
-  readonly request: CheckRequest;
-  /** In unix seconds. */
-  lastRequested: number;
-}
-
 /** A parsed URL, and the checks that were requested by it lately. */
 export class Route {
   /** The path and query string. */
@@ -24,7 +18,7 @@ export class Route {
   /** The path of a check; undefined for other paths. */
   readonly check: CheckPath | undefined;
   /** Latest first. There are several if HAProxy's headers name several targets. */
-  #recent: readonly RecentCheck[] = [];
+  #recent: readonly CheckRequest[] = [];
 
   /** @param url The URL as `Deno.serve` gives it. */
   constructor(url: string) {
@@ -44,27 +38,16 @@ export class Route {
     create: () => CheckRequest,
     now: number,
   ): CheckRequest {
-    const isRequested = ({ request }: RecentCheck) => matches(request);
     const latest = this.#recent[0];
-    if (latest !== undefined && isRequested(latest)) {
-      latest.lastRequested = now;
-      return latest.request;
+    if (latest !== undefined && matches(latest)) {
+      latest.askedAt = now;
+      return latest;
     }
-    const check = this.#recent.find(isRequested) ?? { request: create(), lastRequested: now };
-    check.lastRequested = now;
-    const others = this.#recent.filter((other) => other !== check && isShort(other.request));
+    const check = this.#recent.find(matches) ?? create();
+    check.askedAt = now;
+    const others = this.#recent.filter((other) => other !== check && isShort(other));
     this.#recent = [check, ...others].slice(0, MAX_CHECKS);
-    return check.request;
-  }
-
-  /**
-   * Returns the checks that were requested lately.
-   *
-   * @param since Since when, in unix seconds.
-   */
-  recentChecks(since: number): CheckRequest[] {
-    return this.#recent.filter(({ lastRequested }) => lastRequested >= since)
-      .map(({ request }) => request);
+    return check;
   }
 }
 
@@ -101,17 +84,5 @@ export class Routes {
     const route = new Route(url);
     if (route.check !== undefined && url.length <= MAX_ROUTE_LENGTH) this.#routes.set(url, route);
     return route;
-  }
-
-  /**
-   * Returns the checks of a service that were requested lately.
-   *
-   * @param service The service's name.
-   * @param since Since when, in unix seconds.
-   * @returns Each check once for each of its URLs.
-   */
-  recentChecks(service: string, since: number): CheckRequest[] {
-    return [...this.#routes.values()].filter(({ check }) => check?.service === service)
-      .flatMap((route) => route.recentChecks(since));
   }
 }

@@ -5,9 +5,17 @@
  */
 
 import { type CheckRequest, isFailure } from "../checks/check.ts";
+import {
+  byIdentity,
+  type CheckReport,
+  failingChecksFirst,
+  mergeReports,
+  milliseconds,
+} from "../checks/outcomes.ts";
 import type { Pipeline } from "../checks/pipeline.ts";
 import type { QueryWorkers } from "./worker_queries.ts";
 import type { LocalAddresses } from "../net/local_addresses.ts";
+import type { SpoolIndex } from "../spool/index.ts";
 import { isServiceName } from "../spool/names.ts";
 import { parseCheckPath } from "./path.ts";
 import { json, text } from "./responses.ts";
@@ -19,6 +27,9 @@ export const MAX_PROBES = 16;
 /** How much of a check's message is shown, in characters. */
 const MAX_MESSAGE_SHOWN = 500;
 
+/** The most checks that `/status/checks` shows, failing ones first. */
+export const MAX_CHECKS_SHOWN = 5000;
+
 /** What the pages about a service work with. */
 export interface ServiceSources {
   /** Queries all workers. */
@@ -26,7 +37,9 @@ export interface ServiceSources {
   /** Finds out which addresses are local. */
   readonly own: LocalAddresses;
   /** Runs checks. */
-  readonly pipeline: Pick<Pipeline, "probe">;
+  readonly pipeline: Pick<Pipeline, "probe" | "cached">;
+  /** The records and weights. */
+  readonly index: Pick<SpoolIndex, "find">;
 }
 
 /** A request for a status page. */
@@ -73,27 +86,63 @@ async function entryPage(
 }
 
 /**
+ * Reports on the checks that balancers requested lately.
+ *
+ * @param service A service; null for all.
+ */
+export async function checksReport(
+  { queryWorkers }: Pick<ServiceSources, "queryWorkers">,
+  service: string | null,
+): Promise<{ readonly checks: readonly CheckReport[]; readonly checks_left_out: number }> {
+  const merged = mergeReports(await queryWorkers("outcomes", service));
+  const checks = failingChecksFirst(merged).slice(0, MAX_CHECKS_SHOWN);
+  return { checks, checks_left_out: merged.length - checks.length };
+}
+
+/**
  * The checks of a service that balancers requested lately. With `?now` each is run, whatever the spool and the cache
  * say. Targets that `check_hosts` and `check_ports` do not allow are not among them (SSRF).
  */
 async function checksPage(
-  { queryWorkers, pipeline }: ServiceSources,
+  sources: ServiceSources,
   { path, query, client }: StatusRequest,
 ): Promise<Response | undefined> {
   const [, service = ""] = /^\/status\/checks\/([^?]*)/.exec(path) ?? [];
   if (!isServiceName(service)) return undefined;
-  const recent = (await queryWorkers("checks", service)).flat();
+  if (!query.has("now")) return json({ service, ...await checksReport(sources, service) });
+  const recent = (await sources.queryWorkers("checks", service)).flat();
   // Several workers may know the same check.
-  const distinct = new Map(recent.map((check) => [JSON.stringify(check), check]));
-  const checks = [...distinct.values()].slice(0, MAX_PROBES);
-  const report = async (check: CheckRequest) => {
-    const { protocol, service, host, port, path } = check;
-    const shown = { protocol, service, host, port, path };
-    if (!query.has("now")) return shown;
-    const verdict = await pipeline.probe(check, client);
-    const { code } = verdict;
-    const message = verdict.message.slice(0, MAX_MESSAGE_SHOWN);
-    return { ...shown, verdict: { code, message, healthy: !isFailure(verdict) } };
+  const distinct = new Map(
+    recent.map((check) => [JSON.stringify({ ...check, askedAt: 0 }), check]),
+  );
+  const checks = [...distinct.values()].sort(byIdentity).slice(0, MAX_PROBES);
+  return json({
+    service,
+    checks: await Promise.all(checks.map((check) => runNow(check, client, sources))),
+    checks_left_out: distinct.size - checks.length,
+  });
+}
+
+/** Runs a check, and reports what a balancer would be sent without that. */
+async function runNow(check: CheckRequest, client: string, { pipeline, index }: ServiceSources) {
+  const { protocol, service, host, port, path } = check;
+  const found = index.find(service, port, host);
+  const record = found === undefined ? null : { name: found.name, ...found.record };
+  const cached = pipeline.cached(check);
+  const start = performance.now();
+  const verdict = await pipeline.probe(check, client);
+  const elapsedMs = performance.now() - start;
+  const { code, reason = null, tls = null, phases } = verdict;
+  const { connect = 0, tls: handshake = 0, first_byte = 0, rest = 0 } = phases ?? {};
+  const ranMs = connect + handshake + first_byte + rest;
+  const queuedMs = Math.max(0, elapsedMs - ranMs);
+  return {
+    ...{ protocol, service, host, port, path, record, cached },
+    verdict: {
+      code,
+      message: verdict.message.slice(0, MAX_MESSAGE_SHOWN),
+      healthy: !isFailure(verdict),
+      ...{ reason, tls, milliseconds: milliseconds(phases, queuedMs, queuedMs + ranMs) },
+    },
   };
-  return json({ service, checks: await Promise.all(checks.map(report)) });
 }

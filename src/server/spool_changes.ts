@@ -1,4 +1,5 @@
 import { Deadlines } from "../checks/deadlines.ts";
+import type { ChangeSink } from "../checks/history.ts";
 import type { Log } from "../log/log.ts";
 import type { InternalErrorCounters } from "../metrics/counters.ts";
 import { LOCAL_ADDRESS } from "../net/addresses.ts";
@@ -35,6 +36,8 @@ export interface SpoolChanges {
   readonly timeout: number;
   /** Queries all workers: each must read the change before the response. */
   readonly queryWorkers: QueryWorkers;
+  /** Attributes the change to the client. */
+  readonly changes: Pick<ChangeSink, "announce">;
   /** Where errors are logged. */
   readonly log: Log;
   /** Counts internal errors. */
@@ -66,7 +69,7 @@ export async function changeSpool(
   request: Request,
   { service, port, path }: CheckPath,
   client: string,
-  { access, store, timeout, queryWorkers, log, errors }: SpoolChanges,
+  { access, store, timeout, queryWorkers, changes, log, errors }: SpoolChanges,
 ): Promise<Response> {
   const refused = await checkSpoolAccess(request, client, access);
   if (refused !== undefined) return refused;
@@ -88,12 +91,15 @@ export async function changeSpool(
   }
   const subject = { service, port, host: LOCAL_ADDRESS };
   const file = change.fileOf(subject);
-  const what = change.what(recordName(subject));
+  const name = recordName(subject);
+  const what = change.what(name);
   const fail = (how: string, error: unknown) => {
     errors.spool_changes++;
     log.error("cannot {what}: {error}", { what, error });
     return text(500, `Cannot ${what}: the spool cannot be ${how}`);
   };
+  changes.announce(name, client);
+  using _ = { [Symbol.dispose]: () => changes.announce(name, null) };
   try {
     if (entry === null) await store.remove(file);
     else if (store.readEntry(file) === undefined && store.listEntries().length >= MAX_RECORDS) {

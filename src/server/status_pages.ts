@@ -10,14 +10,19 @@ import type { SpoolIndex } from "../spool/index.ts";
 import { VERSION } from "../runtime/version.ts";
 import type { PageCache } from "./page_cache.ts";
 import { json, notAllowed, SizedResponse, text } from "./responses.ts";
-import { SERVICE_PAGES, type ServiceSources, type StatusRequest } from "./service_pages.ts";
+import {
+  checksReport,
+  SERVICE_PAGES,
+  type ServiceSources,
+  type StatusRequest,
+} from "./service_pages.ts";
 
 /** What the status pages work with. */
 export interface StatusSources extends ServiceSources {
   /** The spool folder. */
   readonly spoolRoot: string;
   /** The records and weights. */
-  readonly index: Pick<SpoolIndex, "activeEntries" | "version">;
+  readonly index: Pick<SpoolIndex, "activeEntries" | "find" | "version">;
   /** When the daemon started, by `performance.now()`. */
   readonly startedAt: number;
   /** The daemon's permissions. */
@@ -115,6 +120,23 @@ const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
     ({ index, cache }) =>
       cache.get("/status/downtimes", () => json(index.activeEntries), index.version),
   ],
+  [
+    "/status/checks",
+    ({ queryWorkers, cache }) =>
+      cache.get("/status/checks", async () => json(await checksReport({ queryWorkers }, null))),
+  ],
+  ["/status/history", ({ queryWorkers, cache }, { query }) => {
+    const given = query.get("after") ?? "0";
+    if (!/^\d{1,15}$/.test(given)) {
+      const received = JSON.stringify(given.slice(0, 100));
+      return text(400, `Bad after: expected the id of a change: received ${received}`);
+    }
+    const wanted = { after: Number(given), service: query.get("service") };
+    return cache.get(`/status/history?${JSON.stringify(wanted)}`, async () => {
+      const [changes] = await queryWorkers("history", wanted);
+      return json({ changes });
+    });
+  }],
   ["/metrics", async ({ queryWorkers }) => {
     const body = exposition(await queryWorkers("metrics", null));
     return new SizedResponse(body, { headers: { "content-type": CONTENT_TYPE } });

@@ -5,6 +5,8 @@
  */
 
 import type { CheckRequest } from "../checks/check.ts";
+import type { Change, ChangeSink, History } from "../checks/history.ts";
+import type { CheckReport } from "../checks/outcomes.ts";
 import type { Counters } from "../metrics/counters.ts";
 import type { RuntimeReport } from "../metrics/runtime.ts";
 import type { RecentService, ServiceReport } from "../metrics/stats.ts";
@@ -25,6 +27,10 @@ export interface WorkerQueries {
   entry: Subject;
   /** The checks of this service that balancers requested lately. */
   checks: string;
+  /** The last results of these checks; null for those of all services. */
+  outcomes: string | null;
+  /** The changes after that number, of a service or of all. The supervisor has those of all workers. */
+  history: { readonly after: number; readonly service: string | null };
   /** Reads the file of this name again. */
   refresh: string;
   /** The state of the runtime. */
@@ -43,6 +49,8 @@ export interface WorkerResults {
   recent: RecentService[];
   entry: EntryReport;
   checks: readonly CheckRequest[];
+  outcomes: readonly CheckReport[];
+  history: readonly Change[];
   /** Whether the worker now knows what the file contains. */
   refresh: boolean;
   runtime: RuntimeReport;
@@ -87,10 +95,16 @@ export interface WorkerOverview extends WorkerStatus {
   readonly services: readonly ServiceReport[];
 }
 
-/** Answers each kind of query for one worker. */
-export type QueryHandlers = {
-  readonly [Kind in keyof WorkerQueries]: (detail: WorkerQueries[Kind]) => WorkerResults[Kind];
+/** The kinds of query that each worker answers. */
+export type WorkerQuery = Exclude<keyof WorkerQueries, "history">;
+
+/** Answers some kinds of query. */
+type Handlers<Kinds extends keyof WorkerQueries> = {
+  readonly [Kind in Kinds]: (detail: WorkerQueries[Kind]) => WorkerResults[Kind];
 };
+
+/** Answers each kind of query for one worker. */
+export type QueryHandlers = Handlers<WorkerQuery>;
 
 /** Sends a query to all workers and returns their results: at once, if there is only one worker. */
 export type QueryWorkers = <Kind extends keyof WorkerQueries>(
@@ -98,11 +112,24 @@ export type QueryWorkers = <Kind extends keyof WorkerQueries>(
   detail: WorkerQueries[Kind],
 ) => WorkerResults[Kind][] | Promise<WorkerResults[Kind][]>;
 
+/** How a worker reaches the others of its daemon. */
+export interface Workers {
+  /** Queries all workers. */
+  readonly query: QueryWorkers;
+  /** Receives the changes that the worker sees. */
+  readonly changes: ChangeSink;
+}
+
 /**
- * Queries the only worker of a daemon.
+ * Connects the only worker of a daemon with itself.
  *
- * @returns A function that calls the handler at once.
+ * @param handlers Answers queries.
+ * @param history The history of the daemon.
  */
-export function querySingle(handlers: QueryHandlers): QueryWorkers {
-  return (kind, detail) => [handlers[kind](detail)];
+export function singleWorker(handlers: QueryHandlers, history: History): Workers {
+  const all: Handlers<keyof WorkerQueries> = {
+    ...handlers,
+    history: ({ after, service }) => history.changes(after, service),
+  };
+  return { query: (kind, detail) => [all[kind](detail)], changes: history };
 }

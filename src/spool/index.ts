@@ -69,7 +69,7 @@ export class SpoolIndex {
   #version = 0;
 
   /** Called after an entry was added, changed or removed. */
-  onChange: () => void = () => {};
+  onChange: (name: string, before: Entry | undefined, after: Entry | undefined) => void = () => {};
 
   /** Called before a lookup while the index may be out of date; null while it is not. */
   beforeLookup: ((subject: Subject, nameOf: (subject: Subject) => string) => void) | null = null;
@@ -174,6 +174,7 @@ export class SpoolIndex {
    * @param record The content of its file.
    */
   set(name: string, record: Entry): void {
+    const before = this.get(name);
     if ("weight" in record) {
       const subject = parseWeightName(name);
       if (subject === undefined) return;
@@ -184,19 +185,20 @@ export class SpoolIndex {
       const verdict = { code: CODES[record.mode], message: stateLine(subject.service, record) };
       this.#downtimes.set({ name, ...subject, record, verdict });
     }
-    this.#changed();
+    this.#changed(name, before, record);
   }
 
   /** Removes an entry, if there is one. */
   delete(name: string): void {
+    const before = this.get(name);
     this.#downtimes.delete(name);
     this.#weights.delete(name);
-    this.#changed();
+    this.#changed(name, before, undefined);
   }
 
-  #changed(): void {
+  #changed(name: string, before: Entry | undefined, after: Entry | undefined): void {
     this.#version++;
-    this.onChange();
+    this.onChange(name, before, after);
   }
 
   /**

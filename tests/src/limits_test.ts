@@ -269,6 +269,7 @@ Deno.test("changeSpool() adds no record above MAX_RECORDS, and still changes exi
     store,
     timeout: 10,
     queryWorkers: () => [],
+    changes: { announce: () => {} },
     log,
     errors: newCounters().errors,
   };
@@ -304,7 +305,7 @@ Deno.test("changeSpool() rejects a record that is too long to be read", async ()
   const errors = newCounters().errors;
   const changes = {
     access: { clients: null, token: null, refusals: new Refusals(log) },
-    ...{ store, timeout: 10, queryWorkers: () => [], log, errors },
+    ...{ store, timeout: 10, queryWorkers: () => [], changes: { announce: () => {} }, log, errors },
   };
   const path = { protocol: "spool", service: "web", port: 0, path: "/" };
   const reason = "ü".repeat(20_000);

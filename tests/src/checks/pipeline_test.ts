@@ -106,6 +106,12 @@ const REQUEST: CheckRequest = {
 const CLIENT = "10.0.0.1";
 
 const GOOD: Verdict = { code: 200, message: "fine" };
+/** The verdict of a check with an internal error. */
+const INTERNAL: Verdict = {
+  code: 503,
+  message: "Internal error in the test check of 127.0.0.1:8080",
+  reason: "internal",
+};
 const BAD: Verdict = { code: 503, message: "ill" };
 const DOWN: Verdict = { code: 503, message: "Service web in down state: maint" };
 
@@ -517,7 +523,10 @@ Deno.test("Pipeline.check() does not cache that a check was not made", async () 
   const bench = new Bench({ maxClients: 2, timeout: 0.1 });
   const hanging = bench.ask({ port: 8000 }, false, "10.0.0.2");
   const queued = bench.askAs("10.0.0.2");
-  assertMatch((await queued).message, /^Not checked: timed out after 0\.10s in the queue: /);
+  assertMatch(
+    (await queued).message,
+    /^Not checked at 127\.0\.0\.1:8080: timed out after 0\.10s in the queue: /,
+  );
   (await bench.run(0)).end(BAD);
   assertEquals(await hanging, BAD);
   const other = bench.askAs("10.0.0.3");
@@ -532,7 +541,8 @@ Deno.test("Pipeline.check() does not ask a service after its whole timeout in th
   const run = await bench.run(0);
   assertEquals(await bench.ask({ path: "/1" }), {
     code: 503,
-    message: "Not checked: timed out after 0.10s in the queue: " +
+    reason: "limit" as const,
+    message: "Not checked at 127.0.0.1:8080: timed out after 0.10s in the queue: " +
       "1 checks of service 127.0.0.1:8080 are in flight, of at most 1 (half of max_clients)",
   });
   assert(run.signal.aborted);
@@ -609,7 +619,8 @@ Deno.test("Pipeline.check() fails at once if too many checks are queued", async 
       : "10000 checks are already queued";
     assertEquals(await bench.ask({ path: "/one more" }, false, client), {
       code: 503,
-      message: `Not checked: ${message}`,
+      reason: "limit" as const,
+      message: `Not checked at 127.0.0.1:8080: ${message}`,
     });
   }
   // Each one starts the next one at once.
@@ -642,7 +653,10 @@ Deno.test("Pipeline.check() measures how long checkers take, whatever their verd
 
   const slow = bench.ask({ path: "/slow" });
   const run = await bench.run(2);
-  assertMatch((await bench.ask({ path: "/waits" })).message, /^Not checked: timed out/);
+  assertMatch(
+    (await bench.ask({ path: "/waits" })).message,
+    /^Not checked at 127\.0\.0\.1:8080: timed out/,
+  );
   run.end(BAD);
   await slow;
   assertEquals(counted(bench)[0], 3);
@@ -675,7 +689,7 @@ Deno.test("Pipeline.check() counts and logs the rejection of a checker as an int
     const bench = new Bench({ maxClients: 1 });
     const answer = bench.ask();
     fail(await bench.run(0));
-    const failed = { code: 503, message: "Internal error in the test check" };
+    const failed = INTERNAL;
     assertEquals(await answer, failed);
     assertEquals(bench.askAs("10.0.0.2"), failed);
     assertEquals(bench.recorded.lines.length, 1);
@@ -693,7 +707,7 @@ Deno.test("Pipeline.check() treats a checker that throws like one that rejects",
     },
   };
   const bench = new Bench({ protocols: { test: protocol } });
-  assertEquals(await bench.ask(), { code: 503, message: "Internal error in the test check" });
+  assertEquals(await bench.ask(), INTERNAL);
   assertEquals(bench.recorded.lines, [
     "ERROR Internal error in the test check of web: Error: a slip",
   ]);
@@ -701,7 +715,7 @@ Deno.test("Pipeline.check() treats a checker that throws like one that rejects",
 
 Deno.test("Pipeline.check() releases the slot of a checker that does not settle after its deadline", async () => {
   const bench = new Bench({ maxClients: 1, timeout: 0.05 });
-  const failed = { code: 503, message: "Internal error in the test check" };
+  const failed = INTERNAL;
   const answer = bench.ask();
   const run = await bench.run(0);
   assertEquals(await answer, failed);
@@ -758,7 +772,7 @@ Deno.test("Pipeline.check() treats a rejection after the deadline as an internal
   const { signal, fail } = await bench.run(0);
   await until("its deadline has passed", () => signal.aborted);
   fail(new Error("a slip"));
-  assertEquals(await answer, { code: 503, message: "Internal error in the test check" });
+  assertEquals(await answer, INTERNAL);
   assertEquals(bench.counters.errors.checks, 1);
 });
 
@@ -767,7 +781,7 @@ Deno.test("Pipeline.check() treats a malformed verdict as an internal error", as
     const bench = new Bench();
     const answer = bench.ask();
     (await bench.run(0)).end(verdict as unknown as Verdict);
-    assertEquals(await answer, { code: 503, message: "Internal error in the test check" });
+    assertEquals(await answer, INTERNAL);
     assertEquals(bench.counters.errors.checks, 1);
   }
 });
@@ -798,6 +812,8 @@ Deno.test("Pipeline.check() returns a registered status that ends an exchange, a
       Infinity,
     ]
   ) {
-    assertEquals(await new Bench().answered({ code, message: "m" }), { code: 503, message: "m" });
+    assertEquals(await new Bench().answered({ code, message: "m" }), {
+      ...{ code: 503, message: "m", reason: "status" },
+    });
   }
 });

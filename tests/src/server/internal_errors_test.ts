@@ -32,6 +32,7 @@ function createParts(folder: TempFolder) {
   const spoolChanges: SpoolChanges = {
     access: { clients: null, token: null, refusals },
     ...{ store, timeout: 10, queryWorkers, log, errors: counters.errors },
+    changes: { announce: () => {} },
   };
   const up = () => Promise.resolve({ code: 200, message: "up" });
   const options: RouterOptions = {

@@ -1,3 +1,5 @@
+import type { Change } from "../../../src/checks/history.ts";
+import type { CheckReport } from "../../../src/checks/outcomes.ts";
 import { newCounters } from "../../../src/metrics/counters.ts";
 import { parseConfig } from "../../../src/config.ts";
 import { Instance } from "../../../src/daemon/instance.ts";
@@ -569,16 +571,85 @@ Deno.test("/status/checks/…?now runs the checks that balancers requested, past
   const check = (port: number) => ({
     ...{ protocol: "http", service: "web", host: "127.0.0.1", port, path: "/status" },
   });
-  assertEquals(await checks(), [check(web.port), check(closed.port)]);
-  const [good, bad] = await checks("?now") as { verdict: Record<string, unknown> }[];
-  assertEquals(good, {
-    ...check(web.port),
-    verdict: { code: 200, message: "fine", healthy: true },
-  });
-  assertEquals([bad!.verdict.code, bad!.verdict.healthy], [503, false]);
+  assertEquals(await checks(), [], "no check has a verdict yet");
+  const run = async () => {
+    const run = await checks("?now") as Record<string, Record<string, unknown>>[];
+    return [web.port, closed.port].map((wanted) =>
+      run.find(({ port }) => port as unknown === wanted)
+    );
+  };
+  const [good, bad] = await run();
+  const { verdict, record, cached, ...identity } = good!;
+  assertEquals([identity, cached, record!.name, record!.reason], [
+    check(web.port),
+    null,
+    ...["web", "maint"],
+  ]);
+  assertEquals([verdict!.code, verdict!.message, verdict!.healthy], [200, "fine", true]);
+  assertEquals([bad!.verdict!.code, bad!.verdict!.healthy], [503, false]);
   assertEquals(web.accepted, accepted + 1);
-  await checks("?now");
+  const [again] = await run();
   assertEquals(web.accepted, accepted + 2, "no cached result is used");
+  const { at, code, for_seconds } = again!.cached as Record<string, number>;
+  assertEquals(code, 200);
+  assert(at! <= Date.now() / 1000 && for_seconds! > 0 && for_seconds! <= 10);
+  assertEquals((await checks() as { port: number }[]).map(({ port }) => port), [
+    ...[closed.port, web.port],
+  ]);
+});
+
+Deno.test("/status/checks reports the last results of all checks, failing ones first", async () => {
+  await using web = await healthyService();
+  using closed = await ClosedPort.open();
+  await using router = new RouterFixture();
+  assertEquals(await router.json("/status/checks"), { checks: [], checks_left_out: 0 });
+  await router.send(`/http/a/${web.port}/x`);
+  await router.send(`/tcp/b/${closed.port}`);
+  await router.send(`/tcp/b/${closed.port}`, { headers: { pragma: "no-cache" } });
+  const { checks } = await router.json("/status/checks");
+  const [failing, good] = checks as CheckReport[];
+  assertEquals([failing!.service, failing!.state, failing!.failures.length], ["b", "down", 2]);
+  assertEquals(failing!.last_good, null);
+  assertEquals(failing!.last.address, `127.0.0.1:${closed.port}`);
+  assertEquals(failing!.last, failing!.failures[0]);
+  assert(failing!.since <= failing!.last.at);
+  assertEquals([good!.service, good!.path, good!.state, good!.failures], ["a", "/x", "up", []]);
+  assertEquals([good!.last.code, good!.last.reason, good!.last.message], [200, null, "fine"]);
+  assertEquals(good!.last, good!.last_good);
+  assert(good!.last.milliseconds.total > 0);
+  const ofOne = await router.json("/status/checks/b");
+  assertEquals([ofOne.service, ofOne.checks], ["b", [failing]]);
+});
+
+Deno.test("/status/history reports changes of records and of outcomes, newest first", async () => {
+  let status = 500;
+  await using service = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    () => new Response("", { status }),
+  );
+  await using router = new RouterFixture("cache_time: 0\n");
+  const changes = async (query = "") =>
+    (await router.json(`/status/history${query}`)).changes as Change[];
+  assertEquals(await changes(), []);
+  await router.addRecord("web", "maint");
+  await Deno.remove(router.folder.file("web"));
+  await until("web is up", async () => (await router.send("/spool/web/0")).status === 200);
+  const path = `/http/web/${service.addr.port}`;
+  await router.send(path);
+  status = 200;
+  await router.send(path);
+  await router.addRecord("db", "upgrade");
+  const brief = (changes: readonly Change[]) =>
+    changes.map((change) => [change.id, change.kind, change.service, change.to]);
+  assertEquals(brief(await changes()), [
+    [4, "record", "db", "down"],
+    [3, "check", "web", "down"],
+    [2, "record", "web", "up"],
+    [1, "record", "web", "down"],
+  ], "that the check recovered is kept after ten seconds");
+  assertEquals(brief(await changes("?after=3")), [[4, "record", "db", "down"]]);
+  assertEquals(brief(await changes("?service=db")), [[4, "record", "db", "down"]]);
+  assertEquals((await router.send("/status/history?after=x")).status, 400);
 });
 
 Deno.test("/status reports the cache, uptime, queue, spool and permissions", async () => {

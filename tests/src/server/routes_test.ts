@@ -42,9 +42,8 @@ Deno.test("Route.request() returns the same object for the same check, and keeps
     ports.map((port) => request(route, port, port) === first[port - 1]),
     ports.map(() => true),
   );
-  assertEquals(route.recentChecks(0).map(({ port }) => port), ports.toReversed());
   request(route, 9, 9);
-  assertEquals(route.recentChecks(3).map(({ port }) => port), [9, 8, 7, 6, 5, 4, 3]);
+  assert(request(route, 2, 10) === first[1]);
   assert(request(route, 1, 10) !== first[0]);
 });
 
@@ -54,17 +53,18 @@ Deno.test("Route.request() keeps one check with long headers", () => {
   const first = request(route, 1, 1, long);
   assert(request(route, 1, 2, long) === first);
   request(route, 2, 3, long);
-  assertEquals(route.recentChecks(0).map(({ port }) => port), [2]);
+  assert(request(route, 1, 4, long) !== first);
 });
 
-Deno.test("Routes.recentChecks() returns the checks of a service since a time", () => {
-  const routes = new Routes();
-  request(routes.of(`${HOST}/tcp/web/0`), 1, 10);
-  request(routes.of(`${HOST}/http/web/0`), 2, 20);
-  request(routes.of(`${HOST}/tcp/db/0`), 3, 30);
-  const recent = (since: number) =>
-    routes.recentChecks("web", since).map(({ port }) => port).sort();
-  assertEquals([recent(0), recent(20), recent(21)], [[1, 2], [2], []]);
+Deno.test("Route.request() notes when a check was asked for last", () => {
+  const route = new Routes().of(`${HOST}/tcp/web/0`);
+  const check = request(route, 1, 10);
+  assertEquals(check.askedAt, 10);
+  request(route, 1, 20);
+  request(route, 2, 30);
+  assertEquals(check.askedAt, 20);
+  request(route, 1, 40);
+  assertEquals(check.askedAt, 40);
 });
 
 Deno.test("Routes.of() keeps MAX_ROUTES routes, and drops the least recently used one", () => {

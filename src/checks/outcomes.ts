@@ -1,0 +1,337 @@
+import { hostPort } from "../net/addresses.ts";
+import {
+  type CheckRequest,
+  type FailureReason,
+  isFailure,
+  type Phases,
+  type Verdict,
+} from "./check.ts";
+
+/** How many checks are kept; the one with the oldest verdict is dropped first. */
+export const MAX_CHECKS = 16_384;
+
+/** How many failures of one check are kept at most. */
+export const MAX_FAILURES_PER_CHECK = 10;
+
+/** How many failures are kept for all checks together, beside the last one of each. */
+export const MAX_FAILURES = 20_000;
+
+/** How many characters of a message are kept. */
+export const MAX_MESSAGE_KEPT = 200;
+
+/** How many services with the same check are kept: it is run once for all of them. */
+const MAX_SERVICES_PER_CHECK = 8;
+
+/** How long the phases of a run took, in milliseconds; null for a phase that was not reached. */
+export interface Milliseconds {
+  /** In hacheck's queue. */
+  readonly queue: number;
+  readonly connect: number | null;
+  readonly tls: number | null;
+  readonly first_byte: number | null;
+  readonly rest: number | null;
+  /** All of them together. */
+  readonly total: number;
+}
+
+/** One run of a check. */
+export interface CheckResult {
+  /** When it ended, in unix seconds. */
+  readonly at: number;
+  /** The status code of the verdict. */
+  readonly code: number;
+  /** Why it failed; null if it did not. */
+  readonly reason: FailureReason | null;
+  /** The first line of the message, up to {@linkcode MAX_MESSAGE_KEPT} characters. */
+  readonly message: string;
+  /** The address that was checked. */
+  readonly address: string;
+  /** How long its phases took. */
+  readonly milliseconds: Milliseconds;
+}
+
+/** The state of a service, as one check sees it. */
+export type CheckState = "up" | "down";
+
+/** What identifies a check for operators. */
+export type CheckIdentity = Pick<CheckRequest, "service" | "protocol" | "host" | "port" | "path">;
+
+/** What is known of a check. */
+export interface CheckReport extends CheckIdentity {
+  /** The state by the last run, whatever the spool says. */
+  readonly state: CheckState;
+  /** Since when it has been in this state, in unix seconds. */
+  readonly since: number;
+  /** The last run. */
+  readonly last: CheckResult;
+  /** The last run that did not fail; null if there was none. */
+  readonly last_good: CheckResult | null;
+  /** The last failures, newest first. */
+  readonly failures: readonly CheckResult[];
+}
+
+/** A change of the state of a check. */
+export interface OutcomeChange {
+  /** The check. */
+  readonly request: CheckRequest;
+  /** The state before; null if the first run failed. */
+  readonly from: CheckState | null;
+  /** The state now. */
+  readonly to: CheckState;
+  /** The run that changed it. */
+  readonly result: CheckResult;
+}
+
+/** One run of a check, as it is kept: its report would take three times as much memory. */
+interface Run {
+  readonly at: number;
+  readonly code: number;
+  readonly reason: FailureReason | null;
+  readonly message: string;
+  readonly phases: Phases | undefined;
+  readonly queuedMs: number;
+  readonly totalMs: number;
+}
+
+/** A check, and its last runs. */
+interface Tracked {
+  /** The check as each service with it asks for it. */
+  readonly requests: CheckRequest[];
+  state: CheckState | null;
+  since: number;
+  last: Run | null;
+  lastGood: Run | null;
+  /** Oldest first. Absent before the first failure. */
+  failures?: Run[];
+}
+
+/**
+ * Keeps the last results of each check, failures apart from good ones.
+ *
+ * Checks with the same key share their runs, as in the cache. Nothing is recorded when a verdict is reused.
+ */
+export class Outcomes {
+  /** By the keys of the pipeline, the one with the oldest verdict first. */
+  readonly #checks = new Map<string, Tracked>();
+  #failing = 0;
+
+  /** Called when the state of a check has changed. */
+  onChange: (change: OutcomeChange) => void = () => {};
+
+  /** How many checks are kept. */
+  get size(): number {
+    return this.#checks.size;
+  }
+
+  /**
+   * Remembers who asks for a check.
+   *
+   * @param key The key of the check.
+   * @param request The check.
+   */
+  track(key: string, request: CheckRequest): void {
+    const tracked = this.#checks.get(key);
+    if (tracked === undefined) this.#add(key, request);
+    else remember(tracked.requests, request);
+  }
+
+  /**
+   * Records a run of a check.
+   *
+   * @param key The key of the check.
+   * @param request The check.
+   * @param verdict The verdict.
+   * @param queuedMs How long the check was queued, in milliseconds.
+   * @param totalMs How long it took, its time in the queue included, in milliseconds.
+   * @param at When it ended, in unix seconds.
+   */
+  record(
+    key: string,
+    request: CheckRequest,
+    verdict: Verdict,
+    queuedMs: number,
+    totalMs: number,
+    at: number,
+  ): void {
+    const tracked = this.#checks.get(key) ?? this.#add(key, request);
+    // The map is in the order of the last verdicts.
+    this.#checks.delete(key);
+    this.#checks.set(key, tracked);
+    const { code, message, reason = null, phases } = verdict;
+    const line = firstLine(message, tracked.last?.message);
+    const run: Run = { at, code, reason, message: line, phases, queuedMs, totalMs };
+    const from = tracked.state;
+    const to = isFailure(verdict) ? "down" : "up";
+    tracked.last = run;
+    if (to === "up") tracked.lastGood = run;
+    else this.#keepFailure(tracked, run);
+    if (from === to) return;
+    tracked.state = to;
+    tracked.since = at;
+    if (from === null && to === "up") return;
+    for (const request of tracked.requests) {
+      this.onChange({ request, from, to, result: resultOf(request, run) });
+    }
+  }
+
+  /**
+   * Reports on the checks that balancers have asked for lately.
+   *
+   * @param service The name of a service; null for all.
+   * @param since Since when, in unix seconds.
+   */
+  *reports(service: string | null, since: number): Generator<CheckReport, undefined> {
+    for (const tracked of this.#checks.values()) {
+      for (const request of tracked.requests) {
+        if (service !== null && request.service !== service) continue;
+        if (isAsked(request, since) && tracked.last !== null) yield reportOf(request, tracked);
+      }
+    }
+  }
+
+  /**
+   * Returns the checks of a service that balancers have asked for lately, those without a verdict included.
+   *
+   * @param service The name of the service.
+   * @param since Since when, in unix seconds.
+   */
+  requests(service: string, since: number): CheckRequest[] {
+    return [...this.#checks.values()].flatMap(({ requests }) => requests)
+      .filter((request) => request.service === service && isAsked(request, since));
+  }
+
+  #add(key: string, request: CheckRequest): Tracked {
+    if (this.#checks.size >= MAX_CHECKS) {
+      const [[oldest, { failures }]] = this.#checks as unknown as [[string, Tracked]];
+      if (failures !== undefined) this.#failing--;
+      this.#checks.delete(oldest);
+    }
+    const tracked: Tracked = {
+      requests: [request],
+      state: null,
+      since: 0,
+      last: null,
+      lastGood: null,
+    };
+    this.#checks.set(key, tracked);
+    return tracked;
+  }
+
+  #keepFailure(tracked: Tracked, run: Run): void {
+    if (tracked.failures === undefined) this.#failing++;
+    const failures = tracked.failures ??= [];
+    failures.push(run);
+    const share = Math.floor(MAX_FAILURES / this.#failing);
+    const most = Math.max(1, Math.min(MAX_FAILURES_PER_CHECK, share));
+    if (failures.length > most) failures.splice(0, failures.length - most);
+  }
+}
+
+/** Replaces the older request of the same service: a balancer may ask by another path or header now. */
+function remember(requests: CheckRequest[], request: CheckRequest): void {
+  const known = requests.findIndex(({ service }) => service === request.service);
+  if (known >= 0) requests[known] = request;
+  else if (requests.push(request) > MAX_SERVICES_PER_CHECK) requests.shift();
+}
+
+function isAsked({ askedAt = Infinity }: CheckRequest, since: number): boolean {
+  return askedAt >= since;
+}
+
+/** Returns the first line, up to {@linkcode MAX_MESSAGE_KEPT} characters: the known string if it is the same. */
+function firstLine(message: string, known: string | undefined): string {
+  const end = message.search(/[\r\n]/);
+  const length = Math.min(end < 0 ? message.length : end, MAX_MESSAGE_KEPT);
+  const line = message.slice(0, length);
+  if (line === known) return known;
+  // A part of a string keeps the whole string in memory: the copy does not.
+  return length === message.length ? message : JSON.parse(JSON.stringify(line));
+}
+
+function reportOf(request: CheckRequest, tracked: Tracked): CheckReport {
+  const { service, protocol, host, port, path } = request;
+  const { state, since, last, lastGood, failures = [] } = tracked;
+  return {
+    ...{ service, protocol, host, port, path, state: state!, since },
+    last: resultOf(request, last!),
+    last_good: lastGood === null ? null : resultOf(request, lastGood),
+    failures: failures.map((run) => resultOf(request, run)).reverse(),
+  };
+}
+
+function resultOf({ host, port }: CheckRequest, run: Run): CheckResult {
+  const { at, code, reason, message, phases, queuedMs, totalMs } = run;
+  return {
+    ...{ at, code, reason, message, address: hostPort(host, port) },
+    milliseconds: milliseconds(phases, queuedMs, totalMs),
+  };
+}
+
+/**
+ * Reports the phases of a run.
+ *
+ * @param phases Those of the verdict.
+ * @param queuedMs How long the check was queued, in milliseconds.
+ * @param totalMs How long it took, its time in the queue included, in milliseconds.
+ */
+export function milliseconds(
+  phases: Phases | undefined,
+  queuedMs: number,
+  totalMs: number,
+): Milliseconds {
+  return {
+    queue: rounded(queuedMs)!,
+    connect: rounded(phases?.connect),
+    tls: rounded(phases?.tls),
+    first_byte: rounded(phases?.first_byte),
+    rest: rounded(phases?.rest),
+    total: rounded(totalMs)!,
+  };
+}
+
+/** Rounds to microseconds. */
+function rounded(value: number | undefined): number | null {
+  return value === undefined ? null : Math.round(value * 1000) / 1000;
+}
+
+/** Merges the reports of all workers: the newest run of a check decides. */
+export function mergeReports(workers: readonly (readonly CheckReport[])[]): CheckReport[] {
+  const merged = new Map<string, CheckReport>();
+  for (const report of workers.flat()) {
+    const { service, protocol, host, port, path } = report;
+    const identity = JSON.stringify([service, protocol, host, port, path]);
+    const known = merged.get(identity);
+    merged.set(identity, known === undefined ? report : both(known, report));
+  }
+  return [...merged.values()];
+}
+
+function both(one: CheckReport, other: CheckReport): CheckReport {
+  const [older, newer] = one.last.at <= other.last.at ? [one, other] : [other, one];
+  return {
+    ...newer,
+    since: older.state === newer.state ? Math.min(older.since, newer.since) : newer.since,
+    last_good: (older.last_good?.at ?? 0) > (newer.last_good?.at ?? 0)
+      ? older.last_good
+      : newer.last_good,
+    failures: [...older.failures, ...newer.failures].sort((a, b) => b.at - a.at)
+      .slice(0, MAX_FAILURES_PER_CHECK),
+  };
+}
+
+/** Sorts reports: failing checks first, then by service, port, protocol and path. */
+export function failingChecksFirst(reports: readonly CheckReport[]): CheckReport[] {
+  return reports.toSorted((a, b) =>
+    Number(a.state === "up") - Number(b.state === "up") || byIdentity(a, b)
+  );
+}
+
+/** Compares checks by service, port, protocol and path. */
+export function byIdentity(a: CheckIdentity, b: CheckIdentity): number {
+  return compare(a.service, b.service) || a.port - b.port || compare(a.protocol, b.protocol) ||
+    compare(a.path, b.path);
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
