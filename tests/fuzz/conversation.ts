@@ -14,6 +14,9 @@ const RESPONSE_TIMEOUT_S = 20;
 /** A longer ending waits for all responses: a reset during the sending would discard them. */
 const MAX_TOGETHER_BYTES = 16_384;
 
+/** The ending of a conversation after a response with `Connection: close`. */
+export const CLOSED = "closed by the daemon";
+
 /** The daemon broke the contract. */
 export class ContractError extends Error {
   override name = "ContractError";
@@ -108,7 +111,7 @@ export class Conversation {
     let isClosing = false;
     for (const { bytes, method, expected } of this.#requests) {
       // Any response may be the last on its connection.
-      if (isClosing) return { statuses, ending: "closed by the daemon" };
+      if (isClosing) return { statuses, ending: CLOSED };
       const response = await wire.response(method);
       if (response === null) {
         throw new ConnectionCutError(`no response to ${JSON.stringify(bytes)}`);
@@ -120,7 +123,7 @@ export class Conversation {
         `${JSON.stringify(bytes)}: expected ${anyOf(expected)}: received ${format(response)}`,
       );
     }
-    if (isClosing && this.#ending !== null) return { statuses, ending: "closed by the daemon" };
+    if (isClosing && this.#ending !== null) return { statuses, ending: CLOSED };
     if (this.#ending === null) return { statuses, ending: "none" };
     const { kind, bytes, expected, then } = this.#ending;
     await sending;

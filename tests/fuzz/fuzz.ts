@@ -9,7 +9,7 @@ import { Daemon, TempFolder } from "../support/programs.ts";
 import { SpoolStore } from "../../src/spool/store.ts";
 import { AgentCanary } from "./agent_canary.ts";
 import { Canary } from "./canary.ts";
-import { ConnectionCutError, ContractError, Conversation } from "./conversation.ts";
+import { CLOSED, ConnectionCutError, ContractError, Conversation } from "./conversation.ts";
 import { requestWithoutReading } from "./non_reading_client.ts";
 import { Targets } from "./targets.ts";
 import {
@@ -67,6 +67,9 @@ const MAX_FAILURES = 10;
  * keeps freed memory. In a million requests the limit finds a leak of 270 bytes each.
  */
 export const RSS_GROWTH = 128;
+
+/** How many names one connection uses in turn for its own services. */
+const OWNERS_PER_SLOT = 8;
 
 /** The number of clients that send agent checks. */
 const AGENTS = 4;
@@ -226,29 +229,36 @@ class Run {
   }
 
   /** Runs one conversation after another. */
-  async #runConversations(owner: string): Promise<void> {
+  async #runConversations(slot: string): Promise<void> {
+    let owner = 0;
     while (this.#requests < this.#options.requests && this.#failures.length < MAX_FAILURES) {
-      await this.#runConversation(this.#conversations++, owner);
+      const number = this.#conversations++;
+      const isComplete = await this.#runConversation(number, `${slot}-${owner}`);
+      // The daemon may still process requests without a response: they must not change services of the next one.
+      if (!isComplete) owner = (owner + 1) % OWNERS_PER_SLOT;
     }
   }
 
-  async #runConversation(number: number, owner: string): Promise<void> {
+  /** Runs a conversation. Returns whether the daemon has responded to all of its requests. */
+  async #runConversation(number: number, owner: string): Promise<boolean> {
     const conversation = new Conversation(this.#options.seed, number, this.#world, owner);
     this.#requests += conversation.length;
     try {
       const { statuses, ending } = await conversation.run(await Wire.open(this.#daemon.port));
       for (const status of statuses) count(this.#statuses, status);
       count(this.#endings, ending);
+      return ending !== CLOSED;
     } catch (error) {
       if (error instanceof ConnectionCutError) {
         count(this.#endings, "cut by the daemon");
         this.#cuts.push(`conversation ${number}: ${error.message}`);
-        return;
+        return false;
       }
       if (!(error instanceof ContractError) && !(error instanceof Deno.errors.ConnectionRefused)) {
         throw error;
       }
       this.#failures.push(`conversation ${number}: ${error.message}`);
+      return false;
     }
   }
 }
