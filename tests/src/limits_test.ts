@@ -14,6 +14,8 @@ import { MAX_BODY_BYTES, MAX_HEAD_BYTES } from "../../src/net/http_client.ts";
 import { MAX_QUEUED_LOG_BYTES } from "../../src/log/sink.ts";
 import { MAX_CACHED_MATCHES } from "../../src/net/networks.ts";
 import { LocalAddresses, MAX_CACHED_ADDRESSES } from "../../src/net/local_addresses.ts";
+import { MAX_CHANGES, MAX_LINES_PER_SECOND } from "../../src/checks/history.ts";
+import { MAX_CHECKS, MAX_FAILURES, MAX_FAILURES_PER_CHECK } from "../../src/checks/outcomes.ts";
 import { MAX_QUEUED } from "../../src/checks/pipeline.ts";
 import { EVENT_READER_TIMEOUT_MS } from "../../src/page/event_streams.ts";
 import { Refusals } from "../../src/server/refusals.ts";
@@ -400,6 +402,13 @@ const ROWS: readonly [what: string, number: string][] = [
     "addresses known to be local, listed or allowed",
     count(MAX_CACHED_ADDRESSES),
   ],
+  ["checks with their last results", count(MAX_CHECKS)],
+  [
+    "failures: of one check, of all checks",
+    `${count(MAX_FAILURES_PER_CHECK)}, ${count(MAX_FAILURES)}`,
+  ],
+  ["changes of records and outcomes", count(MAX_CHANGES)],
+  ["lines about changes in the log", `${count(MAX_LINES_PER_SECOND)} a second`],
 ];
 
 Deno.test("docs/limits.md names every limit", () => {
