@@ -208,6 +208,11 @@ const KEYS = {
     restricts: (value: boolean) => value ? ["true"] : [],
   },
   https_ca: pemPath,
+  metrics_services: {
+    expected: "a whole number from 0 to 5000",
+    schema: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(5000)),
+    fallback: 200,
+  },
   rlimit_nofile: {
     expected: "max or a whole number from 64 on",
     schema: v.nullable(

@@ -1,3 +1,4 @@
+import type { CheckStatus } from "../metrics/exposition.ts";
 import { hostPort } from "../net/addresses.ts";
 import {
   type CheckRequest,
@@ -187,6 +188,39 @@ export class Outcomes {
         if (isAsked(request, since) && tracked.last !== null) yield reportOf(request, tracked);
       }
     }
+  }
+
+  /**
+   * Returns the states of checks that balancers have asked for lately, those of failing services first.
+   *
+   * @param since Since when, in unix seconds.
+   * @param most Of how many services at most.
+   * @returns The states, and of how many services there are none.
+   */
+  states(
+    since: number,
+    most: number,
+  ): { readonly states: CheckStatus[]; readonly servicesLeftOut: number } {
+    const isFailing = new Map<string, boolean>();
+    const all: [CheckRequest, Tracked][] = [];
+    for (const tracked of this.#checks.values()) {
+      for (const request of tracked.requests) {
+        if (tracked.last === null || !isAsked(request, since)) continue;
+        all.push([request, tracked]);
+        const { service } = request;
+        isFailing.set(service, (isFailing.get(service) ?? false) || tracked.state === "down");
+      }
+    }
+    const names = [...isFailing].sort(([a, failsA], [b, failsB]) =>
+      Number(failsB) - Number(failsA) || compare(a, b)
+    );
+    const shown = new Set(names.slice(0, most).map(([name]) => name));
+    const states = all.filter(([{ service }]) => shown.has(service)).map(([request, tracked]) => {
+      const { service, protocol, host, port, path } = request;
+      const isUp = tracked.state === "up";
+      return { service, protocol, host, port, path, isUp, at: tracked.last!.at };
+    });
+    return { states, servicesLeftOut: names.length - shown.size };
   }
 
   /**

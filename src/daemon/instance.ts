@@ -5,6 +5,7 @@ import { Pipeline } from "../checks/pipeline.ts";
 import type { Settings } from "../config.ts";
 import type { Log } from "../log/log.ts";
 import { type Counters, newCounters } from "../metrics/counters.ts";
+import type { WorkerState } from "../metrics/exposition.ts";
 import { EventLoopDelay } from "../metrics/runtime.ts";
 import { Stats } from "../metrics/stats.ts";
 import { LocalAddresses } from "../net/local_addresses.ts";
@@ -92,6 +93,8 @@ interface Setup {
   /** The clients that are served; null for all. */
   readonly clients: Networks | null;
   readonly agents: Pick<Settings["config"], "agent_down" | "agent_silence">;
+  /** Of how many services and records `/metrics` has series. */
+  readonly metricsServices: number;
   /** Whether the page can change the spool. */
   readonly changing: Changing;
   /** How long stopping may take, in milliseconds. */
@@ -232,6 +235,7 @@ export class Instance {
       localAddresses,
       clients,
       agents: config,
+      metricsServices: config.metrics_services,
       changing: !isAllowed ? "off" : token === null ? "no token" : "by token",
       stopTimeoutMs: config.healthcheck_timeout * 1000,
     };
@@ -286,6 +290,7 @@ export class Instance {
     try {
       this.#agents = new AgentListener({
         ...{ hostname, port, shared, log, errors: this.#counters.errors },
+        counters: this.#counters.agent_checks,
         admits: (client) => {
           const isAdmitted = this.#setup.clients?.has(client) ?? true;
           if (!isAdmitted) this.#refusals.report("clients", client, NOT_LISTED);
@@ -353,6 +358,7 @@ export class Instance {
         now: {
           ...status(),
           records: this.#watcher.states(now()),
+          ...this.#namedSeries(),
           memory: Deno.memoryUsage(),
           startedAt: this.#options.startedAt,
           uptime: (performance.now() - this.#startedAt) / 1000,
@@ -362,6 +368,21 @@ export class Instance {
         ...status(),
         services: this.#stats.recentReports(RECENT_SECONDS, now(), services),
       }),
+    };
+  }
+
+  /** What `/metrics` has series of by their names. */
+  #namedSeries(): Pick<WorkerState, "checks" | "downtimes" | "leftOut"> {
+    const most = this.#setup.metricsServices;
+    const checks = this.#outcomes.states(Date.now() / 1000 - RECENT_SECONDS, most);
+    const { first, counts } = this.#index.firstActiveEntries(most);
+    return {
+      checks: checks.states,
+      downtimes: first.downtimes,
+      leftOut: {
+        services: checks.servicesLeftOut,
+        records: counts.downtimes - first.downtimes.length,
+      },
     };
   }
 

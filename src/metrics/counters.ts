@@ -31,6 +31,14 @@ export const COUNTERS = {
     unforeseen: null,
     lost_log_lines: null,
   },
+  /** Agent checks, by the first word of the response; none without a response. */
+  agent_checks: {
+    ready: null,
+    drain: null,
+    maint: null,
+    down: null,
+    none: null,
+  },
   /** Workers, counted by the supervisor. */
   workers: {
     deaths: "Workers that crashed and were replaced.",
@@ -75,6 +83,9 @@ export type ListenerCounters = Counters["listeners"];
 
 /** Counts rejected requests, by what was not allowed. */
 export type RefusalCounters = Counters["refused"];
+
+/** Counts agent checks by their responses. */
+export type AgentCheckCounters = Counters["agent_checks"];
 
 /** Counts internal errors. */
 export type InternalErrorCounters = Counters["errors"];

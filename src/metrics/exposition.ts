@@ -19,12 +19,31 @@ export interface WorkerState {
   readonly spool: { readonly healthy: boolean };
   /** Number of records and weights, by state. */
   readonly records: Readonly<Record<string, number>>;
+  /** The states of checks, of the first services. */
+  readonly checks: readonly CheckStatus[];
+  /** The first records in force. */
+  readonly downtimes: readonly { name: string; mode: string; creation: number | null }[];
+  /** How many services and records are in neither. */
+  readonly leftOut: { readonly services: number; readonly records: number };
   /** Memory in use; `rss` is that of the whole process. */
   readonly memory: Deno.MemoryUsage;
   /** When the daemon started, in unix seconds. */
   readonly startedAt: number;
   /** How long it has been running, by a monotonic clock. */
   readonly uptime: number;
+}
+
+/** The state of a check. */
+export interface CheckStatus {
+  readonly service: string;
+  readonly protocol: string;
+  readonly host: string;
+  readonly port: number;
+  readonly path: string;
+  /** Whether the last run was good. */
+  readonly isUp: boolean;
+  /** When it ended, in unix seconds. */
+  readonly at: number;
 }
 
 /** The media type of Prometheus' text format. */
@@ -75,6 +94,37 @@ export const METRICS: readonly Metric[] = [
     aggregator: "sum",
     of: ({ counters }) => histograms(counters),
   },
+  {
+    ...counter("hacheck_check_failures_total", "Failed checks of services, by reason."),
+    labels: ["protocol", "reason"],
+    of: ({ counters: { protocols } }) =>
+      Object.entries(protocols).flatMap(([protocol, { failures = {} }]) =>
+        Object.entries(failures).map(([reason, value]) => ({ labels: { protocol, reason }, value }))
+      ),
+  },
+  {
+    name: "hacheck_check_up",
+    type: "gauge",
+    labels: ["service", "port", "protocol"],
+    help: "1 if the last check of the service was good, whatever the spool says, else 0.",
+    aggregator: "min",
+    of: ({ now }) =>
+      (now?.checks ?? []).map(({ service, port, protocol, isUp }) => ({
+        labels: { service, port: String(port), protocol },
+        value: Number(isUp),
+      })),
+  },
+  gauge(
+    "hacheck_services_left_out",
+    "Services without hacheck_check_up, since metrics_services is lower.",
+    "max",
+    ({ leftOut }) => leftOut.services,
+  ),
+  {
+    ...counter("hacheck_agent_checks_total", "Agent checks, by the first word of the response."),
+    labels: ["answer"],
+    of: ({ counters }) => labelled("answer", counters.agent_checks),
+  },
   gauge("hacheck_checks_in_flight", "Checks of services in flight.", "sum", (now) => now.inFlight),
   gauge("hacheck_checks_queued", "Queued checks.", "sum", (now) => now.queued),
   {
@@ -91,6 +141,23 @@ export const METRICS: readonly Metric[] = [
     "1 if the spool can be read, 0 if its last known state is in use.",
     "min",
     (now) => Number(now.spool.healthy),
+  ),
+  {
+    name: "hacheck_downtime_start_seconds",
+    type: "gauge",
+    labels: ["name", "mode"],
+    help: "When a record in force was created, in unix seconds.",
+    aggregator: "first",
+    of: ({ now }) =>
+      (now?.downtimes ?? []).flatMap(({ name, mode, creation }) =>
+        creation === null ? [] : [{ labels: { name, mode }, value: creation }]
+      ),
+  },
+  gauge(
+    "hacheck_downtimes_left_out",
+    "Records in force without hacheck_downtime_start_seconds, since metrics_services is lower.",
+    "first",
+    ({ leftOut }) => leftOut.records,
   ),
   ...countersOfPart("cache", "hacheck_cache"),
   ...countersOfPart("refused", "hacheck_refused"),
@@ -147,7 +214,25 @@ export function exposition(
   workers: readonly WorkerMetrics[],
   metrics: readonly Metric[] = METRICS,
 ): string {
-  return metrics.map((metric) => family(metric, workers)).join("");
+  const merged = withNewestChecks(workers);
+  return metrics.map((metric) => family(metric, merged)).join("");
+}
+
+/** Keeps the state of each check only for the worker that ran it last. */
+function withNewestChecks(workers: readonly WorkerMetrics[]): readonly WorkerMetrics[] {
+  if (workers.length === 1) return workers;
+  const identify = ({ service, protocol, host, port, path }: CheckStatus) =>
+    JSON.stringify([service, protocol, host, port, path]);
+  const newest = new Map<string, CheckStatus>();
+  for (const check of workers.flatMap(({ now }) => now?.checks ?? [])) {
+    const key = identify(check);
+    if (check.at > (newest.get(key)?.at ?? -Infinity)) newest.set(key, check);
+  }
+  const kept = new Set(newest.values());
+  return workers.map(({ counters, now }) => ({
+    counters,
+    now: now === null ? null : { ...now, checks: now.checks.filter((check) => kept.has(check)) },
+  }));
 }
 
 const COMBINE: Readonly<Record<Aggregator, (a: number, b: number) => number>> = {
@@ -189,7 +274,10 @@ function counter(name: string, help: string): Omit<Metric, "labels" | "of"> {
 }
 
 /** The metrics of a part of the counters. */
-function countersOfPart(part: Exclude<keyof typeof COUNTERS, "errors">, prefix: string): Metric[] {
+function countersOfPart(
+  part: Exclude<keyof typeof COUNTERS, "errors" | "agent_checks">,
+  prefix: string,
+): Metric[] {
   return Object.entries<string | null>(COUNTERS[part]).flatMap(([name, help]) =>
     help === null ? [] : {
       ...counter(`${prefix}_${name}_total`, help),

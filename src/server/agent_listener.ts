@@ -1,4 +1,4 @@
-import type { InternalErrorCounters } from "../metrics/counters.ts";
+import type { AgentCheckCounters, InternalErrorCounters } from "../metrics/counters.ts";
 import type { Log } from "../log/log.ts";
 import { LogThrottle } from "../log/throttle.ts";
 import { clientAddress } from "./router.ts";
@@ -41,6 +41,8 @@ export interface AgentListenerOptions {
   readonly respond: (line: string | undefined, client: string) => string | null;
   /** Where errors are logged. */
   readonly log: Log;
+  /** Counts agent checks by their responses. */
+  readonly counters: AgentCheckCounters;
   /** Counts internal errors. */
   readonly errors: InternalErrorCounters;
 }
@@ -109,30 +111,40 @@ export class AgentListener {
   }
 
   async #serve(connection: Deno.TcpConn): Promise<void> {
-    const { admits, respond, log, errors } = this.#options;
+    const { admits, log, counters, errors } = this.#options;
     using _ = connection;
     const client = clientAddress(connection);
-    let response;
+    let response: string | null = null;
     try {
       if (!admits(client)) return;
-      const received = await readLine(connection);
-      if (received.kind === "incomplete") return this.#warn(client, received.why, received.text);
-      response = respond(received.kind === "line" ? received.text : undefined, client);
-      if (response === null) {
-        // A port scanner or a plain TCP check closes the connection; HAProxy waits for a response.
-        if (!received.hasClosed) this.#warn(client, SENT_NOTHING, "");
-        return;
-      }
+      response = await this.#responseTo(connection, client);
     } catch (error) {
       if (isConnectionError(error)) return;
       errors.unforeseen++;
       this.#errors.once((others) =>
         log.error("cannot answer an agent check: {error}{others}", { error, others })
       );
-      return;
+    } finally {
+      counters[wordOf(response)]++;
     }
     // The client may have gone by now.
-    await connection.write(new TextEncoder().encode(`${response}\n`)).catch(() => {});
+    if (response !== null) {
+      await connection.write(new TextEncoder().encode(`${response}\n`)).catch(() => {});
+    }
+  }
+
+  /** Returns the response to a client; null if it gets none. */
+  async #responseTo(connection: Deno.TcpConn, client: string): Promise<string | null> {
+    const received = await readLine(connection);
+    if (received.kind === "incomplete") {
+      this.#warn(client, received.why, received.text);
+      return null;
+    }
+    const line = received.kind === "line" ? received.text : undefined;
+    const response = this.#options.respond(line, client);
+    // A port scanner or a plain TCP check closes the connection; HAProxy waits for a response.
+    if (response === null && !received.hasClosed) this.#warn(client, SENT_NOTHING, "");
+    return response;
   }
 
   #warn(client: string, why: string, received: string): void {
@@ -147,6 +159,14 @@ export class AgentListener {
 
 const SENT_NOTHING =
   'expected a line such as "web/8080\\n" (HAProxy\'s agent-send), or agent_silence in the configuration';
+
+/** Returns what counts a response: its first word. */
+function wordOf(response: string | null): keyof AgentCheckCounters {
+  const [word = ""] = response?.split(" ") ?? [];
+  return word === "ready" || word === "drain" || word === "maint" || word === "down"
+    ? word
+    : "none";
+}
 
 /** Whether the network or the client ended the connection. */
 function isConnectionError(error: unknown): boolean {

@@ -96,6 +96,7 @@ serverTest(
       () => new Response("fine"),
     );
     await using daemon = await Daemon.start();
+    daemon.writeRecord("db", '{"reason":"maint","creation":1700000000}');
     const ask = async () => {
       // The first request runs the check, the second gets the cached result.
       await daemon.get(`/tcp/web/${service.addr.port}`, { pragma: "no-cache" });

@@ -31,6 +31,7 @@ const DEFAULTS: Config = {
   sentinel_password: null,
   https_verify: false,
   https_ca: null,
+  metrics_services: 200,
   rlimit_nofile: null,
   agent_port: null,
   agent_down: "maint",
@@ -119,6 +120,7 @@ const ACCEPTED: readonly [line: string, part: Partial<Config>][] = [
   ["https_verify: true", { https_verify: true }],
   ["https_ca: /etc/ssl/ca.pem", { https_ca: "/etc/ssl/ca.pem" }],
   ["log_format: json", { log_format: "json" }],
+  ["metrics_services: 0", { metrics_services: 0 }],
   ["rlimit_nofile: max", { rlimit_nofile: "max" }],
   ["rlimit_nofile: 64", { rlimit_nofile: 64 }],
   ["agent_port: 3334", { agent_port: 3334 }],
@@ -290,6 +292,10 @@ const REJECTED: readonly (readonly [line: string, message: string])[] = [
   ["postgres_database: 1", "postgres_database: expected a string: found 1"],
   ["mysql_username: ''", 'mysql_username: expected a string: found ""'],
   ["mysql_username: 5", "mysql_username: expected a string: found 5"],
+  [
+    "metrics_services: 5001",
+    "metrics_services: expected a whole number from 0 to 5000: found 5001",
+  ],
   [
     "rlimit_nofile: MAX",
     'rlimit_nofile: expected max or a whole number from 64 on: found "MAX"',

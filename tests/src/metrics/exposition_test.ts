@@ -1,5 +1,12 @@
-import { BOUNDS, countersOf, newCounters, observeDuration } from "../../../src/metrics/counters.ts";
 import {
+  BOUNDS,
+  countersOf,
+  countFailure,
+  newCounters,
+  observeDuration,
+} from "../../../src/metrics/counters.ts";
+import {
+  type CheckStatus,
   CONTENT_TYPE,
   exposition,
   type Metric,
@@ -10,12 +17,18 @@ import { VERSION } from "../../../src/runtime/version.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { samplesOf } from "../../support/metrics.ts";
 
+function check(service: string, at: number, isUp: boolean): CheckStatus {
+  return { service, protocol: "http", host: "127.0.0.1", port: 80, path: "/", isUp, at };
+}
+
 function worker(factor: number): WorkerMetrics {
   const counters = newCounters();
   const [tcp, spool] = ["tcp", "spool"].map((protocol) => countersOf(counters, protocol));
   Object.assign(tcp!.responses, { "200": 10 * factor, "503": factor });
   Object.assign(spool!.responses, { "200": factor });
   for (let i = 0; i < factor; i++) observeDuration(tcp!, 0.25);
+  for (let i = 0; i < factor; i++) countFailure(tcp!, "refused");
+  counters.agent_checks.ready = factor;
   return {
     counters: {
       ...counters,
@@ -26,6 +39,12 @@ function worker(factor: number): WorkerMetrics {
       queued: 2 * factor,
       spool: { healthy: factor === 1 },
       records: { down: 3, drain: 1, weight: 4, expired: 2, faulty: 0 },
+      checks: [check("web", 1000 + factor, factor === 2), check("db", 1000 - factor, factor === 2)],
+      downtimes: [
+        { name: "web", mode: "down", creation: 1_700_000_000 },
+        { name: "by-hand", mode: "drain", creation: null },
+      ],
+      leftOut: { services: factor, records: 5 },
       memory: { rss: 1000 + factor, heapTotal: 200 * factor, heapUsed: 100 * factor, external: 0 },
       startedAt: 1_700_000_000.25,
       uptime: 10 + factor,
@@ -46,6 +65,16 @@ Deno.test("exposition() combines the samples of workers as each metric declares"
       ['hacheck_check_duration_seconds_bucket{protocol="tcp",le="+Inf"}', 3],
       ['hacheck_check_duration_seconds_count{protocol="tcp"}', 3],
       ['hacheck_check_duration_seconds_sum{protocol="tcp"}', 0.75],
+      ['hacheck_check_failures_total{protocol="tcp",reason="refused"}', 3],
+      // The worker that ran a check last decides.
+      ['hacheck_check_up{service="web",port="80",protocol="http"}', 1],
+      ['hacheck_check_up{service="db",port="80",protocol="http"}', 0],
+      ["hacheck_services_left_out", 2],
+      ['hacheck_downtime_start_seconds{name="web",mode="down"}', 1_700_000_000],
+      ['hacheck_downtime_start_seconds{name="by-hand",mode="drain"}', undefined],
+      ["hacheck_downtimes_left_out", 5],
+      ['hacheck_agent_checks_total{answer="ready"}', 3],
+      ['hacheck_agent_checks_total{answer="none"}', 0],
       ["hacheck_cache_hits_total", 12],
       ["hacheck_cache_misses_total", 15],
       ["hacheck_checks_in_flight", 3],

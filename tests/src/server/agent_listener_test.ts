@@ -15,6 +15,7 @@ import { until } from "../../servers/mod.ts";
 class EchoingAgent implements AsyncDisposable {
   readonly recorded = new RecordedLog();
   readonly errors = newCounters().errors;
+  readonly answers = newCounters().agent_checks;
   /** The lines that got a response. */
   readonly lines: (string | undefined)[] = [];
   readonly listener: AgentListener;
@@ -28,7 +29,7 @@ class EchoingAgent implements AsyncDisposable {
         return `received ${line}`;
       },
       log: this.recorded.log,
-      errors: this.errors,
+      ...{ errors: this.errors, counters: this.answers },
       ...options,
     });
   }
@@ -41,6 +42,14 @@ class EchoingAgent implements AsyncDisposable {
     await this.listener.stop();
   }
 }
+
+Deno.test("AgentListener counts responses by their first word, and agent checks without one", async () => {
+  const words = ["ready up 100%", "drain", "maint", "down #kernel", "ready up", null];
+  await using agents = new EchoingAgent({ respond: () => words.shift()! });
+  for (let i = 0; i < 6; i++) await askAgent(agents.port, "web\n");
+  await askAgent(agents.port, "incomplete");
+  assertEquals(agents.answers, { ready: 2, drain: 1, maint: 1, down: 1, none: 2 });
+});
 
 Deno.test("AgentListener reads one line, writes one line and closes the connection", async () => {
   await using agents = new EchoingAgent();
