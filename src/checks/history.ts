@@ -90,14 +90,14 @@ export interface ChangeSink {
 
 /** A check whose state has changed lately. */
 interface Flapping {
-  /** The last change. */
-  latest: CheckChange;
   /** The state of the last change that was kept. */
-  kept: CheckState | null;
-  /** Changes since then. */
+  readonly kept: CheckState;
+  /** Until when changes are only counted, by the clock. */
+  readonly until: number;
+  /** How many there were since then. */
   changes: number;
-  /** Ends the time in which changes are only counted; null after it. */
-  cancel: (() => void) | null;
+  /** The last of these; null if there was none. */
+  latest: CheckChange | null;
 }
 
 /**
@@ -112,7 +112,11 @@ export class History implements ChangeSink, Disposable {
   readonly #clock: Clock;
   /** Oldest first. */
   readonly #changes: Change[] = [];
-  readonly #checks = new Map<string, Flapping>();
+  /** The checks that changed lately, in the order of their ends. */
+  readonly #flapping = new Map<string, Flapping>();
+  #cancelFlapping: (() => void) | undefined;
+  /** The states that workers have reported. */
+  readonly #states = new Map<string, CheckState>();
   /** The changes of records that a worker has reported, and when. */
   readonly #reported = new Map<string, number>();
   /** The clients that are changing records. */
@@ -161,7 +165,7 @@ export class History implements ChangeSink, Disposable {
 
   /** Ends all timers. */
   [Symbol.dispose](): void {
-    for (const { cancel } of this.#checks.values()) cancel?.();
+    this.#cancelFlapping?.();
   }
 
   #addRecord(change: RecordChange): void {
@@ -180,26 +184,37 @@ export class History implements ChangeSink, Disposable {
   }
 
   #addCheck(change: CheckChange): void {
-    const { service, protocol, host, port, path, to } = change;
+    const { service, protocol, host, port, path, from, to } = change;
     const key = JSON.stringify([service, protocol, host, port, path]);
-    const known = this.#checks.get(key);
-    if (known?.latest.to === to) return;
-    const check = known ?? { latest: change, kept: change.from, changes: 0, cancel: null };
-    keepNewest(this.#checks, key, check);
+    if (this.#isShared) {
+      if (this.#states.get(key) === to) return;
+      keepNewest(this.#states, key, to);
+    }
+    const check = this.#flapping.get(key);
+    if (check === undefined) return this.#keepCheck(key, change, from, 1);
     check.latest = change;
     check.changes++;
-    if (check.cancel === null) this.#keepCheck(check);
   }
 
-  /** Keeps the last change of a check, and only counts those that follow for a while. */
-  #keepCheck(check: Flapping): void {
-    this.#keep({ ...check.latest, from: check.kept, changes: check.changes });
-    check.kept = check.latest.to;
-    check.changes = 0;
-    check.cancel = this.#clock.after(FLAPPING_MS, () => {
-      check.cancel = null;
-      if (check.changes > 0) this.#keepCheck(check);
-    });
+  /** Keeps a change of a check, and only counts those that follow for a while. */
+  #keepCheck(key: string, latest: CheckChange, from: CheckState | null, changes: number): void {
+    this.#keep({ ...latest, from, changes });
+    const until = this.#clock.now() + FLAPPING_MS;
+    keepNewest(this.#flapping, key, { kept: latest.to, latest: null, changes: 0, until });
+    this.#cancelFlapping ??= this.#clock.after(FLAPPING_MS, () => this.#endFlapping());
+  }
+
+  #endFlapping(): void {
+    this.#cancelFlapping = undefined;
+    const now = this.#clock.now();
+    for (const [key, { latest, kept, changes, until }] of this.#flapping) {
+      if (until > now) {
+        this.#cancelFlapping ??= this.#clock.after(until - now, () => this.#endFlapping());
+        return;
+      }
+      this.#flapping.delete(key);
+      if (latest !== null) this.#keepCheck(key, latest, kept, changes);
+    }
   }
 
   #keep(change: NewChange): void {

@@ -1,12 +1,6 @@
 import type { CheckStatus } from "../metrics/exposition.ts";
 import { hostPort } from "../net/addresses.ts";
-import {
-  type CheckRequest,
-  type FailureReason,
-  isFailure,
-  type Phases,
-  type Verdict,
-} from "./check.ts";
+import { type CheckRequest, type FailureReason, isFailure, type Verdict } from "./check.ts";
 
 /** How many checks are kept; the one with the oldest verdict is dropped first. */
 export const MAX_CHECKS = 16_384;
@@ -21,7 +15,7 @@ export const MAX_FAILURES = 20_000;
 export const MAX_MESSAGE_KEPT = 200;
 
 /** How many services with the same check are kept: it is run once for all of them. */
-const MAX_SERVICES_PER_CHECK = 8;
+const MAX_SERVICES_PER_CHECK = 32;
 
 /** How long the phases of a run took, in milliseconds; null for a phase that was not reached. */
 export interface Milliseconds {
@@ -83,28 +77,51 @@ export interface OutcomeChange {
   readonly result: CheckResult;
 }
 
-/** One run of a check, as it is kept: its report would take three times as much memory. */
-interface Run {
-  readonly at: number;
-  readonly code: number;
-  readonly reason: FailureReason | null;
-  readonly message: string;
-  readonly phases: Phases | undefined;
-  readonly queuedMs: number;
-  readonly totalMs: number;
+/**
+ * One run of a check, as it is kept. It is overwritten by a later one: objects that live for some seconds cost the
+ * garbage collector more than all else here. Phases are in milliseconds, NaN for one that was not reached.
+ */
+class Run {
+  at = NaN;
+  code = 0;
+  reason: FailureReason | null = null;
+  message = "";
+  queuedMs = NaN;
+  totalMs = NaN;
+  connectMs = NaN;
+  tlsMs = NaN;
+  firstByteMs = NaN;
+  restMs = NaN;
+
+  write({ code, message, reason, phases }: Verdict, queuedMs: number, totalMs: number, at: number) {
+    this.at = at;
+    this.code = code;
+    this.reason = reason ?? null;
+    this.message = firstLine(message, this.message);
+    this.queuedMs = queuedMs;
+    this.totalMs = totalMs;
+    this.connectMs = phases?.connect ?? NaN;
+    this.tlsMs = phases?.tls ?? NaN;
+    this.firstByteMs = phases?.first_byte ?? NaN;
+    this.restMs = phases?.rest ?? NaN;
+  }
 }
 
 /** A check, and its last runs. */
 interface Tracked {
   /** The check as each service with it asks for it. */
   readonly requests: CheckRequest[];
+  /** Null before the first run. */
   state: CheckState | null;
   since: number;
-  last: Run | null;
-  lastGood: Run | null;
-  /** Oldest first. Absent before the first failure. */
-  failures?: Run[];
+  /** The last good run. */
+  good: Run | null;
+  /** The last failures, oldest first. */
+  failures: readonly Run[];
 }
+
+/** A check without a failure. */
+const NO_FAILURES: readonly Run[] = [];
 
 /**
  * Keeps the last results of each check, failures apart from good ones.
@@ -158,14 +175,10 @@ export class Outcomes {
     // The map is in the order of the last verdicts.
     this.#checks.delete(key);
     this.#checks.set(key, tracked);
-    const { code, message, reason = null, phases } = verdict;
-    const line = firstLine(message, tracked.last?.message);
-    const run: Run = { at, code, reason, message: line, phases, queuedMs, totalMs };
     const from = tracked.state;
     const to = isFailure(verdict) ? "down" : "up";
-    tracked.last = run;
-    if (to === "up") tracked.lastGood = run;
-    else this.#keepFailure(tracked, run);
+    const run = to === "up" ? tracked.good ??= new Run() : this.#addFailure(tracked);
+    run.write(verdict, queuedMs, totalMs, at);
     if (from === to) return;
     tracked.state = to;
     tracked.since = at;
@@ -185,7 +198,7 @@ export class Outcomes {
     for (const tracked of this.#checks.values()) {
       for (const request of tracked.requests) {
         if (service !== null && request.service !== service) continue;
-        if (isAsked(request, since) && tracked.last !== null) yield reportOf(request, tracked);
+        if (isAsked(request, since) && tracked.state !== null) yield reportOf(request, tracked);
       }
     }
   }
@@ -205,7 +218,7 @@ export class Outcomes {
     const all: [CheckRequest, Tracked][] = [];
     for (const tracked of this.#checks.values()) {
       for (const request of tracked.requests) {
-        if (tracked.last === null || !isAsked(request, since)) continue;
+        if (tracked.state === null || !isAsked(request, since)) continue;
         all.push([request, tracked]);
         const { service } = request;
         isFailing.set(service, (isFailing.get(service) ?? false) || tracked.state === "down");
@@ -218,7 +231,7 @@ export class Outcomes {
     const states = all.filter(([{ service }]) => shown.has(service)).map(([request, tracked]) => {
       const { service, protocol, host, port, path } = request;
       const isUp = tracked.state === "up";
-      return { service, protocol, host, port, path, isUp, at: tracked.last!.at };
+      return { service, protocol, host, port, path, isUp, at: lastOf(tracked)!.at };
     });
     return { states, servicesLeftOut: names.length - shown.size };
   }
@@ -236,29 +249,34 @@ export class Outcomes {
 
   #add(key: string, request: CheckRequest): Tracked {
     if (this.#checks.size >= MAX_CHECKS) {
-      const [[oldest, { failures }]] = this.#checks as unknown as [[string, Tracked]];
-      if (failures !== undefined) this.#failing--;
+      const [oldest, { failures }] = this.#checks.entries().next().value!;
+      if (failures.length > 0) this.#failing--;
       this.#checks.delete(oldest);
     }
     const tracked: Tracked = {
-      requests: [request],
-      state: null,
-      since: 0,
-      last: null,
-      lastGood: null,
+      ...{ requests: [request], state: null, since: 0, good: null, failures: NO_FAILURES },
     };
     this.#checks.set(key, tracked);
     return tracked;
   }
 
-  #keepFailure(tracked: Tracked, run: Run): void {
-    if (tracked.failures === undefined) this.#failing++;
-    const failures = tracked.failures ??= [];
-    failures.push(run);
+  /** Makes room for a failure: the oldest run is overwritten if there are as many as may be kept. */
+  #addFailure(tracked: Tracked): Run {
+    const { failures } = tracked;
+    if (failures.length === 0) this.#failing++;
     const share = Math.floor(MAX_FAILURES / this.#failing);
     const most = Math.max(1, Math.min(MAX_FAILURES_PER_CHECK, share));
-    if (failures.length > most) failures.splice(0, failures.length - most);
+    if (failures.length === 1 && most === 1) return failures[0]!;
+    const run = failures.length < most ? new Run() : failures[0]!;
+    // Copied: an array that grows reserves memory for 16 more.
+    tracked.failures = [...failures.slice(Math.max(0, failures.length - most + 1)), run];
+    return run;
   }
+}
+
+/** The last run; undefined before the first. */
+function lastOf({ state, good, failures }: Tracked): Run | undefined {
+  return state === null ? undefined : state === "up" ? good! : failures.at(-1);
 }
 
 /** Replaces the older request of the same service: a balancer may ask by another path or header now. */
@@ -284,48 +302,50 @@ function firstLine(message: string, known: string | undefined): string {
 
 function reportOf(request: CheckRequest, tracked: Tracked): CheckReport {
   const { service, protocol, host, port, path } = request;
-  const { state, since, last, lastGood, failures = [] } = tracked;
+  const { state, since, good, failures } = tracked;
   return {
     ...{ service, protocol, host, port, path, state: state!, since },
-    last: resultOf(request, last!),
-    last_good: lastGood === null ? null : resultOf(request, lastGood),
+    last: resultOf(request, lastOf(tracked)!),
+    last_good: good === null ? null : resultOf(request, good),
     failures: failures.map((run) => resultOf(request, run)).reverse(),
   };
 }
 
 function resultOf({ host, port }: CheckRequest, run: Run): CheckResult {
-  const { at, code, reason, message, phases, queuedMs, totalMs } = run;
+  const { at, code, reason, message } = run;
   return {
     ...{ at, code, reason, message, address: hostPort(host, port) },
-    milliseconds: milliseconds(phases, queuedMs, totalMs),
+    milliseconds: millisecondsOf(run),
+  };
+}
+
+function millisecondsOf(run: Run): Milliseconds {
+  return {
+    queue: rounded(run.queuedMs)!,
+    connect: rounded(run.connectMs),
+    tls: rounded(run.tlsMs),
+    first_byte: rounded(run.firstByteMs),
+    rest: rounded(run.restMs),
+    total: rounded(run.totalMs)!,
   };
 }
 
 /**
  * Reports the phases of a run.
  *
- * @param phases Those of the verdict.
+ * @param verdict Its verdict.
  * @param queuedMs How long the check was queued, in milliseconds.
  * @param totalMs How long it took, its time in the queue included, in milliseconds.
  */
-export function milliseconds(
-  phases: Phases | undefined,
-  queuedMs: number,
-  totalMs: number,
-): Milliseconds {
-  return {
-    queue: rounded(queuedMs)!,
-    connect: rounded(phases?.connect),
-    tls: rounded(phases?.tls),
-    first_byte: rounded(phases?.first_byte),
-    rest: rounded(phases?.rest),
-    total: rounded(totalMs)!,
-  };
+export function milliseconds(verdict: Verdict, queuedMs: number, totalMs: number): Milliseconds {
+  const run = new Run();
+  run.write(verdict, queuedMs, totalMs, NaN);
+  return millisecondsOf(run);
 }
 
-/** Rounds to microseconds. */
-function rounded(value: number | undefined): number | null {
-  return value === undefined ? null : Math.round(value * 1000) / 1000;
+/** Rounds to microseconds; null for NaN. */
+function rounded(value: number): number | null {
+  return Number.isNaN(value) ? null : Math.round(value * 1000) / 1000;
 }
 
 /** Merges the reports of all workers: the newest run of a check decides. */

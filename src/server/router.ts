@@ -77,6 +77,7 @@ export function createRouter(options: RouterOptions): Router {
   const { routes = new Routes(), headers: reader = new HeaderReader() } = options;
   const responseTo = createResponder();
   const sources: StatusSources = { ...options, cache: new PageCache() };
+  let lastCopied: readonly Header[] = [];
 
   function check(headers: HeaderSource, route: Route, path: CheckPath, client: string) {
     const target = targetOf(headers, path.port, own);
@@ -108,7 +109,13 @@ export function createRouter(options: RouterOptions): Router {
     const now = Date.now() / 1000;
     const recorder = stats.countRequest(path.service, client, now);
     const names = isOfService ? headersToCopy : [];
-    const request = checkRequest(pipeline, route, path, target, headers, names, now);
+    const request = route.request(
+      (request) =>
+        request.port === target.port && request.host === target.host &&
+        isCopy(request.headers, headers, names),
+      () => pipeline.track(newRequest(path, target, headers, names, now)),
+      now,
+    );
     const verdict = pipeline.check(request, isOfService && bypassesCache(headers), client);
     if (!(verdict instanceof Promise)) return respond(counters, recorder, client, verdict, now);
     const start = performance.now();
@@ -117,6 +124,18 @@ export function createRouter(options: RouterOptions): Router {
       recorder.recordCheckTime(verdict.code, now, performance.now() - start);
       return respond(counters, recorder, client, verdict, now);
     });
+  }
+
+  function newRequest(
+    { protocol, service, path }: CheckPath,
+    { host, port }: Target,
+    headers: HeaderSource,
+    names: readonly string[],
+    now: number,
+  ): CheckRequest {
+    // The headers of most checks are the same: thousands of copies would take megabytes.
+    if (!isCopy(lastCopied, headers, names)) lastCopied = copyHeaders(headers, names);
+    return { protocol, service, host, port, path, headers: lastCopied, askedAt: now };
   }
 
   function respond(
@@ -154,28 +173,6 @@ export function createRouter(options: RouterOptions): Router {
 function reject(counters: ProtocolCounters, code: number, why: string): Response {
   countResponse(counters, code);
   return text(code, why);
-}
-
-function checkRequest(
-  pipeline: Pipeline,
-  route: Route,
-  { protocol, service, path }: CheckPath,
-  { host, port }: Target,
-  headers: HeaderSource,
-  names: readonly string[],
-  now: number,
-): CheckRequest {
-  return route.request(
-    (request) =>
-      request.port === port && request.host === host && isCopy(request.headers, headers, names),
-    () => {
-      const copied = copyHeaders(headers, names);
-      return pipeline.track({
-        ...{ protocol, service, host, port, path, headers: copied, askedAt: now },
-      });
-    },
-    now,
-  );
 }
 
 function copyHeaders(headers: HeaderSource, names: readonly string[]): Header[] {

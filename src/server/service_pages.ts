@@ -142,7 +142,7 @@ async function runNow(check: CheckRequest, client: string, { pipeline, index }: 
       code,
       message: verdict.message.slice(0, MAX_MESSAGE_SHOWN),
       healthy: !isFailure(verdict),
-      ...{ reason, tls, milliseconds: milliseconds(phases, queuedMs, queuedMs + ranMs) },
+      ...{ reason, tls, milliseconds: milliseconds(verdict, queuedMs, queuedMs + ranMs) },
     },
   };
 }
