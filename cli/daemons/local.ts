@@ -2,6 +2,7 @@ import { LOCAL_ADDRESS } from "../../src/net/addresses.ts";
 import { NoResponseError } from "../../src/net/buffered_reader.ts";
 import { Connection } from "../../src/net/connection.ts";
 import { HttpError } from "../../src/net/http_client.ts";
+import { TlsError } from "../../src/net/tls_connection.ts";
 import { openTls } from "../../src/net/tls_connection.ts";
 import { Daemon } from "./daemon.ts";
 
@@ -33,7 +34,9 @@ export class LocalDaemon extends Daemon {
       using connection = await Connection.open(LOCAL_ADDRESS, this.#port, signal);
       return await use(connection);
     } catch (error) {
-      if (!(error instanceof HttpError || error instanceof NoResponseError)) throw error;
+      const isOtherProtocol = error instanceof HttpError || error instanceof TlsError ||
+        error instanceof NoResponseError;
+      if (!isOtherProtocol) throw error;
       return await this.#connectByTls(signal, use).catch(() => {
         throw error;
       });

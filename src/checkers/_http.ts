@@ -1,10 +1,10 @@
-import type { CheckRequest, Verdict } from "../checks/check.ts";
+import { type CheckRequest, isFailure, type Verdict } from "../checks/check.ts";
 import { hostPort } from "../net/addresses.ts";
 import type { Connection } from "../net/connection.ts";
 import { exchange, type Header } from "../net/http_client.ts";
 import { STATUS_TEXT } from "../std/http_status.ts";
 import { VERSION } from "../runtime/version.ts";
-import { attempt } from "./_attempt.ts";
+import { type Attempt, attempt, StatusError } from "./_attempt.ts";
 
 /** The configuration of checks by HTTP. */
 export interface HttpCheckOptions {
@@ -23,18 +23,21 @@ export function checkHttp(
   request: CheckRequest,
   { serviceNameHeader }: HttpCheckOptions,
   signal: AbortSignal,
-  open: () => Promise<Connection>,
-  explain: (error: unknown, request: CheckRequest) => string,
+  open: (attempt: Attempt) => Promise<Connection>,
+  explain: (error: unknown) => string,
 ): Promise<Verdict> {
   const { host, port, path, service } = request;
   const headers: Header[] = [["User-Agent", `hacheck/${VERSION}`], ...request.headers];
   if (serviceNameHeader !== null) headers.push([serviceNameHeader, service]);
-  return attempt(name, request, signal, async () => {
-    using connection = await open();
+  return attempt(name, request, signal, async (attempt) => {
+    using connection = await open(attempt);
     const response = await exchange(connection, { host: hostPort(host, port), path, headers });
     const { status, body } = response;
-    if (Object.hasOwn(STATUS_TEXT, status)) return { code: status, message: body };
+    if (Object.hasOwn(STATUS_TEXT, status)) {
+      const verdict = { code: status, message: body };
+      return isFailure(verdict) ? { ...verdict, reason: "status" } : verdict;
+    }
     const why = `the service answered ${status}, which is no registered HTTP status`;
-    throw new Error(body === "" ? why : `${why}: ${body}`);
+    throw new StatusError(body === "" ? why : `${why}: ${body}`);
   }, explain);
 }

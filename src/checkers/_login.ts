@@ -5,11 +5,9 @@
  */
 
 import type { Duplex } from "node:stream";
-import type { CheckRequest } from "../checks/check.ts";
 import { errorMessage } from "../text/error_message.ts";
 import { ConnectionClosedError } from "../net/buffered_reader.ts";
 import type { Connection } from "../net/connection.ts";
-import { connectionFailure } from "./_attempt.ts";
 
 /**
  * Returns why a login failed. Libraries throw a RangeError or a TypeError for a message that is too short or does not fit
@@ -17,14 +15,14 @@ import { connectionFailure } from "./_attempt.ts";
  *
  * @param notSpoken The message for a server that speaks another protocol.
  */
-export function loginFailure(error: unknown, request: CheckRequest, notSpoken: string): string {
+export function loginFailure(error: unknown, notSpoken: string): string {
   // A reset has a cause.
   if (error instanceof ConnectionClosedError && error.cause === undefined) {
     return "the server closed the connection";
   }
   const isNonsense = error instanceof RangeError || error instanceof TypeError ||
     errorMessage(error) === "";
-  return isNonsense ? notSpoken : connectionFailure(error, request);
+  return isNonsense ? notSpoken : errorMessage(error);
 }
 
 /**

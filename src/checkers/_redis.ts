@@ -1,7 +1,6 @@
 import { BufferedReader } from "../net/buffered_reader.ts";
-import type { CheckRequest, Verdict } from "../checks/check.ts";
-import { Connection } from "../net/connection.ts";
-import { isTls } from "../net/tls_connection.ts";
+import type { CheckRequest, FailureReason, Verdict } from "../checks/check.ts";
+import { isTls, TlsError } from "../net/tls_connection.ts";
 import { attempt } from "./_attempt.ts";
 
 /** The login of a Redis. */
@@ -28,8 +27,8 @@ export function askRedis(
   signal: AbortSignal,
   judge: (reply: string) => Verdict,
 ): Promise<Verdict> {
-  return attempt("Redis", request, signal, async () => {
-    using connection = await Connection.open(request.host, request.port, signal);
+  return attempt("Redis", request, signal, async (attempt) => {
+    using connection = await attempt.connect();
     const reader = new BufferedReader(connection);
     if (password !== null) {
       const login = ["AUTH", ...username === null ? [] : [username], password];
@@ -44,7 +43,15 @@ export function askRedis(
 
 /** Returns the verdict for an unexpected reply. */
 export function unexpected(command: string, reply: string): Verdict {
-  return { code: 500, message: `Sent ${command}, got back ${reply.slice(0, 200)}` };
+  const message = `Sent ${command}, got back ${reply.slice(0, 200)}`;
+  return { code: 500, message, reason: reasonOf(command, reply) };
+}
+
+function reasonOf(command: string, reply: string): FailureReason {
+  if (!reply.startsWith("-")) return "protocol";
+  return command === "AUTH" || /^-(?:NOAUTH|WRONGPASS|NOPERM)\b/.test(reply)
+    ? "login"
+    : "unhealthy";
 }
 
 /** Encodes a command as an array of bulk strings. */
@@ -56,7 +63,7 @@ function encode(words: readonly string[]): Uint8Array {
 
 /** Reads a reply: a bulk string as `$` and its content, others as their line. */
 async function readReply(reader: BufferedReader): Promise<string> {
-  if (isTls(await reader.peek(2))) throw new Error("expected Redis, found a TLS server");
+  if (isTls(await reader.peek(2))) throw new TlsError("expected Redis, found a TLS server");
   const line = await reader.line(MAX_REPLY_BYTES);
   if (/^[+:-]/.test(line)) return line;
   const [, digits] = /^\$(\d{1,10})$/.exec(line) ?? [];

@@ -2,7 +2,7 @@ import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
 import type { CheckRequest, Verdict } from "../checks/check.ts";
 import { hostPort } from "../net/addresses.ts";
 import { isReset, NoResponseError } from "../net/buffered_reader.ts";
-import { attempt } from "./_attempt.ts";
+import { type Attempt, attempt, StatusError } from "./_attempt.ts";
 
 /** The method of the standard health protocol, grpc.health.v1. */
 const METHOD = "/grpc.health.v1.Health/Check";
@@ -35,13 +35,13 @@ interface Reply {
 export async function checkGrpc(request: CheckRequest, signal: AbortSignal): Promise<Verdict> {
   // gRPC libraries read the environment, which needs a permission.
   const { connect } = (await import("node:http2")).default;
-  return await attempt("gRPC", request, signal, async () => {
+  return await attempt("gRPC", request, signal, async (attempt) => {
     signal.throwIfAborted();
     const session = connect(`http://${hostPort(request.host, request.port)}`);
     const abort = () => session.destroy();
     try {
       signal.addEventListener("abort", abort, { once: true });
-      return judge(await call(session, serviceIn(request.path)));
+      return judge(await call(session, serviceIn(request.path), attempt));
     } finally {
       signal.removeEventListener("abort", abort);
       session.destroy();
@@ -63,10 +63,14 @@ function decoded(text: string): string {
   }
 }
 
-function call(session: ClientHttp2Session, service: string): Promise<Reply> {
+function call(session: ClientHttp2Session, service: string, attempt: Attempt): Promise<Reply> {
   return new Promise((resolve, reject) => {
     let isHttp2 = false;
-    session.once("remoteSettings", () => isHttp2 = true);
+    session.once("connect", () => attempt.connected());
+    session.once("remoteSettings", () => {
+      attempt.received();
+      isHttp2 = true;
+    });
     const fail = (error: unknown) => reject(isHttp2 ? error : explained(error));
     const closed = () => {
       const Closed = isHttp2 ? Error : NoResponseError;
@@ -102,7 +106,9 @@ function call(session: ClientHttp2Session, service: string): Promise<Reply> {
     stream.on("error", (error) => fail(error.cause ?? error));
     stream.once("end", () => {
       if (headers[":status"] === undefined) return closed();
-      if (headers[":status"] !== 200) return reject(new Error(`HTTP status ${headers[":status"]}`));
+      if (headers[":status"] !== 200) {
+        return reject(new StatusError(`HTTP status ${headers[":status"]}`));
+      }
       resolve({
         status: headers["grpc-status"]?.toString(),
         detail: decoded(headers["grpc-message"]?.toString() ?? ""),
@@ -115,7 +121,9 @@ function call(session: ClientHttp2Session, service: string): Promise<Reply> {
 
 /** Explains an error before the first frame of the server. */
 function explained(error: unknown): unknown {
-  if (isReset(error)) return new NoResponseError("the connection was reset without a response");
+  if (isReset(error)) {
+    return new NoResponseError("the connection was reset without a response", { cause: error });
+  }
   if ((error as { readonly code?: unknown }).code !== "ERR_HTTP2_ERROR") return error;
   return new Error("expected HTTP/2, found another protocol, such as HTTP/1 or TLS");
 }
@@ -132,7 +140,9 @@ function varint(value: number): number[] {
 }
 
 function judge({ status, detail, body }: Reply): Verdict {
-  if (status === STATUS.notFound) return { code: 404, message: "SERVICE_UNKNOWN" };
+  if (status === STATUS.notFound) {
+    return { code: 404, message: "SERVICE_UNKNOWN", reason: "unhealthy" };
+  }
   if (status !== STATUS.ok) throw new Error(`gRPC status ${status ?? "missing"} ${detail}`.trim());
   // The first field of a HealthCheckResponse is the status, which is omitted if it is zero.
   const [, , , , , tag, value = 0] = body;
@@ -141,5 +151,6 @@ function judge({ status, detail, body }: Reply): Verdict {
     throw new Error("the response is not one of grpc.health.v1");
   }
   if (serving === "SERVING") return { code: 200, message: serving };
-  return { code: serving === "SERVICE_UNKNOWN" ? 404 : 503, message: serving };
+  const code = serving === "SERVICE_UNKNOWN" ? 404 : 503;
+  return { code, message: serving, reason: "unhealthy" };
 }

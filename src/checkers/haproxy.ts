@@ -1,9 +1,8 @@
 import type { CheckRequest, Verdict } from "../checks/check.ts";
 import { hostPort } from "../net/addresses.ts";
-import { Connection } from "../net/connection.ts";
 import { BodyBuffer, exchangePieces, MAX_BODY_BYTES } from "../net/http_client.ts";
 import { parseCsv } from "../std/csv.ts";
-import { attempt } from "./_attempt.ts";
+import { attempt, StatusError } from "./_attempt.ts";
 
 /** The size limit of the statistics, in bytes. They have some 500 bytes for each server. */
 export const MAX_STATISTICS_BYTES = 16 * 1024 * 1024;
@@ -25,26 +24,29 @@ const COLUMNS = "# pxname,svname,";
  */
 export function checkHaproxy(request: CheckRequest, signal: AbortSignal): Promise<Verdict> {
   const { host, port, service, headers } = request;
-  return attempt("HAProxy", request, signal, async () => {
+  return attempt("HAProxy", request, signal, async (attempt) => {
     const statistics = new Statistics(`${service},BACKEND`);
     const body = new BodyBuffer(MAX_BODY_BYTES);
     const take = (piece: Uint8Array, status: number) => {
       if (status === 200) statistics.add(piece);
       else body.add(piece);
     };
-    using connection = await Connection.open(host, port, signal);
+    using connection = await attempt.connect();
     const { status: code } = await exchangePieces(connection, {
       ...{ host: hostPort(host, port), path: "/;csv", headers },
       maxBodyBytes: MAX_STATISTICS_BYTES + 1,
     }, take);
     // As in the Python hachecks: HAProxy may treat a 404 differently from a 503.
-    if (code >= 400 && body.text !== "") return { code, message: body.text };
-    if (code !== 200) throw new Error(`expected status 200 of the statistics page, found ${code}`);
+    if (code >= 400 && body.text !== "") return { code, message: body.text, reason: "status" };
+    if (code !== 200) {
+      throw new StatusError(`expected status 200 of the statistics page, found ${code}`);
+    }
     const backend = statistics.finish();
     const status = backend === undefined
       ? "not found"
       : backend["status"]?.slice(0, MAX_STATUS_LENGTH);
-    return { code: status === "UP" ? 200 : 500, message: `${service} is ${status}` };
+    const message = `${service} is ${status}`;
+    return status === "UP" ? { code: 200, message } : { code: 500, message, reason: "unhealthy" };
   });
 }
 

@@ -1,5 +1,4 @@
 import type { Checker } from "../checks/check.ts";
-import { Connection } from "../net/connection.ts";
 import { plainTextFailure } from "./_attempt.ts";
 import { checkHttp, type HttpCheckOptions } from "./_http.ts";
 
@@ -13,7 +12,7 @@ export function httpChecker(options: HttpCheckOptions): Checker {
   return (request, signal) =>
     checkHttp(
       ...["HTTP", request, options, signal] as const,
-      () => Connection.open(request.host, request.port, signal),
-      (error) => plainTextFailure(error, request, "https"),
+      (attempt) => attempt.connect(),
+      (error) => plainTextFailure(error, "https"),
     );
 }

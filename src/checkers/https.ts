@@ -1,8 +1,7 @@
 import { canonicalAddress } from "../net/addresses.ts";
 import type { Checker, CheckRequest } from "../checks/check.ts";
 import { NoResponseError } from "../net/buffered_reader.ts";
-import { openTls } from "../net/tls_connection.ts";
-import { connectionFailure } from "./_attempt.ts";
+import { errorMessage } from "../text/error_message.ts";
 import { checkHttp, type HttpCheckOptions } from "./_http.ts";
 
 /** The configuration of checks by HTTPS. */
@@ -20,11 +19,10 @@ export interface HttpsCheckOptions extends HttpCheckOptions {
 export function httpsChecker(options: HttpsCheckOptions): Checker {
   const { trusted } = options;
   return (request, signal) =>
-    checkHttp("HTTPS", request, options, signal, () => {
-      const tls = { serverName: serverNameOf(request), trusted };
-      return openTls(request.host, request.port, tls, signal);
+    checkHttp("HTTPS", request, options, signal, (attempt) => {
+      return attempt.connectTls({ serverName: serverNameOf(request), trusted });
     }, (error) => {
-      const why = connectionFailure(error, request);
+      const why = errorMessage(error);
       return error instanceof NoResponseError
         ? `${why}; a server that requires a client certificate may do that, and hacheck sends none`
         : why;

@@ -1,6 +1,6 @@
 import { BufferedReader } from "../net/buffered_reader.ts";
 import type { Checker, Verdict } from "../checks/check.ts";
-import { Connection } from "../net/connection.ts";
+import type { Connection } from "../net/connection.ts";
 import { attempt, UnsupportedError } from "./_attempt.ts";
 import { loginFailure, messageStream } from "./_login.ts";
 
@@ -16,7 +16,11 @@ export interface MysqlCheckOptions {
 interface MysqlError extends Error {
   readonly sqlState?: string;
   readonly sqlMessage?: string;
+  readonly errno?: number;
 }
+
+/** Errors of a server that cannot serve: too many connections, shutdown, a blocked host. All others refuse the login. */
+const UNHEALTHY_ERRORS: ReadonlySet<number | undefined> = new Set([1040, 1053, 1129]);
 
 /** The size limit of a packet, in bytes. No packet of a login is longer. */
 export const MAX_PACKET_BYTES = 64 * 1024;
@@ -57,14 +61,15 @@ const NOT_MYSQL = "the server does not speak MySQL";
 export function mysqlChecker({ username, password }: MysqlCheckOptions): Checker {
   return async (request, signal) => {
     if (username === null || password === null) {
-      return { code: 500, message: "No MySQL username/password in config file" };
+      const message = "No MySQL username/password in config file";
+      return { code: 500, message, reason: "configuration" };
     }
     // Loaded before the connection is opened: without the client it would end without a login, which MySQL counts.
     await import("mysql2");
-    return await attempt("MySQL", request, signal, async () => {
-      using connection = await Connection.open(request.host, request.port, signal);
+    return await attempt("MySQL", request, signal, async (attempt) => {
+      using connection = await attempt.connect();
       return await logIn(connection, username, password);
-    }, (error) => loginFailure(error, request, NOT_MYSQL));
+    }, (error) => loginFailure(error, NOT_MYSQL));
   };
 }
 
@@ -109,14 +114,18 @@ async function logIn(connection: Connection, user: string, password: string): Pr
       },
     },
   });
-  const refusal = await new Promise<string | undefined>((resolve, reject) => {
+  const refusal = await new Promise<MysqlError | undefined>((resolve, reject) => {
     client.once("connect", () => resolve(undefined));
     // Not `once`: a second error without a listener would end the program.
     client.on("error", (error: MysqlError) => {
-      return error.sqlState === undefined ? reject(error) : resolve(error.sqlMessage ?? "");
+      return error.sqlState === undefined ? reject(error) : resolve(error);
     });
   });
-  if (refusal !== undefined) return { code: 500, message: `MySQL sez ${refusal}` };
+  if (refusal !== undefined) {
+    const { errno, sqlMessage = "" } = refusal;
+    const reason = UNHEALTHY_ERRORS.has(errno) ? "unhealthy" : "login";
+    return { code: 500, message: `MySQL sez ${sqlMessage}`, reason };
+  }
   // Without COM_QUIT, the server would count an aborted client.
   client.end();
   await new Promise<void>((resolve) => stream.end(() => resolve()));

@@ -1,7 +1,7 @@
 import type { ClientConfig } from "pg";
 import { BufferedReader, NoResponseError } from "../net/buffered_reader.ts";
 import type { Checker, CheckRequest, Verdict } from "../checks/check.ts";
-import { Connection } from "../net/connection.ts";
+import type { Connection } from "../net/connection.ts";
 import { attempt, plainTextFailure, UnsupportedError } from "./_attempt.ts";
 import { loginFailure, messageStream } from "./_login.ts";
 
@@ -18,7 +18,12 @@ export interface PostgresCheckOptions {
 /** An error of pg. One with a severity is the server's refusal. */
 interface PostgresError extends Error {
   readonly severity?: string;
+  /** The SQL state. */
+  readonly code?: string;
 }
+
+/** The classes of SQL states that refuse a login, not the whole server: authorization, database. */
+const LOGIN_STATES = /^(?:28|3D)/;
 
 /** Parts of a client that the types of pg lack. */
 interface PostgresClient {
@@ -41,7 +46,10 @@ const NOT_POSTGRES = "the server does not speak PostgreSQL";
  */
 export function postgresChecker({ username, password, database }: PostgresCheckOptions): Checker {
   return async (request, signal) => {
-    if (username === null) return { code: 500, message: "No PostgreSQL username in config file" };
+    if (username === null) {
+      const message = "No PostgreSQL username in config file";
+      return { code: 500, message, reason: "configuration" };
+    }
     const config = configOf(request, username, password ?? "", database ?? username);
     // Loaded before the connection is opened: a failure is an internal error, not one of the service.
     await import("pg");
@@ -49,14 +57,14 @@ export function postgresChecker({ username, password, database }: PostgresCheckO
       "PostgreSQL",
       request,
       signal,
-      async () => {
-        using connection = await Connection.open(request.host, request.port, signal);
+      async (attempt) => {
+        using connection = await attempt.connect();
         return await logIn(connection, config);
       },
       (error) =>
         error instanceof NoResponseError
-          ? plainTextFailure(error, request)
-          : loginFailure(error, request, NOT_POSTGRES),
+          ? plainTextFailure(error)
+          : loginFailure(error, NOT_POSTGRES),
     );
   };
 }
@@ -94,14 +102,18 @@ async function logIn(connection: Connection, config: ClientConfig): Promise<Verd
     options: "",
     replication: "",
   });
-  const refusal = await new Promise<string | undefined>((resolve, reject) => {
+  const refusal = await new Promise<PostgresError | undefined>((resolve, reject) => {
     const fail = (error: PostgresError) =>
-      error.severity === undefined ? reject(error) : resolve(error.message);
+      error.severity === undefined ? reject(error) : resolve(error);
     // A second error without a listener would end the program.
     client.on("error", fail);
     client.connect().then(() => resolve(undefined), fail);
   });
-  if (refusal !== undefined) return { code: 500, message: `PostgreSQL says ${refusal}` };
+  if (refusal !== undefined) {
+    const { code = "", message } = refusal;
+    const reason = LOGIN_STATES.test(code) ? "login" : "unhealthy";
+    return { code: 500, message: `PostgreSQL says ${message}`, reason };
+  }
   // Without this message, the server would log an aborted client.
   client.end();
   await new Promise<void>((resolve) => stream.end(() => resolve()));

@@ -80,5 +80,5 @@ function match(fields: ReadonlyMap<string, string>, wanted: URLSearchParams): Ve
       return { code: 200, message: `Match found: field ${field}, value ${value}` };
     }
   }
-  return { code: 500, message: "No matching field found" };
+  return { code: 500, message: "No matching field found", reason: "unhealthy" };
 }

@@ -1,7 +1,6 @@
 import { BufferedReader, ConnectionClosedError } from "../net/buffered_reader.ts";
 import type { CheckRequest, Verdict } from "../checks/check.ts";
-import { Connection } from "../net/connection.ts";
-import { connectionFailure, stopwatch } from "./_attempt.ts";
+import { Attempt, unexpectedError } from "./_attempt.ts";
 
 /** The length limit of a line, in bytes. RFC 5321 has 512, but some servers send more. */
 export const MAX_LINE_BYTES = 2048;
@@ -22,29 +21,29 @@ const IMPLICIT_TLS =
  * @returns 200 `Connected in 0.00s` if the greeting is 220 and the reply to `QUIT` 221, else 503 and the cause.
  */
 export async function checkSmtp(request: CheckRequest, signal: AbortSignal): Promise<Verdict> {
-  const elapsed = stopwatch();
+  const attempt = new Attempt(request, signal);
   let isGreeted = false;
-  const down = (message: string) => ({ code: 503, message });
   try {
-    using connection = await Connection.open(request.host, request.port, signal);
+    using connection = await attempt.connect();
     const reader = new BufferedReader(connection);
     const greeting = await readReply(reader);
     isGreeted = true;
-    if (!greeting.startsWith("220")) return down(unexpected("greeting", greeting));
+    if (!greeting.startsWith("220")) return attempt.end(unexpected("greeting", greeting, attempt));
     await connection.write(new TextEncoder().encode("QUIT\r\n"));
     const goodbye = await readReply(reader);
-    if (!goodbye.startsWith("221")) return down(unexpected("QUIT response", goodbye));
-    return { code: 200, message: `Connected in ${elapsed()}` };
+    if (!goodbye.startsWith("221")) {
+      return attempt.end(unexpected("QUIT response", goodbye, attempt));
+    }
+    return attempt.end({ code: 200, message: `Connected in ${attempt.elapsed}` });
   } catch (error) {
-    if (signal.aborted) {
-      const hint = !isGreeted && request.port === IMPLICIT_TLS_PORT ? IMPLICIT_TLS : "";
-      return down(`Connection timed out after ${elapsed()}${hint}`);
-    }
     // A reset has a cause.
-    if (error instanceof ConnectionClosedError && error.cause === undefined) {
-      return down("Peer unexpectedly closed connection");
+    const isClosed = error instanceof ConnectionClosedError && error.cause === undefined;
+    const isLate = attempt.timeoutOf(error) !== undefined;
+    if (isClosed && !isLate) {
+      return attempt.fail(error, `Peer unexpectedly closed connection at ${attempt.address}`);
     }
-    return down(`Unexpected error ${connectionFailure(error, request)} after ${elapsed()}`);
+    const hint = isLate && !isGreeted && request.port === IMPLICIT_TLS_PORT ? IMPLICIT_TLS : "";
+    return attempt.fail(error, `${unexpectedError(attempt, error)}${hint}`);
   }
 }
 
@@ -57,6 +56,9 @@ async function readReply(reader: BufferedReader): Promise<string> {
   throw new Error(`a reply of more than ${MAX_LINES} lines`);
 }
 
-function unexpected(what: string, line: string): string {
-  return `Got unexpected ${what} ${JSON.stringify(line.slice(0, 200))}`;
+/** A reply of another SMTP status is the server's report; anything else is another protocol. */
+function unexpected(what: string, line: string, { address }: Attempt): Verdict {
+  const reason = /^[2-5]\d\d(?: |$)/.test(line) ? "unhealthy" : "protocol";
+  const message = `Got unexpected ${what} ${JSON.stringify(line.slice(0, 200))} at ${address}`;
+  return { code: 503, message, reason };
 }

@@ -5,6 +5,7 @@
  */
 
 import type { Header } from "../net/http_client.ts";
+import type { TlsSession } from "../net/tls_connection.ts";
 
 /** A check that a balancer asks for: which service, where, and by which protocol. */
 export interface CheckRequest {
@@ -56,16 +57,6 @@ export interface Phases {
   readonly first_byte?: number;
   /** From the first byte to the verdict. */
   readonly rest?: number;
-}
-
-/** The TLS session of a check. */
-export interface TlsSession {
-  /** The version, such as `TLSv1.3`. */
-  readonly version: string;
-  /** The subject of the service's certificate. */
-  readonly subject: string;
-  /** When the certificate expires, in unix seconds. */
-  readonly expires: number;
 }
 
 /** The result of a {@linkcode CheckRequest}. */

@@ -28,6 +28,7 @@ export class Connection implements Disposable {
   readonly #signal: AbortSignal;
   readonly #close: () => void;
   #closed = false;
+  #firstByteAt: number | undefined;
 
   constructor(socket: Socket, signal: AbortSignal) {
     this.#socket = socket;
@@ -70,14 +71,26 @@ export class Connection implements Disposable {
     return new Connection(socket, signal);
   }
 
+  /** When the first byte was read, by `performance.now()`; undefined before. */
+  get firstByteAt(): number | undefined {
+    return this.#firstByteAt;
+  }
+
   /**
    * Reads what was received.
    *
    * @returns How many bytes were read, or null at the end.
    * @throws {Error} The deadline's reason, or the system's error.
    */
-  read(buffer: Uint8Array): Promise<number | null> {
-    return orReason(this.#signal, this.#socket.read(buffer));
+  async read(buffer: Uint8Array): Promise<number | null> {
+    try {
+      const count = await this.#socket.read(buffer);
+      if (count !== null) this.#firstByteAt ??= performance.now();
+      return count;
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      throw error;
+    }
   }
 
   /** Writes bytes. It throws as {@linkcode read}. */

@@ -8,7 +8,7 @@
 import { BufferedReader, ConnectionClosedError, LineTooLongError } from "./buffered_reader.ts";
 import type { Connection } from "./connection.ts";
 import { decompress } from "./decompress.ts";
-import { isTls } from "./tls_connection.ts";
+import { isTls, TlsError } from "./tls_connection.ts";
 
 /** How many bytes of status lines and headers are read, interim responses (1xx) included. */
 export const MAX_HEAD_BYTES = 64 * 1024;
@@ -101,7 +101,7 @@ export async function exchangePieces(
 ): Promise<{ readonly status: number; readonly coding: string | undefined }> {
   await connection.write(encode(request));
   const reader = new BufferedReader(connection);
-  if (isTls(await reader.peek(2))) throw new HttpError("expected HTTP, found a TLS server");
+  if (isTls(await reader.peek(2))) throw new TlsError("expected HTTP, found a TLS server");
   for (let room = MAX_HEAD_BYTES;;) {
     const head = await readHead(reader, room);
     if (head.status >= 200) {
@@ -194,6 +194,8 @@ async function readHead(reader: BufferedReader, limit: number): Promise<Head> {
     for (let room = limit;;) {
       const line = await reader.line(room);
       if (line === "") return { ...parseHead(lines), bytes: limit - room + "\r\n".length };
+      // At once: a server of another protocol may wait for more.
+      if (lines.length === 0) statusIn(line);
       lines.push(line);
       room -= line.length + "\r\n".length;
     }
@@ -202,16 +204,23 @@ async function readHead(reader: BufferedReader, limit: number): Promise<Head> {
       throw new HttpError(`the response's headers are longer than ${MAX_HEAD_BYTES} bytes`);
     }
     if (!(error instanceof ConnectionClosedError)) throw error;
-    throw new HttpError("the connection was closed within the response's headers");
+    throw new HttpError("the connection was closed within the response's headers", {
+      cause: error,
+    });
   }
 }
 
-function parseHead([statusLine = "", ...lines]: readonly string[]): Omit<Head, "bytes"> {
-  const match = /^HTTP\/1\.[01] (\d{3})(?: |$)/.exec(statusLine);
+/** Parses a status line. */
+function statusIn(line: string): number {
+  const match = /^HTTP\/1\.[01] (\d{3})(?: |$)/.exec(line);
   if (match === null) throw new HttpError("expected HTTP/1, found another protocol");
   const status = Number(match[1]);
   if (status < 100) throw new HttpError(`expected an HTTP status, found ${match[1]}`);
+  return status;
+}
 
+function parseHead([statusLine = "", ...lines]: readonly string[]): Omit<Head, "bytes"> {
+  const status = statusIn(statusLine);
   let length: string | undefined;
   let coding: string | undefined;
   const transferCodings: string[] = [];
@@ -258,7 +267,7 @@ async function readBody(
   } catch (error) {
     if (error instanceof LineTooLongError) throw new HttpError(MALFORMED_CHUNKS);
     if (!(error instanceof ConnectionClosedError)) throw error;
-    throw new HttpError("the connection was closed within the response's body");
+    throw new HttpError("the connection was closed within the response's body", { cause: error });
   }
 }
 

@@ -7,8 +7,25 @@ export interface TlsOptions {
   readonly serverName: string | null;
   /** The trusted authorities, in PEM; null if certificates are not verified. */
   readonly trusted: string | null;
-  /** Called with the expiry of the peer's certificate, in milliseconds since 1970. */
-  readonly onExpiry?: (expiry: number) => void;
+  /** Called when the server has accepted the connection. */
+  readonly onConnect?: () => void;
+  /** Called after the handshake, before the certificate is verified. */
+  readonly onSession?: (session: TlsSession) => void;
+}
+
+/** A TLS session. */
+export interface TlsSession {
+  /** The version, such as `TLSv1.3`. */
+  readonly version: string;
+  /** The subject of the server's certificate. */
+  readonly subject: string;
+  /** When the certificate expires, in unix seconds. */
+  readonly expires: number;
+}
+
+/** Thrown if a TLS session cannot be made or goes on, or if a server speaks TLS unexpectedly. */
+export class TlsError extends Error {
+  override name = "TlsError";
 }
 
 /**
@@ -27,7 +44,7 @@ const MAX_BUFFERED_BYTES = 1024 * 1024;
 export async function openTls(
   hostname: string,
   port: number,
-  { serverName, trusted, onExpiry }: TlsOptions,
+  { serverName, trusted, onConnect, onSession }: TlsOptions,
   signal: AbortSignal,
 ): Promise<Connection> {
   // Loading it takes some 10 ms.
@@ -47,16 +64,17 @@ export async function openTls(
   const connection = new Connection(new NodeSocket(socket, serverName), signal);
   try {
     await new Promise<void>((resolve, reject) => {
+      if (onConnect !== undefined) socket.once("connect", onConnect);
       socket.once("secureConnect", () => resolve());
       socket.once("error", reject);
       socket.once(
         "close",
-        () => reject(new Error("the connection was closed within the TLS handshake")),
+        () => reject(new TlsError(CLOSED)),
       );
     });
-    onExpiry?.(Date.parse(socket.getPeerCertificate().valid_to));
+    onSession?.(sessionOf(socket));
     if (trusted !== null && !socket.authorized) {
-      throw new Error(certificateProblem(socket, serverName ?? hostname));
+      throw new TlsError(certificateProblem(socket, serverName ?? hostname));
     }
     return connection;
   } catch (error) {
@@ -64,6 +82,16 @@ export async function openTls(
     signal.throwIfAborted();
     throw explained(error, serverName);
   }
+}
+
+function sessionOf(socket: TLSSocket): TlsSession {
+  const { subject, valid_to } = socket.getPeerCertificate();
+  const name: string | string[] | undefined = subject?.CN;
+  return {
+    version: socket.getProtocol() ?? "unknown",
+    subject: String(name ?? ""),
+    expires: Date.parse(valid_to) / 1000,
+  };
 }
 
 /**
@@ -82,38 +110,42 @@ export function isTls([type, version]: Uint8Array): boolean {
  */
 function explained(error: unknown, serverName: string | null): unknown {
   const { code, message } = error as Error & { readonly code?: string };
+  // It has the code of a reset.
+  if (/^Client network socket disconnected/.test(message)) return new TlsError(CLOSED);
   const alert = /^received fatal alert: (\w+)$/.exec(message)?.[1];
   if (alert === "ProtocolVersion") {
-    return new Error(
+    return new TlsError(
       "the server speaks neither TLS 1.2 nor TLS 1.3, and Deno supports no other version",
     );
   }
   if (alert === "HandshakeFailure") {
-    return new Error(
+    return new TlsError(
       "the server and Deno have no cipher, curve or signature algorithm in common, or the server " +
         "wants a client certificate (fatal alert: HandshakeFailure)",
     );
   }
   if (alert === "UnrecognisedName" || alert === "UnrecognizedName") {
-    return new Error(`the server knows no host named ${serverName ?? "by its address"}`);
+    return new TlsError(`the server knows no host named ${serverName ?? "by its address"}`);
   }
   if (alert === "CertificateRequired") {
-    return new Error(
+    return new TlsError(
       "the server requires a client certificate, and hacheck sends none (fatal alert: CertificateRequired)",
     );
   }
-  if (alert !== undefined) return new Error(`the server sent the fatal TLS alert ${alert}`);
+  if (alert !== undefined) return new TlsError(`the server sent the fatal TLS alert ${alert}`);
   if (/wrong version number/i.test(message)) {
-    return new Error("expected TLS, found a server that does not speak it");
+    return new TlsError("expected TLS, found a server that does not speak it");
   }
   if (code !== undefined && CERTIFICATE_CODES.test(code)) {
-    return new Error(
+    return new TlsError(
       "Deno cannot verify the signature of the TLS handshake: it takes no RSA keys below 2048 bits, " +
         "and no certificate that it cannot parse",
     );
   }
   return error;
 }
+
+const CLOSED = "the connection was closed within the TLS handshake";
 
 /** The codes of problems of a certificate in OpenSSL and Node. */
 const CERTIFICATE_CODES = /CERT|ISSUER|LEAF_SIGNATURE/;

@@ -573,7 +573,7 @@ serverTest(
     await untilResponse(daemon, "never", down("never", "x"));
     const path = `/http/web/${service.addr.port}/status`;
     const timeout = (await daemon.get(`/http/mute/${mute.port}/0`)).body;
-    assertMatch(timeout, /^HTTP check failed after \d\.\d\ds: timed out$/);
+    assertMatch(timeout, /^HTTP check of 127\.0\.0\.1:\d+ failed after \d\.\d\ds: timed out: .+$/);
     const downUnder: [offset: string, down: string[]][] = [
       ["+0", ["later", "never", "soon"]],
       ["+30d", ["later", "never"]],

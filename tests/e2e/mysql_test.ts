@@ -103,7 +103,7 @@ serverTest("mysql checks of other servers do no harm to the daemon", MARIADB_PRO
     );
     for (const { status, body } of responses) {
       assertEquals(status, 503, `${fault}: ${body}`);
-      assertMatch(body, /^MySQL check failed after \d+\.\d\ds: /);
+      assertMatch(body, /^MySQL check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: /);
     }
     await until(`no connection is open to a server that ${fault}`, async () => {
       return await server.connected() === 0;

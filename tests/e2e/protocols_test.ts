@@ -229,7 +229,7 @@ server {
   for (const daemon of [verifying, unverifying]) {
     const { status, body } = await send(daemon, "good.example");
     assertEquals(status, 503);
-    assertMatch(body, /^HTTPS check failed after \d+\.\d\ds: .*refused/i);
+    assertMatch(body, /^HTTPS check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: .*refused/i);
     assertEquals(warnings(daemon), []);
   }
 });

@@ -244,7 +244,7 @@ const CHANGES: readonly Change[] = [
     },
     found: [
       "500 No MySQL username/password in config file",
-      "503 MySQL check failed after …: Connection refused (os error 111) at 127.0.0.1:PORT",
+      "503 MySQL check of 127.0.0.1:PORT failed after …: Connection refused (os error 111)",
     ],
   },
   {

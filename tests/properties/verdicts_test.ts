@@ -84,7 +84,10 @@ Deno.test("Pipeline.check() returns up only for a verdict of the checker, and ne
         assert(REGISTERED.has(code) && code >= 200);
         if (code < 400) assertEquals(code, checkerCode);
         if (isInternalError) {
-          assertEquals([code, message], [503, "Internal error in the test check"]);
+          assertEquals([code, message], [
+            503,
+            "Internal error in the test check of 127.0.0.1:8080",
+          ]);
         }
       },
     ),

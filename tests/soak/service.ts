@@ -209,8 +209,14 @@ function fits(
     case "failing":
       return matches(500, word);
     case "hanging":
-      return matches(503, /^HTTP check failed after \d+\.\d\ds: timed out$/);
+      return matches(
+        503,
+        /^HTTP check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: timed out: .+$/,
+      );
     default:
-      return matches(503, /^HTTP check failed after \d+\.\d\ds: (?!timed out$).+$/);
+      return matches(
+        503,
+        /^HTTP check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: (?!timed out).+$/,
+      );
   }
 }

@@ -214,14 +214,14 @@ async function askGrpc(headers: Record<string, string>, length: number): Promise
   try {
     const { port } = server.address() as { port: number };
     const { code, message } = await checkGrpc(requestTo(port), longDeadline());
-    return `${code} ${message.replace(/\d\.\d\ds/, "…")}`;
+    return `${code} ${message.replace(/\d\.\d\ds/, "…").replace(`:${port} `, ":PORT ")}`;
   } finally {
     await new Promise<void>((resolve) => server.close(() => resolve()));
   }
 }
 
 Deno.test("checkGrpc() accepts a response up to its limits, and rejects a longer one", async () => {
-  const failed = "503 gRPC check failed after …:";
+  const failed = "503 gRPC check of 127.0.0.1:PORT failed after …:";
   assertEquals(await askGrpc({}, MAX_RESPONSE_BYTES), "200 SERVING");
   assertEquals(await askGrpc({}, MAX_RESPONSE_BYTES + 1), `${failed} the response is too long`);
   // The headers that the server's library adds count too.

@@ -34,6 +34,15 @@ export function requestTo(port: number, more: Partial<CheckRequest> = {}): Check
   };
 }
 
+/** Compares the code, the message and the reason of a verdict. Its phases depend on the machine. */
+export function assertVerdict(
+  { code, message, reason }: Verdict,
+  expected: Pick<Verdict, "code" | "message" | "reason">,
+  hint?: string,
+): void {
+  assertEquals({ code, message, ...reason === undefined ? {} : { reason } }, expected, hint);
+}
+
 /** A deadline that is too late for a test. */
 export function longDeadline(): AbortSignal {
   return AbortSignal.timeout(60_000);

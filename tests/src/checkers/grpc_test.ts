@@ -16,10 +16,16 @@ import {
 import { Grpc, GRPC_PROGRAMS } from "../../servers/grpc.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Nginx, NGINX_PROGRAMS } from "../../servers/nginx.ts";
-import { longDeadline, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
+import {
+  assertVerdict,
+  longDeadline,
+  requestTo,
+  testAbsence,
+  testFaults,
+} from "./checker_contract.ts";
 
-const WHY = /^gRPC check failed after \d+\.\d\ds: (.+)$/;
-const TIMED_OUT = /^gRPC check failed after \d+\.\d\ds: timed out$/;
+const WHY = /^gRPC check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: (.+)$/;
+const TIMED_OUT = /^gRPC check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: timed out: .+$/;
 
 const LONG = "a.".repeat(5000) + "Long";
 
@@ -41,8 +47,9 @@ serverTest(
       [LONG]: "SERVING",
     });
     const up = { code: 200, message: "SERVING" };
-    const down = { code: 503, message: "NOT_SERVING" };
-    const unknown = { code: 404, message: "SERVICE_UNKNOWN" };
+    const reason = "unhealthy";
+    const down = { code: 503, message: "NOT_SERVING", reason } as const;
+    const unknown = { code: 404, message: "SERVICE_UNKNOWN", reason } as const;
     for (
       const [path, verdict] of [
         ["/", up],
@@ -51,7 +58,7 @@ serverTest(
         ["/shop.v1.Cart?deep=1", up],
         ["/shop%2Ev1%2ECart", up],
         ["/shop.v1.Stock", down],
-        ["/shop.v1.New", { code: 503, message: "UNKNOWN" }],
+        ["/shop.v1.New", { code: 503, message: "UNKNOWN", reason }],
         ["/shop.v1.None", unknown],
         ["/shop.v1.cart", unknown],
         ["/shop/v1", up],
@@ -65,16 +72,16 @@ serverTest(
         [`/${LONG}`, up],
       ] as const
     ) {
-      assertEquals(
+      assertVerdict(
         await checkGrpc(requestTo(server.port, { path }), longDeadline()),
         verdict,
         path,
       );
     }
     server.setStatus("", "NOT_SERVING");
-    assertEquals(await checkGrpc(requestTo(server.port), longDeadline()), down);
+    assertVerdict(await checkGrpc(requestTo(server.port), longDeadline()), down);
     server.setStatus("", "SERVING");
-    assertEquals(await checkGrpc(requestTo(server.port), longDeadline()), up);
+    assertVerdict(await checkGrpc(requestTo(server.port), longDeadline()), up);
     await until("no connection is open", async () => await connectionsTo(server.port) === 0);
   },
 );
@@ -87,7 +94,10 @@ serverTest(
     for (const path of ["/", "/shop.v1.Cart"]) {
       const { code, message } = await checkGrpc(requestTo(server.port, { path }), longDeadline());
       assertEquals(code, 503);
-      assertMatch(message, /^gRPC check failed after \d+\.\d\ds: gRPC status 12 .+$/);
+      assertMatch(
+        message,
+        /^gRPC check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: gRPC status 12 .+$/,
+      );
     }
   },
 );
@@ -135,9 +145,9 @@ serverTest("checkGrpc() works through a proxy", [...GRPC_PROGRAMS, ...NGINX_PROG
       ["/none", 404, "SERVICE_UNKNOWN"],
     ] as const
   ) {
-    assertEquals(await checkGrpc(requestTo(nginx.port, { path }), longDeadline()), {
-      code,
-      message,
+    assertVerdict(await checkGrpc(requestTo(nginx.port, { path }), longDeadline()), {
+      ...{ code, message },
+      ...code === 200 ? {} : { reason: "unhealthy" },
     });
   }
   await server.stop();
@@ -361,7 +371,7 @@ for (
 testAbsence(
   "checkGrpc()",
   checkGrpc,
-  /^gRPC check failed after \d+\.\d\ds: connect ECONNREFUSED/,
+  /^gRPC check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: connect ECONNREFUSED/,
   TIMED_OUT,
   {
     "sends nothing": silent,

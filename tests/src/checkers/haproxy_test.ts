@@ -16,11 +16,17 @@ import {
 import { HAProxy } from "../../servers/haproxy.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Nginx, NGINX_PROGRAMS } from "../../servers/nginx.ts";
-import { longDeadline, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
+import {
+  assertVerdict,
+  longDeadline,
+  requestTo,
+  testAbsence,
+  testFaults,
+} from "./checker_contract.ts";
 
 const PROGRAMS = ["haproxy"];
-const WHY = /^HAProxy check failed after \d+\.\d\ds: (.+)$/;
-const TIMED_OUT = /^HAProxy check failed after \d+\.\d\ds: timed out$/;
+const WHY = /^HAProxy check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: (.+)$/;
+const TIMED_OUT = /^HAProxy check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: timed out: .+$/;
 
 const DEFAULTS = `
 defaults
@@ -96,9 +102,9 @@ backend other
     ] as const
   ) {
     const request = requestTo(haproxy.port, { service });
-    assertEquals(await checkHaproxy(request, longDeadline()), {
-      code,
-      message: `${service} is ${status}`,
+    assertVerdict(await checkHaproxy(request, longDeadline()), {
+      ...{ code, message: `${service} is ${status}` },
+      ...code === 200 ? {} : { reason: "unhealthy" },
     });
   }
   await until("no connection is open", async () => await connectionsTo(haproxy.port) === 0);
@@ -120,9 +126,9 @@ backend web-${i}
   for (
     const [service, code, status] of [["web-998", 200, "UP"], ["web-999", 500, "DOWN"]] as const
   ) {
-    assertEquals(await checkHaproxy(requestTo(haproxy.port, { service }), longDeadline()), {
-      code,
-      message: `${service} is ${status}`,
+    assertVerdict(await checkHaproxy(requestTo(haproxy.port, { service }), longDeadline()), {
+      ...{ code, message: `${service} is ${status}` },
+      ...code === 200 ? {} : { reason: "unhealthy" },
     });
   }
 });
@@ -168,7 +174,7 @@ serverTest("checkHaproxy() sends the headers of the request", PROGRAMS, async ()
   );
   const ask = (host: string) =>
     checkHaproxy(requestTo(haproxy.port, { headers: [["Host", host]] }), longDeadline());
-  assertEquals(await ask("stats.example"), { code: 200, message: "web is UP" });
+  assertVerdict(await ask("stats.example"), { code: 200, message: "web is UP" });
   assertEquals((await ask("other.example")).code, 403);
 });
 
@@ -289,14 +295,14 @@ for (const { name, behaviour, code = 503, message = WHY } of servers) {
 Deno.test("checkHaproxy() requests the statistics as CSV", async () => {
   await using server = await FaultyServer.start(page(`${HEADER}web,BACKEND,UP,,\n`));
   const request = requestTo(server.port, { path: "/elsewhere" });
-  assertEquals(await checkHaproxy(request, longDeadline()), { code: 200, message: "web is UP" });
+  assertVerdict(await checkHaproxy(request, longDeadline()), { code: 200, message: "web is UP" });
   assertEquals(server.received.split("\r\n")[0], "GET /;csv HTTP/1.1");
 });
 
 testAbsence(
   "checkHaproxy()",
   checkHaproxy,
-  /^HAProxy check failed after \d+\.\d\ds: .*refused/,
+  /^HAProxy check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: .*refused/,
   TIMED_OUT,
   {
     "sends nothing": silent,

@@ -12,7 +12,13 @@ import {
   sending,
   silent,
 } from "../../servers/faulty.ts";
-import { longDeadline, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
+import {
+  assertVerdict,
+  longDeadline,
+  requestTo,
+  testAbsence,
+  testFaults,
+} from "./checker_contract.ts";
 
 const check = httpChecker({ serviceNameHeader: null });
 
@@ -23,7 +29,7 @@ async function requestWith(
 ): Promise<string[]> {
   await using server = await FaultyServer.start(afterRequest(sending("HTTP/1.1 204 Fine\r\n\r\n")));
   const request = requestTo(server.port, { service: "web-1", path: "/status?deep=1", headers });
-  assertEquals(await httpChecker({ serviceNameHeader })(request, longDeadline()), {
+  assertVerdict(await httpChecker({ serviceNameHeader })(request, longDeadline()), {
     code: 204,
     message: "",
   });
@@ -67,9 +73,10 @@ for (const status of [200, 201, 204, 205, 301, 302, 304, 404, 418, 500, 503, 511
     const response =
       `HTTP/1.1 ${status} Whatever\r\nLocation: /elsewhere\r\nContent-Length: 4\r\n\r\n`;
     await using server = await FaultyServer.start(afterRequest(sending(`${response}so so`)));
-    assertEquals(await check(requestTo(server.port), longDeadline()), {
+    assertVerdict(await check(requestTo(server.port), longDeadline()), {
       code: status,
       message: status === 204 || status === 304 ? "" : "so s",
+      ...status < 400 ? {} : { reason: "status" },
     });
     assertEquals(server.accepted, 1);
   });
@@ -85,7 +92,7 @@ for (const status of [299, 600, 999]) {
       assertEquals(code, 503);
       const why = `the service answered ${status}, which is no registered HTTP status`;
       assertEquals(
-        message.replace(/^HTTP check failed after \d+\.\d\ds: /, ""),
+        message.replace(/^HTTP check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: /, ""),
         body === "" ? why : `${why}: ${body}`,
       );
     });
@@ -133,25 +140,32 @@ for (const { name, behaviour, why } of failures) {
     await using server = await FaultyServer.start(behaviour);
     const { code, message } = await check(requestTo(server.port), longDeadline());
     assertEquals(code, 503);
-    const [, words] = /^HTTP check failed after \d+\.\d\ds: (.+)$/.exec(message) ?? [, message];
+    const [, words] =
+      /^HTTP check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: (.+)$/.exec(message) ?? [, message];
     assertMatch(words!, why);
   });
 }
 
 /** The deadlines of these tests are shorter than ten seconds. */
-const TIMED_OUT = /^HTTP check failed after \d\.\d\ds: timed out$/;
+const TIMED_OUT = /^HTTP check of 127\.0\.0\.1:\d+ failed after \d\.\d\ds: timed out: .+$/;
 
-testAbsence("httpChecker()", check, /^HTTP check failed after \d\.\d\ds: .*refused/, TIMED_OUT, {
-  "sends nothing": silent,
-  "receives data and sends nothing": afterRequest(silent),
-  "sends a byte a second": afterRequest(dripping("HTTP/1.1 200 OK\r\n\r\nhi", 1000, closing)),
-  "stops within its headers": afterRequest(
-    sending("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n"),
-  ),
-  "stops within its body": afterRequest(
-    sending("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell"),
-  ),
-  "does not end its body": afterRequest(sending("HTTP/1.1 200 OK\r\n\r\nhello")),
-});
+testAbsence(
+  "httpChecker()",
+  check,
+  /^HTTP check of 127\.0\.0\.1:\d+ failed after \d\.\d\ds: .*refused/,
+  TIMED_OUT,
+  {
+    "sends nothing": silent,
+    "receives data and sends nothing": afterRequest(silent),
+    "sends a byte a second": afterRequest(dripping("HTTP/1.1 200 OK\r\n\r\nhi", 1000, closing)),
+    "stops within its headers": afterRequest(
+      sending("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n"),
+    ),
+    "stops within its body": afterRequest(
+      sending("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell"),
+    ),
+    "does not end its body": afterRequest(sending("HTTP/1.1 200 OK\r\n\r\nhello")),
+  },
+);
 
 testFaults("httpChecker()", check, () => [503]);

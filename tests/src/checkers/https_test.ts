@@ -23,7 +23,13 @@ import {
 import { serverTest, until } from "../../servers/mod.ts";
 import { Nginx, NGINX_PROGRAMS } from "../../servers/nginx.ts";
 import { OPENSSL_PROGRAMS, OpensslServer } from "../../servers/openssl.ts";
-import { longDeadline, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
+import {
+  assertVerdict,
+  longDeadline,
+  requestTo,
+  testAbsence,
+  testFaults,
+} from "./checker_contract.ts";
 
 const PROGRAMS = [...NGINX_PROGRAMS, ...CERTIFICATE_PROGRAMS];
 
@@ -122,13 +128,13 @@ serverTest("httpsChecker() requests the server of the forwarded Host", PROGRAMS,
     const request = requestTo(nginx.port, { headers });
     const up = { code: 200, message: server };
     // Not verified: any certificate will do.
-    assertEquals(await check(request, longDeadline()), up, `not verified: ${host}`);
+    assertVerdict(await check(request, longDeadline()), up, `not verified: ${host}`);
     const verdict = await verified(request, longDeadline());
     if (fault === undefined) {
-      assertEquals(verdict, up, `verified: ${host}`);
+      assertVerdict(verdict, up, `verified: ${host}`);
     } else {
       assertEquals(verdict.code, 503, `verified: ${host}`);
-      assertMatch(verdict.message, /^HTTPS check failed after \d+\.\d\ds: /);
+      assertMatch(verdict.message, /^HTTPS check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: /);
       assertMatch(verdict.message, fault);
     }
   }
@@ -194,9 +200,9 @@ server {
     message,
     /^GET \/a%20b\?c=%2F HTTP\/1\.1\|itself\.example\|hacheck\/\S+\|web-1\|a b$/,
   );
-  assertEquals(await ask("/bad"), { code: 503, message: "not well" });
+  assertVerdict(await ask("/bad"), { code: 503, message: "not well", reason: "status" });
   assertEquals((await ask("/gone")).code, 301);
-  assertEquals(await ask("/none"), { code: 204, message: "" });
+  assertVerdict(await ask("/none"), { code: 204, message: "" });
   const more = await ask("/more");
   assertEquals(more.code, 200);
   assert(more.message === "x".repeat(64 * 1024), `${more.message.length} characters`);
@@ -206,12 +212,12 @@ const NO_TLS = /: expected TLS, found a server that does not speak it$/;
 
 /** Servers with TLS problems, and the causes. */
 const strangers: readonly [name: string, behaviour: Behaviour, why: RegExp][] = [
-  ["closes at once", closing, /disconnected before secure TLS connection|reset/],
-  ["receives data and closes", afterData(closing), /disconnected before secure TLS connection/],
+  ["closes at once", closing, /closed within the TLS handshake|reset/],
+  ["receives data and closes", afterData(closing), /closed within the TLS handshake/],
   [
     "receives data and resets",
     afterData(resetting),
-    /disconnected before secure TLS connection|reset/i,
+    /closed within the TLS handshake|reset/i,
   ],
   ["speaks HTTP", afterData(sending("HTTP/1.1 400 Bad Request\r\n\r\n")), NO_TLS],
   ["speaks SSH", sending("SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"), NO_TLS],
@@ -243,7 +249,7 @@ for (const [name, behaviour, why] of strangers) {
     await using server = await FaultyServer.start(behaviour);
     const { code, message } = await check(requestTo(server.port), longDeadline());
     assertEquals(code, 503);
-    assertMatch(message, /^HTTPS check failed after \d+\.\d\ds: /);
+    assertMatch(message, /^HTTPS check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: /);
     assertMatch(message, why);
     await until("no connection is open", async () => await server.connected() === 0);
   });
@@ -325,7 +331,10 @@ server {
 }`);
     const { code, message } = await check(requestTo(nginx.port), AbortSignal.timeout(700));
     assertEquals(code, 503);
-    assertMatch(message, /^HTTPS check failed after \d+\.\d\ds: timed out$/);
+    assertMatch(
+      message,
+      /^HTTPS check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: timed out: .+$/,
+    );
     await until("no connection is open", async () => await connectionsTo(nginx.port) === 0);
   },
 );
@@ -333,8 +342,8 @@ server {
 testAbsence(
   "httpsChecker()",
   check,
-  /^HTTPS check failed after \d+\.\d\ds: .*ECONNREFUSED/,
-  /^HTTPS check failed after \d+\.\d\ds: timed out$/,
+  /^HTTPS check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: .*ECONNREFUSED/,
+  /^HTTPS check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: timed out: .+$/,
   {
     "sends nothing": silent,
     "stops within its greeting": afterData(sending("\x16\x03\x03\0\x7a\x02")),

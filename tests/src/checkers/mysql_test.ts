@@ -15,15 +15,23 @@ import {
 } from "../../servers/faulty.ts";
 import { MariaDb, MARIADB_PROGRAMS, USER } from "../../servers/mariadb.ts";
 import { serverTest, until } from "../../servers/mod.ts";
-import { longDeadline, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
+import {
+  assertVerdict,
+  longDeadline,
+  requestTo,
+  testAbsence,
+  testFaults,
+} from "./checker_contract.ts";
 
 const check = mysqlChecker(USER);
 
-const OUT_OF_REACH = /^MySQL check failed after \d+\.\d\ds: .+$/;
-const NOT_MYSQL = /^MySQL check failed after \d+\.\d\ds: the server does not speak MySQL$/;
+const OUT_OF_REACH = /^MySQL check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: .+$/;
+const NOT_MYSQL =
+  /^MySQL check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: the server does not speak MySQL$/;
 /** The deadlines of these tests are shorter than ten seconds. */
-const TIMED_OUT = /^MySQL check failed after \d\.\d\ds: timed out$/;
-const CLOSED = /^MySQL check failed after \d+\.\d\ds: the server closed the connection$/;
+const TIMED_OUT = /^MySQL check of 127\.0\.0\.1:\d+ failed after \d\.\d\ds: timed out: .+$/;
+const CLOSED =
+  /^MySQL check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: the server closed the connection$/;
 
 /** Encodes a packet, one character for each byte. */
 function packet(sequence: number, payload: string): string {
@@ -53,9 +61,10 @@ Deno.test("mysqlChecker() does not connect without a user and a password", async
       { username: "checker", password: null },
     ]
   ) {
-    assertEquals(await mysqlChecker(options)(requestTo(server.port), longDeadline()), {
+    assertVerdict(await mysqlChecker(options)(requestTo(server.port), longDeadline()), {
       code: 500,
       message: "No MySQL username/password in config file",
+      reason: "configuration",
     });
   }
   assertEquals(server.accepted, 0);
@@ -331,10 +340,10 @@ serverTest(
         ],
       ] as const
     ) {
-      assertEquals(await mysqlChecker({ username, password })(requestTo(db.port), longDeadline()), {
-        code,
-        message,
-      });
+      assertVerdict(
+        await mysqlChecker({ username, password })(requestTo(db.port), longDeadline()),
+        { code, message, ...code === 200 ? {} : { reason: "login" } },
+      );
     }
   },
 );
@@ -371,9 +380,10 @@ serverTest("mysqlChecker() returns the refusal of a full MariaDB", MARIADB_PROGR
     // instead of a greeting if that one is taken too.
     for (const places of [10, 11]) {
       while (guests.length < places) await until("a connection is free", enter);
-      assertEquals(await check(requestTo(db.port), longDeadline()), {
+      assertVerdict(await check(requestTo(db.port), longDeadline()), {
         code: 500,
         message: "MySQL sez Too many connections",
+        reason: "unhealthy",
       });
     }
   } finally {
@@ -384,11 +394,17 @@ serverTest("mysqlChecker() returns the refusal of a full MariaDB", MARIADB_PROGR
   });
 });
 
-testAbsence("mysqlChecker()", check, /^MySQL check failed after \d+\.\d\ds: .*refused/, TIMED_OUT, {
-  "sends nothing": silent,
-  "stops within its greeting": sending(packet(0, greeting()).slice(0, 30)),
-  "does not respond to a login": greeted(silent),
-  "sends a byte a second": dripping(packet(0, greeting()), 1000),
-});
+testAbsence(
+  "mysqlChecker()",
+  check,
+  /^MySQL check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: .*refused/,
+  TIMED_OUT,
+  {
+    "sends nothing": silent,
+    "stops within its greeting": sending(packet(0, greeting()).slice(0, 30)),
+    "does not respond to a login": greeted(silent),
+    "sends a byte a second": dripping(packet(0, greeting()), 1000),
+  },
+);
 
 testFaults("mysqlChecker()", check, () => [503]);

@@ -15,17 +15,24 @@ import {
 } from "../../servers/faulty.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Postgres, POSTGRES_PROGRAMS } from "../../servers/postgres.ts";
-import { longDeadline, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
+import {
+  assertVerdict,
+  longDeadline,
+  requestTo,
+  testAbsence,
+  testFaults,
+} from "./checker_contract.ts";
 
 const USER = { username: "checker", password: "pass w\xf6rd", database: null };
 const check = postgresChecker(USER);
 
 const UP = { code: 200, message: "PostgreSQL connect response: OK" };
-const OUT_OF_REACH = /^PostgreSQL check failed after \d+\.\d\ds: .+$/;
+const OUT_OF_REACH = /^PostgreSQL check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: .+$/;
 const NOT_POSTGRES =
-  /^PostgreSQL check failed after \d+\.\d\ds: the server does not speak PostgreSQL$/;
-const CLOSED = /^PostgreSQL check failed after \d+\.\d\ds: the server closed the connection$/;
-const TIMED_OUT = /^PostgreSQL check failed after \d+\.\d\ds: timed out$/;
+  /^PostgreSQL check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: the server does not speak PostgreSQL$/;
+const CLOSED =
+  /^PostgreSQL check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: the server closed the connection$/;
+const TIMED_OUT = /^PostgreSQL check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: timed out: .+$/;
 
 /** Encodes a number as four bytes. */
 function int32(value: number): string {
@@ -52,9 +59,10 @@ function answering(content: string, then?: Behaviour): Behaviour {
 Deno.test("postgresChecker() does not connect without a user", async () => {
   await using server = await FaultyServer.start(answering(LOGIN));
   const check = postgresChecker({ username: null, password: "x", database: "x" });
-  assertEquals(await check(requestTo(server.port), longDeadline()), {
+  assertVerdict(await check(requestTo(server.port), longDeadline()), {
     code: 500,
     message: "No PostgreSQL username in config file",
+    reason: "configuration",
   });
   assertEquals(server.accepted, 0);
 });
@@ -63,7 +71,7 @@ for (const database of [null, "shop"]) {
   Deno.test(`postgresChecker() sends only the necessary parameters for the database ${database}`, async () => {
     await using server = await FaultyServer.start(answering(LOGIN));
     const checker = postgresChecker({ username: "checker", password: null, database });
-    assertEquals(await checker(requestTo(server.port), longDeadline()), UP);
+    assertVerdict(await checker(requestTo(server.port), longDeadline()), UP);
     const goodbye = message("X", "");
     await until("it has quit", () => server.received.endsWith(goodbye));
     // PgBouncer refuses unknown parameters, such as options.
@@ -279,7 +287,7 @@ for (const { name, behaviour, code = 503, message = OUT_OF_REACH } of servers) {
 for (const more of [READY, REFUSAL, LET_IN, message("D", "\x7f\xff"), "E\0\0\0\x04"]) {
   Deno.test(`postgresChecker() quits after a login that is followed by ${JSON.stringify(more)}`, async () => {
     await using server = await FaultyServer.start(answering(LOGIN + more));
-    assertEquals(await check(requestTo(server.port), longDeadline()), UP);
+    assertVerdict(await check(requestTo(server.port), longDeadline()), UP);
     await until("it has quit", () => server.received.endsWith(message("X", "")));
     await until("no connection is open", async () => await server.connected() === 0);
   });
@@ -407,7 +415,7 @@ serverTest("postgresChecker() leaves no connection in PostgreSQL", POSTGRES_PROG
     const verdicts = await Promise.all(
       Array.from({ length: 10 }, () => checker(requestTo(db.port), longDeadline())),
     );
-    for (const verdict of verdicts) assertEquals(verdict, UP);
+    for (const verdict of verdicts) assertVerdict(verdict, UP);
   }
   assertEquals(await connectionsTo(db.port), 0);
   await until("PostgreSQL has one session", async () => {
@@ -442,7 +450,7 @@ serverTest(
 testAbsence(
   "postgresChecker()",
   check,
-  /^PostgreSQL check failed after \d+\.\d\ds: .*refused/,
+  /^PostgreSQL check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: .*refused/,
   TIMED_OUT,
   {
     "sends nothing": silent,

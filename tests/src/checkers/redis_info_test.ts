@@ -13,12 +13,22 @@ import {
 } from "../../servers/faulty.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Redis, REDIS_PROGRAMS, Sentinel, SENTINEL_PROGRAMS } from "../../servers/redis.ts";
-import { longDeadline, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
+import {
+  assertVerdict,
+  longDeadline,
+  requestTo,
+  testAbsence,
+  testFaults,
+} from "./checker_contract.ts";
 
 const NO_LOGIN = { username: null, password: null };
 const check = redisInfoChecker(NO_LOGIN);
 
-const NO_MATCH = { code: 500, message: "No matching field found" };
+const NO_MATCH = {
+  code: 500,
+  message: "No matching field found",
+  reason: "unhealthy",
+} as const;
 
 function matching(field: string, value: string): Verdict {
   return { code: 200, message: `Match found: field ${field}, value ${value}` };
@@ -67,7 +77,7 @@ serverTest(
       ] as const
     ) {
       const request = requestTo(redis.port, { path: `/match?${query}` });
-      assertEquals(await check(request, longDeadline()), verdict, query);
+      assertVerdict(await check(request, longDeadline()), verdict, query);
     }
     for (const path of ["/match", "/match?", "/match?&&"]) {
       assertEquals((await fieldsOf(redis.port, path))["role"], "master");
@@ -87,11 +97,11 @@ serverTest(
     await until("the replica is up to date", async () => {
       return (await ask("master_link_status=up")).code === 200;
     });
-    assertEquals(await ask("role=master"), NO_MATCH);
-    assertEquals(await ask("role=slave"), matching("role", "slave"));
-    assertEquals(await ask("role=master&role=slave"), matching("role", "slave"));
+    assertVerdict(await ask("role=master"), NO_MATCH);
+    assertVerdict(await ask("role=slave"), matching("role", "slave"));
+    assertVerdict(await ask("role=master&role=slave"), matching("role", "slave"));
     await replica.command("replicaof", "no", "one");
-    assertEquals(await ask("role=master"), matching("role", "master"));
+    assertVerdict(await ask("role=master"), matching("role", "master"));
   },
 );
 
@@ -138,11 +148,11 @@ serverTest(
     assertEquals(fields["master0"], watched);
     const address = `127.0.0.1:${redis.port}`;
     assertEquals(fields["redis_master"], address);
-    assertEquals(await ask(`/match?redis_master=${address}`), matching("redis_master", address));
-    assertEquals(await ask("/match?redis_master=127.0.0.1:1"), NO_MATCH);
-    assertEquals(await ask("/match?sentinel_masters=1"), matching("sentinel_masters", "1"));
-    assertEquals(await ask("/match?sentinel_masters=2"), NO_MATCH);
-    assertEquals(
+    assertVerdict(await ask(`/match?redis_master=${address}`), matching("redis_master", address));
+    assertVerdict(await ask("/match?redis_master=127.0.0.1:1"), NO_MATCH);
+    assertVerdict(await ask("/match?sentinel_masters=1"), matching("sentinel_masters", "1"));
+    assertVerdict(await ask("/match?sentinel_masters=2"), NO_MATCH);
+    assertVerdict(
       await ask(`/match?${new URLSearchParams({ master0: watched })}`),
       matching("master0", watched),
     );
@@ -203,7 +213,7 @@ Deno.test("redisInfoChecker() matches no field that is missing", async () => {
   await using server = await FaultyServer.start(afterData(sending(bulk("a:1\r\n"))));
   for (const query of ["toString=function", "__proto__=", "constructor=", "length=1", "="]) {
     const request = requestTo(server.port, { path: `/match?${query}` });
-    assertEquals(await check(request, longDeadline()), NO_MATCH, query);
+    assertVerdict(await check(request, longDeadline()), NO_MATCH, query);
   }
 });
 
@@ -263,8 +273,8 @@ Deno.test("redisInfoChecker() rejects an endless reply", async () => {
 testAbsence(
   "redisInfoChecker()",
   check,
-  /^Redis check failed after \d+\.\d\ds: .*refused/,
-  /^Redis check failed after \d+\.\d\ds: timed out$/,
+  /^Redis check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: .*refused/,
+  /^Redis check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: timed out: .+$/,
   {
     "sends nothing": silent,
   },

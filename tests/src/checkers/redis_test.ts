@@ -15,14 +15,20 @@ import {
 } from "../../servers/faulty.ts";
 import { serverTest, until } from "../../servers/mod.ts";
 import { Redis, REDIS_PROGRAMS, Sentinel, SENTINEL_PROGRAMS } from "../../servers/redis.ts";
-import { longDeadline, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
+import {
+  assertVerdict,
+  longDeadline,
+  requestTo,
+  testAbsence,
+  testFaults,
+} from "./checker_contract.ts";
 
 const NO_LOGIN = { username: null, password: null };
 const check = redisChecker(NO_LOGIN);
 
 const UP = { code: 200, message: "Sent PING, got back +PONG" };
-const WHY = /^Redis check failed after \d+\.\d\ds: (.+)$/;
-const TIMED_OUT = /^Redis check failed after \d+\.\d\ds: timed out$/;
+const WHY = /^Redis check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: (.+)$/;
+const TIMED_OUT = /^Redis check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: timed out: .+$/;
 
 /** Encodes a command. */
 function command(...words: readonly string[]): string {
@@ -39,7 +45,7 @@ serverTest("redisChecker() pings Redis", REDIS_PROGRAMS, async () => {
     const verdicts = await Promise.all(
       Array.from({ length: 20 }, () => check(requestTo(redis.port), longDeadline())),
     );
-    for (const verdict of verdicts) assertEquals(verdict, UP);
+    for (const verdict of verdicts) assertVerdict(verdict, UP);
   }
   assertEquals(await connectionsTo(redis.port), 0);
   await until("Redis has one client", async () => {
@@ -86,9 +92,9 @@ serverTest("redisChecker() logs in to Redis, or returns its refusal", REDIS_PROG
       ],
     ] as const
   ) {
-    assertEquals(
+    assertVerdict(
       await redisChecker({ username, password })(requestTo(redis.port), longDeadline()),
-      { code, message },
+      { code, message, ...code === 200 ? {} : { reason: "login" } },
       `${username} ${password}`,
     );
   }
@@ -100,9 +106,9 @@ serverTest("redisChecker() pings a replica", REDIS_PROGRAMS, async () => {
   await until("the replica is up to date", async () => {
     return (await replica.command("info", "replication")).includes("master_link_status:up");
   });
-  assertEquals(await check(requestTo(replica.port), longDeadline()), UP);
+  assertVerdict(await check(requestTo(replica.port), longDeadline()), UP);
   await replica.command("config", "set", "replica-serve-stale-data", "no");
-  assertEquals(await check(requestTo(replica.port), longDeadline()), UP);
+  assertVerdict(await check(requestTo(replica.port), longDeadline()), UP);
   await master.stop();
   await until("the replica has lost its master", async () => {
     return (await check(requestTo(replica.port), longDeadline())).code === 500;
@@ -118,21 +124,22 @@ serverTest("redisChecker() times out on a stopped Redis", REDIS_PROGRAMS, async 
   assertEquals(code, 503);
   assertMatch(message, TIMED_OUT);
   redis.kill("SIGCONT");
-  assertEquals(await check(requestTo(redis.port), longDeadline()), UP);
+  assertVerdict(await check(requestTo(redis.port), longDeadline()), UP);
 });
 
 serverTest("redisChecker() pings a Sentinel", SENTINEL_PROGRAMS, async () => {
   await using redis = await Redis.start();
   {
     await using sentinel = await Sentinel.start(redis);
-    assertEquals(await check(requestTo(sentinel.port), longDeadline()), UP);
+    assertVerdict(await check(requestTo(sentinel.port), longDeadline()), UP);
   }
   await using sentinel = await Sentinel.start(redis, { own: "secret" });
   const login = redisChecker({ username: null, password: "secret" });
-  assertEquals(await login(requestTo(sentinel.port), longDeadline()), UP);
-  assertEquals(await check(requestTo(sentinel.port), longDeadline()), {
+  assertVerdict(await login(requestTo(sentinel.port), longDeadline()), UP);
+  assertVerdict(await check(requestTo(sentinel.port), longDeadline()), {
     code: 500,
     message: "Sent PING, got back -NOAUTH Authentication required.",
+    reason: "login",
   });
 });
 
@@ -153,7 +160,7 @@ for (
         : afterData(sending("+OK\r\n", afterData(sending("+PONG\r\n"), PING))),
     );
     const checker = redisChecker({ username, password });
-    assertEquals(await checker(requestTo(server.port), longDeadline()), UP);
+    assertVerdict(await checker(requestTo(server.port), longDeadline()), UP);
     assertEquals(
       new TextDecoder().decode(Uint8Array.from(server.received, (char) => char.charCodeAt(0))),
       sent,
@@ -315,11 +322,17 @@ Deno.test("redisChecker() survives 100 random responses", async () => {
   }
 });
 
-testAbsence("redisChecker()", check, /^Redis check failed after \d+\.\d\ds: .*refused/, TIMED_OUT, {
-  "sends nothing": silent,
-  "stops within its response": answering("+PON"),
-  "stops within a bulk string": answering("$4\r\nPO"),
-  "sends a byte a second": afterData(dripping("+PONG\r\n", 1000)),
-});
+testAbsence(
+  "redisChecker()",
+  check,
+  /^Redis check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: .*refused/,
+  TIMED_OUT,
+  {
+    "sends nothing": silent,
+    "stops within its response": answering("+PON"),
+    "stops within a bulk string": answering("$4\r\nPO"),
+    "sends a byte a second": afterData(dripping("+PONG\r\n", 1000)),
+  },
+);
 
 testFaults("redisChecker()", check, () => [503]);

@@ -17,8 +17,8 @@ import { Postfix, POSTFIX_PROGRAMS } from "../../servers/postfix.ts";
 import { longDeadline, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
 const UP = /^Connected in \d+\.\d\ds$/;
-const CLOSED = /^Peer unexpectedly closed connection$/;
-const TIMED_OUT = /^Connection timed out after \d+\.\d\ds$/;
+const CLOSED = /^Peer unexpectedly closed connection at 127\.0\.0\.1:\d+$/;
+const TIMED_OUT = /^Connection timed out after \d+\.\d\ds at 127\.0\.0\.1:\d+$/;
 
 const GREETING = "220 mail.example ESMTP\r\n";
 const GOODBYE = "221 2.0.0 Bye\r\n";
@@ -92,17 +92,17 @@ const servers: readonly {
   {
     name: "sends a refusal",
     behaviour: sending("554 5.3.2 No SMTP service here\r\n"),
-    message: /^Got unexpected greeting "554 5\.3\.2 No SMTP service here"$/,
+    message: /^Got unexpected greeting "554 5\.3\.2 No SMTP service here" at 127\.0\.0\.1:\d+$/,
   },
   {
     name: "sends a refusal of several lines",
     behaviour: sending("421-Too busy\r\n421 try later\r\n", closing),
-    message: /^Got unexpected greeting "421 try later"$/,
+    message: /^Got unexpected greeting "421 try later" at 127\.0\.0\.1:\d+$/,
   },
   {
     name: "rejects QUIT",
     behaviour: greeted(sending("502 5.5.2 What?\r\n")),
-    message: /^Got unexpected QUIT response "502 5\.5\.2 What\?"$/,
+    message: /^Got unexpected QUIT response "502 5\.5\.2 What\?" at 127\.0\.0\.1:\d+$/,
   },
   { name: "closes at once", behaviour: closing, message: /^Peer unexpectedly|reset/ },
   { name: "resets the connection", behaviour: resetting, message: /^Unexpected error .+ after/ },
@@ -121,32 +121,34 @@ const servers: readonly {
   {
     name: "is an SSH server",
     behaviour: sending("SSH-2.0-OpenSSH_9.2\r\n"),
-    message: /^Got unexpected greeting "SSH-2\.0-OpenSSH_9\.2"$/,
+    message: /^Got unexpected greeting "SSH-2\.0-OpenSSH_9\.2" at 127\.0\.0\.1:\d+$/,
   },
   {
     name: "sends control characters",
     behaviour: sending('\x1b[2J"\0\r\n'),
-    message: /^Got unexpected greeting "\\u001b\[2J\\"\\u0000"$/,
+    message: /^Got unexpected greeting "\\u001b\[2J\\"\\u0000" at 127\.0\.0\.1:\d+$/,
   },
   {
     name: "has a long greeting",
     behaviour: sending(`500 ${"x".repeat(1000)}\r\n`),
-    message: /^Got unexpected greeting "500 x{196}"$/,
+    message: /^Got unexpected greeting "500 x{196}" at 127\.0\.0\.1:\d+$/,
   },
   {
     name: "sends an endless line",
     behaviour: flooding("220 "),
-    message: /^Unexpected error a line is longer than 2048 bytes after \d+\.\d\ds$/,
+    message:
+      /^Unexpected error a line is longer than 2048 bytes at 127\.0\.0\.1:\d+ after \d+\.\d\ds$/,
   },
   {
     name: "sends endless lines",
     behaviour: flooding("220-hello\r\n"),
-    message: /^Unexpected error a reply of more than 100 lines after \d+\.\d\ds$/,
+    message:
+      /^Unexpected error a reply of more than 100 lines at 127\.0\.0\.1:\d+ after \d+\.\d\ds$/,
   },
   {
     name: "sends endless zeros",
     behaviour: flooding("\0"),
-    message: /^Unexpected error a line is longer than 2048 bytes after/,
+    message: /^Unexpected error a line is longer than 2048 bytes at 127\.0\.0\.1:\d+ after/,
   },
 ];
 
@@ -172,7 +174,7 @@ Deno.test({
     assertEquals(code, 503);
     assertMatch(
       message,
-      /^Connection timed out after \d\.\d\ds: no greeting came\. Servers on port 465 expect TLS first, /,
+      /^Connection timed out after \d\.\d\ds at 127\.0\.0\.65:465: no greeting came\. Servers on port 465 expect TLS first, /,
     );
   },
 });

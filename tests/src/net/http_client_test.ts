@@ -1,3 +1,4 @@
+import { TlsError } from "../../../src/net/tls_connection.ts";
 import { NoResponseError } from "../../../src/net/buffered_reader.ts";
 import { hostPort } from "../../../src/net/addresses.ts";
 import { Connection } from "../../../src/net/connection.ts";
@@ -356,7 +357,7 @@ Deno.test("exchange() recognizes a TLS server", async () => {
   for (const bytes of ["\x15\x03\x01\0\x02\x02\x46", "\x15\x03\x03\0\x02\x02\n", "\x16\x03"]) {
     await assertRejects(
       () => responseOf(sending(bytes)),
-      HttpError,
+      TlsError,
       "expected HTTP, found a TLS server",
     );
   }

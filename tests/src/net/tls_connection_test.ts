@@ -206,18 +206,18 @@ serverTest("openTls() survives a reset without a pending read", PROGRAMS, async 
 
 /** Servers without TLS, and the errors for them. */
 const servers: readonly [name: string, behaviour: Behaviour, why: RegExp][] = [
-  ["closes at once", closing, /disconnected before secure TLS connection|reset/],
+  ["closes at once", closing, /closed within the TLS handshake|reset/],
   ["resets the connection", resetting, /reset|disconnected|ECONNRESET/i],
-  ["receives data and closes", afterData(closing), /disconnected before secure TLS connection/],
+  ["receives data and closes", afterData(closing), /closed within the TLS handshake/],
   [
     "receives data and resets",
     afterData(resetting),
-    /disconnected before secure TLS connection|reset/i,
+    /closed within the TLS handshake|reset/i,
   ],
   [
     "closes within its greeting",
     afterData(sending("\x16\x03\x03\0\x7a\x02\0\0\x76", closing)),
-    /disconnected before secure TLS connection/,
+    /closed within the TLS handshake/,
   ],
   [
     "speaks HTTP",

@@ -296,7 +296,7 @@ Deno.test("an http check forwards the service's status and body", async () => {
         [
           status,
           503,
-          `HTTP check failed after N: the service answered ${status}, which is no registered HTTP status: `,
+          `HTTP check of N failed after N: the service answered ${status}, which is no registered HTTP status: `,
         ] as const
       ),
     ]
@@ -304,7 +304,7 @@ Deno.test("an http check forwards the service's status and body", async () => {
     const [code, body] = await forwarded(
       `HTTP/1.1 ${status} Whatever\r\nLocation: /elsewhere\r\nContent-Length: 6\r\n\r\nGr\xc3\xbc\xc3\x9f`,
     );
-    const message = body.replace(/^(HTTP check failed after )\d+\.\d\ds/, "$1N");
+    const message = body.replace(/^(HTTP check of )\S+( failed after )\d+\.\d\ds/, "$1N$2N");
     assertEquals([code, message], [passed, `${why}Grüß`], String(status));
   }
 });
@@ -332,12 +332,15 @@ Deno.test("an http check of a service without a valid response is down, and repo
   const cases: [response: string, why: RegExp][] = [
     [
       "SSH-2.0-OpenSSH_9.2\r\n\r\n",
-      /^HTTP check failed after \d+\.\d\ds: expected HTTP\/1, found another protocol$/,
+      /^HTTP check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: expected HTTP\/1, found another protocol$/,
     ],
-    ["", /^HTTP check failed after \d+\.\d\ds: the connection was closed without a response; /],
+    [
+      "",
+      /^HTTP check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: the connection was closed without a response; /,
+    ],
     [
       "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
-      /^HTTP check failed after \d+\.\d\ds: .*closed within/,
+      /^HTTP check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: .*closed within/,
     ],
   ];
   for (const [response, why] of cases) {
@@ -350,10 +353,13 @@ Deno.test("an http check of a service without a valid response is down, and repo
   await using hanging = await FaultyServer.start(silent);
   const refused = await router.send(`/http/web/${closed.port}`);
   assertEquals(refused.status, 503);
-  assertMatch(refused.body, /^HTTP check failed after \d+\.\d\ds: Connection refused/);
+  assertMatch(
+    refused.body,
+    /^HTTP check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: Connection refused/,
+  );
   const late = await router.send(`/http/web/${hanging.port}`);
   assertEquals(late.status, 503);
-  assertMatch(late.body, /^HTTP check failed after \d+\.\d\ds: timed out$/);
+  assertMatch(late.body, /^HTTP check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: timed out: .+$/);
 });
 
 Deno.test("a tcp check reports the time to connect, or the error", async () => {
@@ -365,7 +371,7 @@ Deno.test("a tcp check reports the time to connect, or the error", async () => {
     const [port, status, body] of [
       [service.port, 200, /^Connected in \d+\.\d\ds$/],
       [closed.port, 503, /^Unexpected error Connection refused .* after \d+\.\d\ds$/],
-      [full.port, 503, /^Connection timed out after \d+\.\d\ds$/],
+      [full.port, 503, /^Connection timed out after \d+\.\d\ds at 127\.0\.0\.1:\d+$/],
     ] as const
   ) {
     const response = await router.send(`/tcp/web/${port}/any/thing?at=all`);
