@@ -15,7 +15,7 @@ import {
   type Subject,
 } from "../src/spool/names.ts";
 import { DEFAULT_SPOOL_ROOT, MAX_RECORD_BYTES, SpoolStore } from "../src/spool/store.ts";
-import { closest } from "./closest.ts";
+import { closest } from "../src/text/closest.ts";
 import type { CommandContext } from "./command.ts";
 import {
   type CommandName,

@@ -8,7 +8,7 @@ import { LOCAL_ADDRESS } from "../src/net/addresses.ts";
 import { oneLine, terminalJson } from "../src/text/control_characters.ts";
 import { ALL, parseRecordName, recordName, type Subject } from "../src/spool/names.ts";
 import { type DowntimeRecord, isExpired } from "../src/spool/entry.ts";
-import { closest } from "./closest.ts";
+import { closest } from "../src/text/closest.ts";
 import type { CommandContext } from "./command.ts";
 import type { Daemon } from "./daemons/daemon.ts";
 import { LocalDaemon } from "./daemons/local.ts";

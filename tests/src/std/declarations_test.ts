@@ -106,9 +106,6 @@ export declare function accepts(
   "@std/http/status": `
 export declare const STATUS_TEXT: { readonly 200: "OK"; readonly 404: "Not Found" };
 `,
-  "@std/text/levenshtein-distance": `
-export declare function levenshteinDistance(str1: string, str2: string): number;
-`,
   "@std/yaml": `
 export interface ParseOptions { allowDuplicateKeys?: boolean }
 export interface StringifyOptions { indent?: number }
