@@ -7,9 +7,11 @@
 import { type Counters, newCounters } from "./src/metrics/counters.ts";
 import { canonicalAddress } from "./src/net/addresses.ts";
 import {
+  closestKey,
   ConfigError,
   configWarnings,
   expiryWarnings,
+  formatConfig,
   type LoadedSettings,
   loadSettings,
   Restrictions,
@@ -37,7 +39,8 @@ import { DEFAULT_SPOOL_ROOT, SpoolStore } from "./src/spool/store.ts";
 import { VERSION } from "./src/runtime/version.ts";
 
 const USAGE =
-  `hacheck [-c FILE] [-p PORT]... [-A PORT] [-B ADDRESS] [-n WORKERS] [-S] [--spool-root DIR] [-v] [--version] [--help]
+  `hacheck [-c FILE] [-p PORT]... [-A PORT] [-B ADDRESS] [-n WORKERS] [-S] [--spool-root DIR] [-v]
+        [--check-config] [--print-config] [--version] [--help]
 
 Answers the health checks of HAProxy. A service that a record in the spool takes out is down; any other is checked.
 
@@ -50,6 +53,8 @@ Answers the health checks of HAProxy. A service that a record in the spool takes
                             ignore records in all checks but those of /spool
       --spool-root DIR      folder of the records (default ${DEFAULT_SPOOL_ROOT})
   -v, --verbose             log every request
+      --check-config        check the configuration, and exit 0 if it is valid, 2 otherwise
+      --print-config        print the configuration with all defaults, without the secrets
       --version             print the version
       --help                print this`;
 
@@ -62,6 +67,8 @@ const FLAGS = {
   "skip-spool-in-checks": { short: "S", takesValue: false },
   "spool-root": { takesValue: true, isOld: true },
   verbose: { short: "v", takesValue: false, isOld: true },
+  "check-config": { takesValue: false },
+  "print-config": { takesValue: false },
   version: { takesValue: false },
   help: { short: "h", takesValue: false },
 };
@@ -191,6 +198,7 @@ function reloadOnHangup(
         log.warning("agent_port has changed: restart hacheck to use it");
       }
       logConfigWarnings(settings, options, log);
+      logHostWarnings(settings, log);
       log.info("the configuration was read again");
     } catch (error) {
       if (!isOperatorError(error)) throw error;
@@ -202,12 +210,11 @@ function reloadOnHangup(
 function logConfigWarnings(settings: LoadedSettings, options: Options, log: Log): void {
   const { configPath } = options;
   for (const key of settings.unknownKeys) {
-    log.warning("unknown key {key} in {path}", { key, path: configPath });
+    const near = closestKey(key);
+    const hint = near === undefined ? "" : ": did you mean {near}?";
+    log.warning(`unknown key {key} in {path}${hint}`, { key, path: configPath, near });
   }
-  logWarnings(configWarnings(settings), log);
-  if (settings.config.own_addresses === null) {
-    logWarnings(nonlocalBind().map(nonlocalBindWarning), log);
-  }
+  logWarnings(configWarnings(settings, agentPortOf(options, settings)), log);
   const isInChecks = options.spoolInChecks && settings.config.spool_in_checks;
   if (!isInChecks && agentPortOf(options, settings) === null) {
     log.warning(
@@ -217,6 +224,11 @@ function logConfigWarnings(settings: LoadedSettings, options: Options, log: Log)
   }
 }
 
+/** Warns of a setting of this host that hides its addresses from the daemon. */
+function logHostWarnings({ config }: Settings, log: Log): void {
+  if (config.own_addresses === null) logWarnings(nonlocalBind().map(nonlocalBindWarning), log);
+}
+
 function logWarnings(warnings: readonly string[], log: Log): void {
   for (const warning of warnings) log.warning("{warning}", { warning });
 }
@@ -224,6 +236,35 @@ function logWarnings(warnings: readonly string[], log: Log): void {
 /** The port for agent checks: the command line overrides the configuration. */
 function agentPortOf({ agentPort }: Options, { config }: Settings): number | null {
   return agentPort ?? config.agent_port;
+}
+
+/**
+ * Loads the configuration that a daemon starts with.
+ *
+ * @param isServing Whether this run serves, which needs more permissions.
+ */
+function loadChecked(
+  options: Options,
+  permissions: Permissions,
+  isServing: boolean,
+): LoadedSettings {
+  permissions.demand(undefined, isServing);
+  const settings = loadSettings(
+    options.configPath,
+    (config) => permissions.demand(config, isServing),
+  );
+  requireDistinctPort("agent_port", agentPortOf(options, settings), options.ports);
+  return settings;
+}
+
+/** Checks the configuration as a start does, without the spool, a port or the log, and prints the warnings. */
+async function inspectConfig(options: Options, isPrinted: boolean): Promise<number> {
+  const settings = loadChecked(options, new Permissions(options), false);
+  using log = new DaemonLog({ log_path: "stderr", log_format: "text" }, false);
+  logConfigWarnings(settings, options, log);
+  await log.flush();
+  if (isPrinted) return print(formatConfig(settings.config).trimEnd());
+  return print(`${options.configPath ?? "no -c: the defaults"}: valid`);
 }
 
 /** Whether an error is for the operator to resolve, and not internal. */
@@ -237,23 +278,26 @@ function isOperatorError(error: unknown): error is Error {
  * Runs the daemon until a signal stops it.
  *
  * @param args The command line.
- * @returns The exit status: 0 after a stop, 1 if the daemon cannot start, 2 for invalid usage or configuration.
+ * @returns The exit status: 0 after a stop, 1 if the daemon cannot start, 2 for invalid usage or configuration. With
+ * `--check-config` or `--print-config`, 0 for a valid configuration and 2 for any other.
  */
 export async function main(args: readonly string[]): Promise<number> {
   let opened: DaemonLog | undefined;
+  let isInspection = false;
   try {
     const line = parseFlags(args, FLAGS);
     if (line.has("help")) return print(USAGE);
     if (line.has("version")) return print(`hacheck ${VERSION}`);
     const options = optionsOf(line);
+    isInspection = line.has("check-config") || line.has("print-config");
+    if (isInspection) return await inspectConfig(options, line.has("print-config"));
     const permissions = new Permissions(options);
-    permissions.demand();
-    const settings = loadSettings(options.configPath, (config) => permissions.demand(config));
+    const settings = loadChecked(options, permissions, true);
     const agentPort = agentPortOf(options, settings);
-    requireDistinctPort("agent_port", agentPort, options.ports);
     const counters = newCounters();
     const log = opened = new DaemonLog(settings.config, options.verbose, counters.errors);
     logConfigWarnings(settings, options, log);
+    logHostWarnings(settings, log);
     surviveUncaughtErrors(log, counters.errors);
     createSpool(options);
     const inForce = permissions.giveUp(settings.config, log);
@@ -285,7 +329,8 @@ export async function main(args: readonly string[]): Promise<number> {
     if (!isOperatorError(error)) throw error;
     await opened?.flush();
     console.error(`hacheck: ${escapeControls(error.message)}`);
-    return error instanceof UsageError || error instanceof ConfigError ? 2 : 1;
+    const isInvalid = error instanceof UsageError || error instanceof ConfigError;
+    return isInvalid || isInspection ? 2 : 1;
   } finally {
     await opened?.flush();
   }

@@ -6,6 +6,8 @@
 
 import { parseCidr } from "cidr-tools";
 import * as v from "valibot";
+import { closest } from "./text/closest.ts";
+import { terminalJson } from "./text/control_characters.ts";
 import { errorMessage } from "./text/error_message.ts";
 import { canonicalAddress, LOCAL_ADDRESS } from "./net/addresses.ts";
 import { certificateExpiry } from "./net/certificate.ts";
@@ -22,6 +24,8 @@ export class ConfigError extends Error {
 interface Key {
   /** The expected values, for messages. */
   readonly expected: string;
+  /** The expected elements of a list, for messages. */
+  readonly element?: string;
   /** The expected values, as a schema. */
   readonly schema: v.GenericSchema;
   /** The default. */
@@ -57,10 +61,13 @@ function seconds(least: number) {
   };
 }
 
-const headerName = v.pipe(
-  v.string(),
-  v.check((name) => HEADER_NAME.test(name) && !OWN_HEADERS.has(name.toLowerCase())),
-);
+const header = {
+  expected: "a header name, and none of hacheck's own (Connection, User-Agent, …)",
+  schema: v.pipe(
+    v.string(),
+    v.check((name) => HEADER_NAME.test(name) && !OWN_HEADERS.has(name.toLowerCase())),
+  ),
+};
 
 /** The booleans of YAML 1.1, which the Python hachecks accept. */
 const YAML_1_1_BOOLEANS: ReadonlyMap<unknown, boolean> = new Map([
@@ -78,7 +85,8 @@ const boolean = {
 };
 
 const networks = {
-  expected: "a list of IP addresses and CIDR ranges, with no bits set beyond the prefix " +
+  expected: "a list of IP addresses and CIDR ranges",
+  element: "an IP address, or a CIDR range with no bits set beyond the prefix " +
     "(10.1.0.0/16, not 10.1.2.3/16)",
   schema: v.array(
     v.pipe(v.string(), v.check((text) => Network.parse(text) !== undefined)),
@@ -87,6 +95,7 @@ const networks = {
 
 /** An absent list allows every client. An empty one is rejected: it can only be a mistake. */
 const clients = {
+  ...networks,
   expected: networks.expected.replace("a list", "a list, not empty,"),
   schema: v.nullable(v.pipe(networks.schema, v.minLength(1))),
   fallback: null,
@@ -174,15 +183,12 @@ const KEYS = {
     fallback: 256,
   },
   http_headers_to_copy: {
-    expected: "a list of header names, none of them hacheck's own (Connection, User-Agent, …)",
-    schema: v.array(headerName),
+    expected: "a list of header names",
+    element: header.expected,
+    schema: v.array(header.schema),
     fallback: ["Host"],
   },
-  service_name_header: {
-    expected: "a header name, and none of hacheck's own (Connection, User-Agent, …)",
-    schema: v.nullable(headerName),
-    fallback: null,
-  },
+  service_name_header: { ...header, schema: v.nullable(header.schema), fallback: null },
   log_format: {
     expected: "text or json",
     schema: v.picklist(["text", "json"]),
@@ -240,6 +246,7 @@ const KEYS = {
   check_hosts: { ...networks, fallback: [], restricts: restrictedVersions },
   check_ports: {
     expected: "a list, not empty, of ports and ranges of them (8000-8999)",
+    element: "a port, from 1 to 65535, or a range of them (8000-8999)",
     schema: v.nullable(v.pipe(v.array(v.union([port, portRange])), v.minLength(1))),
     fallback: null,
     restricts: (value: readonly (number | string)[] | null) =>
@@ -247,6 +254,7 @@ const KEYS = {
   },
   own_addresses: {
     expected: "a list of IP addresses",
+    element: "an IP address",
     schema: v.nullable(
       v.array(v.pipe(v.string(), v.check((text) => canonicalAddress(text) !== undefined))),
     ),
@@ -298,17 +306,16 @@ export function parseConfig(content: string, path: string): LoadedConfig {
   const given = mappingOf(content, path);
   const config: Record<string, unknown> = {};
   const errors: string[] = [];
-  for (const [key, { expected, schema, fallback, secret, restricts }] of ENTRIES) {
+  for (const [name, key] of ENTRIES) {
     // A template without a value, or a truncated file, must not lift the key's restriction.
-    const isEmpty = restricts !== undefined && Object.hasOwn(given, key) && given[key] === null;
-    const value = given[key] ?? fallback;
-    const read = v.safeParse(schema, value);
-    if (read.success && !isEmpty) {
-      config[key] = read.output;
-    } else {
-      const found = isEmpty ? "no value" : secret ? kindOf(value) : shown(value);
-      errors.push(`${key}: expected ${expected}: found ${found}`);
+    if (key.restricts !== undefined && Object.hasOwn(given, name) && given[name] === null) {
+      errors.push(`${name}: expected ${key.expected}: found no value`);
+      continue;
     }
+    const value = given[name] ?? key.fallback;
+    const read = v.safeParse(key.schema, value);
+    if (read.success) config[name] = read.output;
+    else errors.push(...valueErrors(name, key, value, read.issues));
   }
   if (errors.length > 0) {
     throw new ConfigError(`Cannot use configuration ${path}: ${errors.join("; ")}`);
@@ -317,6 +324,54 @@ export function parseConfig(content: string, path: string): LoadedConfig {
     config: config as Config,
     unknownKeys: Object.keys(given).filter((key) => !Object.hasOwn(KEYS, key)),
   };
+}
+
+/** Describes what is wrong with a value: each wrong element of a list, or the value as a whole. */
+function valueErrors(
+  name: string,
+  { expected, element, secret }: Key,
+  value: unknown,
+  issues: readonly v.BaseIssue<unknown>[],
+): string[] {
+  const indexes = issues.map(({ path }) => path?.[0].key);
+  if (element === undefined || !Array.isArray(value) || indexes.includes(undefined)) {
+    return [`${name}: expected ${expected}: found ${secret ? kindOf(value) : shown(value)}`];
+  }
+  return indexes.map((index) =>
+    `${name}[${index}]: expected ${element}: found ${shown(value[index as number])}`
+  );
+}
+
+/**
+ * Finds the key that was probably meant by an unknown one.
+ *
+ * @returns The key; undefined if none is close.
+ */
+export function closestKey(unknown: string): string | undefined {
+  return closest(unknown, Object.keys(KEYS));
+}
+
+/** Stands for a secret that is set. */
+const MASK = '"********"';
+
+/**
+ * Formats a configuration as YAML, with the defaults, and with a mask in place of each secret. With the secrets put
+ * back, {@linkcode parseConfig} returns the same configuration.
+ *
+ * @returns A line for each key.
+ */
+export function formatConfig(config: Config): string {
+  return ENTRIES.map(([name, { secret, restricts }]) => {
+    const value = config[name];
+    // A file must not name a key that restricts without a value.
+    const comment = value === null && restricts !== undefined ? "#" : "";
+    return `${comment}${name}: ${secret && value !== null ? MASK : yamlOf(value)}\n`;
+  }).join("");
+}
+
+/** Formats a value as JSON, which is YAML but for two characters. */
+function yamlOf(value: unknown): string {
+  return terminalJson(value).replaceAll("\ufffe", "\\ufffe").replaceAll("\uffff", "\\uffff");
 }
 
 /** Returns the default configuration, without the 2 ms that {@linkcode parseConfig} takes for an empty file. */
@@ -460,10 +515,9 @@ function readIdentity({ tls_cert, tls_key }: Config): Identity | null {
   if (tls_key === null) throw new ConfigError("tls_cert needs tls_key: the PEM file of its key");
   const identity = { cert: readText(tls_cert, "tls_cert"), key: readText(tls_key, "tls_key") };
   try {
-    Deno.listenTls({ hostname: LOCAL_ADDRESS, port: 0, ...identity }).close();
+    // A client checks the pair as a listener does, but needs no port and no permission.
+    Deno.createHttpClient(identity).close();
   } catch (error) {
-    // Without the permission to listen on this address, the real listener reports the error.
-    if (error instanceof Deno.errors.NotCapable) return identity;
     throw new ConfigError(
       `Cannot use tls_cert ${tls_cert} with tls_key ${tls_key}: ${errorMessage(error)}`,
     );
@@ -556,13 +610,45 @@ function restrictedBy(name: keyof Config, config: Config): readonly string[] {
   return (KEYS[name] as Key).restricts?.(config[name] as never) ?? [];
 }
 
+/** Keys that have no effect unless another one is set too. */
+const DEPENDENT_KEYS: readonly (readonly [key: keyof Config, needed: keyof Config])[] = [
+  ["mysql_username", "mysql_password"],
+  ["mysql_password", "mysql_username"],
+  ["postgres_password", "postgres_username"],
+  ["postgres_database", "postgres_username"],
+  ["redis_username", "redis_password"],
+  ["sentinel_username", "sentinel_password"],
+  ["https_ca", "https_verify"],
+  ["agent_down", "agent_port"],
+  ["agent_silence", "agent_port"],
+  ["remote_spool_clients", "allow_remote_spool_changes"],
+  ["remote_spool_token", "allow_remote_spool_changes"],
+  ["remote_spool_token_file", "allow_remote_spool_changes"],
+];
+
 /**
  * Finds likely mistakes in a configuration.
  *
+ * @param agentPort The port of agent checks, which the command line may override.
  * @returns A warning for each, with a remedy.
  */
-export function configWarnings({ config, token, identity }: Settings, now = Date.now()): string[] {
+export function configWarnings(
+  { config, token, identity }: Settings,
+  agentPort: number | null = config.agent_port,
+  now: number = Date.now(),
+): string[] {
   const warnings = expiryWarnings(identity, now);
+  const inForce: Config = { ...config, agent_port: agentPort };
+  for (const [name, needed] of DEPENDENT_KEYS) {
+    if (inForce[name] === KEYS[name].fallback) continue;
+    const value = inForce[needed];
+    if (value === null || value === false) {
+      const remedy = value === false
+        ? `${needed}: true`
+        : needed.replace(/^agent_port$/, "$& or -A");
+      warnings.push(`${name} has no effect without ${remedy}`);
+    }
+  }
   if (config.allow_remote_spool_changes && token === null && config.remote_spool_clients === null) {
     warnings.push(
       "allow_remote_spool_changes lets every client change the state of services: " +

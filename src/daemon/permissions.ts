@@ -12,6 +12,9 @@ import { DEFAULT_SPOOL_ROOT } from "../spool/store.ts";
 /** What a permission is granted for. */
 type Place = "spool" | "-c" | "configuration" | "logs" | "code" | "network";
 
+/** The places of files that the command line or the configuration names. */
+const NAMED_FILES: ReadonlySet<Place> = new Set(["-c", "configuration", "logs"]);
+
 /** The folder of the configuration and of the files that it names. */
 const ETC = "/etc/hacheck";
 
@@ -319,12 +322,13 @@ export class Permissions {
    * Checks that the needs of the enabled features are granted.
    *
    * @param config The configuration; undefined before it has been read.
+   * @param isServing Whether this run serves; otherwise it only needs the files that flags and keys name.
    * @throws {PermissionError} If one is not.
    */
-  demand(config?: ConfigUse): void {
+  demand(config?: ConfigUse, isServing: boolean = true): void {
     const missing = new Map<string, string[]>();
-    for (const { feature, kind, of, isOptional } of DAEMON_NEEDS) {
-      if (isOptional?.(config)) continue;
+    for (const { feature, kind, place, of, isOptional } of DAEMON_NEEDS) {
+      if (isOptional?.(config) || !(isServing || NAMED_FILES.has(place))) continue;
       const scopes = of(this.#use, config).filter((scope) => !isGranted(kind, scope));
       if (scopes.length === 0) continue;
       const name = feature ?? "hacheck";

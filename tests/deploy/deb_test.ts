@@ -171,6 +171,9 @@ async function installUpgradePurge(): Promise<void> {
       assertEquals(await system.sh(`${alias} --version`), `${name} ${VERSION}\n`);
     }
   }
+  const check = `setpriv --reuid=hacheck --regid=hacheck --clear-groups \\
+    $(sed -n 's/^ExecReload=//p' /lib/systemd/system/hacheck.service | head -n 1)`;
+  assertEquals(await system.sh(check), "/etc/hacheck/hacheck.yaml: valid\n");
   assertEquals(await hactl("down", "web", "-r", "maint"), { code: 0, stdout: "" });
   assertEquals(await hactl("status", "web"), { code: 1, stdout: "DOWN\tinf\tweb\tmaint\n" });
   assertMatch(

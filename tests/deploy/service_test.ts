@@ -8,7 +8,7 @@ import {
   CONFINEMENT_PROGRAMS,
   NOBODY,
 } from "../support/confinement.ts";
-import { FORM, HOME, IS_BUNDLED } from "../support/forms.ts";
+import { commandOf, FORM, HOME, IS_BUNDLED } from "../support/forms.ts";
 import {
   Daemon,
   type DaemonOptions,
@@ -74,7 +74,7 @@ serverTest(
 serverTest("systemd-analyze verify accepts the unit", ["systemd-analyze"], async () => {
   using folder = new TempFolder();
   // systemd-analyze checks that the program exists.
-  const unit = Deno.readTextFileSync(UNIT).replace("/usr/local/bin/hacheck", "/bin/true");
+  const unit = Deno.readTextFileSync(UNIT).replaceAll("/usr/local/bin/hacheck", "/bin/true");
   const path = folder.write("hacheck.service", unit);
   const { code, stdout, stderr } = await run("systemd-analyze", ["verify", "--man=no", path]);
   assertEquals({ code, stdout, stderr }, { code: 0, stdout: "", stderr: "" });
@@ -96,6 +96,14 @@ Deno.test("the unit runs an installed program, with the folders of its permissio
     const [, path] = /=(\/[^,]*)/.exec(installedFlag(need)) ?? [];
     if (path !== undefined) assert(files.includes(path), path);
   }
+});
+
+Deno.test("the unit checks the configuration of the start before it sends SIGHUP", () => {
+  const [start] = setting("ExecStart");
+  assertEquals(setting("ExecReload"), [
+    start!.replace(" ", " --check-config "),
+    "/bin/kill -HUP $MAINPID",
+  ]);
 });
 
 Deno.test("the unit stops hacheck after the timeout of checks in flight", () => {
@@ -202,8 +210,8 @@ class Host implements Disposable {
     if (AS_ROOT) Deno.chownSync(this.logs, NOBODY.uid, NOBODY.gid);
   }
 
-  /** Starts hacheck. */
-  async start(writable: boolean, options: DaemonOptions = {}): Promise<Daemon> {
+  /** Makes the command that runs another one with the restrictions of the unit. */
+  async #confined(writable: boolean): Promise<string[]> {
     const mounts: Confinement["mounts"] = {
       "/etc/hacheck": { from: this.#folder.file("etc") },
       "/var/spool/hacheck": { from: this.spool, writable },
@@ -211,9 +219,26 @@ class Host implements Disposable {
     };
     const families = setting("RestrictAddressFamilies")[0]!.split(" ");
     const calls = await permittedCalls();
+    return await confined({ root: this.#folder.file("root"), mounts, calls, families });
+  }
+
+  /** Runs the command of the unit that comes before SIGHUP. */
+  async check(): Promise<Result> {
+    const grants = FORM === "source" ? { allGrants: daemonFlags({ project: PROJECT }) } : {};
+    const [, ...args] = setting("ExecReload")[0]!.split(" ");
+    const [program, ...rest] = [
+      ...await this.#confined(false),
+      ...commandOf("hacheck", grants),
+      ...args,
+    ];
+    return await run(program!, rest);
+  }
+
+  /** Starts hacheck. */
+  async start(writable: boolean, options: DaemonOptions = {}): Promise<Daemon> {
     return await Daemon.start({
       ...options,
-      wrapper: await confined({ root: this.#folder.file("root"), mounts, calls, families }),
+      wrapper: await this.#confined(writable),
       // Installed programs have their permissions inside.
       ...FORM === "source" ? { allGrants: () => daemonFlags({ project: PROJECT }) } : {},
       spool: "/var/spool/hacheck",
@@ -350,6 +375,21 @@ for (const workers of [1, 2]) {
     },
   );
 }
+
+serverTest(
+  "the check before a reload works without privileges in a read-only system",
+  CONFINEMENT_PROGRAMS,
+  async () => {
+    using host = new Host(LOGINS);
+    await using _daemon = await host.start(false);
+    const valid = { code: 0, stdout: "/etc/hacheck/hacheck.yaml: valid\n", stderr: "" };
+    assertEquals(await host.check(), valid);
+    Deno.writeTextFileSync(host.config, "check_ports: [80, 0]\n");
+    const { code, stdout, stderr } = await host.check();
+    assertEquals([code, stdout], [2, ""]);
+    assertMatch(stderr, /^hacheck: Cannot use configuration \S+: check_ports\[1\]: .*: found 0\n$/);
+  },
+);
 
 /** Changes the spool by POST. */
 async function post(daemon: Daemon, form: Record<string, string>): Promise<[number, string]> {

@@ -390,8 +390,14 @@ Deno.test("--help and --version print and exit 0, whatever else is given", async
 Deno.test("a daemon warns of unknown keys, and starts", async () => {
   await using daemon = await Daemon.start({ config: "cashe_time: 3\nmysql_pasword: hunter2\n" });
   const [first, second] = daemon.log.split("\n");
-  assertMatch(first!, /^\S+ WARNING unknown key cashe_time in \/\S+\/hacheck\.yaml$/);
-  assertMatch(second!, /^\S+ WARNING unknown key mysql_pasword in \/\S+\/hacheck\.yaml$/);
+  assertMatch(
+    first!,
+    /^\S+ WARNING unknown key cashe_time in \/\S+\/hacheck\.yaml: did you mean cache_time\?$/,
+  );
+  assertMatch(
+    second!,
+    /^\S+ WARNING unknown key mysql_pasword in \/\S+\/hacheck\.yaml: did you mean mysql_password\?$/,
+  );
   assertEquals(daemon.log.includes("hunter2"), false);
 });
 

@@ -424,7 +424,7 @@ remote_spool_token: ${TOKEN}
     await using reloaded = await ReloadedDaemon.start(workers, () => "# nothing\n");
     const { config } = reloaded;
     assertEquals(await reloaded.reload("cashe_time: 3\nservice_name_header: X-New\nport: 1\n"), [
-      `WARNING unknown key cashe_time in ${config}`,
+      `WARNING unknown key cashe_time in ${config}: did you mean cache_time?`,
       `WARNING unknown key port in ${config}`,
       REREAD,
     ]);

@@ -1,8 +1,10 @@
 import {
+  closestKey,
   type Config,
   ConfigError,
   configWarnings,
   defaults,
+  formatConfig,
   loadSettings,
   parseConfig,
   Restrictions,
@@ -173,41 +175,43 @@ function notYaml(why: string, line: number, column: number): string {
   return `it is not YAML: ${why} at line ${line}, column ${column}`;
 }
 
-const HEADERS = "a list of header names, none of them hacheck's own (Connection, User-Agent, …)";
+const HEADERS = "a list of header names";
 const HEADER = "a header name, and none of hacheck's own (Connection, User-Agent, …)";
 
-const NETWORKS = "IP addresses and CIDR ranges, with no bits set beyond the prefix " +
+const NETWORKS = "IP addresses and CIDR ranges";
+const NETWORK = "an IP address, or a CIDR range with no bits set beyond the prefix " +
   "(10.1.0.0/16, not 10.1.2.3/16)";
+const PORT = "a port, from 1 to 65535, or a range of them (8000-8999)";
 const PORTS = "a list, not empty, of ports and ranges of them (8000-8999)";
 const TOKENS = 'at least 16 letters, digits, "-", ".", "_", "~", "+" and "/"';
 
-/** Values that have the wrong type for a key, and how messages show them. */
-const NO_NETWORKS: readonly [value: string, shown: string][] = [
-  ["10.0.0.0/8", '"10.0.0.0/8"'],
-  ["[10.1.2.3/16]", '["10.1.2.3/16"]'],
-  ["[10.0.0.0/8, 10.0.0.1/8]", '["10.0.0.0/8","10.0.0.1/8"]'],
-  ["[localhost]", '["localhost"]'],
-  ["[10.0.0.0/33]", '["10.0.0.0/33"]'],
-  ["[0x7f.1]", '["0x7f.1"]'],
-  ["['::ffff:10.0.0.1']", '["::ffff:10.0.0.1"]'],
-  ["['::']", '["::"]'],
-  ["[10]", "[10]"],
-  ["{10.0.0.0/8: true}", "keys and values"],
+/** Lists with one wrong element, its place, and how messages show it. */
+const WRONG_NETWORK: readonly (readonly [value: string, index: number, shown: string])[] = [
+  ["[10.1.2.3/16]", 0, '"10.1.2.3/16"'],
+  ["[10.0.0.0/8, 10.0.0.1/8]", 1, '"10.0.0.1/8"'],
+  ["[localhost]", 0, '"localhost"'],
+  ["[10.0.0.0/33]", 0, '"10.0.0.0/33"'],
+  ["[0x7f.1]", 0, '"0x7f.1"'],
+  ["['::ffff:10.0.0.1']", 0, '"::ffff:10.0.0.1"'],
+  ["['::']", 0, '"::"'],
+  ["[10]", 0, "10"],
+  ["['::1', {10.0.0.0/8: true}, 10.0.0.1]", 1, "keys and values"],
+  ["['::1', , 10.0.0.1]", 1, "null"],
 ];
-const NO_PORTS: readonly [value: string, shown: string][] = [
-  ["80", "80"],
-  ["[]", "[]"],
-  ["[0]", "[0]"],
-  ["[65536]", "[65536]"],
-  ["[80.5]", "[80.5]"],
-  ["['80']", '["80"]'],
-  ["[0-80]", '["0-80"]'],
-  ["[80-79]", '["80-79"]'],
-  ["[80-65536]", '["80-65536"]'],
-  ["[080-90]", '["080-90"]'],
-  ["[80-90-100]", '["80-90-100"]'],
-  ["['80 - 90']", '["80 - 90"]'],
-  ["[-80]", "[-80]"],
+const WRONG_PORT: readonly (readonly [value: string, index: number, shown: string])[] = [
+  ["[0]", 0, "0"],
+  ["[65536]", 0, "65536"],
+  ["[80.5]", 0, "80.5"],
+  ["[80, 443, '80']", 2, '"80"'],
+  ["[0-80]", 0, '"0-80"'],
+  ["[80-79]", 0, '"80-79"'],
+  ["[80-65536]", 0, '"80-65536"'],
+  ["[080-90]", 0, '"080-90"'],
+  ["[80-90-100]", 0, '"80-90-100"'],
+  ["['80 - 90']", 0, '"80 - 90"'],
+  ["[-80]", 0, "-80"],
+  ["[80, [443]]", 1, "[443]"],
+  ["[80, [[443]]]", 1, "a list"],
 ];
 
 const REJECTED: readonly (readonly [line: string, message: string])[] = [
@@ -237,7 +241,7 @@ const REJECTED: readonly (readonly [line: string, message: string])[] = [
   ]),
   ...["web", "10.0.0.0/8", "0.0.0.0", "10.0.0.05"].map((address): [string, string] => [
     `own_addresses: [${address}]`,
-    `own_addresses: expected a list of IP addresses: found ["${address}"]`,
+    `own_addresses[0]: expected an IP address: found "${address}"`,
   ]),
   ["agent_down: drain", 'agent_down: expected maint or down: found "drain"'],
   ...["web:8080", "web/65536", "", "a b", "web/8080/x"].map((name): [string, string] => [
@@ -257,23 +261,17 @@ const REJECTED: readonly (readonly [line: string, message: string])[] = [
   ["max_clients: 10001", "max_clients: expected a whole number from 1 to 10000: found 10001"],
   ["max_clients: many", 'max_clients: expected a whole number from 1 to 10000: found "many"'],
   ["http_headers_to_copy: Host", `http_headers_to_copy: expected ${HEADERS}: found "Host"`],
-  ["http_headers_to_copy: [1]", `http_headers_to_copy: expected ${HEADERS}: found [1]`],
+  ["http_headers_to_copy: [1]", `http_headers_to_copy[0]: expected ${HEADER}: found 1`],
   [
     "http_headers_to_copy: [Host, 'X Y']",
-    `http_headers_to_copy: expected ${HEADERS}: found ["Host","X Y"]`,
+    `http_headers_to_copy[1]: expected ${HEADER}: found "X Y"`,
   ],
-  [
-    "http_headers_to_copy: [connection]",
-    `http_headers_to_copy: expected ${HEADERS}: found ["connection"]`,
-  ],
-  [
-    "http_headers_to_copy: [User-Agent]",
-    `http_headers_to_copy: expected ${HEADERS}: found ["User-Agent"]`,
-  ],
-  [
-    'http_headers_to_copy: ["X\\r\\nY"]',
-    `http_headers_to_copy: expected ${HEADERS}: found ["X\\r\\nY"]`,
-  ],
+  ...["connection", "User-Agent", "X\\r\\nY"].map((name) =>
+    [
+      `http_headers_to_copy: ["${name}"]`,
+      `http_headers_to_copy[0]: expected ${HEADER}: found "${name}"`,
+    ] as const
+  ),
   [
     "http_headers_to_copy: {Host: 1}",
     `http_headers_to_copy: expected ${HEADERS}: found keys and values`,
@@ -310,22 +308,28 @@ const REJECTED: readonly (readonly [line: string, message: string])[] = [
     "allow_remote_spool_changes: 1",
     "allow_remote_spool_changes: expected true or false: found 1",
   ],
-  ...NO_NETWORKS.map(([value, shown]) =>
-    [
-      `check_hosts: ${value}`,
-      `check_hosts: expected a list of ${NETWORKS}: found ${shown}`,
-    ] as const
-  ),
+  ["own_addresses: 10.0.0.5", 'own_addresses: expected a list of IP addresses: found "10.0.0.5"'],
+  ["check_hosts: 10.0.0.0/8", `check_hosts: expected a list of ${NETWORKS}: found "10.0.0.0/8"`],
   ...["allowed_clients", "remote_spool_clients"].flatMap((key) =>
-    [...NO_NETWORKS, ["[]", "[]"] as const].map(([value, shown]) =>
+    [["10.0.0.0/8", '"10.0.0.0/8"'], ["[]", "[]"], ["{'::1': true}", "keys and values"]].map((
+      [value, shown],
+    ) =>
       [
         `${key}: ${value}`,
         `${key}: expected a list, not empty, of ${NETWORKS}: found ${shown}`,
       ] as const
     )
   ),
-  ...NO_PORTS.map(([value, shown]) =>
-    [`check_ports: ${value}`, `check_ports: expected ${PORTS}: found ${shown}`] as const
+  ...["check_hosts", "allowed_clients", "remote_spool_clients"].flatMap((key) =>
+    WRONG_NETWORK.map(([value, index, shown]) =>
+      [`${key}: ${value}`, `${key}[${index}]: expected ${NETWORK}: found ${shown}`] as const
+    )
+  ),
+  ...["80", "[]"].map((value) =>
+    [`check_ports: ${value}`, `check_ports: expected ${PORTS}: found ${value}`] as const
+  ),
+  ...WRONG_PORT.map(([value, index, shown]) =>
+    [`check_ports: ${value}`, `check_ports[${index}]: expected ${PORT}: found ${shown}`] as const
   ),
   [
     `remote_spool_token: ${"x".repeat(15)}`,
@@ -618,6 +622,37 @@ Deno.test("configWarnings() finds likely mistakes", () => {
     ["allow_remote_spool_changes: true\nremote_spool_clients: [10.0.0.1]", null, []],
     ["allowed_clients: [10.0.0.0/8]", null, [alone]],
     ["allowed_clients: [10.0.0.0/8, 127.0.0.0/8]", null, []],
+    ["mysql_username: a", null, ["mysql_username has no effect without mysql_password"]],
+    ["mysql_password: a", null, ["mysql_password has no effect without mysql_username"]],
+    ["mysql_username: a\nmysql_password: ''", null, []],
+    ["postgres_username: a", null, []],
+    ["postgres_username: a\npostgres_database: b\npostgres_password: c", null, []],
+    ["postgres_password: a\npostgres_database: b", null, [
+      "postgres_password has no effect without postgres_username",
+      "postgres_database has no effect without postgres_username",
+    ]],
+    ...["redis", "sentinel"].flatMap((name): [string, null, string[]][] => [
+      [`${name}_username: a`, null, [`${name}_username has no effect without ${name}_password`]],
+      [`${name}_password: a`, null, []],
+      [`${name}_username: a\n${name}_password: ''`, null, []],
+    ]),
+    ["https_ca: a.pem", null, ["https_ca has no effect without https_verify: true"]],
+    ["https_ca: a.pem\nhttps_verify: true", null, []],
+    ["agent_down: down\nagent_silence: all", null, [
+      "agent_down has no effect without agent_port or -A",
+      "agent_silence has no effect without agent_port or -A",
+    ]],
+    ["agent_down: down\nagent_silence: all\nagent_port: 3334", null, []],
+    ["agent_down: maint", null, []],
+    ...[
+      ["remote_spool_clients", "[10.0.0.1]"],
+      ["remote_spool_token", TOKEN],
+      ["remote_spool_token_file", "/etc/token"],
+    ].map(([key, value]): [string, string, string[]] => [
+      `${key}: ${value}`,
+      TOKEN,
+      [`${key} has no effect without allow_remote_spool_changes: true`],
+    ]),
   ];
   for (const [content, token, warnings] of cases) {
     const { config } = parseConfig(content, "x.yaml");
@@ -627,6 +662,67 @@ Deno.test("configWarnings() finds likely mistakes", () => {
       content,
     );
   }
+});
+
+Deno.test("configWarnings() knows a port for agent checks from the command line", () => {
+  const { config } = parseConfig("agent_silence: all\nagent_down: down\n", "x.yaml");
+  const settings = { config, trusted: null, token: null, identity: null };
+  assertEquals(configWarnings(settings, 3334), []);
+});
+
+Deno.test("configWarnings() finds nothing in the examples of docs/configuration.md together", () => {
+  const examples = [...page("configuration.md").matchAll(/^- example: `(.*)`$/gm)];
+  const { config } = parseConfig(examples.map(([, line]) => `${line}\n`).join(""), "x.yaml");
+  const settings = { config, trusted: null, token: TOKEN, identity: null };
+  assertEquals(configWarnings(settings), []);
+});
+
+Deno.test("closestKey() finds the key that a mistyped one means", () => {
+  for (
+    const [unknown, key] of [
+      ["cashe_time", "cache_time"],
+      ["MAX_CLIENTS", "max_clients"],
+      ["mysql_pasword", "mysql_password"],
+      ["check_host", "check_hosts"],
+      ["timeout", undefined],
+      ["__proto__", undefined],
+      ["toString", undefined],
+      ["", undefined],
+      ["x".repeat(1_000_000), undefined],
+    ] as const
+  ) {
+    assertEquals(closestKey(unknown), key, unknown.slice(0, 20));
+  }
+});
+
+Deno.test("formatConfig() has every key, and masks secrets", () => {
+  const content = `mysql_password: hunter2\nremote_spool_token: ${TOKEN}\nredis_password: ""\n` +
+    "check_ports: [80, 8000-8999]\n";
+  const { config } = parseConfig(content, "x.yaml");
+  const formatted = formatConfig(config);
+  const lines = formatted.split("\n");
+  assertEquals(lines.map((line) => line.replace(/^#?(\w*).*/, "$1")), [...Object.keys(config), ""]);
+  for (
+    const line of [
+      "cache_time: 10",
+      'http_headers_to_copy: ["Host"]',
+      "mysql_username: null",
+      'mysql_password: "********"',
+      'redis_password: "********"',
+      "sentinel_password: null",
+      'check_ports: [80,"8000-8999"]',
+      "check_hosts: []",
+      'remote_spool_token: "********"',
+      // A file must not name these without a value.
+      "#allowed_clients: null",
+      "#remote_spool_token_file: null",
+    ]
+  ) {
+    assert(lines.includes(line), `${line} in ${formatted}`);
+  }
+  const back = formatted.replace('"********"', "hunter2").replace('"********"', '""')
+    .replace('"********"', TOKEN);
+  assertEquals(parseConfig(back, "x.yaml"), { config, unknownKeys: [] });
 });
 
 Deno.test("docs/configuration.md has every key, its default and a valid example", () => {
