@@ -1,3 +1,5 @@
+import { FLAGS } from "../cli/command_spec.ts";
+import { parseFlags, UsageError } from "../src/flags.ts";
 import { daemonFlags, HACTL_FILE_FLAGS, hactlFlags } from "../src/daemon/permissions.ts";
 
 /** A program that is installed. */
@@ -13,8 +15,10 @@ export interface Program {
    * @param project The folder of the code, with a slash at its end; null for a compiled program.
    */
   readonly flags: (project: string | null) => readonly string[];
-  /** Flags of the program whose values are files. The script permits the program to read these. */
+  /** Flags whose values are files, in each spelling. The script permits the program to read these. */
   readonly fileFlags: readonly string[];
+  /** Flags, with one of which alone the script does so; none if it always does. */
+  readonly fileFlagsOnlyWith: readonly string[];
   /** Older names of the program, each with the arguments that it stands for. */
   readonly aliases: Readonly<Record<string, readonly string[]>>;
 }
@@ -28,7 +32,9 @@ export const PROGRAMS: readonly Program[] = [
     entry: "main.ts",
     workers: ["src/daemon/worker.ts"],
     flags: (project) => [V8_HEAP_FLAGS, ...daemonFlags({ project })],
-    fileFlags: [],
+    fileFlags: ["-c", "--config-file"],
+    // The daemon itself reads its configuration again later, from the places that it is installed for.
+    fileFlagsOnlyWith: ["--check-config", "--print-config"],
     aliases: {},
   },
   {
@@ -36,7 +42,8 @@ export const PROGRAMS: readonly Program[] = [
     entry: "cli/hactl.ts",
     workers: [],
     flags: () => hactlFlags(),
-    fileFlags: Object.keys(HACTL_FILE_FLAGS),
+    fileFlags: Object.keys(HACTL_FILE_FLAGS).flatMap(spellingsOf),
+    fileFlagsOnlyWith: [],
     aliases: {
       haup: ["-a", "up"],
       hadown: ["-a", "down"],
@@ -46,6 +53,19 @@ export const PROGRAMS: readonly Program[] = [
     },
   },
 ];
+
+/** Lists the spellings of a flag of hactl: in full, and abbreviated. */
+function spellingsOf(flag: string): string[] {
+  const lengths = Array.from(flag, (_, i) => i + 1);
+  return lengths.map((length) => `--${flag.slice(0, length)}`).filter((spelling) => {
+    try {
+      return parseFlags([`${spelling}=x`], FLAGS).all(flag).length > 0;
+    } catch (error) {
+      if (error instanceof UsageError) return false;
+      throw error;
+    }
+  });
+}
 
 /** The folder of the project, with a slash at its end. */
 export const PROJECT: string = decodeURIComponent(new URL("../", import.meta.url).pathname);

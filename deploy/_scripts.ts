@@ -1,7 +1,5 @@
 import { bundle, started } from "./_bundle.ts";
-import { FLAGS } from "../cli/command_spec.ts";
 import { TESTED_DENO } from "../src/runtime/deno_release.ts";
-import { parseFlags, UsageError } from "../src/flags.ts";
 import { type Program, PROGRAMS } from "./_programs.ts";
 
 /** Keeps Deno from fetching packages and modules. */
@@ -42,7 +40,7 @@ async function replace(path: string, make: (path: string) => Promise<void>): Pro
 
 /** Writes the script that runs a program by each of its names. */
 function scriptOf(program: Program, home: string): string {
-  const { name, flags, fileFlags, aliases } = program;
+  const { name, flags, fileFlags, fileFlagsOnlyWith, aliases } = program;
   const older = Object.entries(aliases)
     .map(([alias, args]) => `  ${alias}) set -- ${args.map(quoted).join(" ")} "$@" ;;\n`)
     .join("");
@@ -51,9 +49,7 @@ function scriptOf(program: Program, home: string): string {
     ...["--quiet", "--config", `${home}/deno.json`, "--no-lock", ...INSTALLED_ONLY],
   ];
   const command = [...options, `${home}/${started(program)}`].map((option) =>
-    fileFlags.length > 0 && option.startsWith("--allow-read=")
-      ? `${quoted(option)}"$files"`
-      : quoted(option)
+    option.startsWith("--allow-read=") ? `${quoted(option)}"$files"` : quoted(option)
   ).join(" ");
   return `#!/bin/sh
 # Runs ${name} by the deno of this host. The last line has its permissions.
@@ -64,7 +60,8 @@ if ! command -v deno >/dev/null; then
   exit 1
 fi
 ${older === "" ? "" : `case \${0##*/} in\n${older}esac\n`}\
-${fileFlags.length === 0 ? "" : grantsOfFiles(fileFlags)}\
+files=
+${whereOneOf(fileFlagsOnlyWith, grantsOfFiles(fileFlags))}\
 # Deno does not ask its site for newer releases.
 export DENO_NO_UPDATE_CHECK=1
 exec deno run ${command} "$@"
@@ -75,10 +72,8 @@ exec deno run ${command} "$@"
  * Writes shell code that collects the values of flags, for `--allow-read`. Folders are left out, since all
  * their files would be granted; so are paths with a comma, which separates paths. `-` is the standard input.
  */
-function grantsOfFiles(fileFlags: readonly string[]): string {
-  const spellings = fileFlags.flatMap(spellingsOf);
-  return `files=
-named=
+function grantsOfFiles(spellings: readonly string[]): string {
+  return `named=
 for argument do
   if [ "$named" ]; then
     file=$argument named=
@@ -98,17 +93,14 @@ done
 `;
 }
 
-/** Lists the spellings of a flag of hactl: in full, and abbreviated. */
-function spellingsOf(flag: string): string[] {
-  const lengths = Array.from(flag, (_, i) => i + 1);
-  return lengths.map((length) => `--${flag.slice(0, length)}`).filter((spelling) => {
-    try {
-      return parseFlags([`${spelling}=x`], FLAGS).all(flag).length > 0;
-    } catch (error) {
-      if (error instanceof UsageError) return false;
-      throw error;
-    }
-  });
+/** Writes shell code that runs other code only if one of some flags is given; always, if there are none. */
+function whereOneOf(flags: readonly string[], code: string): string {
+  if (flags.length === 0) return code;
+  return `case " $* " in
+${flags.map((flag) => `*" ${flag} "*`).join(" | ")})
+${code};;
+esac
+`;
 }
 
 /** Quotes an argument for the shell. */

@@ -1,5 +1,5 @@
 import { installScripts } from "../../deploy/_scripts.ts";
-import { assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { Daemon, type Result, TempFolder } from "../support/programs.ts";
 import { Authority, CERTIFICATE_PROGRAMS } from "../servers/certificates.ts";
 import { serverTest } from "../servers/mod.ts";
@@ -9,14 +9,14 @@ const TOKEN = "0123456789abcdef";
 /** The paths that hactl can read with any flags. */
 const ALWAYS = "--allow-read=/var/spool/hacheck,/etc/nonhumans,/etc/hacheck";
 
-/** The installed script of hactl. */
-class InstalledHactl implements Disposable {
+/** The installed scripts. */
+class InstalledScripts implements Disposable {
   readonly folder = new TempFolder();
 
   private constructor() {}
 
-  static async install(): Promise<InstalledHactl> {
-    const installed = new InstalledHactl();
+  static async install(): Promise<InstalledScripts> {
+    const installed = new InstalledScripts();
     await installScripts(installed.folder.path);
     Deno.symlinkSync(Deno.execPath(), installed.folder.file("bin/deno"));
     return installed;
@@ -54,7 +54,7 @@ class InstalledHactl implements Disposable {
 }
 
 Deno.test("the script of hactl permits hactl to read the files in its flags, and nothing else", async () => {
-  using hactl = await InstalledHactl.install();
+  using hactl = await InstalledScripts.install();
   hactl.printGrants();
   const cases: [args: string[], granted: string][] = [
     [["status"], ""],
@@ -81,11 +81,54 @@ Deno.test("the script of hactl permits hactl to read the files in its flags, and
   }
 });
 
+Deno.test("the script of hacheck permits a check to read the file of -c, and the daemon no other file", async () => {
+  using scripts = await InstalledScripts.install();
+  scripts.printGrants();
+  const cases: [args: string[], granted: string][] = [
+    [["-c", "/srv/x.yaml"], ""],
+    [["--config-file=/srv/x.yaml", "-p", "3333"], ""],
+    [["--check-config"], ""],
+    [["--check-config", "-c", "/srv/a b.yaml"], ",/srv/a b.yaml"],
+    [["-c", "x.yaml", "--print-config"], ",x.yaml"],
+    [["--check-config", "-c=x.yaml"], ",x.yaml"],
+    [["--print-config", "--config-file=/srv/x.yaml"], ",/srv/x.yaml"],
+    [["--check-config", "--config-file", "/srv/x.yaml", "-n", "2"], ",/srv/x.yaml"],
+    [["--check-config", "-c", "/srv"], ""],
+    [["--check-config", "-c", "a,/etc/shadow"], ""],
+    [["--check-config-c", "-c", "x.yaml"], ""],
+  ];
+  for (const [args, granted] of cases) {
+    const { stdout } = await scripts.run(args, "", "hacheck");
+    assertMatch(stdout, /^--allow-read=\/var\/spool\/hacheck,.*\n$/);
+    const [, found] = /deno\.json,\S*\.deno-version(.*)\n$/.exec(stdout) ?? [];
+    assertEquals(found, granted, args.join(" "));
+  }
+});
+
+Deno.test("the installed hacheck checks and prints a configuration in any folder", async () => {
+  using scripts = await InstalledScripts.install();
+  scripts.folder.write("new.yaml", "redis_password: hunter2\n");
+  assertEquals(await scripts.run(["--check-config", "-c", "new.yaml"], "", "hacheck"), {
+    code: 0,
+    stdout: "new.yaml: valid\n",
+    stderr: "",
+  });
+  const path = scripts.folder.file("new.yaml");
+  const { code, stdout } = await scripts.run(["-c", path, "--print-config"], "", "hacheck");
+  assertEquals(code, 0);
+  assertStringIncludes(stdout, '\nredis_password: "********"\n');
+  assertEquals(await scripts.run(["-c", path], "", "hacheck"), {
+    code: 1,
+    stdout: "",
+    stderr: `hacheck: -c needs --allow-read=${path}\n`,
+  });
+});
+
 serverTest(
   "the installed hactl reads the files in its flags, and a token from the standard input",
   CERTIFICATE_PROGRAMS,
   async () => {
-    using hactl = await InstalledHactl.install();
+    using hactl = await InstalledScripts.install();
     const { folder } = hactl;
     const authority = await Authority.create(folder, "authority");
     const { certificate, key } = await authority.issue("web", { for: "DNS:localhost" });

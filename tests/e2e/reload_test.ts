@@ -420,12 +420,14 @@ remote_spool_token: ${TOKEN}
     await isRestricted();
   });
 
-  Deno.test(`SIGHUP with -n ${workers} warns of each unknown key once`, async () => {
+  Deno.test(`SIGHUP with -n ${workers} warns of each unknown key and each half-set pair once`, async () => {
     await using reloaded = await ReloadedDaemon.start(workers, () => "# nothing\n");
     const { config } = reloaded;
-    assertEquals(await reloaded.reload("cashe_time: 3\nservice_name_header: X-New\nport: 1\n"), [
+    const content = "cashe_time: 3\nservice_name_header: X-New\nport: 1\nmysql_password: a\n";
+    assertEquals(await reloaded.reload(content), [
       `WARNING unknown key cashe_time in ${config}: did you mean cache_time?`,
       `WARNING unknown key port in ${config}`,
+      "WARNING mysql_password has no effect without mysql_username",
       REREAD,
     ]);
     await until(
