@@ -171,7 +171,8 @@ Deno.test({
     await using service = await FaultyServer.start(sending(""));
     for (const protocol of ["mysql", "postgres"]) {
       const { status, body } = await daemon.get(`/${protocol}/web/${service.port}/`);
-      assertEquals([status, body], [503, `Internal error in the ${protocol} check`]);
+      const where = `127.0.0.1:${service.port}`;
+      assertEquals([status, body], [503, `Internal error in the ${protocol} check of ${where}`]);
       await daemon.logged(new RegExp(`ERROR Internal error in the ${protocol} check of web`, "i"));
     }
     assertEquals(service.accepted, 0);
