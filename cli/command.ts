@@ -33,6 +33,8 @@ export interface CommandContext {
   readonly byOldName: boolean;
   /** The timeout in seconds, of the whole wait or of each daemon; null without `--timeout`. */
   readonly timeout: number | null;
+  /** Whether to run the checks anew. */
+  readonly now: boolean;
   /** Whether to print JSON. */
   readonly json: boolean;
   /** The daemons of `--daemon`; none means the daemon of this host. */

@@ -109,6 +109,7 @@ export async function contextOf(
     timeout: timeout === undefined
       ? name === "wait" ? healthy : null
       : parseDuration("--timeout", timeout),
+    now: nowIn(name, line),
     json: line.has("json"),
     daemons,
     trust,
@@ -250,6 +251,13 @@ function wantedIn(name: CommandName, line: CommandLine): CommandContext["wanted"
     throw new UsageError("wait needs one of --up, --down and --healthy");
   }
   return wanted[0] ?? "down";
+}
+
+function nowIn(name: CommandName, line: CommandLine): boolean {
+  if (line.has("now") && line.operands.length < 2) {
+    throw new UsageError(`${name} --now needs the name of a service`);
+  }
+  return line.has("now");
 }
 
 /** Returns the duration of `--healthy` in seconds; null without one, which `up` does not accept. */

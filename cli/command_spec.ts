@@ -59,6 +59,7 @@ export const FLAGS = {
     ),
     optionalValue: /^(?:\d+[wdhms])+$/,
   },
+  now: flag(null, "run the checks of the services anew, past the cache, and print each step"),
   json: flag(null, "print JSON"),
   daemon: flag(
     "URL",
@@ -228,6 +229,34 @@ export const COMMANDS = {
       ["hactl status --json --daemon-file hosts", "Print everything on many hosts, as JSON."],
     ],
   },
+  why: {
+    summary: "print why services are out; exit 1 if one is out or fails",
+    takes: "any services",
+    offers: "known services",
+    flags: [...SUBJECT, "now", "json", ...DAEMON],
+    details: [
+      "Prints the records that keep a service out, with their authors and reasons, and the checks " +
+      "that fail, with the reason, the address, since when and the last failures, and what changed " +
+      "lately. Without a name it prints all that is not well, unplanned failures first.",
+      "With --now the daemon runs the checks that HAProxy asks for once more, and hactl prints each " +
+      "step with its time. Without a daemon hactl prints the records alone.",
+    ],
+    examples: [
+      ["hactl why", "Print all that is not well."],
+      ["hactl why web", "Print why web is out."],
+      ["hactl why web --now", "Check web anew, step by step."],
+    ],
+  },
+  history: {
+    summary: "print the last changes of records and of the outcomes of checks",
+    takes: "any services",
+    offers: "known services",
+    flags: [...SUBJECT, "json", ...DAEMON],
+    details: [
+      "The daemon keeps the last 1,000 changes since its start. The newest one comes last.",
+    ],
+    examples: [["hactl history web", "Print what happened to web."]],
+  },
   downed: {
     summary: "print every record in force",
     takes: "nothing",
@@ -248,14 +277,17 @@ export const COMMANDS = {
     summary: "print the same as status, and again whenever it changes",
     takes: "any services",
     offers: "known services",
-    flags: [...SUBJECT, ...DAEMON],
+    flags: [...SUBJECT, "json", ...DAEMON],
     details: [
+      "With --json it prints a line of JSON for each change of a record or of the outcome of a check, " +
+      "from now on, as /status/history has them.",
       "On a terminal it draws the columns of status again after each change. Otherwise it prints one " +
       "line for each service, and another one when its state changes. Ctrl-C ends it.",
     ],
     examples: [
       ["hactl watch", "Watch everything on this host."],
       ["hactl watch web --daemon-file hosts", "Watch web on many hosts."],
+      ["hactl watch --json", "Print each change, for a bot or a deployment."],
     ],
   },
   wait: {

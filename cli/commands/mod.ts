@@ -13,12 +13,14 @@ import { down } from "./down.ts";
 import { downed } from "./downed.ts";
 import { drain } from "./drain.ts";
 import { help } from "./help.ts";
+import { history } from "./history.ts";
 import { list } from "./list.ts";
 import { status } from "./status.ts";
 import { up } from "./up.ts";
 import { wait } from "./wait.ts";
 import { watch } from "./watch.ts";
 import { weight } from "./weight.ts";
+import { why } from "./why.ts";
 
 export { complete };
 
@@ -29,6 +31,8 @@ export const COMMANDS = {
   drain,
   weight,
   status,
+  why,
+  history,
   downed,
   list,
   watch,

@@ -1,6 +1,11 @@
 import type { Row } from "../report/columns.ts";
 import type { CommandContext } from "../command.ts";
 import { sleep } from "../sleep.ts";
+import { terminalJson } from "../../src/text/control_characters.ts";
+import { ALL } from "../../src/spool/names.ts";
+import type { Daemon } from "../daemons/daemon.ts";
+import { askAll } from "../daemons/fleet.ts";
+import { type Change, fetchHistory } from "../daemons/outcomes.ts";
 import { warn } from "../terminal.ts";
 import { withUrl } from "../report/lines.ts";
 import { renderTable } from "../report/overview.ts";
@@ -22,6 +27,7 @@ const DEBOUNCE_MS = 20;
  * @returns The exit status, 0.
  */
 export async function watch(context: CommandContext): Promise<number> {
+  if (context.json) return await watchChanges(context);
   using changes = new Changes(context);
   const output = Deno.stdout.isTerminal() ? new Screen() : new Lines();
   try {
@@ -48,6 +54,63 @@ export async function watch(context: CommandContext): Promise<number> {
     output.close();
   }
   return 0;
+}
+
+/**
+ * Prints each change as a line of JSON, until a signal ends it. It polls: a change that the daemon keeps is printed
+ * once, also after a daemon did not respond for a while or has started anew.
+ */
+async function watchChanges(context: CommandContext): Promise<number> {
+  using changes = new Changes(context);
+  const services = new Set(context.subjects.map(({ service }) => service));
+  const known = new Map<string, { started: number; id: number }>();
+  const problems = new Map<string, string>();
+  try {
+    while (!changes.isStopped) {
+      const outcomes = askAll(context, (daemon, signal) => newChanges(daemon, known, signal));
+      for await (const { daemon: { url, name }, ...outcome } of outcomes) {
+        if (outcome.error !== null) {
+          if (problems.get(url) !== outcome.error) warn(`${name}: ${outcome.error}`);
+          problems.set(url, outcome.error);
+          continue;
+        }
+        problems.delete(url);
+        const { lost, found } = outcome.value;
+        if (lost > 0) warn(`${name}: ${lost} changes are not kept any more`);
+        for (const change of found) {
+          if (services.size > 0 && !isOf(change, services)) continue;
+          print(`${terminalJson(url === "" ? change : { daemon: url, ...change })}\n`);
+        }
+      }
+      await changes.wait();
+    }
+  } catch (error) {
+    // The reader of the pipe has ended.
+    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+  }
+  return 0;
+}
+
+/** Returns the changes since the last call for a daemon, oldest first: none at the first one. */
+async function newChanges(
+  daemon: Daemon,
+  known: Map<string, { started: number; id: number }>,
+  signal: AbortSignal,
+): Promise<{ readonly lost: number; readonly found: readonly Change[] }> {
+  const last = known.get(daemon.url);
+  let { started, changes } = await fetchHistory(daemon, null, last?.id ?? 0, signal);
+  const isAnew = last !== undefined && last.started !== started;
+  // The numbers begin anew with the daemon.
+  if (isAnew) ({ started, changes } = await fetchHistory(daemon, null, 0, signal));
+  const before = isAnew ? 0 : last?.id ?? 0;
+  const newest = changes[0]?.id ?? before;
+  known.set(daemon.url, { started, id: newest });
+  if (last === undefined) return { lost: 0, found: [] };
+  return { lost: newest - before - changes.length, found: changes.toReversed() };
+}
+
+function isOf(change: Change, services: ReadonlySet<string>): boolean {
+  return services.has(change.service) || (change.kind === "record" && change.name === ALL);
 }
 
 /** Waits for changes of the spool, or for a signal that ends the program. */

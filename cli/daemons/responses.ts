@@ -84,10 +84,11 @@ export async function fetchActiveEntries(
 ): Promise<ActiveEntries> {
   const response = await askForLargePage(daemon, "/status/downtimes", signal);
   if (response.status === 404) throw new Error(`${TOO_OLD} does not report what is down`);
-  return parse(ActiveEntriesSchema, response);
+  return parseResponse(ActiveEntriesSchema, response);
 }
 
-const TOO_OLD = "its hacheck is older than this hactl and";
+/** The start of the message about a daemon without a page. */
+export const TOO_OLD = "its hacheck is older than this hactl and";
 
 /**
  * Requests the services that balancers asked for, each with its last response.
@@ -104,14 +105,21 @@ export async function fetchRecent(
 ): Promise<RecentService[]> {
   const query = threshold === undefined ? "" : `?threshold=${threshold}`;
   const response = await askForLargePage(daemon, `/recent${query}`, signal);
-  return parse(RecentSchema, response).seen_services;
+  return parseResponse(RecentSchema, response).seen_services;
 }
 
 /** How long to wait before a rejected page is requested again, in milliseconds. */
 const RETRY_MS = 250;
 
-/** Requests a page again while the daemon responds 503, as it does while large pages wait for clients. */
-async function askForLargePage(
+/**
+ * Requests a page again while the daemon responds 503, as it does while large pages wait for clients.
+ *
+ * @param daemon The daemon.
+ * @param path The path of the page.
+ * @param signal The deadline.
+ * @returns The response; the last 503 after the deadline.
+ */
+export async function askForLargePage(
   daemon: Daemon,
   path: string,
   signal: AbortSignal,
@@ -148,7 +156,7 @@ export async function fetchChecks(
   const response = await daemon.ask(`/status/checks/${service}?now`, signal);
   rejectForbidden(response);
   if (response.status === 404) throw new Error(`${TOO_OLD} does not run checks`);
-  return parse(ChecksSchema, response).checks;
+  return parseResponse(ChecksSchema, response).checks;
 }
 
 /** The records and the weight of a service, as a daemon reports them. */
@@ -182,7 +190,7 @@ export async function fetchState(
   const response = await daemon.ask({ path, headers }, signal);
   rejectForbidden(response);
   if (response.status === 200) {
-    const report = parse(EntryReportSchema, response);
+    const report = parseResponse(EntryReportSchema, response);
     return { state: report.kept_out_by === null ? "up" : "down", report, response };
   }
   if (response.status !== 404) return { state: null, report: null, response };
@@ -197,7 +205,12 @@ export class ForbiddenError extends Error {
   override readonly name = "ForbiddenError";
 }
 
-function rejectForbidden({ status, body }: HttpResponse): void {
+/**
+ * Rejects a response that says that the daemon rejects hactl.
+ *
+ * @throws {ForbiddenError} If it does.
+ */
+export function rejectForbidden({ status, body }: HttpResponse): void {
   if (status !== 401 && status !== 403) return;
   throw new ForbiddenError(`rejects hactl: ${describeResponse(status, body)}`);
 }
@@ -212,14 +225,21 @@ function rejectForbidden({ status, body }: HttpResponse): void {
 export async function isHacheck(daemon: Daemon, signal: AbortSignal): Promise<boolean> {
   const response = await daemon.ask("/status", signal);
   try {
-    parse(StatusSchema, response);
+    parseResponse(StatusSchema, response);
     return true;
   } catch {
     return false;
   }
 }
 
-function parse<Schema extends v.GenericSchema>(
+/**
+ * Validates the JSON of a response.
+ *
+ * @param schema What it has to be.
+ * @param response The response.
+ * @throws {Error} If it is something else.
+ */
+export function parseResponse<Schema extends v.GenericSchema>(
   schema: Schema,
   { status, body }: HttpResponse,
 ): v.InferOutput<Schema> {

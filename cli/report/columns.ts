@@ -6,6 +6,7 @@
 
 import { oneLine } from "../../src/text/control_characters.ts";
 import { bold, dim, green, red, yellow } from "../../src/std/fmt.ts";
+import { age, localTime } from "./times.ts";
 import { describeRecord, isFailing, type ServiceStatus } from "./service_status.ts";
 
 /** A service, and the daemon that reports it. */
@@ -191,23 +192,4 @@ function paintCell(text: string, column: number, status: ServiceStatus): string 
     default:
       return text;
   }
-}
-
-/** Formats a time in this host's zone: `2026-12-01 08:00:00`. */
-function localTime(time: number): string {
-  const date = new Date(time * 1000);
-  // A Date does not cover all valid times.
-  if (Number.isNaN(date.getTime())) return String(time);
-  const two = (part: number) => String(part).padStart(2, "0");
-  const day = [date.getFullYear(), date.getMonth() + 1, date.getDate()].map(two).join("-");
-  const hour = [date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(":");
-  return `${day} ${hour}`;
-}
-
-/** Formats a duration in its largest unit. */
-function age(seconds: number): string {
-  if (seconds < 60) return `${Math.max(Math.floor(seconds), 0)}s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)}m`;
-  if (seconds < 2 * 86_400) return `${Math.floor(seconds / 3600)}h`;
-  return `${Math.floor(seconds / 86_400)}d`;
 }

@@ -210,6 +210,7 @@ export class Instance {
       refusals,
       queryWorkers: this.#workers.query,
       startedAt: this.#startedAt,
+      started: this.#options.startedAt,
       index: this.#index,
       permissions,
       browserPage: (request, path) => this.#browserPage(request, path),

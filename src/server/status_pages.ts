@@ -25,6 +25,8 @@ export interface StatusSources extends ServiceSources {
   readonly index: Pick<SpoolIndex, "activeEntries" | "find" | "version">;
   /** When the daemon started, by `performance.now()`. */
   readonly startedAt: number;
+  /** The same in unix seconds. */
+  readonly started: number;
   /** The daemon's permissions. */
   readonly permissions: PermissionsInForce;
   /** Keeps large pages. */
@@ -125,7 +127,7 @@ const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
     ({ queryWorkers, cache }) =>
       cache.get("/status/checks", async () => json(await checksReport({ queryWorkers }, null))),
   ],
-  ["/status/history", ({ queryWorkers, cache }, { query }) => {
+  ["/status/history", ({ queryWorkers, started, cache }, { query }) => {
     const given = query.get("after") ?? "0";
     if (!/^\d{1,15}$/.test(given)) {
       const received = JSON.stringify(given.slice(0, 100));
@@ -134,7 +136,7 @@ const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
     const wanted = { after: Number(given), service: query.get("service") };
     return cache.get(`/status/history?${JSON.stringify(wanted)}`, async () => {
       const [changes] = await queryWorkers("history", wanted);
-      return json({ changes });
+      return json({ started, changes });
     });
   }],
   ["/metrics", async ({ queryWorkers }) => {

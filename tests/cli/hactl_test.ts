@@ -793,7 +793,8 @@ const HOST = "expected an IPv4 or IPv6 address, or a host's name";
 const PORT = "expected a number from 0 to 65535";
 const DAEMON_PORT = "expected a number from 1 to 65535";
 const COMMANDS =
-  "expected one of up, down, drain, weight, status, downed, list, watch, wait, completions, help";
+  "expected one of up, down, drain, weight, status, why, history, downed, list, watch, wait, " +
+  "completions, help";
 const DURATION = "expected weeks, days, hours, minutes or seconds such as 30m, 1h30m or 2d";
 const ACTIONS = "expected one of up, down, status, list, status_downed";
 

@@ -43,7 +43,7 @@ function createParts(folder: TempFolder) {
     ...{ stats: new Stats(), counters, refusals, spoolChanges, queryWorkers, index: spool },
     ...{ targets: new TargetPolicy({ hosts: [], ports: null }), own: new LocalAddresses() },
     ...{ headersToCopy: ["Host"], headers: new HeaderReader(), routes: new Routes() },
-    ...{ spoolRoot: folder.path, startedAt: 0 },
+    ...{ spoolRoot: folder.path, startedAt: 0, started: 0 },
     permissions: { read: [], write: [], net: "everything", others: [] },
     browserPage: () => Promise.resolve(new Response("page")),
   };
