@@ -858,7 +858,9 @@ const WRONG_USAGE: readonly [args: string[], message: string][] = [
   [["down", "web", "--up"], "down takes no --up"],
   [["status", "--timeout", "5s"], "--timeout needs --daemon"],
   [["wait", "web", "--up", "--ca-file", "/dev/null"], "--ca-file needs --daemon"],
-  [["watch", "--json"], "watch takes no --json"],
+  [["wait", "web", "--up", "--json"], "wait takes no --json"],
+  [["status", "web", "--now"], "status takes no --now"],
+  [["why", "--now"], "why --now needs the name of a service"],
   [["down", "web", "--for", "soon"], `Bad --for: ${DURATION}: received "soon"`],
   [
     ["down", "web", "--until", "2020-01-01"],
