@@ -4,6 +4,7 @@
  * @module
  */
 
+import { CheckTracer } from "./src/checks/traces.ts";
 import { type Counters, newCounters } from "./src/metrics/counters.ts";
 import { canonicalAddress } from "./src/net/addresses.ts";
 import {
@@ -224,9 +225,12 @@ function logConfigWarnings(settings: LoadedSettings, options: Options, log: Log)
   }
 }
 
-/** Warns of a setting of this host that hides its addresses from the daemon. */
+/** Warns of a setting of this host that hides its addresses from the daemon, and of a missing variable. */
 function logHostWarnings({ config }: Settings, log: Log): void {
   if (config.own_addresses === null) logWarnings(nonlocalBind().map(nonlocalBindWarning), log);
+  if (config.forward_traceparent && CheckTracer.find(true) === undefined) {
+    log.warning("forward_traceparent has no effect without OTEL_DENO=true in the environment");
+  }
 }
 
 function logWarnings(warnings: readonly string[], log: Log): void {

@@ -189,6 +189,7 @@ const KEYS = {
     fallback: ["Host"],
   },
   service_name_header: { ...header, schema: v.nullable(header.schema), fallback: null },
+  forward_traceparent: { ...boolean, fallback: false },
   log_format: {
     expected: "text or json",
     schema: v.picklist(["text", "json"]),

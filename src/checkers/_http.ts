@@ -28,6 +28,7 @@ export function checkHttp(
 ): Promise<Verdict> {
   const { host, port, path, service } = request;
   const headers: Header[] = [["User-Agent", `hacheck/${VERSION}`], ...request.headers];
+  if (request.traceparent !== undefined) headers.push(request.traceparent);
   if (serviceNameHeader !== null) headers.push([serviceNameHeader, service]);
   return attempt(name, request, signal, async (attempt) => {
     using connection = await open(attempt);

@@ -2,6 +2,7 @@ import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
 import type { CheckRequest, Verdict } from "../checks/check.ts";
 import { hostPort } from "../net/addresses.ts";
 import { isReset, NoResponseError } from "../net/buffered_reader.ts";
+import type { Header } from "../net/http_client.ts";
 import { type Attempt, attempt, StatusError } from "./_attempt.ts";
 
 /** The method of the standard health protocol, grpc.health.v1. */
@@ -41,7 +42,7 @@ export async function checkGrpc(request: CheckRequest, signal: AbortSignal): Pro
     const abort = () => session.destroy();
     try {
       signal.addEventListener("abort", abort, { once: true });
-      return judge(await call(session, serviceIn(request.path), attempt));
+      return judge(await call(session, request, attempt));
     } finally {
       signal.removeEventListener("abort", abort);
       session.destroy();
@@ -63,7 +64,11 @@ function decoded(text: string): string {
   }
 }
 
-function call(session: ClientHttp2Session, service: string, attempt: Attempt): Promise<Reply> {
+function call(
+  session: ClientHttp2Session,
+  { path, traceparent }: CheckRequest,
+  attempt: Attempt,
+): Promise<Reply> {
   return new Promise((resolve, reject) => {
     let isHttp2 = false;
     session.once("connect", () => attempt.connected());
@@ -79,12 +84,7 @@ function call(session: ClientHttp2Session, service: string, attempt: Attempt): P
     // Not `once`: a second error without a listener would end the program.
     session.on("error", fail);
     session.once("close", closed);
-    const stream: ClientHttp2Stream = session.request({
-      ":method": "POST",
-      ":path": METHOD,
-      "content-type": "application/grpc",
-      te: "trailers",
-    });
+    const stream: ClientHttp2Stream = session.request(requestHeaders(traceparent));
     let headers: Record<string, unknown> = {};
     const body = new Uint8Array(MAX_RESPONSE_BYTES);
     let length = 0;
@@ -115,8 +115,27 @@ function call(session: ClientHttp2Session, service: string, attempt: Attempt): P
         body: body.subarray(0, length),
       });
     });
-    stream.end(message(service));
+    stream.end(message(serviceIn(path)));
   });
+}
+
+/** The headers of a call. Deno sets those of a trace by itself where it traces; only the given one may be sent. */
+function requestHeaders(traceparent: Header | undefined): Record<string, string> {
+  const headers = {
+    ":method": "POST",
+    ":path": METHOD,
+    "content-type": "application/grpc",
+    te: "trailers",
+  };
+  for (const name of ["traceparent", "tracestate", "baggage"]) {
+    const value = name === traceparent?.[0] ? traceparent[1] : undefined;
+    Object.defineProperty(headers, name, {
+      enumerable: value !== undefined,
+      get: () => value,
+      set() {},
+    });
+  }
+  return headers;
 }
 
 /** Explains an error before the first frame of the server. */

@@ -23,7 +23,8 @@ const COLUMNS = "# pxname,svname,";
  * error, or 503 and the cause.
  */
 export function checkHaproxy(request: CheckRequest, signal: AbortSignal): Promise<Verdict> {
-  const { host, port, service, headers } = request;
+  const { host, port, service, traceparent } = request;
+  const headers = traceparent === undefined ? request.headers : [...request.headers, traceparent];
   return attempt("HAProxy", request, signal, async (attempt) => {
     const statistics = new Statistics(`${service},BACKEND`);
     const body = new BodyBuffer(MAX_BODY_BYTES);

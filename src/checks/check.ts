@@ -21,6 +21,8 @@ export interface CheckRequest {
   readonly path: string;
   /** The balancer's headers that the configuration forwards to services. */
   readonly headers: readonly Header[];
+  /** The header by which the service continues the trace of this check; absent if it is not forwarded. */
+  readonly traceparent?: Header;
   /** When a balancer asked for it last, in unix seconds; absent for a check that none asks for. */
   askedAt?: number;
 }

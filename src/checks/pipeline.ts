@@ -15,6 +15,7 @@ import { Limiter, QueueFullError, type Slot } from "./limiter.ts";
 import { Outcomes } from "./outcomes.ts";
 import type { Log } from "../log/log.ts";
 import type { SpoolIndex } from "../spool/index.ts";
+import type { CheckSpan, CheckTracer } from "./traces.ts";
 
 /** How many checks may be queued, those of one client at most half of them. The next one fails at once. */
 export const MAX_QUEUED = 10_000;
@@ -44,6 +45,8 @@ export interface PipelineOptions {
   readonly counters: Pick<Counters, "cache" | "errors" | "protocols">;
   /** Keeps the last results of checks; a new one by default. */
   readonly outcomes?: Outcomes;
+  /** Makes spans of checks; undefined if traces are off. */
+  readonly tracer?: CheckTracer | undefined;
   /** The clock. */
   readonly clock?: Clock;
 }
@@ -349,12 +352,13 @@ export class Pipeline {
     fail: (why: string) => Verdict,
   ): Promise<Verdict> {
     using _ = deadline;
-    const { promise: timedOut, resolve } = Promise.withResolvers<Verdict>();
-    deadline.signal.addEventListener("abort", () => {
-      const [total, queued] = [this.#timeoutMs, queuedMs].map(seconds);
-      resolve(fail(`timed out after ${total}, ${queued} of it in the queue`));
-    }, { once: true });
-    return await Promise.race([known, timedOut]);
+    const { promise: timedOut, resolve } = Promise.withResolvers<undefined>();
+    deadline.signal.addEventListener("abort", () => resolve(undefined), { once: true });
+    const verdict = await Promise.race([known, timedOut]);
+    if (verdict !== undefined) return verdict;
+    // Not in the listener, where the asynchronous context of the request is not active.
+    const [total, queued] = [this.#timeoutMs, queuedMs].map(seconds);
+    return fail(`timed out after ${total}, ${queued} of it in the queue`);
   }
 
   /** Starts a check, and lets others share it, unless it bypasses the cache. */
@@ -378,12 +382,15 @@ export class Pipeline {
   async #finish(attempt: Attempt): Promise<Verdict> {
     const { check: { key, protocol, request }, slot, deadline, recipients, queuedMs } = attempt;
     const askedAt = this.#clock.now();
+    let span: CheckSpan | undefined;
     let verdict: Verdict;
     try {
+      span = this.#options.tracer?.begin(request, queuedMs);
       verdict = servable(
         await new Promise<Verdict>((resolve, reject) => {
           deadline.giveUp = reject;
-          protocol.check(request, deadline.signal).then(resolve, reject);
+          const traced = span?.request ?? request;
+          protocol.check(traced, deadline.signal).then(resolve, reject);
         }),
       );
     } catch (error) {
@@ -405,6 +412,7 @@ export class Pipeline {
     if (isShort) verdict = afterQueue(verdict, queuedMs);
     else this.cache.set(key, verdict, recipients, askedAt, now);
     this.#record(key, request, verdict, queuedMs, queuedMs + ranMs);
+    span?.end(verdict);
     return verdict;
   }
 
@@ -427,6 +435,7 @@ export class Pipeline {
     const message = `Not checked at ${address}: ${why}`;
     const verdict: Verdict = { code: 503, message, reason: "limit" };
     this.#record(key, request, verdict, queuedMs, queuedMs);
+    this.#options.tracer?.begin(request, queuedMs).end(verdict);
     return verdict;
   }
 

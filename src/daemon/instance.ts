@@ -2,6 +2,7 @@ import { type CheckerOptions, protocols } from "../checkers/mod.ts";
 import { checkChange, describe, History, recordChange } from "../checks/history.ts";
 import { Outcomes } from "../checks/outcomes.ts";
 import { Pipeline } from "../checks/pipeline.ts";
+import { CheckTracer } from "../checks/traces.ts";
 import type { Settings } from "../config.ts";
 import type { Log } from "../log/log.ts";
 import { type Counters, newCounters } from "../metrics/counters.ts";
@@ -194,6 +195,7 @@ export class Instance {
       log,
       counters: this.#counters,
       outcomes: this.#outcomes,
+      tracer: CheckTracer.find(config.forward_traceparent),
     });
     const router = createRouter({
       pipeline,

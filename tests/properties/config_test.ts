@@ -15,6 +15,7 @@ const VALID = {
   max_clients: fc.integer({ min: 1, max: 10_000 }),
   http_headers_to_copy: fc.array(headerName, { maxLength: 4 }),
   service_name_header: headerName,
+  forward_traceparent: fc.boolean(),
   log_format: fc.constantFrom("text", "json"),
   log_path: text,
   mysql_username: text,

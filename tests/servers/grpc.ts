@@ -20,7 +20,10 @@ export const GRPC_PROGRAMS: readonly string[] = [
 /** The statuses of services; the empty name is the whole server. */
 export type Health = Readonly<Record<string, "UNKNOWN" | "SERVING" | "NOT_SERVING">>;
 
-/** Serves grpc.health.v1 by a file of statuses, which it reads for each call. */
+/**
+ * Serves grpc.health.v1 by a file of statuses, which it reads for each call. A call for `its-traceparent` fails with
+ * the call's header of that name.
+ */
 const SCRIPT = `
 import json, sys, threading
 from concurrent import futures
@@ -43,6 +46,9 @@ def check(request, context):
         start, size = length(request)
         assert len(request) == start + size
         name = request[start:].decode()
+    if name == "its-traceparent":
+        metadata = dict(context.invocation_metadata())
+        context.abort(grpc.StatusCode.UNKNOWN, metadata.get("traceparent", "none"))
     with open(path) as file:
         status = json.load(file).get(name)
     if status is None:
