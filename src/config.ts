@@ -215,6 +215,7 @@ const KEYS = {
     restricts: (value: boolean) => value ? ["true"] : [],
   },
   https_ca: pemPath,
+  page: { ...boolean, fallback: true },
   metrics_services: {
     expected: "a whole number from 0 to 5000",
     schema: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(5000)),

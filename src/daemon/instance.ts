@@ -215,6 +215,7 @@ export class Instance {
       started: this.#options.startedAt,
       index: this.#index,
       permissions,
+      hasPage: config.page,
       browserPage: (request, path) => this.#browserPage(request, path),
       spoolRoot,
       headersToCopy: config.http_headers_to_copy,
@@ -415,6 +416,7 @@ export class Instance {
       firstActiveEntries: (most) => this.#index.firstActiveEntries(most),
       queryWorkers: this.#workers.query,
       startedAt: this.#startedAt,
+      started: this.#options.startedAt,
       permissions: this.#options.permissions,
       changing: () => this.#setup.changing,
     });

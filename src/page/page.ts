@@ -3,7 +3,9 @@ import type { QueryWorkers } from "../server/worker_queries.ts";
 import type { PermissionsInForce } from "../metrics/runtime.ts";
 import type { SpoolIndex } from "../spool/index.ts";
 import { SizedResponse } from "../server/responses.ts";
+import { CHANGES_PATH } from "../server/status_pages.ts";
 import { accepts } from "../std/http_negotiation.ts";
+import { ChangeStreams } from "./change_streams.ts";
 import { EventStreams, MAX_STREAMS } from "./event_streams.ts";
 import html from "./page.html" with { type: "text" };
 import script from "./browser.js" with { type: "text" };
@@ -25,6 +27,8 @@ export interface PageOptions {
   readonly queryWorkers: QueryWorkers;
   /** When the daemon was started, by `performance.now()`. */
   readonly startedAt: number;
+  /** The same in unix seconds. */
+  readonly started: number;
   /** The daemon's permissions. */
   readonly permissions: PermissionsInForce;
   /** Returns whether the page may change the spool. */
@@ -54,6 +58,9 @@ const HEADERS: Readonly<Record<string, string>> = {
   "x-content-type-options": "nosniff",
 };
 
+/** A stream of events; undefined if too many are open. */
+type Openable = ReadableStream<Uint8Array> | undefined;
+
 /** The page's files, by path. */
 const FILES: ReadonlyMap<string, readonly [type: string, content: string]> = new Map([
   ["/page.css", ["text/css", style]],
@@ -61,14 +68,22 @@ const FILES: ReadonlyMap<string, readonly [type: string, content: string]> = new
   ["/page.svg", ["image/svg+xml", icon]],
 ]);
 
-/** The status page: the daemon's state and the downtimes, live. */
+/** The status page: the daemon's state and the downtimes, live. And the stream of changes. */
 export class Page {
   readonly #options: PageOptions;
   readonly #streams: EventStreams;
+  readonly #changes: ChangeStreams;
 
   /** @param options What to work with. */
   constructor(options: PageOptions) {
     this.#options = options;
+    this.#changes = new ChangeStreams({
+      started: options.started,
+      changesAfter: async (after) => {
+        const [changes = []] = await options.queryWorkers("history", { after, service: null });
+        return changes;
+      },
+    });
     this.#streams = new EventStreams(async () => {
       const { downtimes, status } = await this.#report();
       // A browser would act on control characters, such as those that reverse the direction of text.
@@ -85,12 +100,15 @@ export class Page {
    * Responds to a request.
    *
    * @param request A GET or HEAD request.
-   * @param path Its path: `/`, `/events` or that of a file.
+   * @param path Its path: `/`, `/events`, that of a file or {@linkcode CHANGES_PATH}.
    */
   async respond(request: Request, path: string): Promise<Response> {
     const [type, content] = FILES.get(path) ?? [];
     if (type !== undefined) return new SizedResponse(content!, { headers: headersOf(type) });
-    if (path === "/events") return this.#events(request);
+    if (path === "/events") return this.#events(request, () => this.#streams.open());
+    if (path === CHANGES_PATH) {
+      return this.#events(request, () => this.#changes.open(request.headers.get("last-event-id")));
+    }
     const headers = { vary: "accept" };
     if (accepts(request, "application/json", "text/html") === "text/html") {
       return new SizedResponse(html, { headers: { ...headersOf("text/html"), ...headers } });
@@ -109,17 +127,22 @@ export class Page {
   /** Ends the open streams. Browsers reconnect at once. */
   endStreams(): void {
     this.#streams.end();
+    this.#changes.end();
   }
 
   /** Ends the open streams and opens no more. */
   close(): void {
     this.#streams.close();
+    this.#changes.close();
   }
 
-  #events({ method }: Request): Response {
+  async #events(
+    { method }: Request,
+    open: () => Openable | Promise<Openable>,
+  ): Promise<Response> {
     const headers = headersOf("text/event-stream");
     if (method === "HEAD") return new Response(null, { headers });
-    const stream = this.#streams.open();
+    const stream = await open();
     if (stream !== undefined) return new SizedResponse(stream, { headers });
     return new Response(`Too many open event streams: at most ${MAX_STREAMS}`, {
       status: 503,

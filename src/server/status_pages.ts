@@ -31,7 +31,9 @@ export interface StatusSources extends ServiceSources {
   readonly permissions: PermissionsInForce;
   /** Keeps large pages. */
   readonly cache: PageCache;
-  /** Responds to requests for the page for browsers and its files. */
+  /** Whether there is a page for browsers. */
+  readonly hasPage: boolean;
+  /** Responds to requests for the page for browsers, its files, and the stream of changes. */
   readonly browserPage: (request: Request, path: string) => Promise<Response>;
 }
 
@@ -40,6 +42,9 @@ const DEFAULT_THRESHOLD = 600;
 
 /** The page for browsers and its files. With a query string they do not exist: it may contain a check. */
 const BROWSER_PATHS = new Set(["/", "/events", "/page.css", "/page.js", "/page.svg"]);
+
+/** The stream of changes. It is for programs, so it does not depend on the page. */
+export const CHANGES_PATH = "/events?only=changes";
 
 const NO_CHECK = "Not found: expected /<protocol>/<service>/<port>/<query>, " +
   "or for the page an Accept header that names text/html or application/json";
@@ -62,7 +67,8 @@ export function statusPage(
   const end = path.indexOf("?");
   const name = end < 0 ? path : path.slice(0, end);
   const page = PAGES.get(name) ?? SERVICE_PAGES.find(([prefix]) => name.startsWith(prefix))?.[1];
-  if (page === undefined && !BROWSER_PATHS.has(path)) return undefined;
+  const isBrowserPath = path === CHANGES_PATH || (sources.hasPage && BROWSER_PATHS.has(path));
+  if (page === undefined && !isBrowserPath) return undefined;
   const { method, headers } = request;
   if (method !== "GET" && method !== "HEAD") return notAllowed("GET, HEAD");
   if (path === "/" && !namesPage(headers.get("accept"))) return text(404, NO_CHECK);

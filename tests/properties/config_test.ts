@@ -22,6 +22,7 @@ const VALID = {
   mysql_password: text,
   redis_password: text,
   https_verify: fc.boolean(),
+  page: fc.boolean(),
   metrics_services: fc.integer({ min: 0, max: 5000 }),
   rlimit_nofile: fc.oneof(fc.constant("max"), fc.integer({ min: 64, max: 1e6 })),
   allow_remote_spool_changes: fc.boolean(),

@@ -45,6 +45,7 @@ function createParts(folder: TempFolder) {
     ...{ headersToCopy: ["Host"], headers: new HeaderReader(), routes: new Routes() },
     ...{ spoolRoot: folder.path, startedAt: 0, started: 0 },
     permissions: { read: [], write: [], net: "everything", others: [] },
+    hasPage: true,
     browserPage: () => Promise.resolve(new Response("page")),
   };
   const clients = new Networks(["127.0.0.1"]);
