@@ -124,7 +124,7 @@ function requireDistinctPort(what: string, port: number | null, ports: readonly 
 }
 
 /** One worker, or the supervisor of several. */
-type Serving = Pick<Supervisor, "listening" | "configure" | "stop">;
+type Serving = Pick<Supervisor, "listening" | "configure" | "refuseReload" | "stop">;
 
 async function serve(
   { workers, ...options }: Omit<InstanceOptions, "descriptors"> & { readonly workers: number },
@@ -165,36 +165,40 @@ function stopSignal(): Promise<Deno.Signal> {
 const EXPIRY_CHECK_MS = 86_400_000;
 
 /** Warns every day of a certificate that expires soon. The warning at the start is part of `configWarnings`. */
-function watchExpiry({ identity }: Settings, log: Log): void {
-  if (identity === null) return;
-  setInterval(() => {
-    logWarnings(expiryWarnings(identity, Date.now()), log);
-  }, EXPIRY_CHECK_MS);
+function watchExpiry(identity: () => Settings["identity"], log: Log): void {
+  setInterval(() => logWarnings(expiryWarnings(identity(), Date.now()), log), EXPIRY_CHECK_MS);
 }
 
-/** Loads the configuration again at each SIGHUP. An invalid one changes nothing. */
+/**
+ * Loads the configuration again at each SIGHUP. An invalid one changes nothing.
+ *
+ * @returns A function that returns the settings in force.
+ */
 function reloadOnHangup(
   options: Options,
   permissions: Permissions,
-  { identity, config }: Settings,
+  first: Settings,
   starting: Promise<Serving>,
   log: DaemonLog,
-): void {
+): () => Settings {
+  const { config } = first;
   const restrictions = new Restrictions(config);
+  let inForce = first;
   Deno.addSignalListener("SIGHUP", async () => {
+    const serving = await starting;
     try {
-      const serving = await starting;
       const settings = loadSettings(options.configPath, (config) => {
         permissions.demand(config);
         restrictions.demand(config);
       });
       log.reopen(settings.config);
       restrictions.add(settings.config);
-      // Listeners keep the certificate that they were started with, and so do their replacements.
-      serving.configure({ ...settings, identity });
-      if (JSON.stringify(settings.identity) !== JSON.stringify(identity)) {
-        log.warning("tls_cert and tls_key have changed: restart hacheck to use them");
+      const isTlsChanged = (settings.identity === null) !== (first.identity === null);
+      if (isTlsChanged) {
+        log.warning("tls_cert and tls_key were added or removed: restart hacheck for that");
       }
+      inForce = isTlsChanged ? { ...settings, identity: inForce.identity } : settings;
+      serving.configure(inForce);
       if (settings.config.agent_port !== config.agent_port && options.agentPort === null) {
         log.warning("agent_port has changed: restart hacheck to use it");
       }
@@ -203,9 +207,11 @@ function reloadOnHangup(
       log.info("the configuration was read again");
     } catch (error) {
       if (!isOperatorError(error)) throw error;
+      serving.refuseReload();
       log.error("the configuration stays as it was: {why}", { why: error.message });
     }
   });
+  return () => inForce;
 }
 
 function logConfigWarnings(settings: LoadedSettings, options: Options, log: Log): void {
@@ -312,9 +318,9 @@ export async function main(args: readonly string[]): Promise<number> {
       log,
       counters,
     );
-    watchExpiry(settings, log);
     // Before the daemon listens: SIGHUP without a listener would end it.
-    reloadOnHangup(options, permissions, settings, starting, log);
+    const inForceNow = reloadOnHangup(options, permissions, settings, starting, log);
+    watchExpiry(() => inForceNow().identity, log);
     const serving = await starting;
     const { addresses, agents } = serving.listening;
     for (const address of addresses) {

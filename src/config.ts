@@ -679,5 +679,5 @@ export function expiryWarnings(identity: Identity | null, now: number): string[]
   if (expiry === null || expiry > now + EXPIRES_SOON_MS) return [];
   const date = new Date(expiry).toISOString().replace(".000", "");
   const what = expiry <= now ? "expired" : "expires";
-  return [`the certificate in tls_cert ${what} on ${date}: renew it, and restart hacheck`];
+  return [`the certificate in tls_cert ${what} on ${date}: renew it, and reload hacheck (SIGHUP)`];
 }

@@ -9,6 +9,7 @@ import { type Counters, newCounters } from "../metrics/counters.ts";
 import type { WorkerState } from "../metrics/exposition.ts";
 import { EventLoopDelay } from "../metrics/runtime.ts";
 import { Stats } from "../metrics/stats.ts";
+import { certificateExpiry } from "../net/certificate.ts";
 import { LocalAddresses } from "../net/local_addresses.ts";
 import { Networks } from "../net/networks.ts";
 import type { Page } from "../page/page.ts";
@@ -114,7 +115,6 @@ export class Instance {
   readonly #history: History | undefined;
   /** When the daemon started, by `performance.now()`. */
   readonly #startedAt: number;
-  readonly #identity: Settings["identity"];
   readonly #stats = new Stats();
   readonly #delay = new EventLoopDelay();
   readonly #outflow: Outflow;
@@ -127,7 +127,10 @@ export class Instance {
   readonly #watcher: SpoolWatcher;
   /** The ports that this instance listens on, which checks may not connect to. */
   readonly #ports = new Set<number>();
+  #settings: Settings;
   #setup: Setup;
+  /** Whether the last configuration was accepted. */
+  #hasReloaded = true;
   #listeners: Listener[] = [];
   #agents: AgentListener | undefined;
   #reaper: ConnectionReaper | undefined;
@@ -156,7 +159,7 @@ export class Instance {
     this.#outflow = new Outflow(counters.refused);
     this.#refusals = new Refusals(log, counters.refused);
     this.#foundAddresses = new LocalAddresses(log);
-    this.#identity = settings.identity;
+    this.#settings = settings;
     this.#startedAt = performance.now() - (Date.now() - startedAt * 1000);
     this.#store = new SpoolStore(spoolRoot);
     if (connect === undefined) this.#history = new History(log, false);
@@ -169,11 +172,19 @@ export class Instance {
   /** Responds to a request, at once where nothing has to be waited for. */
   readonly router: Router = (request, info) => this.#setup.router(request, info);
 
-  /** Replaces the configuration. Requests in progress finish with the old one; the TLS identity stays. */
+  /** Replaces the configuration. Requests in progress finish with the old one. */
   configure(settings: Settings): void {
+    this.#settings = settings;
+    this.#hasReloaded = true;
+    for (const listener of this.#listeners) listener.renew(settings.identity);
     this.#setup = this.#createSetup(settings);
     // The new configuration may not allow their clients any more.
     this.#page?.then((page) => page.endStreams(), () => {});
+  }
+
+  /** Notes that a new configuration was refused. */
+  refuseReload(): void {
+    this.#hasReloaded = false;
   }
 
   #createSetup(settings: Settings): Setup {
@@ -263,7 +274,7 @@ export class Instance {
     const { listeners: counters, errors } = this.#counters;
     const log = this.#log;
     const outflow = this.#outflow;
-    const identity = this.#identity;
+    const { identity } = this.#settings;
     const { router } = this;
     for (const port of ports) {
       try {
@@ -363,6 +374,8 @@ export class Instance {
           ...status(),
           records: this.#watcher.states(now()),
           ...this.#namedSeries(),
+          hasReloaded: this.#hasReloaded,
+          certificateExpiry: this.#certificateExpiry,
           memory: Deno.memoryUsage(),
           startedAt: this.#options.startedAt,
           uptime: (performance.now() - this.#startedAt) / 1000,
@@ -373,6 +386,13 @@ export class Instance {
         services: this.#stats.recentReports(RECENT_SECONDS, now(), services),
       }),
     };
+  }
+
+  /** When the certificate expires, in unix seconds; null without one. */
+  get #certificateExpiry(): number | null {
+    const { identity } = this.#settings;
+    const expiry = identity === null ? null : certificateExpiry(identity.cert);
+    return expiry === null ? null : expiry / 1000;
   }
 
   /** What `/metrics` has series of by their names. */

@@ -10,6 +10,8 @@ import type { WorkerQueries } from "../server/worker_queries.ts";
 export type Command =
   | { readonly kind: "start"; readonly options: InstanceOptions; readonly settings: Settings }
   | { readonly kind: "configure"; readonly settings: Settings }
+  /** A new configuration was refused. */
+  | { readonly kind: "refuse-reload" }
   | { readonly kind: "stop" }
   /** A query to process. */
   | { readonly kind: "query"; readonly id: number; readonly query: Query }
@@ -113,6 +115,11 @@ export class Supervisor {
   configure(settings: Settings): void {
     this.#settings = settings;
     for (const worker of this.#workers) send(worker, { kind: "configure", settings });
+  }
+
+  /** Notes that a new configuration was refused. */
+  refuseReload(): void {
+    for (const worker of this.#workers) send(worker, { kind: "refuse-reload" });
   }
 
   /** Stops all workers gracefully, and terminates those that hang. */

@@ -40,6 +40,8 @@ class SupervisedInstance {
         this.#instance?.configure(command.settings);
         this.#log?.reopen(command.settings.config);
         return;
+      case "refuse-reload":
+        return this.#instance?.refuseReload();
       case "stop":
         await this.#instance?.stop();
         await this.#log?.flush();

@@ -25,6 +25,10 @@ export interface WorkerState {
   readonly downtimes: readonly { name: string; mode: string; creation: number | null }[];
   /** How many services and records are in neither. */
   readonly leftOut: { readonly services: number; readonly records: number };
+  /** Whether the last configuration was accepted. */
+  readonly hasReloaded: boolean;
+  /** When the certificate expires, in unix seconds; null without one. */
+  readonly certificateExpiry: number | null;
   /** Memory in use; `rss` is that of the whole process. */
   readonly memory: Deno.MemoryUsage;
   /** When the daemon started, in unix seconds. */
@@ -167,6 +171,23 @@ export const METRICS: readonly Metric[] = [
     ...counter("hacheck_faults_total", "Internal errors of hacheck."),
     labels: ["kind"],
     of: ({ counters }) => labelled("kind", counters.errors),
+  },
+  gauge(
+    "hacheck_config_last_reload_successful",
+    "1 if the last configuration was accepted, 0 if the one before it is still in force.",
+    "min",
+    (now) => Number(now.hasReloaded),
+  ),
+  {
+    name: "hacheck_tls_certificate_expiry_seconds",
+    type: "gauge",
+    labels: [],
+    help: "When the certificate in tls_cert expires, in unix seconds.",
+    aggregator: "min",
+    of: ({ now }) =>
+      now === null || now.certificateExpiry === null
+        ? []
+        : [{ labels: {}, value: now.certificateExpiry }],
   },
   gauge("hacheck_event_loops", "Workers that answer.", "sum", () => 1),
   gauge(

@@ -70,6 +70,18 @@ const MIN_IDLE_MS = 5;
  */
 const QUIET_CHECKS = 2;
 
+/** How long a server with an old certificate is idle beside the new one before it is closed, in milliseconds. */
+const MIN_RENEWAL_MS = 50;
+
+/** After this time it is closed even in a moment that is not quiet. */
+const MAX_RENEWAL_MS = 2000;
+
+/**
+ * The share in use below which a server with an old certificate is closed without aborting its connections. Those
+ * whose TLS handshake does not end then stay for good, so there must be few.
+ */
+const PLENTY = 1 / 8;
+
 /**
  * How late a timer may be, in milliseconds. A later one shows that the program stalled: requests may have arrived
  * meanwhile that are still unread.
@@ -155,7 +167,10 @@ export class ConnectionReaper implements Disposable {
     const { minAge, maxAge, retireTimeout, scarceRetireTimeout } = this.#times;
     for (const listener of listeners) {
       const { retiring } = listener;
-      if (retiring !== undefined) {
+      if (retiring?.isOutdated && inUse < PLENTY * count) {
+        if (retiring.retiringMs >= MIN_RENEWAL_MS && isTimely && isQuiet) listener.closeRetiring();
+        else if (retiring.retiringMs >= MAX_RENEWAL_MS) listener.closeRetiring();
+      } else if (retiring !== undefined) {
         const { idleMs, retiringMs } = retiring;
         // Requests cannot be read during a stall, so that time does not count.
         const calmMs = isTimely ? Math.min(retiringMs, now - this.#lateAt) : 0;
@@ -164,12 +179,14 @@ export class ConnectionReaper implements Disposable {
         if (canTerminate || isCritical || retiringMs >= retireTimeout) listener.terminate();
       } else if (isScarce && listener.age >= minAge) {
         if (listener.rotate()) this.#logScarce(listener, lowest);
-      } else if (listener.age >= maxAge) {
+      } else if (listener.age >= maxAge || listener.isOutdated) {
         listener.rotate();
       }
     }
-    const isRetiring = listeners.some(({ retiring }) => retiring !== undefined);
-    this.#schedule(isRetiring || isScarce ? this.#times.busyInterval : this.#times.interval);
+    const isRotating = listeners.some(({ retiring, isOutdated }) =>
+      retiring !== undefined || isOutdated
+    );
+    this.#schedule(isRotating || isScarce ? this.#times.busyInterval : this.#times.interval);
   }
 
   /**

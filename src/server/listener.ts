@@ -14,7 +14,7 @@ export interface ListenerOptions {
   readonly port: number;
   /** Whether other workers listen on the same port. */
   readonly shared: boolean;
-  /** The TLS identity; null for plain HTTP. */
+  /** The first TLS identity; null for plain HTTP. */
   readonly identity: Identity | null;
   /** Responds to requests. */
   readonly router: Router;
@@ -56,6 +56,7 @@ export class Listener {
   #retiring: Server | undefined;
   #stopping = false;
   #retry: ReturnType<typeof setTimeout> | undefined;
+  #identity: Identity | null;
 
   /** The listening address. */
   readonly addr: Deno.NetAddr;
@@ -69,6 +70,7 @@ export class Listener {
   constructor(options: ListenerOptions) {
     const { hostname, port, shared } = options;
     this.#options = options;
+    this.#identity = options.identity;
     this.#outflow = options.outflow ?? new Outflow();
     // With `reusePort`, another program of the same user could hold the port unnoticed.
     if (!shared && port !== 0) Deno.listen({ hostname, port }).close();
@@ -82,6 +84,18 @@ export class Listener {
   get age(): number {
     const [oldest] = this.#servers;
     return oldest === undefined ? 0 : performance.now() - oldest.startedAt;
+  }
+
+  /** Whether the oldest server has a TLS identity that was renewed since. */
+  get isOutdated(): boolean {
+    const [oldest] = this.#servers;
+    return oldest !== undefined && oldest.identity !== this.#identity;
+  }
+
+  /** Sets the TLS identity of the servers that are started from now on. The reaper rotates the others. */
+  renew(identity: Identity | null): void {
+    if (identity?.cert === this.#identity?.cert && identity?.key === this.#identity?.key) return;
+    this.#identity = identity;
   }
 
   /** How many requests are in flight. */
@@ -110,7 +124,7 @@ export class Listener {
       return false;
     }
     this.#retiring = this.#servers.shift()!;
-    this.#retiring.retire();
+    this.#retiring.retire(this.#retiring.identity !== this.#identity);
     this.#options.counters.renewals++;
     return true;
   }
@@ -121,6 +135,13 @@ export class Listener {
     if (retiring === undefined) return;
     this.#retiring = undefined;
     this.#abort(retiring);
+  }
+
+  /** Closes the retiring server: its requests in flight end, and kept connections are closed. */
+  closeRetiring(): void {
+    const retiring = this.#retiring;
+    this.#retiring = undefined;
+    retiring?.close();
   }
 
   /**
@@ -141,7 +162,7 @@ export class Listener {
   }
 
   #serve(port: number): Server {
-    const server = new Server(port, this.#options, this.#outflow);
+    const server = new Server(port, this.#options, this.#identity, this.#outflow);
     const onEnd = (why: unknown) => this.#onEnd(server, why);
     server.finished.then(() => onEnd("the server ended"), onEnd);
     return server;
@@ -152,7 +173,7 @@ export class Listener {
   }
 
   #onEnd(server: Server, why: unknown): void {
-    if (this.#stopping || server.isAborted) return;
+    if (this.#stopping || server.isAborted || server.isClosed) return;
     this.#options.counters.falls++;
     this.#abort(server);
     if (server === this.#retiring) {
@@ -188,22 +209,34 @@ export class Listener {
 }
 
 /** A server that waits for its termination. */
-export type RetiringServer = Pick<Server, "inFlight" | "idleMs" | "retiringMs">;
+export type RetiringServer = Pick<Server, "inFlight" | "idleMs" | "retiringMs" | "isOutdated">;
 
 /** One of the servers of a port. */
 class Server {
   readonly #controller = new AbortController();
   readonly #http: Deno.HttpServer<Deno.NetAddr>;
 
+  /** Its TLS identity; null for plain HTTP. */
+  readonly identity: Identity | null;
   /** When it started to listen, by `performance.now()`. */
   readonly startedAt: number = performance.now();
   /** How many requests are in flight. Those that are answered at once do not count. */
   inFlight = 0;
+  /** Whether it retires because its TLS identity was renewed. */
+  isOutdated = false;
+  /** Whether it was closed on purpose. */
+  isClosed = false;
   #idleSince = this.startedAt;
   #retiredAt = 0;
 
-  constructor(port: number, options: ListenerOptions, outflow: Outflow) {
-    const { hostname, identity, router, log, errors } = options;
+  constructor(
+    port: number,
+    options: ListenerOptions,
+    identity: Identity | null,
+    outflow: Outflow,
+  ) {
+    const { hostname, router, log, errors } = options;
+    this.identity = identity;
     const settle = () => {
       if (--this.inFlight === 0) this.#idleSince = performance.now();
     };
@@ -253,9 +286,20 @@ class Server {
     return performance.now() - this.#retiredAt;
   }
 
-  /** Starts to retire. */
-  retire(): void {
+  /**
+   * Starts to retire.
+   *
+   * @param isOutdated Whether its TLS identity was renewed.
+   */
+  retire(isOutdated: boolean): void {
     this.#retiredAt = performance.now();
+    this.isOutdated = isOutdated;
+  }
+
+  /** Closes the server after its requests in flight. An abort is impossible then. */
+  close(): void {
+    this.isClosed = true;
+    void this.shutdown();
   }
 
   /** Ends the server and all its connections. */

@@ -1,5 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { Daemon, hactl, runDaemon, TempFolder, WORKER_GRANTS } from "../support/programs.ts";
+import { openTls, type TlsSession } from "../../src/net/tls_connection.ts";
+import { samplesOf } from "../support/metrics.ts";
 import { sendRaw } from "../support/raw_http.ts";
 import {
   Authority,
@@ -101,33 +103,115 @@ ${check("right", authority)}${check("wrong", other)}`
   },
 );
 
+/** Sends one request after another, each on a new connection, until it is disposed of. */
+class HttpsClient implements AsyncDisposable {
+  readonly #running: Promise<void>;
+  #isStopped = false;
+  answered = 0;
+  readonly failures: string[] = [];
+
+  constructor(daemon: Daemon, authority: Certificate) {
+    this.#running = (async () => {
+      while (!this.#isStopped) {
+        try {
+          assertEquals(await get(daemon, "/spool/web/0", authority), "200 ");
+          this.answered++;
+        } catch (error) {
+          this.failures.push(String(error));
+        }
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    })();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isStopped = true;
+    await this.#running;
+  }
+}
+
+/** The subject of the certificate that a daemon shows. */
+async function subjectOf({ port }: Daemon): Promise<string> {
+  let subject = "";
+  const onSession = (session: TlsSession) => subject = session.subject;
+  const signal = AbortSignal.timeout(10_000);
+  const options = { serverName: null, trusted: null, onSession };
+  (await openTls("127.0.0.1", port, options, signal))[Symbol.dispose]();
+  return subject;
+}
+
+for (const workers of [1, 2]) {
+  serverTest(
+    `with -n ${workers}, SIGHUP takes a renewed certificate, and no request is lost`,
+    CERTIFICATE_PROGRAMS,
+    async () => {
+      using folder = new TempFolder();
+      const authority = await Authority.create(folder, "ca");
+      const first = await authority.issue("first", { for: "IP:127.0.0.1" });
+      const second = await authority.issue("second", { for: "IP:127.0.0.1" });
+      const copy = { certificate: folder.file("copy.pem"), key: folder.file("copy.key") };
+      const put = (from: Certificate) => {
+        Deno.copyFileSync(from.certificate, copy.certificate);
+        Deno.copyFileSync(from.key, copy.key);
+      };
+      put(first);
+      await using daemon = await Daemon.start({
+        config: configured(copy),
+        args: ["-n", String(workers)],
+        grants: [granted(copy), ...WORKER_GRANTS],
+      });
+      assertEquals(await subjectOf(daemon), "first");
+      await using client = new HttpsClient(daemon, authority);
+      await until("the client is served", () => client.answered > 10);
+      put(second);
+      daemon.kill("SIGHUP");
+      await daemon.logged(/the configuration was read again/);
+      await until("every server has the new certificate", async () => {
+        for (let times = 0; times < 16 * workers; times++) {
+          if (await subjectOf(daemon) !== "second") return false;
+        }
+        return true;
+      });
+      const { answered } = client;
+      await until("the client is still served", () => client.answered > answered + 10);
+      assertEquals(client.failures, []);
+
+      // An invalid certificate is rejected at the reload, and changes nothing.
+      Deno.copyFileSync(first.key, copy.key);
+      daemon.kill("SIGHUP");
+      await daemon.logged(/the configuration stays as it was: Cannot use tls_cert/);
+      assertEquals(await subjectOf(daemon), "second");
+      const metric = async (name: string) => {
+        const metrics = (await get(daemon, "/metrics", authority)).slice("200 ".length);
+        return samplesOf(metrics).get(name);
+      };
+      assertEquals(await metric("hacheck_config_last_reload_successful"), 0);
+      const expiry = await metric("hacheck_tls_certificate_expiry_seconds");
+      assert(expiry! > Date.now() / 1000, String(expiry));
+      put(second);
+      daemon.kill("SIGHUP");
+      await until("the reload succeeded", async () => {
+        return await metric("hacheck_config_last_reload_successful") === 1;
+      });
+    },
+  );
+}
+
 serverTest(
-  "a reload keeps the certificate, and logs that",
+  "a reload neither adds nor removes TLS, and logs that",
   CERTIFICATE_PROGRAMS,
   async () => {
     using folder = new TempFolder();
-    const authority = await Authority.create(folder, "ca");
-    const first = await authority.issue("first", { for: "IP:127.0.0.1" });
-    const second = await authority.issue("second", { for: "DNS:web.example" });
-    const copy = { certificate: folder.file("copy.pem"), key: folder.file("copy.key") };
-    const put = (from: Certificate) => {
-      Deno.copyFileSync(from.certificate, copy.certificate);
-      Deno.copyFileSync(from.key, copy.key);
-    };
-    put(first);
-    await using daemon = await Daemon.start({ config: configured(copy), grants: [granted(copy)] });
-    put(second);
+    const certificate = await issueSelfSigned(folder, "host", "IP:127.0.0.1");
+    const config = folder.write("hacheck.yaml", configured(certificate));
+    await using daemon = await Daemon.start({
+      args: ["-c", config],
+      grants: [`--allow-read=${config},${certificate.certificate},${certificate.key}`],
+    });
+    folder.write("hacheck.yaml", "# nothing\n");
     daemon.kill("SIGHUP");
-    await daemon.logged(
-      /WARNING tls_cert and tls_key have changed: restart hacheck to use them/,
-    );
-    await daemon.logged(/the configuration was read again/);
-    assertEquals(await get(daemon, "/spool/web/0", authority), "200 ");
-    // An invalid certificate is rejected at the reload, not at the next start.
-    Deno.copyFileSync(first.key, copy.key);
-    daemon.kill("SIGHUP");
-    await daemon.logged(/the configuration stays as it was: Cannot use tls_cert/);
-    assertEquals(await get(daemon, "/spool/web/0", authority), "200 ");
+    await daemon.logged(/WARNING tls_cert and tls_key were added or removed: restart hacheck/);
+    assertEquals(await subjectOf(daemon), "host");
   },
 );
 

@@ -12,6 +12,7 @@ function reportOf(responses: number): WorkerMetrics {
     spool: { healthy: true },
     records: { down: 0, drain: 0, weight: 0, expired: 0, faulty: 0 },
     ...{ checks: [], downtimes: [], leftOut: { services: 0, records: 0 } },
+    ...{ hasReloaded: true, certificateExpiry: null },
     memory: { rss: 1, heapTotal: 1, heapUsed: 1, external: 1 },
     startedAt: 1000,
     uptime: 1,
