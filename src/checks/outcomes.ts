@@ -65,6 +65,24 @@ export interface CheckReport extends CheckIdentity {
   readonly failures: readonly CheckResult[];
 }
 
+/** The last run of a check, in short. */
+export interface CheckSummary extends CheckIdentity {
+  /** The state by the last run, whatever the spool says. */
+  readonly state: CheckState;
+  /** Since when it has been in this state, in unix seconds. */
+  readonly since: number;
+  /** When the last run ended, in unix seconds. */
+  readonly at: number;
+  /** When a balancer asked for it last, in unix seconds. */
+  readonly asked: number;
+  /** The status code of the verdict. */
+  readonly code: number;
+  /** Why it failed; null if it did not. */
+  readonly reason: FailureReason | null;
+  /** The first line of the message. */
+  readonly message: string;
+}
+
 /** A change of the state of a check. */
 export interface OutcomeChange {
   /** The check. */
@@ -204,6 +222,44 @@ export class Outcomes {
   }
 
   /**
+   * Returns the failing checks that balancers have asked for lately, the latest change first.
+   *
+   * @param since Since when, in unix seconds.
+   * @param most How many at most.
+   * @param isPlanned Whether a check is expected to fail: such checks come last.
+   * @returns The checks, and how many there are more.
+   */
+  failing(
+    since: number,
+    most: number,
+    isPlanned: (check: CheckIdentity) => boolean,
+  ): { readonly checks: CheckSummary[]; readonly leftOut: number } {
+    const found: [request: CheckRequest, tracked: Tracked, isPlanned: boolean][] = [];
+    for (const tracked of this.#checks.values()) {
+      if (tracked.state !== "down") continue;
+      for (const request of tracked.requests) {
+        if (isAsked(request, since)) found.push([request, tracked, isPlanned(request)]);
+      }
+    }
+    found.sort(([a, one, isPlanned], [b, other, isOtherPlanned]) =>
+      Number(isPlanned) - Number(isOtherPlanned) || other.since - one.since || byIdentity(a, b)
+    );
+    const checks = found.slice(0, most).map(([request, tracked]) => summaryOf(request, tracked));
+    return { checks, leftOut: found.length - checks.length };
+  }
+
+  /** Returns the last runs of these checks, as far as there are any. */
+  latest(identities: readonly CheckIdentity[]): CheckSummary[] {
+    const services = new Set(identities.map(({ service }) => service));
+    const keys = new Set(identities.map(identityKey));
+    return [...this.#checks.values()].flatMap((tracked) =>
+      tracked.requests.filter((request) =>
+        tracked.state !== null && services.has(request.service) && keys.has(identityKey(request))
+      ).map((request) => summaryOf(request, tracked))
+    );
+  }
+
+  /**
    * Returns the states of checks that balancers have asked for lately, those of failing services first.
    *
    * @param since Since when, in unix seconds.
@@ -311,6 +367,19 @@ function reportOf(request: CheckRequest, tracked: Tracked): CheckReport {
   };
 }
 
+function summaryOf(request: CheckRequest, tracked: Tracked): CheckSummary {
+  const { service, protocol, host, port, path } = request;
+  const { at, code, reason, message } = lastOf(tracked)!;
+  return {
+    ...{ service, protocol, host, port, path, state: tracked.state!, since: tracked.since },
+    ...{ at, asked: request.askedAt ?? at, code, reason, message },
+  };
+}
+
+function identityKey({ service, protocol, host, port, path }: CheckIdentity): string {
+  return JSON.stringify([service, protocol, host, port, path]);
+}
+
 function resultOf({ host, port }: CheckRequest, run: Run): CheckResult {
   const { at, code, reason, message } = run;
   return {
@@ -352,8 +421,7 @@ function rounded(value: number): number | null {
 export function mergeReports(workers: readonly (readonly CheckReport[])[]): CheckReport[] {
   const merged = new Map<string, CheckReport>();
   for (const report of workers.flat()) {
-    const { service, protocol, host, port, path } = report;
-    const identity = JSON.stringify([service, protocol, host, port, path]);
+    const identity = identityKey(report);
     const known = merged.get(identity);
     merged.set(identity, known === undefined ? report : both(known, report));
   }
@@ -371,6 +439,22 @@ function both(one: CheckReport, other: CheckReport): CheckReport {
     failures: [...older.failures, ...newer.failures].sort((a, b) => b.at - a.at)
       .slice(0, MAX_FAILURES_PER_CHECK),
   };
+}
+
+/** Merges the last runs by all workers: the newest run of a check decides. */
+export function mergeSummaries(summaries: readonly CheckSummary[]): CheckSummary[] {
+  const merged = new Map<string, CheckSummary>();
+  for (const summary of summaries) {
+    const key = identityKey(summary);
+    const known = merged.get(key) ?? summary;
+    const [older, newer] = known.at <= summary.at ? [known, summary] : [summary, known];
+    merged.set(key, {
+      ...newer,
+      since: older.state === newer.state ? Math.min(older.since, newer.since) : newer.since,
+      asked: Math.max(older.asked, newer.asked),
+    });
+  }
+  return [...merged.values()];
 }
 
 /** Sorts reports: failing checks first, then by service, port, protocol and path. */

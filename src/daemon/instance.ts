@@ -381,10 +381,8 @@ export class Instance {
           uptime: (performance.now() - this.#startedAt) / 1000,
         },
       }),
-      page: (services) => ({
-        ...status(),
-        services: this.#stats.recentReports(RECENT_SECONDS, now(), services),
-      }),
+      page: (limits) => ({ ...status(), ...this.#pageSeries(limits) }),
+      latest: (checks) => this.#outcomes.latest(checks),
     };
   }
 
@@ -408,6 +406,19 @@ export class Instance {
         records: counts.downtimes - first.downtimes.length,
       },
     };
+  }
+
+  /** What the page shows by names. */
+  #pageSeries(most: { readonly services: number; readonly checks: number }) {
+    const now = Date.now() / 1000;
+    const services = this.#stats.recentReports(RECENT_SECONDS, now, most.services);
+    const { checks: failing, leftOut: failingLeftOut } = this.#outcomes.failing(
+      now - RECENT_SECONDS,
+      most.checks,
+      ({ service, port, host }) => this.#index.find(service, port, host) !== undefined,
+    );
+    const servicesLeftOut = this.#stats.countRecent(RECENT_SECONDS, now) - services.length;
+    return { services, servicesLeftOut, failing, failingLeftOut };
   }
 
   #entryReport(subject: Subject): EntryReport {
@@ -434,6 +445,7 @@ export class Instance {
     const { Page } = await import("../page/page.ts");
     const page = new Page({
       firstActiveEntries: (most) => this.#index.firstActiveEntries(most),
+      find: (service, port, host) => this.#index.find(service, port, host),
       queryWorkers: this.#workers.query,
       startedAt: this.#startedAt,
       started: this.#options.startedAt,

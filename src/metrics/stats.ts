@@ -90,8 +90,11 @@ function isUp(code: number): boolean {
 }
 
 /** Picks at most so many services: failing ones first, each group sorted by name. */
-export function failingFirst(reports: readonly ServiceReport[], most: number): ServiceReport[] {
-  const rank = ({ last }: ServiceReport) => last === null || isUp(last.code) ? 1 : 0;
+export function failingFirst<Report extends Omit<ServiceReport, "checkTimes">>(
+  reports: readonly Report[],
+  most: number,
+): Report[] {
+  const rank = ({ last }: Report) => last === null || isUp(last.code) ? 1 : 0;
   return reports.toSorted((a, b) => rank(a) - rank(b) || (a.service < b.service ? -1 : 1))
     .slice(0, most);
 }
@@ -161,12 +164,21 @@ export class Stats {
     return recent.sort(([a], [b]) => a < b ? -1 : 1);
   }
 
+  /** Counts the services requested within the last `threshold` seconds. */
+  countRecent(threshold: number, now: number): number {
+    let count = 0;
+    for (const [, { lastRequested }] of this.#services.entries()) {
+      if (now - lastRequested <= threshold) count++;
+    }
+    return count;
+  }
+
   /** Returns reports on at most so many of these services, {@linkcode failingFirst}. */
   recentReports(threshold: number, now: number, most: number): ServiceReport[] {
-    const reports = this.recent(threshold, now).map(([service, last]) => {
-      return { service, last, checkTimes: this.#services.peek(service)!.checkTimes };
+    const recent = this.recent(threshold, now).map(([service, last]) => ({ service, last }));
+    return failingFirst(recent, most).map((report) => {
+      return { ...report, checkTimes: this.#services.peek(report.service)!.checkTimes };
     });
-    return failingFirst(reports, most);
   }
 
   /** Makes room for a pair of service and client, by dropping the oldest service or client. */

@@ -11,8 +11,39 @@ const SILENCE_MS = 5000;
 /** How long to wait before a reconnect that the browser does not make by itself, in milliseconds. */
 const RETRY_MS = 2000;
 
-/** The duration of a check that fills the height of a sparkline, in milliseconds. */
-const FULL_HEIGHT_MS = 1000;
+/** How often the services that the events leave out are fetched, in milliseconds. */
+const FETCH_MS = 10_000;
+
+/** How long no balancer has to ask for a service until the page says so, in seconds. */
+const UNASKED_SECONDS = 60;
+
+/** How many services are shown at once. */
+const PAGE_SIZE = 100;
+
+/** The least number of rows with which there is a filter. */
+const MIN_FILTERED = 10;
+
+/** The durations that the lines of a sparkline stand for, in milliseconds. */
+const SCALE_MS = [1, 10, 100, 1000];
+
+/** The reasons of failed checks. */
+const REASONS = {
+  refused: "Connection refused",
+  unreachable: "Host unreachable",
+  connect_timeout: "Connection timed out",
+  tls: "TLS handshake failed",
+  tls_timeout: "TLS handshake timed out",
+  response_timeout: "No response in time",
+  reset: "Connection reset",
+  closed: "Connection closed too early",
+  protocol: "Wrong protocol",
+  status: "HTTP status of a failure",
+  login: "Login refused",
+  unhealthy: "Reported as unhealthy",
+  limit: "hacheck was overloaded",
+  configuration: "hacheck's configuration",
+  internal: "Internal error of hacheck",
+};
 
 /** The most checks that a sparkline shows. */
 const CHECKS = 24;
@@ -21,8 +52,16 @@ const $ = (selector) => document.querySelector(selector);
 
 /** The data of the last `downtimes` event. */
 let entries = { downtimes: [], downtimes_left_out: 0, weights: [], weights_left_out: 0 };
+/** These downtimes, by service. */
+let downtimesByService = new Map();
 /** The data of the last `status` event. */
 let daemon;
+/** The services that `/recent` lists, and their last responses; empty while the events have all services. */
+let others = [];
+/** The place of each service in the natural order, where web2 comes before web10. */
+let places = new Map();
+/** The number of the page of services. */
+let pageIndex = 0;
 /** How far the daemon's clock is ahead of the browser's, in seconds. */
 let clockOffset = 0;
 
@@ -33,7 +72,10 @@ function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-const NAMESPACES = { svg: "http://www.w3.org/2000/svg", rect: "http://www.w3.org/2000/svg" };
+const SVG = "http://www.w3.org/2000/svg";
+const NAMESPACES = { svg: SVG, rect: SVG, line: SVG, text: SVG };
+
+const { compare } = new Intl.Collator("en", { numeric: true });
 
 /** Makes an element that contains text and other elements. */
 function make(tag, attributes = {}, ...content) {
@@ -43,6 +85,60 @@ function make(tag, attributes = {}, ...content) {
   element.append(...content);
   return element;
 }
+
+// ---------------------------------------------------------------- the filter
+
+const filter = $("#filter");
+
+/** Returns whether the filter shows a row of this state with these texts. */
+function matches(state, ...texts) {
+  const { text, state: wanted } = filter.elements;
+  if (wanted.value !== "" && wanted.value !== state) return false;
+  const needle = text.value.trim().toLowerCase();
+  return needle === "" || texts.some((one) => one?.toLowerCase().includes(needle));
+}
+
+/** Shows the filter where there is something to find. It stays while it is in use. */
+function showFilter() {
+  const rows = daemon.services.length + entries.downtimes.length + daemon.failing.length;
+  const isUsed = filter.elements.text.value !== "" || filter.elements.state.value !== "";
+  filter.hidden = rows < MIN_FILTERED && !isUsed && !filter.contains(document.activeElement);
+}
+
+filter.addEventListener("input", () => {
+  pageIndex = 0;
+  show();
+});
+filter.addEventListener("submit", (event) => event.preventDefault());
+
+/** Turns the page of services. */
+function turn(by) {
+  pageIndex += by;
+  showServices(allServices());
+  $("#services").scrollIntoView({ block: "start" });
+}
+
+$("#previous").addEventListener("click", () => turn(-1));
+$("#next").addEventListener("click", () => turn(1));
+
+/** Fetches the services that the events leave out, while somebody sees the page. */
+async function fetchOthers() {
+  try {
+    if (daemon?.more_services && document.visibilityState === "visible") {
+      const response = await fetch("/recent");
+      if (response.ok) {
+        const { seen_services: seen } = await response.json();
+        others = seen.map(([service, last]) => ({ service, last }));
+        show();
+      }
+    }
+  } catch {
+    // The stream of events reports a lost connection.
+  }
+  setTimeout(fetchOthers, daemon === undefined ? 100 : FETCH_MS);
+}
+
+// ---------------------------------------------------------------- words
 
 /** Formats a count with its noun. */
 function many(count, one, several = `${one}s`) {
@@ -108,40 +204,61 @@ function showRows(table, items, keyOf, show) {
   for (const row of known.values()) row.remove();
 }
 
-function showSummary() {
+function showSummary(services) {
   const { downtimes, downtimes_left_out: leftOut } = entries;
   const down = downtimes.filter((one) => one.mode === "down");
   const draining = downtimes.filter((one) => one.mode === "drain");
   const all = downtimes.find(({ name }) => name === "all");
+  const failing = daemon.failing_left_out === 0
+    ? failingServices()
+    : services.filter(({ state }) => state === "failing").map(({ service }) => service);
+  const unasked = services.filter(({ state }) => state === "unasked");
   const parts = [];
-  if (down.length > 0) parts.push(`${names(down, leftOut)} ${down.length > 1 ? "are" : "is"} down`);
-  if (draining.length > 0) {
-    parts.push(`${names(draining, 0)} ${draining.length > 1 ? "are" : "is"} draining`);
+  const are = (count) => count > 1 ? "are" : "is";
+  if (failing.length > 0) {
+    const which = failing.length > 4 ? many(failing.length, "service") : listed(failing, 4);
+    parts.push(`${which} ${are(failing.length)} failing`);
   }
-  const failing = daemon.services.filter(({ service, last }) =>
-    last !== null && !isUp(last.code) && downtimeOf(service) === undefined
-  );
-  let title = parts.join(", ");
   if (all !== undefined) {
-    title = all.mode === "down" ? "Everything is down" : "Everything is draining";
-  } else if (title === "") {
-    title = failing.length === 0 ? "Nothing is down" : "No downtimes";
+    parts.push(all.mode === "down" ? "Everything is down" : "Everything is draining");
+  } else {
+    if (down.length > 0) parts.push(`${names(down, leftOut)} ${are(down.length + leftOut)} down`);
+    if (draining.length > 0) {
+      parts.push(`${names(draining, 0)} ${are(draining.length)} draining`);
+    }
   }
-  const isBad = down.length > 0 || (draining.length === 0 && failing.length > 0);
-  $("#summary").className = isBad ? "down" : draining.length > 0 ? "drain" : "";
-  setText($("#summary h1"), title);
-  const bad = listed(failing.map(({ service }) => service), 6);
+  $("#summary").className = failing.length > 0
+    ? "down"
+    : parts.length > 0
+    ? "planned"
+    : unasked.length > 0
+    ? "unasked"
+    : "";
+  setText($("#summary h1"), parts.length === 0 ? "Nothing is down" : parts.join(", "));
   const fails = failing.length === 1
     ? "fails its checks and has no downtime."
     : "fail their checks and have no downtime.";
-  setText($("#summary p"), failing.length === 0 ? "" : `${bad} ${fails}`);
+  const texts = failing.length === 0 ? [] : [`${listed(failing, 6)} ${fails}`];
+  if (unasked.length > 0) {
+    const which = listed(unasked.map(({ service }) => service), 6);
+    texts.push(`No balancer has asked for ${which} for a minute.`);
+  }
+  setText($("#summary p"), texts.join(" "));
   const count = downtimes.length + leftOut + failing.length;
   document.title = `${count === 0 ? "" : `(${count}) `}${location.host} – hacheck`;
 }
 
+/** Returns the names of services that fail without a downtime, and that balancers ask for. */
+function failingServices() {
+  const checks = daemon.failing.filter((one) =>
+    one.kept_out_by === null && one.unasked_since === null
+  );
+  return [...new Set(checks.map(({ service }) => service))].sort(compare);
+}
+
 /** Returns the downtime of a service, if there is one. */
 function downtimeOf(service) {
-  return entries.downtimes.find((one) => one.name === "all" || one.service === service);
+  return downtimesByService.get("all") ?? downtimesByService.get(service);
 }
 
 function names(downtimes, leftOut) {
@@ -198,12 +315,14 @@ function showDowntimes() {
   $("#downtimes").hidden = downtimes.length === 0;
   const canChange = daemon.changing === "by token";
   $("#downtimes").querySelector("th.changing").hidden = !canChange;
-  showRows($("#downtimes table"), downtimes, ({ name }) => name, (row, downtime) => {
+  const shown = downtimes.filter((one) => matches("planned", fullName(one), one.reason, one.by));
+  showRows($("#downtimes table"), shown, ({ name }) => name, (row, downtime) => {
     const [what, state, why, since, until, change] = row.cells;
     setText(what, fullName(downtime));
     state.className = `state is-${downtime.mode}`;
     setText(state, downtime.mode);
     showEntry([why, since, until], downtime);
+    showHint(why, hintOf(downtime));
     change.hidden = !canChange;
     // A POST can only change records of 127.0.0.1.
     if (canChange && downtime.host === "127.0.0.1") {
@@ -214,7 +333,119 @@ function showDowntimes() {
       change.append(button);
     } else change.replaceChildren();
   });
-  setText($("#downtimes .more"), leftOut === 0 ? "" : `and ${leftOut} more`);
+  showMore($("#downtimes .more"), downtimes.length - shown.length, leftOut);
+}
+
+/** Shows how many rows the filter hides, and how many there are beyond the limit. */
+function showMore(line, hidden, leftOut) {
+  const texts = hidden === 0 ? [] : [`${hidden} do not match the filter`];
+  if (leftOut > 0) texts.push(`and ${leftOut} more`);
+  setText(line, texts.join(", "));
+}
+
+/** Names the checks that fail although a downtime explains that. */
+function hintOf({ name }) {
+  const failing = daemon.failing.filter((one) => one.kept_out_by === name);
+  if (failing.length === 0) return "";
+  const checks = failing.map((one) => `${nameOf(one)}: ${reasonOf(one)}`);
+  return `Its checks fail, too: ${listed(checks, 3)}.`;
+}
+
+/** Adds a hint below the text of a cell. */
+function showHint(cell, hint) {
+  const known = cell.querySelector(".hint");
+  if (hint === "") return known?.remove();
+  if (known === null) cell.append(make("div", { class: "hint" }, hint));
+  else setText(known, hint);
+}
+
+function showFailing() {
+  const { failing, failing_left_out: leftOut } = daemon;
+  const unplanned = failing.filter((one) => one.kept_out_by === null);
+  const ofState = ({ unasked_since }) => unasked_since === null ? "failing" : "unasked";
+  const shown = unplanned.filter((one) =>
+    matches(ofState(one), `${nameOf(one)} ${one.protocol}`, one.message, reasonOf(one))
+  ).sort((a, b) => Number(a.unasked_since !== null) - Number(b.unasked_since !== null));
+  $("#failing").hidden = unplanned.length === 0;
+  const keyOf = ({ service, protocol, host, port, path }) =>
+    JSON.stringify([service, protocol, host, port, path]);
+  showRows($("#failing table"), shown, keyOf, (row, check) => {
+    const [what, reason, since, message] = row.cells;
+    setText(what, `${nameOf(check)} ${check.protocol}`);
+    reason.className = `last is-${ofState(check)}`;
+    setText(
+      reason,
+      check.unasked_since === null
+        ? reasonOf(check)
+        : `${reasonOf(check)}, not asked since ${clock(check.unasked_since)}`,
+    );
+    since.dataset.column = "since";
+    showTime(since, check.since, "");
+    message.className = "why";
+    if (message.childElementCount === 0) {
+      const isOfCheck = (one) =>
+        keyOf({ ...one, path: one.path.slice(0, 200) }) === row.dataset.key;
+      message.append(make("span"), makeDetails("Last failures", check.service, isOfCheck));
+    }
+    setText(message.firstElementChild, check.message);
+  });
+  showMore($("#failing .more"), unplanned.length - shown.length, leftOut);
+}
+
+/** Escapes characters that are invisible or reverse the direction of text, as the events do. */
+function visible(text) {
+  return text.replace(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (one) => `\\u${one.codePointAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+function nameOf({ service, host, port }) {
+  const name = port === 0 ? service : `${service}:${port}`;
+  return host === "127.0.0.1" ? name : `${name} on ${host}`;
+}
+
+function reasonOf({ reason, code }) {
+  return Object.hasOwn(REASONS, reason ?? "") ? REASONS[reason] : reason ?? `Status ${code}`;
+}
+
+/** Makes an element that fetches the last results of a service's checks when it is opened. */
+function makeDetails(title, service, isWanted) {
+  const content = make("div", { role: "status" });
+  const label = make("span", { class: "unseen" }, ` of ${service}`);
+  const details = make("details", {}, make("summary", {}, title, label), content);
+  details.addEventListener("toggle", async () => {
+    if (!details.open) return content.replaceChildren();
+    setText(content, "…");
+    try {
+      const response = await fetch(`/status/checks/${encodeURIComponent(service)}`);
+      if (!response.ok) throw new Error(String(response.status));
+      const { checks } = await response.json();
+      content.replaceChildren(...checks.filter(isWanted).map(makeResults));
+      if (content.childElementCount === 0) setText(content, "hacheck has no results of it.");
+    } catch {
+      setText(content, "The results could not be fetched.");
+    }
+  });
+  return details;
+}
+
+/** Makes a list of the last results of a check. */
+function makeResults(check) {
+  const { state, since, protocol, last_good: good, failures } = check;
+  const items = failures.map(({ at, reason, code, message, milliseconds }) =>
+    make(
+      "li",
+      {},
+      make("time", {}, clock(at)),
+      ` ${reasonOf({ reason, code })} (${duration(milliseconds.total)}): ${visible(message)}`,
+    )
+  );
+  const title = `${protocol} ${nameOf(check)} is ${state} since ${clock(since)}`;
+  const last = good === null ? "there was no good result" : `last good result ${clock(good.at)}`;
+  const children = [make("p", {}, `${title}; ${last}.`)];
+  if (items.length > 0) children.push(make("ol", {}, ...items));
+  return make("div", {}, ...children);
 }
 
 function showWeights() {
@@ -237,7 +468,8 @@ function fullName({ name }) {
 /** Shows the reason and the times of a downtime or a weight. */
 function showEntry([why, since, until], { reason, creation, expiration }) {
   why.className = "why";
-  setText(why, reason);
+  // A hint may follow.
+  if ((why.firstChild?.nodeValue ?? "") !== reason) why.textContent = reason;
   since.dataset.column = "since";
   showTime(since, creation, "unknown");
   until.dataset.column = "until";
@@ -248,37 +480,100 @@ function isUp(code) {
   return code >= 200 && code < 400;
 }
 
-function showServices() {
-  const { services } = daemon;
+/** Returns all services, those of the events and those of `/recent`, each with its state. */
+function allServices() {
+  const streamed = new Map(daemon.services.map((one) => [one.service, one]));
+  const rest = daemon.more_services ? others.filter(({ service }) => !streamed.has(service)) : [];
+  const failing = new Set(failingServices());
+  return [...daemon.services, ...rest].map((one) => ({ ...one, state: stateOf(one, failing) }));
+}
+
+/** Returns the state of a service by its failing checks and its last response. */
+function stateOf({ service, last }, failing) {
+  if (failing.has(service)) return "failing";
+  if (last === null) return "unknown";
+  if (!isUp(last.code) && downtimeOf(service) !== undefined) return "planned";
+  if (now() - last.ts > UNASKED_SECONDS) return "unasked";
+  if (isUp(last.code)) return "up";
+  // The response may be due to a record that is gone now.
+  return daemon.failing_left_out > 0 ? "failing" : "unknown";
+}
+
+/** What is fine comes last. */
+const RANKS = { failing: 0, unasked: 1, planned: 2, unknown: 3, up: 4 };
+
+/** Sorts services by their states, then in the natural order of their names. */
+function sorted(services) {
+  if (services.length !== places.size || services.some(({ service }) => !places.has(service))) {
+    const names = services.map(({ service }) => service).sort(compare);
+    places = new Map(names.map((name, i) => [name, i]));
+  }
+  const key = ({ state, service }) => RANKS[state] * services.length + places.get(service);
+  return services.map((one) => [key(one), one]).sort(([a], [b]) => a - b).map(([, one]) => one);
+}
+
+function showServices(services) {
+  const found = sorted(services).filter(({ state, service }) => matches(state, service));
+  const pages = Math.max(1, Math.ceil(found.length / PAGE_SIZE));
+  pageIndex = Math.min(pageIndex, pages - 1);
+  const first = pageIndex * PAGE_SIZE;
+  const shown = found.slice(first, first + PAGE_SIZE);
   const table = $("#services table");
   table.tHead.hidden = services.length === 0;
-  showRows(table, services, ({ service }) => service, (row, service) => {
+  $("#scale").hidden = !shown.some(({ milliseconds = [] }) => milliseconds.length > 0);
+  showRows(table, shown, ({ service }) => service, (row, service) => {
     const [name, response, when, client, checks] = row.cells;
-    const { last } = service;
+    const { last, state } = service;
     setText(name, service.service);
-    const downtime = downtimeOf(service.service);
-    const state = last === null ? "unknown" : isUp(last.code) ? "up" : downtime?.mode ?? "down";
+    const word = last === null || isUp(last.code)
+      ? "up"
+      : downtimeOf(service.service)?.mode ?? "down";
+    const more = word === "up" && state === "failing" ? "; another check fails" : "";
     response.className = `last is-${state}`;
-    setText(response, last === null ? "none yet" : `${state}, ${last.code}`);
+    setText(response, last === null ? "none yet" : `${word}, ${last.code}${more}`);
     when.dataset.column = "when";
-    setText(when, last === null ? "" : `${longDuration(now() - last.ts)} ago`);
+    setText(
+      when,
+      last === null
+        ? ""
+        : state === "unasked"
+        ? `not asked since ${clock(last.ts)}`
+        : `${longDuration(now() - last.ts)} ago`,
+    );
     client.dataset.column = "client";
     setText(client, last === null ? "" : last.remote_ip);
-    showChecks(checks, service);
+    if (checks.childElementCount === 0) {
+      const details = makeDetails("Details", service.service, () => true);
+      checks.append(
+        make("div", { class: "last-checks" }, make("div", { class: "checks" }), details),
+      );
+    }
+    showChecks(checks.querySelector(".checks"), service);
   });
   setText(
     $("#services .more"),
     services.length === 0
       ? "No checks yet."
-      : services.length < 200
+      : found.length === services.length
       ? ""
-      : "Only 200 services are shown, failures first.",
+      : `${many(found.length, "service")} of ${services.length.toLocaleString("en")} ${
+        found.length === 1 ? "matches" : "match"
+      } the filter.`,
   );
+  $("#pages").hidden = pages === 1;
+  $("#previous").disabled = pageIndex === 0;
+  $("#next").disabled = pageIndex === pages - 1;
+  const numbers = [first + 1, first + shown.length, found.length];
+  const [from, to, of] = numbers.map((number) => number.toLocaleString("en"));
+  setText($("#pages span"), `${from} to ${to} of ${of}`);
 }
 
 /** Shows the last checks of a service as bars; the height is the duration. */
-function showChecks(cell, { milliseconds, since }) {
-  if (milliseconds.length === 0) return setText(cell, "");
+function showChecks(cell, { milliseconds = [], since }) {
+  if (milliseconds.length === 0) {
+    delete cell.dataset.shown;
+    return setText(cell, "");
+  }
   const key = `${since} ${milliseconds.join()}`;
   if (cell.dataset.shown === key) return;
   cell.dataset.shown = key;
@@ -288,22 +583,32 @@ function showChecks(cell, { milliseconds, since }) {
   const label = `${many(milliseconds.length, "check")}, ${failed} failed, last ${last}, slowest ${
     duration(slowest)
   }`;
+  const lines = SCALE_MS.map((one) => {
+    const y = HEIGHT - heightOf(one);
+    return make("line", { x1: 0, x2: CHECKS * 5, y1: y, y2: y });
+  });
   const bars = milliseconds.map((one, i) => {
-    const height = one < 0 ? 20 : heightOf(one);
+    const height = one < 0 ? HEIGHT : heightOf(one);
     const x = (CHECKS - milliseconds.length + i) * 5;
     return make("rect", {
-      ...{ x, y: 20 - height, width: 4, height },
+      ...{ x, y: HEIGHT - height, width: 4, height },
       class: one < 0 ? "down" : "up",
     });
   });
-  const viewBox = `0 0 ${CHECKS * 5} 20`;
-  const image = make("svg", { viewBox, role: "img", "aria-label": label }, ...bars);
-  cell.replaceChildren(make("div", { class: "checks" }, image, make("span", {}, last)));
+  const viewBox = `0 0 ${CHECKS * 5} ${HEIGHT}`;
+  const image = make("svg", { viewBox, role: "img", "aria-label": label }, ...lines, ...bars);
+  // The image names the durations itself.
+  const scale = make("span", { class: "scale", "aria-hidden": "true" });
+  scale.append(make("span", {}, "1 s"), make("span", {}, "1 ms"));
+  cell.replaceChildren(image, scale, make("span", { class: "duration" }, last));
 }
+
+/** The height of a sparkline. */
+const HEIGHT = 30;
 
 /** The scale is logarithmic, so that 1 ms and 1 s are both visible. */
 function heightOf(milliseconds) {
-  return Math.min(18, Math.max(3, 18 + 5 * Math.log10(milliseconds / FULL_HEIGHT_MS)));
+  return Math.min(HEIGHT - 1, Math.max(1, 3 + 8 * Math.log10(milliseconds)));
 }
 
 function duration(milliseconds) {
@@ -361,18 +666,21 @@ function showFigures() {
 
 function show() {
   if (daemon === undefined) return;
-  showSummary();
+  const services = allServices();
+  showSummary(services);
   showAlarms();
+  showFilter();
+  showFailing();
   showDowntimes();
   showWeights();
-  showServices();
+  showServices(services);
   showFigures();
   showForm();
 }
 
 // ---------------------------------------------------------------- changing the spool
 
-const form = $("form");
+const form = $("#change-form");
 
 /** Shows the outcome of a change. */
 function showOutcome(text, isBad) {
@@ -381,7 +689,7 @@ function showOutcome(text, isBad) {
 }
 
 function showForm() {
-  const { changing, services } = daemon;
+  const { changing } = daemon;
   $("#change").hidden = changing !== "by token";
   $("#unchanging").hidden = changing === "by token";
   setText(
@@ -390,7 +698,7 @@ function showForm() {
       ? "Changes are disabled: allow_remote_spool_changes is off. Use hactl on the host."
       : "Changes are disabled: no remote_spool_token is configured. Use hactl on the host.",
   );
-  const options = ["all", ...services.map(({ service }) => service)];
+  const options = ["all", ...daemon.services.map(({ service }) => service)];
   const list = $("#names");
   if (list.dataset.names === options.join()) return;
   list.dataset.names = options.join();
@@ -403,7 +711,7 @@ function adaptForm() {
   const isUp = status.value === "up";
   for (const label of form.querySelectorAll(".down-only")) label.hidden = isUp;
   for (const input of [reason, minutes]) input.disabled = isUp;
-  setText($("form button"), status.selectedOptions[0].textContent);
+  setText($("#change-form button"), status.selectedOptions[0].textContent);
 }
 
 /** Changes the spool by POST. */
@@ -450,7 +758,7 @@ form.addEventListener("submit", async (event) => {
     fields.reason = reason.value;
     if (minutes.value !== "") fields.expiration = (now() + 60 * Number(minutes.value)).toFixed(3);
   }
-  const button = $("form button");
+  const button = $("#change-form button");
   button.disabled = true;
   const isDone = await change(service.value, Number(port.value), fields);
   button.disabled = false;
@@ -493,6 +801,8 @@ function listen() {
   events = new EventSource("/events");
   events.addEventListener("downtimes", ({ data }) => {
     entries = JSON.parse(data);
+    const { downtimes } = entries;
+    downtimesByService = new Map(downtimes.map((one) => [one.service, one]).reverse());
     onEvent();
     show();
   });
@@ -514,3 +824,4 @@ function listen() {
 setText($("#host"), location.host);
 adaptForm();
 listen();
+fetchOthers();

@@ -1,5 +1,6 @@
 import { escapeControls } from "../text/control_characters.ts";
-import type { QueryWorkers } from "../server/worker_queries.ts";
+import { type CheckSummary, mergeSummaries } from "../checks/outcomes.ts";
+import type { QueryWorkers, WorkerOverview } from "../server/worker_queries.ts";
 import type { PermissionsInForce } from "../metrics/runtime.ts";
 import type { SpoolIndex } from "../spool/index.ts";
 import { SizedResponse } from "../server/responses.ts";
@@ -14,7 +15,9 @@ import icon from "./page.svg" with { type: "text" };
 import {
   type Changing,
   downtimesReport,
+  failingReport,
   MAX_DOWNTIMES_SHOWN,
+  MAX_FAILING_SHOWN,
   MAX_SERVICES_SHOWN,
   statusReport,
 } from "./report.ts";
@@ -23,6 +26,8 @@ import {
 export interface PageOptions {
   /** Returns the first entries in force. */
   readonly firstActiveEntries: SpoolIndex["firstActiveEntries"];
+  /** Finds the record that keeps a check out. */
+  readonly find: SpoolIndex["find"];
   /** Asks all workers. */
   readonly queryWorkers: QueryWorkers;
   /** When the daemon was started, by `performance.now()`. */
@@ -151,13 +156,30 @@ export class Page {
   }
 
   async #report() {
-    const { firstActiveEntries, queryWorkers, startedAt, permissions, changing } = this.#options;
-    const workers = await queryWorkers("page", MAX_SERVICES_SHOWN);
+    const { firstActiveEntries, find, queryWorkers, startedAt, permissions, changing } =
+      this.#options;
+    const workers = await queryWorkers("page", {
+      services: MAX_SERVICES_SHOWN,
+      checks: MAX_FAILING_SHOWN,
+    });
+    const latest = await this.#latest(workers);
     const now = Date.now() / 1000;
     const uptime = (performance.now() - startedAt) / 1000;
-    const rest = { now, uptime, permissions, changing: changing() };
+    const failing = failingReport(
+      latest,
+      ({ service, port, host }) => find(service, port, host)?.name ?? null,
+      now,
+    );
+    const rest = { now, uptime, permissions, changing: changing(), failing };
     const { first, counts } = firstActiveEntries(MAX_DOWNTIMES_SHOWN);
     return { downtimes: downtimesReport(first, counts), status: statusReport(workers, rest) };
+  }
+
+  /** The last runs of the checks that fail. Another worker may know that one has recovered. */
+  async #latest(workers: readonly WorkerOverview[]): Promise<readonly CheckSummary[]> {
+    const failing = workers.flatMap((worker) => worker.failing);
+    if (workers.length === 1 || failing.length === 0) return failing;
+    return mergeSummaries((await this.#options.queryWorkers("latest", failing)).flat());
   }
 }
 

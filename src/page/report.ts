@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { CheckSummary } from "../checks/outcomes.ts";
 import type { WorkerOverview } from "../server/worker_queries.ts";
 import type { PermissionsInForce } from "../metrics/runtime.ts";
 import type {
@@ -24,8 +25,17 @@ import { VERSION } from "../runtime/version.ts";
 /** The most downtimes, and the most weights, that the page shows. */
 export const MAX_DOWNTIMES_SHOWN = 500;
 
-/** The most services that the page shows. */
-export const MAX_SERVICES_SHOWN = 200;
+/** The most services that the report has. The page gets the others from `/recent`. */
+export const MAX_SERVICES_SHOWN = 100;
+
+/** The most failing checks that the report has. */
+export const MAX_FAILING_SHOWN = 50;
+
+/** How much of the path of a check the report has, in characters. */
+const MAX_PATH_SHOWN = 200;
+
+/** How long no balancer has to ask for a check until that is reported, in seconds. */
+const UNASKED_SECONDS = 60;
 
 /** How much of a reason the page shows, in characters. */
 export const MAX_REASON_SHOWN = 500;
@@ -51,6 +61,14 @@ export interface ShownService {
   readonly since: number | null;
 }
 
+/** A failing check, as the page shows it. */
+export interface ShownFailure extends Omit<CheckSummary, "state" | "asked"> {
+  /** When a balancer asked for it last, in unix seconds; null if that was within the last minute. */
+  readonly unasked_since: number | null;
+  /** The name of the record that keeps it out; null if there is none. */
+  readonly kept_out_by: string | null;
+}
+
 /** The daemon's state. */
 export interface StatusReport extends SharedStatus {
   /** The daemon's time in unix seconds. The browser's clock may differ. */
@@ -61,6 +79,12 @@ export interface StatusReport extends SharedStatus {
   readonly event_loops: number;
   /** The services that were checked lately, failures first. */
   readonly services: readonly ShownService[];
+  /** Whether more services were checked lately. */
+  readonly more_services: boolean;
+  /** The failing checks: those that no record explains first, then by the time of their change, latest first. */
+  readonly failing: readonly ShownFailure[];
+  /** How many more checks fail, by the worker with the most of them. */
+  readonly failing_left_out: number;
   readonly checks: { readonly under_way: number; readonly queued: number };
   readonly permissions: PermissionsInForce;
   readonly changing: Changing;
@@ -104,19 +128,48 @@ function cut(reason: string): string {
  */
 export function statusReport(
   workers: readonly WorkerOverview[],
-  rest: Pick<StatusReport, "now" | "uptime" | "permissions" | "changing">,
+  rest: Pick<StatusReport, "now" | "uptime" | "permissions" | "changing" | "failing">,
 ): StatusReport {
+  const services = merged(workers);
   return {
     ...rest,
     ...statusOf(workers),
     version: VERSION,
     event_loops: workers.length,
-    services: failingFirst(merged(workers), MAX_SERVICES_SHOWN).map(shown),
+    services: failingFirst(services, MAX_SERVICES_SHOWN).map(shown),
+    more_services: services.length > MAX_SERVICES_SHOWN ||
+      workers.some(({ servicesLeftOut }) => servicesLeftOut > 0),
+    failing_left_out: Math.max(0, ...workers.map(({ failingLeftOut }) => failingLeftOut)),
     checks: {
       under_way: workers.reduce((sum, { inFlight }) => sum + inFlight, 0),
       queued: workers.reduce((sum, { queued }) => sum + queued, 0),
     },
   };
+}
+
+/**
+ * Makes the report of failing checks.
+ *
+ * @param latest The last runs of checks that failed lately. A check that has recovered is left out.
+ * @param recordOf Returns the name of the record that keeps a check out; null if there is none.
+ * @param now The time in unix seconds.
+ */
+export function failingReport(
+  latest: readonly CheckSummary[],
+  recordOf: (check: CheckSummary) => string | null,
+  now: number,
+): ShownFailure[] {
+  return latest.filter(({ state }) => state === "down").map((check) => {
+    const { state: _, asked, path, ...rest } = check;
+    return {
+      ...rest,
+      path: path.slice(0, MAX_PATH_SHOWN),
+      unasked_since: now - asked > UNASKED_SECONDS ? asked : null,
+      kept_out_by: recordOf(check),
+    };
+  }).sort((a, b) =>
+    Number(a.kept_out_by !== null) - Number(b.kept_out_by !== null) || b.since - a.since
+  ).slice(0, MAX_FAILING_SHOWN);
 }
 
 /** One report for each service, from those of all workers. */

@@ -6,7 +6,7 @@
 
 import type { CheckRequest } from "../checks/check.ts";
 import type { Change, ChangeSink, History } from "../checks/history.ts";
-import type { CheckReport } from "../checks/outcomes.ts";
+import type { CheckIdentity, CheckReport, CheckSummary } from "../checks/outcomes.ts";
 import type { Counters } from "../metrics/counters.ts";
 import type { RuntimeReport } from "../metrics/runtime.ts";
 import type { RecentService, ServiceReport } from "../metrics/stats.ts";
@@ -37,8 +37,10 @@ export interface WorkerQueries {
   runtime: null;
   /** What `/metrics` exports. */
   metrics: null;
-  /** What the page shows, of at most so many services. */
-  page: number;
+  /** What the page shows, of at most so many services and failing checks. */
+  page: { readonly services: number; readonly checks: number };
+  /** The last runs of these checks. */
+  latest: readonly CheckIdentity[];
 }
 
 /** The result of each kind of query. */
@@ -56,6 +58,7 @@ export interface WorkerResults {
   runtime: RuntimeReport;
   metrics: WorkerMetrics;
   page: WorkerOverview;
+  latest: readonly CheckSummary[];
 }
 
 /** A record, and the name of its file. */
@@ -93,6 +96,12 @@ export interface WorkerStatus {
 export interface WorkerOverview extends WorkerStatus {
   /** The services requested lately. */
   readonly services: readonly ServiceReport[];
+  /** How many more services were requested lately. */
+  readonly servicesLeftOut: number;
+  /** Failing checks that balancers requested lately. */
+  readonly failing: readonly CheckSummary[];
+  /** How many more checks fail. */
+  readonly failingLeftOut: number;
 }
 
 /** The kinds of query that each worker answers. */

@@ -230,8 +230,14 @@ Deno.test("with several workers the page reports all of them", async () => {
   for (let i = 0; i < checks; i++) await daemon.get(`/tcp/web/${port}`);
   for (let i = 0; i < 6; i++) {
     const { body } = await daemon.get("/", JSON_ACCEPTED);
-    const { event_loops, cache, services } = JSON.parse(body);
+    const { event_loops, cache, services, failing } = JSON.parse(body);
     assertEquals([event_loops, cache.gets, services.length], [3, checks, 1]);
+    assertEquals(failing.length, 1);
+    assertEquals([failing[0].service, failing[0].port, failing[0].reason], [
+      "web",
+      port,
+      "refused",
+    ]);
     assert(services[0].milliseconds.every((one: number) => one < 0), "the port is closed");
   }
   const streams = await Promise.all(Array.from({ length: 6 }, () => Events.open(daemon)));
@@ -430,6 +436,158 @@ browserTest(
   },
 );
 
+browserTest(
+  "the page shows failing checks first, and their last failures on demand",
+  async (browser) => {
+    const body = `<img src=x onerror="document.title='had'"><b>had</b>\u202eabc`;
+    await using daemon = await Daemon.start({ config: "cache_time: 0\n" });
+    await using service = await FaultyServer.start(
+      afterRequest(
+        sending(
+          new TextEncoder().encode(
+            `HTTP/1.1 500 Broken\r\nContent-Length: ${body.length + 2}\r\n\r\n${body}`,
+          ),
+          (socket) => socket.end(),
+        ),
+      ),
+    );
+    const port = freePort();
+    await using watched = await Watched.open(browser, daemon);
+    const failing = watched.page.locator("#failing");
+    assertEquals(await failing.isVisible(), false);
+    for (let i = 0; i < 2; i++) {
+      await daemon.get(`/http/api/${service.port}/status`);
+      await daemon.get(`/tcp/db/${port}`);
+    }
+    await watched.shows("h1", /^api and db are failing$/);
+    assertEquals(await watched.page.locator("#summary.down").count(), 1);
+    const row = (name: string) => `#failing tbody tr:has(th:text("${name}"))`;
+    await watched.shows(
+      row("db"),
+      new RegExp(
+        `^db:${port} tcpConnection refused\\d.* ago.*127\\.0\\.0\\.1:${port}.*Last failures`,
+      ),
+    );
+    await watched.shows(
+      row("api"),
+      new RegExp(`^api:${service.port} httpHTTP status of a failure`),
+    );
+    // It is above everything but the summary and the alarms.
+    assertEquals(
+      await watched.page.evaluate(
+        `[...document.querySelectorAll("main > *:not([hidden])")].map(({ id }) => id).slice(0, 3).join()`,
+      ),
+      "summary,alarms,failing",
+    );
+    const summary = watched.page.locator(`${row("db")} summary`);
+    await summary.focus();
+    await watched.page.keyboard.press("Enter");
+    await watched.shows(`${row("db")} details p`, new RegExp(`^tcp db:${port} is down since \\d`));
+    await watched.shows(
+      `${row("db")} ol`,
+      /^\d\d:\d\d:\d\d Connection refused \(.*\d\d:\d\d:\d\d Connection refused \(/,
+    );
+    await watched.page.locator(`${row("api")} summary`).click();
+    await watched.shows(
+      `${row("api")} ol`,
+      /HTTP status of a failure \(.* ms\): .*<b>had<\/b>\\u202eabc/,
+    );
+    assertEquals(await watched.page.locator("main img, main script, main b").count(), 0);
+    assertEquals((await watched.text("main")).includes("\u202e"), false);
+
+    // A downtime explains the failure: it is planned, with a hint.
+    daemon.writeRecord("db", "kernel update");
+    await watched.shows("h1", /^api is failing, db is down$/);
+    await watched.shows(
+      "#downtimes .why",
+      new RegExp(`^kernel updateIts checks fail, too: db:${port}: Connection refused\\.$`),
+    );
+    assertEquals(await watched.page.locator(row("db")).count(), 0);
+    await service[Symbol.asyncDispose]();
+    assertEquals(watched.problems, []);
+  },
+);
+
+browserTest(
+  "the page shows all services, in the natural order, by pages and by a filter",
+  async (browser) => {
+    await using daemon = await Daemon.start();
+    const count = 230;
+    for (let i = 1; i <= count; i++) await daemon.get(`/spool/web${i}/0`);
+    const port = freePort();
+    await daemon.get(`/tcp/web7/${port}`);
+    daemon.writeRecord("web9", "maint");
+    await daemon.get("/spool/web9/0");
+    await using watched = await Watched.open(browser, daemon);
+    const names = () => watched.page.locator("#services tbody th").allTextContents();
+    await watched.shows("#pages span", /^1 to 100 of 230$/);
+    const first = ["web7", "web9", "web1", "web2", "web3", "web4", "web5", "web6", "web8", "web10"];
+    assertEquals((await names()).slice(0, 10), first);
+    assertEquals(await watched.page.locator("#previous").isDisabled(), true);
+    await watched.page.locator("#next").press("Enter");
+    await watched.shows("#pages span", /^101 to 200 of 230$/);
+    await watched.page.locator("#next").click();
+    await watched.shows("#pages span", /^201 to 230 of 230$/);
+    assertEquals((await names()).at(-1), "web230");
+    assertEquals(await watched.page.locator("#next").isDisabled(), true);
+
+    const text = watched.page.locator("#filter [name=text]");
+    const state = watched.page.locator("#filter [name=state]");
+    await text.fill("WEB22");
+    const found = ["web22", ...Array.from({ length: 10 }, (_, i) => `web${220 + i}`)];
+    assertEquals(await names(), found);
+    await watched.shows("#services .more", /^11 services of 230 match the filter\.$/);
+    await watched.shows("#failing .more", /^1 do not match the filter$/);
+    await text.fill("");
+    await state.selectOption("failing");
+    assertEquals(await names(), ["web7"]);
+    await state.selectOption("planned");
+    assertEquals(await names(), ["web9"]);
+    assertEquals(await watched.page.locator("#downtimes tbody tr").count(), 1);
+    await state.selectOption("up");
+    await watched.shows("#pages span", /^1 to 100 of 228$/);
+    assertEquals(watched.problems, []);
+  },
+);
+
+browserTest(
+  "the page shows in amber what no balancer has asked for in a minute",
+  async (browser) => {
+    await using daemon = await Daemon.start();
+    const port = freePort();
+    await daemon.get(`/tcp/db/${port}`);
+    await daemon.get("/spool/web/0");
+    const report = JSON.parse((await daemon.get("/", JSON_ACCEPTED)).body);
+    // Two minutes later.
+    report.now += 120;
+    report.failing[0].unasked_since = report.failing[0].at;
+    const page = await browser.newPage();
+    await page.route("**/events", (route) =>
+      route.fulfill({
+        contentType: "text/event-stream",
+        body: ["downtimes", "status"].map((kind) =>
+          `event: ${kind}\ndata: ${JSON.stringify(report)}\n\n`
+        ).join(""),
+      }));
+    await page.goto(daemon.url("/"));
+    const row = page.locator("#services tbody tr:has(.is-unasked)");
+    await row.nth(1).waitFor();
+    assertMatch(await row.nth(0).textContent() ?? "", /^dbdown, 503not asked since \d/);
+    assertMatch(await row.nth(1).textContent() ?? "", /^webup, 200not asked since \d/);
+    assertMatch(
+      await page.locator("#failing .is-unasked").textContent() ?? "",
+      /^Connection refused, not asked since \d/,
+    );
+    assertEquals(await page.locator("h1").textContent(), "Nothing is down");
+    assertEquals(await page.locator("#summary.unasked").count(), 1);
+    assertEquals(
+      await page.locator("#summary p").textContent(),
+      "No balancer has asked for db and web for a minute.",
+    );
+    await page.context().close();
+  },
+);
+
 browserTest("the page shows a reason as text, never as markup", async (browser) => {
   await using daemon = await Daemon.start();
   const reason = `<img src=x onerror="document.title='had'"><script>document.title='had'</script>` +
@@ -474,12 +632,18 @@ for (const colorScheme of ["dark", "light"] as const) {
       Deno.mkdirSync(`${daemon.spool}/faulty`);
       const port = freePort();
       for (let i = 0; i < 30; i++) await daemon.get(`/tcp/${long}2/${port}`);
-      await daemon.get("/spool/up/0");
+      for (let i = 0; i < 9; i++) await daemon.get(`/spool/up${i}/0`);
       for (const width of [360, 1280]) {
         const viewport = { width, height: 780 };
         await using watched = await Watched.open(browser, daemon, { colorScheme, viewport });
         await watched.shows("h1", /down/);
         await watched.shows("#alarms", /faulty/);
+        await watched.page.locator("#filter").waitFor();
+        await watched.page.locator("#failing summary").click();
+        await watched.page.locator("#services summary").first().click();
+        for (const table of ["failing", "services"]) {
+          await watched.page.locator(`#${table} ol`).first().waitFor();
+        }
         await watched.page.evaluate(axe.source);
         const { violations, incomplete }: AxeResults = await watched.page.evaluate("axe.run()");
         const described = (found: typeof violations) =>

@@ -7,6 +7,7 @@ import {
   MAX_FAILURES_PER_CHECK,
   MAX_MESSAGE_KEPT,
   mergeReports,
+  mergeSummaries,
   type OutcomeChange,
   Outcomes,
 } from "../../../src/checks/outcomes.ts";
@@ -147,4 +148,46 @@ Deno.test("failingChecksFirst() sorts by state, service and port", () => {
   const sorted = failingChecksFirst(reports).map(({ service, port }) => `${service}:${port}`);
   assertEquals(sorted, ["c:1", "c:3", "a:2", "b:2"]);
   assert(reports[0]!.service === "b");
+});
+
+Deno.test("Outcomes.failing() has failing checks, the latest change first and planned ones last", () => {
+  const outcomes = new Outcomes();
+  const record = (service: string, verdict: Verdict, at: number, askedAt = 1000) =>
+    outcomes.record(service, { ...REQUEST, service, askedAt }, verdict, 0, 1, at);
+  record("up", GOOD, 1);
+  record("old", BAD, 2);
+  record("planned", BAD, 5);
+  record("new", BAD, 4);
+  record("new", BAD, 6);
+  record("unasked", BAD, 7, 10);
+  record("recovered", BAD, 8);
+  record("recovered", GOOD, 9);
+  const failing = (most: number) =>
+    outcomes.failing(100, most, ({ service }) => service === "planned");
+  assertEquals(failing(9).checks.map(({ service }) => service), ["new", "old", "planned"]);
+  assertEquals(failing(9).leftOut, 0);
+  assertEquals([failing(2).checks.length, failing(2).leftOut], [2, 1]);
+  assertEquals(failing(1).checks as unknown, [{
+    ...{ service: "new", protocol: "http", host: "::1", port: 8080, path: "/status" },
+    ...{ state: "down", since: 4, at: 6, asked: 1000, code: 503 },
+    ...{ reason: "refused", message: "refused" },
+  }]);
+  const wanted = ["recovered", "new", "unknown"].map((service) => ({ ...REQUEST, service }));
+  assertEquals(
+    outcomes.latest(wanted).map(({ service, state }) => [service, state]).sort(),
+    [["new", "down"], ["recovered", "up"]],
+  );
+  assertEquals(outcomes.latest([{ ...REQUEST, service: "new", port: 1 }]), []);
+});
+
+Deno.test("mergeSummaries() lets the newest run decide", () => {
+  const outcomes = new Outcomes();
+  outcomes.record("key", REQUEST, BAD, 0, 1, 1000);
+  const [down] = outcomes.latest([REQUEST]);
+  const up = { ...down!, state: "up", since: 1005, at: 1005, asked: 1005 } as const;
+  const later = { ...down!, since: 1010, at: 1011, asked: 1004 };
+  assertEquals(mergeSummaries([down!, up]), [up]);
+  assertEquals(mergeSummaries([up, down!]), [up]);
+  assertEquals(mergeSummaries([later, up]), [{ ...later, asked: 1005 }]);
+  assertEquals(mergeSummaries([later, down!]), [{ ...later, since: 1000 }]);
 });

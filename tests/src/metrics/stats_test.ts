@@ -137,6 +137,7 @@ Deno.test("Stats.recentReports() returns failing services first, each group sort
   assertEquals(names(10), ["b", "c", "a", "d", "e", "f"]);
   assertEquals(names(3), ["b", "c", "a"]);
   assertEquals(stats.recentReports(600, 1601, 10), []);
+  assertEquals([stats.countRecent(600, 1600), stats.countRecent(600, 1601)], [6, 0]);
   const reports = stats.recentReports(600, 1000, 10);
   assertEquals(failingFirst(reports.toReversed(), 10), reports);
 });

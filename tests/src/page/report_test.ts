@@ -2,11 +2,16 @@ import { newCounters } from "../../../src/metrics/counters.ts";
 import type { WorkerOverview } from "../../../src/server/worker_queries.ts";
 import {
   downtimesReport,
+  failingReport,
   MAX_DOWNTIMES_SHOWN,
+  MAX_FAILING_SHOWN,
   MAX_REASON_SHOWN,
   MAX_SERVICES_SHOWN,
   statusReport,
 } from "../../../src/page/report.ts";
+import script from "../../../src/page/browser.js" with { type: "text" };
+import { FAILURE_REASONS } from "../../../src/checks/check.ts";
+import type { CheckSummary } from "../../../src/checks/outcomes.ts";
 import type { ActiveDowntime } from "../../../src/spool/active_entries.ts";
 import { type CheckTime, MAX_CHECK_TIMES, type ServiceReport } from "../../../src/metrics/stats.ts";
 import { assertEquals } from "../../support/assert.ts";
@@ -33,6 +38,7 @@ function worker(services: readonly ServiceReport[], healthy = true): WorkerOverv
     },
     inFlight: 1,
     services,
+    ...{ servicesLeftOut: 0, failing: [], failingLeftOut: 0 },
   };
 }
 
@@ -41,6 +47,7 @@ const REST = {
   uptime: 1,
   permissions: { read: [], write: [], net: "listed", others: [] },
   changing: "off",
+  failing: [],
 } as const;
 
 function service(
@@ -104,4 +111,55 @@ Deno.test("statusReport() limits the services of all workers together", () => {
   const { services } = statusReport(workers, REST);
   assertEquals(services.length, MAX_SERVICES_SHOWN);
   assertEquals(services.every(({ milliseconds }) => milliseconds.length === MAX_CHECK_TIMES), true);
+});
+
+Deno.test("statusReport() reports whether there are more services", () => {
+  const overview = worker([service("web", 200, 1, [])]);
+  assertEquals(statusReport([overview], REST).more_services, false);
+  assertEquals(statusReport([{ ...overview, servicesLeftOut: 1 }], REST).more_services, true);
+  const half = (name: string) =>
+    worker(
+      Array.from({ length: MAX_SERVICES_SHOWN }, (_, i) => service(`${name}${i}`, 200, 1, [])),
+    );
+  assertEquals(statusReport([half("a"), half("b")], REST).more_services, true);
+});
+
+function summary(service: string, since: number, more: Partial<CheckSummary> = {}): CheckSummary {
+  return {
+    ...{ service, protocol: "http", host: "127.0.0.1", port: 80, path: "/", state: "down", since },
+    ...{ at: 990, asked: 990, code: 503, reason: "refused", message: "m" },
+    ...more,
+  };
+}
+
+Deno.test("failingReport() has failures without a record first, the latest change first", () => {
+  const checks = [
+    summary("planned", 900),
+    summary("old", 1),
+    summary("recovered", 950, { state: "up" }),
+    summary("new", 800, { path: "/".repeat(1000) }),
+    summary("unasked", 700, { asked: 939 }),
+    summary("asked", 600, { asked: 940 }),
+  ];
+  const record = ({ service }: CheckSummary) => service === "planned" ? "planned:80" : null;
+  const report = failingReport(checks, record, 1000);
+  assertEquals(
+    report.map(({ service, unasked_since, kept_out_by }) => [service, unasked_since, kept_out_by]),
+    [
+      ["new", null, null],
+      ["unasked", 939, null],
+      ["asked", null, null],
+      ["old", null, null],
+      ["planned", null, "planned:80"],
+    ],
+  );
+  assertEquals(report[0]!.path.length, 200);
+  const many = Array.from({ length: MAX_FAILING_SHOWN + 1 }, (_, i) => summary(`s${i}`, i));
+  assertEquals(failingReport(many, () => null, 1000).at(-1)!.service, "s1");
+});
+
+Deno.test("the page has words for each reason", () => {
+  const [, block = ""] = /const REASONS = \{(.*?)\};/s.exec(script)!;
+  const names = [...block.matchAll(/^\s*(\w+):/gm)].map(([, name]) => name);
+  assertEquals(names, Object.keys(FAILURE_REASONS));
 });
