@@ -30,6 +30,8 @@ import {
   StartError,
 } from "./src/daemon/instance.ts";
 import { absolute, PermissionError, Permissions } from "./src/daemon/permissions.ts";
+import type { Notifier } from "./src/daemon/notifier.ts";
+import { type NotifyOptions, notifyOptions } from "./src/daemon/notify_options.ts";
 import { Supervisor } from "./src/daemon/supervisor.ts";
 import {
   DescriptorCounter,
@@ -83,6 +85,7 @@ const MAX_WORKERS_COUNTED = 4;
 /** A parsed command line. */
 interface Options extends Omit<InstanceOptions, "descriptors" | "permissions"> {
   readonly configPath: string | null;
+  readonly notifySocket: string | null;
   readonly agentPort: number | null;
   readonly spoolInChecks: boolean;
   readonly workers: number;
@@ -107,6 +110,7 @@ function optionsOf(line: CommandLine): Options {
     agentPort,
     spoolInChecks: !line.has("skip-spool-in-checks"),
     isBundled: !import.meta.url.endsWith(".ts"),
+    notifySocket: null,
     workers: wholeNumber("-n", line.one("processes") ?? "1", 1, MAX_WORKERS),
     ports,
     address,
@@ -124,7 +128,9 @@ function requireDistinctPort(what: string, port: number | null, ports: readonly 
 }
 
 /** One worker, or the supervisor of several. */
-type Serving = Pick<Supervisor, "listening" | "configure" | "refuseReload" | "stop">;
+type Serving =
+  & Pick<Supervisor, "listening" | "configure" | "refuseReload" | "stop">
+  & Partial<Pick<Supervisor, "failed">>;
 
 async function serve(
   { workers, ...options }: Omit<InstanceOptions, "descriptors"> & { readonly workers: number },
@@ -161,6 +167,30 @@ function stopSignal(): Promise<Deno.Signal> {
   });
 }
 
+/** Opens what notifies systemd; null without systemd. */
+async function openNotifier(options: NotifyOptions | null, log: Log): Promise<Notifier | null> {
+  if (options === null) return null;
+  const { Notifier } = await import("./src/daemon/notifier.ts");
+  try {
+    return new Notifier(options, log);
+  } catch (error) {
+    throw new StartError(`Cannot notify systemd at ${options.socket}: ${(error as Error).message}`);
+  }
+}
+
+/** The line for `systemctl status`. */
+function statusOf(addresses: readonly Deno.NetAddr[], what: string): string {
+  const ports = [...new Set(addresses.map(({ port }) => port))].join(", ");
+  return `hacheck ${VERSION} serves port ${ports}; ${what}`;
+}
+
+/** How long the other workers may finish their requests after one has failed, in milliseconds. */
+const FAILURE_STOP_MS = 500;
+
+function delay(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
 /** How often the expiry of the certificate is checked, in milliseconds. */
 const EXPIRY_CHECK_MS = 86_400_000;
 
@@ -180,12 +210,15 @@ function reloadOnHangup(
   first: Settings,
   starting: Promise<Serving>,
   log: DaemonLog,
+  notifier: Notifier | null,
 ): () => Settings {
   const { config } = first;
   const restrictions = new Restrictions(config);
   let inForce = first;
   Deno.addSignalListener("SIGHUP", async () => {
     const serving = await starting;
+    const { addresses } = serving.listening;
+    notifier?.reloading();
     try {
       const settings = loadSettings(options.configPath, (config) => {
         permissions.demand(config);
@@ -205,9 +238,11 @@ function reloadOnHangup(
       logConfigWarnings(settings, options, log);
       logHostWarnings(settings, log);
       log.info("the configuration was read again");
+      notifier?.ready(statusOf(addresses, "the configuration was read again"));
     } catch (error) {
       if (!isOperatorError(error)) throw error;
       serving.refuseReload();
+      notifier?.ready(statusOf(addresses, `a new configuration was refused: ${error.message}`));
       log.error("the configuration stays as it was: {why}", { why: error.message });
     }
   });
@@ -288,7 +323,7 @@ function isOperatorError(error: unknown): error is Error {
  * Runs the daemon until a signal stops it.
  *
  * @param args The command line.
- * @returns The exit status: 0 after a stop, 1 if the daemon cannot start, 2 for invalid usage or configuration. With
+ * @returns The exit status: 0 after a stop, 1 if the daemon cannot start or a worker hangs, 2 for invalid usage or configuration. With
  * `--check-config` or `--print-config`, 0 for a valid configuration and 2 for any other.
  */
 export async function main(args: readonly string[]): Promise<number> {
@@ -301,7 +336,8 @@ export async function main(args: readonly string[]): Promise<number> {
     const options = optionsOf(line);
     isInspection = line.has("check-config") || line.has("print-config");
     if (isInspection) return await inspectConfig(options, line.has("print-config"));
-    const permissions = new Permissions(options);
+    const notify = notifyOptions();
+    const permissions = new Permissions({ ...options, notifySocket: notify?.socket ?? null });
     const settings = loadChecked(options, permissions, true);
     const agentPort = agentPortOf(options, settings);
     const counters = newCounters();
@@ -310,6 +346,7 @@ export async function main(args: readonly string[]): Promise<number> {
     logHostWarnings(settings, log);
     surviveUncaughtErrors(log, counters.errors);
     createSpool(options);
+    using notifier = await openNotifier(notify, log);
     const inForce = permissions.giveUp(settings.config, log);
     const stop = stopSignal();
     const starting = serve(
@@ -319,7 +356,7 @@ export async function main(args: readonly string[]): Promise<number> {
       counters,
     );
     // Before the daemon listens: SIGHUP without a listener would end it.
-    const inForceNow = reloadOnHangup(options, permissions, settings, starting, log);
+    const inForceNow = reloadOnHangup(options, permissions, settings, starting, log, notifier);
     watchExpiry(() => inForceNow().identity, log);
     const serving = await starting;
     const { addresses, agents } = serving.listening;
@@ -332,9 +369,15 @@ export async function main(args: readonly string[]): Promise<number> {
     if (agents !== null) {
       log.info("agent checks are answered on {hostname} port {port}", { ...agents });
     }
-    log.info("stopping on {signal}", { signal: await stop });
-    await serving.stop();
-    return 0;
+    notifier?.ready(statusOf(addresses, "the configuration is in force"));
+    const failure = serving.failed?.then((why) => new Error(why));
+    const end = await Promise.race([stop, ...failure === undefined ? [] : [failure]]);
+    if (end instanceof Error) log.error("{why}: exiting, to be started anew", { why: end.message });
+    else log.info("stopping on {signal}", { signal: end });
+    await notifier?.stopping();
+    const stopping = serving.stop();
+    await (end instanceof Error ? Promise.race([stopping, delay(FAILURE_STOP_MS)]) : stopping);
+    return end instanceof Error ? 1 : 0;
   } catch (error) {
     if (!isOperatorError(error)) throw error;
     await opened?.flush();

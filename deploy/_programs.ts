@@ -19,6 +19,8 @@ export interface Program {
   readonly fileFlags: readonly string[];
   /** Flags, with one of which alone the script does so; none if it always does. */
   readonly fileFlagsOnlyWith: readonly string[];
+  /** Whether systemd supervises it: the script then permits it to notify systemd. */
+  readonly notifies: boolean;
   /** Older names of the program, each with the arguments that it stands for. */
   readonly aliases: Readonly<Record<string, readonly string[]>>;
 }
@@ -35,6 +37,7 @@ export const PROGRAMS: readonly Program[] = [
     fileFlags: ["-c", "--config-file"],
     // The daemon itself reads its configuration again later, from the places that it is installed for.
     fileFlagsOnlyWith: ["--check-config", "--print-config"],
+    notifies: true,
     aliases: {},
   },
   {
@@ -44,6 +47,7 @@ export const PROGRAMS: readonly Program[] = [
     flags: () => hactlFlags(),
     fileFlags: Object.keys(HACTL_FILE_FLAGS).flatMap(spellingsOf),
     fileFlagsOnlyWith: [],
+    notifies: false,
     aliases: {
       haup: ["-a", "up"],
       hadown: ["-a", "down"],

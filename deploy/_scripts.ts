@@ -1,3 +1,4 @@
+import { NOTIFY_VARIABLES, OWN_SOCKET } from "../src/daemon/notify_options.ts";
 import { bundle, started } from "./_bundle.ts";
 import { TESTED_DENO } from "../src/runtime/deno_release.ts";
 import { type Program, PROGRAMS } from "./_programs.ts";
@@ -40,7 +41,7 @@ async function replace(path: string, make: (path: string) => Promise<void>): Pro
 
 /** Writes the script that runs a program by each of its names. */
 function scriptOf(program: Program, home: string): string {
-  const { name, flags, fileFlags, fileFlagsOnlyWith, aliases } = program;
+  const { name, flags, fileFlags, fileFlagsOnlyWith, notifies, aliases } = program;
   const older = Object.entries(aliases)
     .map(([alias, args]) => `  ${alias}) set -- ${args.map(quoted).join(" ")} "$@" ;;\n`)
     .join("");
@@ -48,9 +49,13 @@ function scriptOf(program: Program, home: string): string {
     ...flags(`${home}/`),
     ...["--quiet", "--config", `${home}/deno.json`, "--no-lock", ...INSTALLED_ONLY],
   ];
-  const command = [...options, `${home}/${started(program)}`].map((option) =>
-    option.startsWith("--allow-read=") ? `${quoted(option)}"$files"` : quoted(option)
-  ).join(" ");
+  const command = [
+    ...options.map((option) =>
+      option.startsWith("--allow-read=") ? `${quoted(option)}"$files"` : quoted(option)
+    ),
+    ...notifies ? ["$notify"] : [],
+    quoted(`${home}/${started(program)}`),
+  ].join(" ");
   return `#!/bin/sh
 # Runs ${name} by the deno of this host. The last line has its permissions.
 PATH=\${PATH:-/usr/bin:/bin}:${DENO_FOLDER}
@@ -62,11 +67,23 @@ fi
 ${older === "" ? "" : `case \${0##*/} in\n${older}esac\n`}\
 files=
 ${whereOneOf(fileFlagsOnlyWith, grantsOfFiles(fileFlags))}\
+${notifies ? GRANT_OF_NOTIFICATIONS : ""}\
 # Deno does not ask its site for newer releases.
 export DENO_NO_UPDATE_CHECK=1
 exec deno run ${command} "$@"
 `;
 }
+
+/** Shell code that permits to notify systemd where it names a socket. Paths with other characters are left out. */
+const GRANT_OF_NOTIFICATIONS = `notify=
+case \${NOTIFY_SOCKET-} in
+/*[!A-Za-z0-9/._-]*) ;;
+/*)
+  notify="--allow-env=${NOTIFY_VARIABLES.join()}"
+  notify="$notify --allow-read=${OWN_SOCKET} --allow-write=${OWN_SOCKET},$NOTIFY_SOCKET"
+  ;;
+esac
+`;
 
 /**
  * Writes shell code that collects the values of flags, for `--allow-read`. Folders are left out, since all

@@ -8,9 +8,10 @@ import type { Config } from "../config.ts";
 import type { Log } from "../log/log.ts";
 import type { PermissionsInForce } from "../metrics/runtime.ts";
 import { DEFAULT_SPOOL_ROOT } from "../spool/store.ts";
+import { NOTIFY_VARIABLES, OWN_SOCKET } from "./notify_options.ts";
 
 /** What a permission is granted for. */
-type Place = "spool" | "-c" | "configuration" | "logs" | "code" | "network";
+type Place = "spool" | "-c" | "configuration" | "logs" | "code" | "network" | "systemd";
 
 /** The places of files that the command line or the configuration names. */
 const NAMED_FILES: ReadonlySet<Place> = new Set(["-c", "configuration", "logs"]);
@@ -29,6 +30,7 @@ const INSTALLED: Readonly<Record<Place, readonly string[]>> = {
   logs: ["/var/log/hacheck", "/var/log/hacheck.log"],
   code: ["src", "deno.json", ".deno-version"],
   network: [],
+  systemd: ["/run/systemd/notify"],
 };
 
 /** The part of the command line that decides on permissions. */
@@ -43,6 +45,8 @@ export interface Use {
   readonly ports: readonly number[];
   /** The port for agent checks; null if the command line names none. */
   readonly agentPort: number | null;
+  /** The path of systemd's socket for notifications; null without systemd. */
+  readonly notifySocket: string | null;
   /** The number of workers. */
   readonly workers: number;
   /** Whether the code is bundled: large packages are then loaded when they are first used. */
@@ -99,6 +103,13 @@ export const DAEMON_NEEDS: readonly Need[] = [
     place: "network",
     why: "listen for checks, and connect to services",
     of: ({ address, ports }) => ports.map((port) => scopeOf(address, port)),
+  },
+  {
+    feature: "NOTIFY_SOCKET",
+    kind: "write",
+    place: "systemd",
+    why: "notify systemd of start, reload, stop and being alive",
+    of: ({ notifySocket }) => notifySocket === null ? [] : [notifySocket],
   },
   {
     feature: "-A or agent_port",
@@ -219,22 +230,30 @@ const NO_PROMPT = "--no-prompt";
  * assertEquals(daemonFlags({ project: null, addresses: ["127.0.0.0/8"] }), [
  *   "--no-prompt",
  *   "--allow-read=/var/spool/hacheck,/etc/hacheck,/etc/hacheck.yaml,/etc/hacheck.conf.yaml," +
- *   "/var/log/hacheck,/var/log/hacheck.log",
- *   "--allow-write=/var/log/hacheck,/var/log/hacheck.log,/var/spool/hacheck",
+ *   "/var/log/hacheck,/var/log/hacheck.log,/tmp/hacheck-notify.sock",
+ *   "--allow-write=/run/systemd/notify,/var/log/hacheck,/var/log/hacheck.log,/var/spool/hacheck," +
+ *   "/tmp/hacheck-notify.sock",
  *   "--allow-net=127.0.0.0/8",
+ *   "--allow-env=NOTIFY_SOCKET,WATCHDOG_USEC",
  * ]);
  * ```
  */
 export function daemonFlags({ project, addresses = INSTALLED.network }: Installation): string[] {
   const code = project === null ? [] : INSTALLED.code.map((path) => project + path);
-  const paths = (wanted: "read" | "write") =>
-    DAEMON_NEEDS.filter(({ kind }) => kind === wanted)
-      .flatMap(({ place }) => place === "code" ? code : INSTALLED[place]);
+  // Scripts permit to notify systemd only where there is one.
+  const own = project === null ? [OWN_SOCKET] : [];
+  const paths = (wanted: "read" | "write") => [
+    ...DAEMON_NEEDS.filter(({ kind }) => kind === wanted)
+      .filter(({ place }) => place !== "systemd" || project === null)
+      .flatMap(({ place }) => place === "code" ? code : INSTALLED[place]),
+    ...own,
+  ];
   return [
     NO_PROMPT,
     flagOf("read", paths("read")),
     flagOf("write", paths("write")),
     flagOf("net", addresses),
+    ...project === null ? [`--allow-env=${NOTIFY_VARIABLES}`] : [],
   ];
 }
 
@@ -394,7 +413,7 @@ export class Permissions {
     });
     // Parents first: to revoke the grant for a folder keeps the grants for its parts.
     return new Set(
-      [...paths, ...COMMON_FOLDERS, ...workingFolder()].map(absolute)
+      [...paths, OWN_SOCKET, ...COMMON_FOLDERS, ...workingFolder()].map(absolute)
         .sort((one, other) => one.length - other.length),
     );
   }

@@ -13,6 +13,8 @@ export type Command =
   /** A new configuration was refused. */
   | { readonly kind: "refuse-reload" }
   | { readonly kind: "stop" }
+  /** A request for a sign of life. */
+  | { readonly kind: "ping" }
   /** A query to process. */
   | { readonly kind: "query"; readonly id: number; readonly query: Query }
   /** The results of all workers for a query that this worker sent. */
@@ -23,6 +25,8 @@ export type Report =
   | { readonly kind: "listening"; readonly listening: Listening }
   | { readonly kind: "failed"; readonly message: string }
   | { readonly kind: "stopped" }
+  /** A sign of life. */
+  | { readonly kind: "pong" }
   /** A query to all workers. */
   | { readonly kind: "query"; readonly id: number; readonly query: Query }
   /** A change that the worker has seen. */
@@ -49,6 +53,18 @@ const STOP_TIMEOUT_MS = 1000;
 /** How long to wait before the next attempt to replace a worker, in milliseconds. */
 const RETRY_MS = 1000;
 
+/** How often workers are asked for a sign of life, in milliseconds. */
+const PING_MS = 1000;
+
+/** How many of these a worker may leave without a response. */
+const MAX_MISSED_PINGS = 7;
+
+/** A ping that is so late, in milliseconds, shows that the whole program was stopped: no worker is at fault. */
+const STALL_MS = 1000;
+
+/** How long a worker may take to start, in milliseconds. */
+const START_TIMEOUT_MS = 60_000;
+
 /** A query whose results are being collected. */
 interface PendingQuery {
   readonly kind: keyof WorkerQueries;
@@ -62,6 +78,11 @@ interface PendingQuery {
 export class Supervisor {
   readonly #log: Log;
   readonly #workers = new Set<Worker>();
+  /** How many pings the workers that listen have left without a response. */
+  readonly #missedPings = new Map<Worker, number>();
+  readonly #failure = Promise.withResolvers<string>();
+  #pinging: ReturnType<typeof setInterval> | undefined;
+  #pingedAt = 0;
   readonly #pending = new Map<number, PendingQuery>();
   readonly #ledger = new Ledger<Worker>();
   readonly #history: History;
@@ -98,12 +119,22 @@ export class Supervisor {
       const ports = addresses.map(({ port }) => port);
       supervisor.#options = { ...supervisor.#options, ports, agentPort: agents?.port ?? null };
       await Promise.all(Array.from({ length: count - 1 }, () => supervisor.#spawn()));
+      supervisor.#pingedAt = performance.now();
+      supervisor.#pinging = setInterval(() => supervisor.#ping(), PING_MS);
       return supervisor;
     } catch (error) {
       supervisor.#stopping = true;
       for (const worker of supervisor.#workers) worker.terminate();
       throw error;
     }
+  }
+
+  /**
+   * Resolves if a worker hangs. Deno ends such a worker, but neither its thread nor its sockets, which would still get
+   * their share of connections: only a new process helps.
+   */
+  get failed(): Promise<string> {
+    return this.#failure.promise;
   }
 
   /** The addresses that all workers listen on. */
@@ -125,6 +156,7 @@ export class Supervisor {
   /** Stops all workers gracefully, and terminates those that hang. */
   async stop(): Promise<void> {
     this.#stopping = true;
+    clearInterval(this.#pinging);
     this.#history[Symbol.dispose]();
     const timeoutMs = this.#settings.config.healthcheck_timeout * 1000 + STOP_TIMEOUT_MS;
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -141,7 +173,14 @@ export class Supervisor {
     this.#workers.add(worker);
     return new Promise((resolve, reject) => {
       let listens = false;
+      const timer = setTimeout(() => {
+        const seconds = START_TIMEOUT_MS / 1000;
+        onCrash(
+          `it did not start within ${seconds} s: restart hacheck if it was upgraded meanwhile`,
+        );
+      }, START_TIMEOUT_MS);
       const onCrash = (why: string) => {
+        clearTimeout(timer);
         if (!this.#discard(worker)) return;
         if (!listens) return reject(new StartError(why));
         this.#ledger.retire(worker);
@@ -152,7 +191,12 @@ export class Supervisor {
         switch (data.kind) {
           case "listening":
             listens = true;
+            clearTimeout(timer);
+            this.#missedPings.set(worker, 0);
             return resolve(data.listening);
+          case "pong":
+            if (this.#missedPings.has(worker)) this.#missedPings.set(worker, 0);
+            return;
           case "failed":
             return onCrash(data.message);
           case "query":
@@ -171,6 +215,21 @@ export class Supervisor {
       });
       send(worker, { kind: "start", options: this.#options, settings: this.#settings });
     });
+  }
+
+  /** Asks all workers for a sign of life. */
+  #ping(): void {
+    const now = performance.now();
+    const isStalled = now - this.#pingedAt > PING_MS + STALL_MS;
+    this.#pingedAt = now;
+    for (const [worker, count] of this.#missedPings) {
+      const missed = isStalled ? 0 : count;
+      this.#missedPings.set(worker, missed + 1);
+      send(worker, { kind: "ping" });
+      if (missed < MAX_MISSED_PINGS) continue;
+      const seconds = MAX_MISSED_PINGS * PING_MS / 1000;
+      this.#failure.resolve(`a worker hangs: no sign of life for ${seconds} s`);
+    }
   }
 
   /** Forwards a query to all workers, and their results to the sender. */
@@ -210,6 +269,7 @@ export class Supervisor {
   /** Removes a crashed worker. Returns false if that has been done. */
   #discard(worker: Worker): boolean {
     worker.terminate();
+    this.#missedPings.delete(worker);
     if (!this.#workers.delete(worker)) return false;
     for (const { missing, finish } of [...this.#pending.values()]) {
       if (missing.delete(worker) && missing.size === 0) finish();

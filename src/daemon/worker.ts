@@ -46,6 +46,8 @@ class SupervisedInstance {
         await this.#instance?.stop();
         await this.#log?.flush();
         return this.#scope.postMessage({ kind: "stopped" });
+      case "ping":
+        return this.#scope.postMessage({ kind: "pong" });
       case "query": {
         const { id, query } = command;
         return this.#scope.postMessage({ kind: "result", id, result: this.#process(query) });

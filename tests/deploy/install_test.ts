@@ -1,3 +1,4 @@
+import { OWN_SOCKET } from "../../src/daemon/notify_options.ts";
 import { PROGRAMS } from "../../deploy/_programs.ts";
 import { INSTALLED_ONLY } from "../../deploy/_scripts.ts";
 import { denoMismatch, TESTED_DENO } from "../../src/runtime/deno_release.ts";
@@ -58,6 +59,25 @@ Deno.test("the installed scripts", async (t) => {
           const called = ["1", "run", ...flags(`${home}/`), ...program, "a b", "", ""];
           assertEquals({ code, called: stdout.split("\n") }, { code: 0, called }, alias);
         }
+      }
+      for (
+        const [socket, granted] of [
+          ["/run/systemd/notify", "/run/systemd/notify"],
+          ["@/org/example", null],
+          ["/run/x,/etc", null],
+          ["/run/x --allow-all", null],
+        ]
+      ) {
+        const { stdout } = await run(`${bin}/hacheck`, [], { ...env, NOTIFY_SOCKET: socket! });
+        const flags = stdout.split("\n").filter((line) => line.startsWith("--allow-"));
+        assertEquals(
+          flags.slice(3),
+          granted === null ? [] : [
+            "--allow-env=NOTIFY_SOCKET,WATCHDOG_USEC",
+            `--allow-read=${OWN_SOCKET}`,
+            `--allow-write=${OWN_SOCKET},${granted}`,
+          ],
+        );
       }
       Deno.removeSync(`${bin}/deno`);
     },

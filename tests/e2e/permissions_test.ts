@@ -392,6 +392,7 @@ ${authority === undefined ? "" : `https_verify: true\nhttps_ca: ${authority}`}
     ports: [port],
     workers: loops,
     isBundled: IS_BUNDLED,
+    notifySocket: null,
     agentPort,
   };
   const inUse = {

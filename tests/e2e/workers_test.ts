@@ -385,6 +385,32 @@ Deno.test("a crashed worker is replaced, and the daemon responds throughout", as
   assertEquals(clients.wrong, 0);
 });
 
+for (const how of ["waiting", "busy"] as const) {
+  Deno.test(`the daemon exits if a worker hangs, ${how}, so that systemd starts it anew`, async () => {
+    await using daemon = await start(2, { grants: [Debugger.GRANT] });
+    {
+      await using debug = await Debugger.attach(daemon, 2);
+      await debug.hang(debug.workers[0]!, how);
+    }
+    assertEquals((await daemon.ended()).code, 1);
+    assertMatch(
+      daemon.log,
+      / ERROR a worker hangs: no sign of life for 7 s: exiting, to be started anew\n$/,
+    );
+  });
+}
+
+Deno.test("the daemon does not exit after it was stopped as a whole for a while", async () => {
+  await using daemon = await start(2);
+  daemon.kill("SIGSTOP");
+  await new Promise((resolve) => setTimeout(resolve, 9000));
+  daemon.kill("SIGCONT");
+  await until("both workers report", async () => (await reportsOf(daemon)).length === 2);
+  // Long enough for pings that were missed during the stop to count.
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+  assert(!(await daemon.stop()).includes("hangs"));
+});
+
 /** Reasons why a worker cannot start, and how to begin and end them. */
 const OBSTACLES = [
   {

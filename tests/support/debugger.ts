@@ -121,10 +121,17 @@ export class Debugger implements AsyncDisposable {
     );
   }
 
-  /** Makes a worker hang for good, shortly after the worker has confirmed the call. */
-  async hang(worker: string): Promise<void> {
-    const wait = "Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)";
-    await this.run(`setTimeout(() => ${wait}, 100);`, worker);
+  /**
+   * Makes a worker hang for good, shortly after the worker has confirmed the call.
+   *
+   * @param worker The worker; the daemon's main program, if not given.
+   * @param how It waits, or takes all the time of a processor.
+   */
+  async hang(worker?: string, how: "waiting" | "busy" = "waiting"): Promise<void> {
+    const code = how === "busy"
+      ? "for (;;);"
+      : "Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);";
+    await this.run(`setTimeout(() => { ${code} }, 100);`, worker);
   }
 
   /** Detaches it. */
