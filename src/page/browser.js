@@ -128,7 +128,7 @@ async function fetchOthers() {
       const response = await fetch("/recent");
       if (response.ok) {
         const { seen_services: seen } = await response.json();
-        others = seen.map(([service, last]) => ({ service, last }));
+        others = seen.map(([service, last]) => ({ service, last, fetchedAt: now() }));
         show();
       }
     }
@@ -347,8 +347,9 @@ function showMore(line, hidden, leftOut) {
 function hintOf({ name }) {
   const failing = daemon.failing.filter((one) => one.kept_out_by === name);
   if (failing.length === 0) return "";
-  const checks = failing.map((one) => `${nameOf(one)}: ${reasonOf(one)}`);
-  return `Its checks fail, too: ${listed(checks, 3)}.`;
+  const checks = failing.map((one) => `${nameOf(one)} (${reasonOf(one)}, ${clock(one.at)})`);
+  // While a record is in force, checks may not be run.
+  return `Failing, too, when last checked: ${listed(checks, 3)}.`;
 }
 
 /** Adds a hint below the text of a cell. */
@@ -489,11 +490,11 @@ function allServices() {
 }
 
 /** Returns the state of a service by its failing checks and its last response. */
-function stateOf({ service, last }, failing) {
+function stateOf({ service, last, fetchedAt = daemon.now }, failing) {
   if (failing.has(service)) return "failing";
   if (last === null) return "unknown";
   if (!isUp(last.code) && downtimeOf(service) !== undefined) return "planned";
-  if (now() - last.ts > UNASKED_SECONDS) return "unasked";
+  if (fetchedAt - last.ts > UNASKED_SECONDS) return "unasked";
   if (isUp(last.code)) return "up";
   // The response may be due to a record that is gone now.
   return daemon.failing_left_out > 0 ? "failing" : "unknown";

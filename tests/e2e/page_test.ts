@@ -500,7 +500,9 @@ browserTest(
     await watched.shows("h1", /^api is failing, db is down$/);
     await watched.shows(
       "#downtimes .why",
-      new RegExp(`^kernel updateIts checks fail, too: db:${port}: Connection refused\\.$`),
+      new RegExp(
+        `^kernel updateFailing, too, when last checked: db:${port} \\(Connection refused, \\d.*\\)\\.$`,
+      ),
     );
     assertEquals(await watched.page.locator(row("db")).count(), 0);
     await service[Symbol.asyncDispose]();
