@@ -48,7 +48,7 @@ Deno.test("the compiled programs have their modules and permissions inside, and 
       for (const word of ["PROTOCOL_CONNECTION_LOST", "hacheck_event_loops"]) {
         assertEquals([word, program.includes(word)], [word, isDaemon]);
       }
-      for (const ofPage of ['new EventSource("/events")', 'id="downtimes"', "--drain-ground"]) {
+      for (const ofPage of ['new EventSource("/events")', 'id="downtimes"', "--planned-ground"]) {
         assertEquals(program.includes(ofPage), isDaemon, ofPage);
       }
       const permissions = permissionsIn(program);
