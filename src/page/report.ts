@@ -83,7 +83,7 @@ export interface StatusReport extends SharedStatus {
   readonly more_services: boolean;
   /** The failing checks: those that no record explains first, then by the time of their change, latest first. */
   readonly failing: readonly ShownFailure[];
-  /** How many more checks fail, by the worker with the most of them. */
+  /** How many more checks fail, at least: several workers may know different ones. */
   readonly failing_left_out: number;
   readonly checks: { readonly under_way: number; readonly queued: number };
   readonly permissions: PermissionsInForce;
@@ -139,7 +139,9 @@ export function statusReport(
     services: failingFirst(services, MAX_SERVICES_SHOWN).map(shown),
     more_services: services.length > MAX_SERVICES_SHOWN ||
       workers.some(({ servicesLeftOut }) => servicesLeftOut > 0),
-    failing_left_out: Math.max(0, ...workers.map(({ failingLeftOut }) => failingLeftOut)),
+    failing: rest.failing.slice(0, MAX_FAILING_SHOWN),
+    failing_left_out: Math.max(0, rest.failing.length - MAX_FAILING_SHOWN) +
+      Math.max(0, ...workers.map(({ failingLeftOut }) => failingLeftOut)),
     checks: {
       under_way: workers.reduce((sum, { inFlight }) => sum + inFlight, 0),
       queued: workers.reduce((sum, { queued }) => sum + queued, 0),
@@ -169,7 +171,7 @@ export function failingReport(
     };
   }).sort((a, b) =>
     Number(a.kept_out_by !== null) - Number(b.kept_out_by !== null) || b.since - a.since
-  ).slice(0, MAX_FAILING_SHOWN);
+  );
 }
 
 /** One report for each service, from those of all workers. */

@@ -154,8 +154,15 @@ Deno.test("failingReport() has failures without a record first, the latest chang
     ],
   );
   assertEquals(report[0]!.path.length, 200);
-  const many = Array.from({ length: MAX_FAILING_SHOWN + 1 }, (_, i) => summary(`s${i}`, i));
-  assertEquals(failingReport(many, () => null, 1000).at(-1)!.service, "s1");
+});
+
+Deno.test("statusReport() limits the failing checks, and counts those it leaves out", () => {
+  const checks = Array.from({ length: MAX_FAILING_SHOWN + 3 }, (_, i) => summary(`s${i}`, i));
+  const workers = [worker([]), { ...worker([]), failingLeftOut: 7 }];
+  const failing = failingReport(checks, () => null, 1000);
+  const report = statusReport(workers, { ...REST, failing });
+  assertEquals([report.failing.length, report.failing_left_out], [MAX_FAILING_SHOWN, 10]);
+  assertEquals(report.failing.at(-1)!.service, "s3");
 });
 
 Deno.test("the page has words for each reason", () => {
