@@ -343,7 +343,7 @@ for (const workers of [1, 2]) {
       for (const protocol of protocols) {
         const { status, body } = await daemon.get(`/${protocol}/web/${ill.port}/`);
         assertEquals(status, 503, `${protocol}: ${body}`);
-        assertMatch(body, /check failed after|closed|nothing/i, protocol);
+        assertMatch(body, /check of \S+ failed after|closed|nothing/i, protocol);
       }
       // To find out whether an address is this host's own, hacheck listens on it.
       const elsewhere = { "X-Nerve-Check-IP": "127.0.0.9" };

@@ -87,6 +87,7 @@ const CONFIG = [
   "cache_time: 1",
   // Without a user the daemon connects to no database.
   "mysql_username: fuzz",
+  "mysql_password: fuzz",
   "postgres_username: fuzz",
   "",
 ].join("\n");
