@@ -43,6 +43,8 @@ export interface RecordChange {
   readonly reason: string;
   /** The login name of its author; null if unknown. */
   readonly by: string | null;
+  /** When its author created it, in unix seconds; null if unknown. */
+  readonly creation: number | null;
   /** When it expires, in unix seconds; null if never. */
   readonly until: number | null;
   /** Where the change came from. */
@@ -175,6 +177,7 @@ export class History implements ChangeSink, Disposable {
     this.#keep(isByPost ? { ...change, source: "post", client } : change);
   }
 
+  /** Another downtime of the same name and reason has another creation time. */
   #isRepetition({ at: _, ...change }: RecordChange): boolean {
     const signature = JSON.stringify(change);
     const now = this.#clock.now();
@@ -318,7 +321,7 @@ export function describe(
   const isWeight = "weight" in entry;
   const service = (isWeight ? parseWeightName(name) : parseRecordName(name))?.service;
   if (service === undefined) return undefined;
-  const { reason, expiration, by = null } = entry;
+  const { reason, creation, expiration, by = null } = entry;
   return {
     kind: "record",
     at: now,
@@ -328,6 +331,7 @@ export function describe(
     weight: !isWeight ? null : why === null ? entry.weight : FULL_WEIGHT,
     reason: reason.slice(0, MAX_REASON_KEPT),
     by,
+    creation,
     until: expiration,
     source: "spool",
     client: null,

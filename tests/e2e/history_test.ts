@@ -2,7 +2,13 @@ import type { Change } from "../../src/checks/history.ts";
 import type { CheckReport } from "../../src/checks/outcomes.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { getFromWorkers } from "../support/clients.ts";
-import { Daemon, type DaemonOptions, hactl, WORKER_GRANTS } from "../support/programs.ts";
+import {
+  Daemon,
+  type DaemonOptions,
+  hactl,
+  TempFolder,
+  WORKER_GRANTS,
+} from "../support/programs.ts";
 import { until } from "../servers/mod.ts";
 
 /** A service whose status the test sets. */
@@ -24,7 +30,7 @@ class WebService implements AsyncDisposable {
 
 function start(workers: number, options: DaemonOptions = {}): Promise<Daemon> {
   return Daemon.start({
-    config: "cache_time: 0\nallow_remote_spool_changes: true\n",
+    config: "cache_time: 0\n",
     args: ["-n", String(workers)],
     grants: WORKER_GRANTS,
     ...options,
@@ -45,7 +51,14 @@ function changesIn(log: string): string[] {
 
 for (const workers of [1, 3]) {
   Deno.test(`with -n ${workers}, each change of a record is logged and kept once, with who and why`, async () => {
-    await using daemon = await start(workers);
+    using folder = new TempFolder();
+    const spool = folder.file("spool");
+    Deno.mkdirSync(spool);
+    await using daemon = await start(workers, {
+      spool,
+      config: "allow_remote_spool_changes: true\n",
+      grants: [`--allow-write=${spool}`, ...WORKER_GRANTS],
+    });
     const down = await hactl(daemon.spool, ["down", "web", "-r", "kernel", "-p", `${daemon.port}`]);
     assertEquals([down.code, down.stderr], [0, ""]);
     await Deno.remove(`${daemon.spool}/web`);

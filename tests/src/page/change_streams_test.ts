@@ -15,7 +15,15 @@ const SOON: ChangeTimes = { interval: 5, silence: HOUR, readerTimeout: HOUR };
 function changeOf(id: number): Change {
   return {
     ...{ id, kind: "record", at: id, name: "web", service: "web", to: "down", weight: null },
-    ...{ reason: "a\u202eb\nc", by: null, until: null, source: "spool", client: null, why: null },
+    ...{
+      reason: "a\u202eb\nc",
+      by: null,
+      creation: null,
+      until: null,
+      source: "spool",
+      client: null,
+      why: null,
+    },
   };
 }
 
