@@ -7,6 +7,7 @@ import {
   type HttpResponse,
   MAX_BODY_BYTES,
 } from "../../src/net/http_client.ts";
+import { isTls, TlsError } from "../../src/net/tls_connection.ts";
 import { assert, assertEquals, assertRejects } from "../support/assert.ts";
 import { holds, oddText } from "./property.ts";
 
@@ -135,7 +136,7 @@ Deno.test("exchange() returns only a status that the server sent, for any bytes"
       try {
         response = await readResponse(bytes, pieces);
       } catch (error) {
-        const Thrown = bytes.length === 0 ? NoResponseError : HttpError;
+        const Thrown = bytes.length === 0 ? NoResponseError : isTls(bytes) ? TlsError : HttpError;
         return assert(error instanceof Thrown, String(error));
       }
       const text = new TextDecoder("latin1").decode(bytes);
