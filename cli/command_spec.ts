@@ -73,7 +73,7 @@ export const FLAGS = {
   timeout: flag(
     "DURATION",
     "give up after this time: wait as a whole (default: never), or each daemon that --daemon " +
-      "names (default: 5s)",
+      "names (default: 5s, or 60s with --now)",
   ),
   "ca-file": {
     ...flag(
@@ -219,7 +219,7 @@ export const COMMANDS = {
     flags: [...SUBJECT, "json", ...DAEMON],
     details: [
       "Prints the state of each service that is named, by its own record; if a wider record keeps it " +
-      "out, hactl says so on stderr. Without a name it prints every record, every weight and every " +
+      "out, hactl says so on stderr. It reads these records in the spool and asks no daemon. Without a name it prints every record, every weight and every " +
       "service that HAProxy asked for in the last ten minutes: in columns on a terminal, otherwise " +
       "one line for each.",
     ],

@@ -62,12 +62,16 @@ export async function watch(context: CommandContext): Promise<number> {
  */
 async function watchChanges(context: CommandContext): Promise<number> {
   using changes = new Changes(context);
+  const began = Date.now() / 1000;
   const services = new Set(context.subjects.map(({ service }) => service));
   const known = new Map<string, { started: number; id: number }>();
   const problems = new Map<string, string>();
   try {
     while (!changes.isStopped) {
-      const outcomes = askAll(context, (daemon, signal) => newChanges(daemon, known, signal));
+      const outcomes = askAll(
+        context,
+        (daemon, signal) => newChanges(daemon, known, began, signal),
+      );
       for await (const { daemon: { url, name }, ...outcome } of outcomes) {
         if (outcome.error !== null) {
           if (problems.get(url) !== outcome.error) warn(`${name}: ${outcome.error}`);
@@ -91,10 +95,11 @@ async function watchChanges(context: CommandContext): Promise<number> {
   return 0;
 }
 
-/** Returns the changes since the last call for a daemon, oldest first: none at the first one. */
+/** Returns the changes since the last call for a daemon, or since the watch began, oldest first. */
 async function newChanges(
   daemon: Daemon,
   known: Map<string, { started: number; id: number }>,
+  began: number,
   signal: AbortSignal,
 ): Promise<{ readonly lost: number; readonly found: readonly Change[] }> {
   const last = known.get(daemon.url);
@@ -105,7 +110,8 @@ async function newChanges(
   const before = isAnew ? 0 : last?.id ?? 0;
   const newest = changes[0]?.id ?? before;
   known.set(daemon.url, { started, id: newest });
-  if (last === undefined) return { lost: 0, found: [] };
+  // All changes of a daemon that has started since are new.
+  if (last === undefined && started < began) return { lost: 0, found: [] };
   return { lost: newest - before - changes.length, found: changes.toReversed() };
 }
 

@@ -7,7 +7,13 @@ import { type CheckRun, fetchHistory, fetchOutcomes, fetchRuns } from "../daemon
 import { fetchActiveEntries } from "../daemons/responses.ts";
 import { warnOfNeverAsked } from "../notices.ts";
 import { readActiveDowntimes } from "../report/active_entries.ts";
-import { explainAll, explainRun, explainService, type Explanation } from "../report/explanation.ts";
+import {
+  explainAll,
+  explainRun,
+  explainService,
+  type Explanation,
+  leftOut,
+} from "../report/explanation.ts";
 import { recordLine } from "../report/lines.ts";
 import { errorMessage, warn } from "../terminal.ts";
 
@@ -17,7 +23,12 @@ interface Explained extends Explanation {
   readonly service: string | null;
   /** The checks that were run for it; null without `--now`. */
   readonly runs: readonly CheckRun[] | null;
+  /** How many more checks were not run. */
+  readonly runs_left_out: number;
 }
+
+/** The default timeout with `--now`, in seconds: longer than most checks wait for their services. */
+const RUN_TIMEOUT_S = 60;
 
 /**
  * Prints why services are out: records, failing checks with their reasons, and the last changes.
@@ -31,7 +42,7 @@ export async function why(context: CommandContext): Promise<number> {
   const code = await reportAll(
     context,
     askAll(
-      context,
+      { ...context, timeout: context.timeout ?? (context.now ? RUN_TIMEOUT_S : null) },
       (daemon, signal) =>
         Promise.all(wanted.map((service) => explain(context, daemon, service, signal))),
     ),
@@ -64,7 +75,7 @@ async function explain(
     ports.length === 0 || port === 0 || ports.includes(port);
   // First: the results of checks that are run now are among the outcomes then.
   const runs = now && service !== null ? await fetchRuns(daemon, service, signal) : null;
-  const [{ downtimes }, checks, { changes }] = await Promise.all([
+  const [{ downtimes }, { checks, checks_left_out }, { changes }] = await Promise.all([
     fetchActiveEntries(daemon, signal),
     fetchOutcomes(daemon, service, signal),
     service === null ? { changes: [] } : fetchHistory(daemon, service, 0, signal),
@@ -73,8 +84,10 @@ async function explain(
     service,
     downtimes: downtimes.filter((record) => isAbout(record, service) && isWanted(record)),
     checks: checks.filter(isWanted),
+    checks_left_out,
     changes: changes.filter((change) => change.kind === "record" || isWanted(change)),
-    runs: runs?.filter(isWanted) ?? null,
+    runs: runs?.checks.filter(isWanted) ?? null,
+    runs_left_out: runs?.checks_left_out ?? 0,
   };
 }
 
@@ -82,10 +95,14 @@ function isAbout(record: ActiveDowntime, service: string | null): boolean {
   return service === null || record.name === ALL || record.service === service;
 }
 
-function linesOf({ service, runs, ...explanation }: Explained, now: number): string[] {
+function linesOf(
+  { service, runs, runs_left_out, ...explanation }: Explained,
+  now: number,
+): string[] {
   if (service === null) return explainAll(explanation, now);
   return [
     ...(runs ?? []).flatMap((run) => explainRun(run, now)),
+    ...leftOut(runs_left_out, "run"),
     ...explainService(service, explanation, now),
   ];
 }
@@ -95,14 +112,16 @@ async function printSpool(
   { store }: CommandContext,
   services: readonly (string | null)[],
 ): Promise<void> {
+  let downtimes;
   try {
-    const downtimes = await readActiveDowntimes(store);
-    for (const record of downtimes) {
-      if (services.some((service) => isAbout(record, service))) {
-        console.log(recordLine(record, record));
-      }
-    }
+    downtimes = await readActiveDowntimes(store);
   } catch (error) {
     warn(`cannot read spool ${store.root}: ${errorMessage(error)}`);
+    return;
+  }
+  for (const record of downtimes) {
+    if (services.some((service) => isAbout(record, service))) {
+      console.log(recordLine(record, record));
+    }
   }
 }

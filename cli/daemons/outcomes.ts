@@ -91,7 +91,7 @@ const ChangeSchema = v.variant("kind", [
 ]);
 
 const ChecksSchema = v.object({ checks: v.array(CheckSchema), checks_left_out: v.number() });
-const RunsSchema = v.object({ checks: v.array(RunSchema) });
+const RunsSchema = v.object({ checks: v.array(RunSchema), checks_left_out: v.number() });
 const HistorySchema = v.object({ started: Time, changes: v.array(ChangeSchema) });
 
 /** The milliseconds of the phases of a check; null for one that was not reached. */
@@ -102,6 +102,12 @@ export type CheckReport = v.InferOutput<typeof CheckSchema>;
 
 /** A check that hactl had run. */
 export type CheckRun = v.InferOutput<typeof RunSchema>;
+
+/** The checks that a daemon lists, and how many more there are. */
+export type Checks = v.InferOutput<typeof ChecksSchema>;
+
+/** The checks that a daemon ran, and how many more there are. */
+export type Runs = v.InferOutput<typeof RunsSchema>;
 
 /** The last changes, and when the daemon started: the numbers of changes begin anew then. */
 export type History = v.InferOutput<typeof HistorySchema>;
@@ -121,12 +127,12 @@ export async function fetchOutcomes(
   daemon: Daemon,
   service: string | null,
   signal: AbortSignal,
-): Promise<readonly CheckReport[]> {
+): Promise<Checks> {
   const path = service === null ? "/status/checks" : `/status/checks/${service}`;
   const response = await askForLargePage(daemon, path, signal);
   rejectForbidden(response);
   if (response.status === 404) throw new Error(`${TOO_OLD} does not report results of checks`);
-  return parseResponse(ChecksSchema, response).checks;
+  return parseResponse(ChecksSchema, response);
 }
 
 /**
@@ -141,11 +147,11 @@ export async function fetchRuns(
   daemon: Daemon,
   service: string,
   signal: AbortSignal,
-): Promise<readonly CheckRun[]> {
+): Promise<Runs> {
   const response = await daemon.ask(`/status/checks/${service}?now`, signal);
   rejectForbidden(response);
   if (response.status === 404) throw new Error(`${TOO_OLD} does not run checks`);
-  return parseResponse(RunsSchema, response).checks;
+  return parseResponse(RunsSchema, response);
 }
 
 /**

@@ -18,6 +18,8 @@ export interface Explanation {
   readonly downtimes: readonly ActiveDowntime[];
   /** The checks that balancers asked for lately. */
   readonly checks: readonly CheckReport[];
+  /** How many more checks there are, which the daemon does not list. */
+  readonly checks_left_out: number;
   /** The last changes, newest first. */
   readonly changes: readonly Change[];
 }
@@ -39,7 +41,10 @@ function isPlanned({ service, port }: CheckReport, downtimes: readonly ActiveDow
  * @param explanation What the daemon reports.
  * @param now The time in unix seconds.
  */
-export function explainAll({ downtimes, checks }: Explanation, now: number): string[] {
+export function explainAll(
+  { downtimes, checks, checks_left_out }: Explanation,
+  now: number,
+): string[] {
   const failing = checks.filter(({ state }) => state === "down");
   const planned = failing.filter((check) => isPlanned(check, downtimes));
   const unplanned = failing.filter((check) => !planned.includes(check));
@@ -49,6 +54,7 @@ export function explainAll({ downtimes, checks }: Explanation, now: number): str
     ...downtimes.map((record) => recordLine(record, now)),
     ...planned.map((check) => `${failingLine(check, now)} (a record keeps it out anyway)`),
     good === 1 ? "1 check is good" : `${good} ${failing.length > 0 ? "other " : ""}checks are good`,
+    ...leftOut(checks_left_out, "listed"),
   ];
 }
 
@@ -61,7 +67,7 @@ export function explainAll({ downtimes, checks }: Explanation, now: number): str
  */
 export function explainService(
   service: string,
-  { downtimes, checks, changes }: Explanation,
+  { downtimes, checks, checks_left_out, changes }: Explanation,
   now: number,
 ): string[] {
   const failing = checks.filter(({ state }) => state === "down");
@@ -75,9 +81,21 @@ export function explainService(
     ...checks.length > 0
       ? []
       : [`${service}: no check of a balancer has run within the last ten minutes`],
+    ...leftOut(checks_left_out, "listed"),
     ...changes.length === 0 ? [] : ["last changes:"],
     ...changes.slice(0, MAX_CHANGES_SHOWN).map((change) => `  ${changeLine(change)}`),
   ];
+}
+
+/**
+ * Reports checks that a daemon left out.
+ *
+ * @param count How many.
+ * @param verb What the daemon did not do with them.
+ */
+export function leftOut(count: number, verb: "listed" | "run"): string[] {
+  if (count === 0) return [];
+  return [count === 1 ? `1 more check was not ${verb}` : `${count} more checks were not ${verb}`];
 }
 
 /**

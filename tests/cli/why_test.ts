@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { Daemon, hactl, hactlCommand, TempFolder } from "../support/programs.ts";
 import { CERTIFICATE_PROGRAMS, issueSelfSigned } from "../servers/certificates.ts";
-import { ClosedPort } from "../servers/faulty.ts";
+import { ClosedPort, FaultyServer, silent } from "../servers/faulty.ts";
 import { freePort, serverTest, until } from "../servers/mod.ts";
 
 /** Returns a function that runs hactl on the spool of a daemon. */
@@ -135,6 +135,50 @@ serverTest(
   },
 );
 
+Deno.test("hactl why --now waits for a service that does not respond", async () => {
+  await using silentServer = await FaultyServer.start(silent);
+  // Longer than hactl waits for other responses.
+  await using daemon = await Daemon.start({ config: "healthcheck_timeout: 6\n" });
+  const { port } = silentServer;
+  const checking = daemon.get(`/http/web/${port}`);
+  await until("the service is asked", () => silentServer.accepted === 1);
+  const { code, stdout, stderr } = await on(daemon)("why", "web", "--now");
+  assertEquals([code, stderr], [1, ""]);
+  const [check, ...steps] = stdout.split("\n");
+  assertEquals(check, `web: http check of 127.0.0.1:${port}`);
+  const names = steps.slice(0, 8).map((line) => line.slice(2, 14).trim());
+  assertEquals(names, [
+    ...["record", "cache", "queue", "connect", "first byte", "total", "status", "first line"],
+  ]);
+  assertMatch(steps[6]!, /^ {2}status {6}503: response_timeout: /);
+  await checking;
+});
+
+Deno.test("hactl why --now runs at most 16 checks, and names how many it left out", async () => {
+  await using web = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, () => {
+    return new Response("fine");
+  });
+  await using daemon = await start();
+  for (let i = 0; i < 18; i++) await daemon.get(`/http/web/${web.addr.port}/${i}`);
+  const { code, stdout } = await on(daemon)("why", "web", "--now");
+  assertEquals(code, 0);
+  const lines = stdout.split("\n");
+  assertEquals(lines.filter((line) => line.startsWith("web: http check of ")).length, 16);
+  assert(lines.includes("2 more checks were not run"), stdout);
+});
+
+Deno.test("hactl why names how many checks the daemon did not list", async () => {
+  await using daemon = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
+    const { pathname } = new URL(request.url);
+    if (pathname === "/status/downtimes") return Response.json({ downtimes: [], weights: [] });
+    if (pathname === "/status/checks") return Response.json({ checks: [], checks_left_out: 1 });
+    return new Response("Not found", { status: 404 });
+  });
+  using folder = new TempFolder();
+  const { stdout } = await hactl(folder.path, ["why", "-p", String(daemon.addr.port)]);
+  assertEquals(stdout, "0 checks are good\n1 more check was not listed\n");
+});
+
 Deno.test("hactl why without a daemon prints the records of the spool, and exits 1", async () => {
   using folder = new TempFolder();
   using closed = await ClosedPort.open();
@@ -156,6 +200,35 @@ Deno.test("hactl why escapes control characters of services and records", async 
   for (const args of [["why", "web"], ["history"], ["why", "web", "--now"]]) {
     const { stdout } = await on(daemon)(...args);
     assert(!stdout.includes("\x1b"), JSON.stringify(stdout));
+  }
+});
+
+Deno.test("hactl watch --json prints the changes of a daemon that starts later", async () => {
+  using folder = new TempFolder();
+  const spool = folder.file("spool");
+  Deno.mkdirSync(spool);
+  const port = freePort();
+  const [command, ...args] = hactlCommand(spool, ["watch", "--json", "-p", String(port)], []);
+  const watching = new Deno.Command(command!, { args, stdout: "piped", stderr: "piped" }).spawn();
+  const read = async (stream: ReadableStream<Uint8Array>, onText: (text: string) => void) => {
+    for await (const text of stream.pipeThrough(new TextDecoderStream())) onText(text);
+  };
+  let [output, errors] = ["", ""];
+  const reading = Promise.all([
+    read(watching.stdout, (text) => output += text),
+    read(watching.stderr, (text) => errors += text),
+  ]);
+  try {
+    await until("hactl has asked in vain", () => errors.includes("Connection refused"));
+    await using daemon = await Daemon.start({ spool, args: ["-p", String(port)] });
+    await hactl(spool, ["down", "web", "-p", String(daemon.port)]);
+    await until("the change was printed", () => output.includes("\n"));
+    const { id, name, to } = JSON.parse(output);
+    assertEquals([id, name, to], [1, "web", "down"]);
+  } finally {
+    watching.kill("SIGTERM");
+    await watching.status;
+    await reading;
   }
 });
 
