@@ -7,7 +7,7 @@
 import { requireTestedDeno } from "../src/runtime/deno_release.ts";
 import { type CommandLine, parseFlags, UsageError } from "../src/flags.ts";
 import { VERSION } from "../src/runtime/version.ts";
-import { contextOf, invocationOf, portIn, storeIn } from "./command_line.ts";
+import { contextOf, invocationOf } from "./command_line.ts";
 import { FLAGS, OLD_NAMES } from "./command_spec.ts";
 import { printNamed } from "./commands/named_status.ts";
 import { warn } from "./terminal.ts";
@@ -24,10 +24,19 @@ export async function main(args: readonly string[], calledAs = "hactl"): Promise
     const isEmpty = args.length === 0 && !OLD_NAMES.has(calledAs);
     return await run(parseFlags(isEmpty ? ["--help"] : args, FLAGS), calledAs);
   } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    warn(`${error.message} (see hactl --help)`);
-    return 2;
+    if (error instanceof UsageError) {
+      warn(`${error.message} (see hactl --help)`);
+      return 2;
+    }
+    if (!isOutOfSpace(error)) throw error;
+    warn(`cannot write the output: ${error.message}`);
+    return 1;
   }
+}
+
+/** Commands report the full disk of a spool themselves: another one is that of the output. */
+function isOutOfSpace(error: unknown): error is Error {
+  return error instanceof Error && "code" in error && error.code === "ENOSPC";
 }
 
 async function run(line: CommandLine, calledAs: string): Promise<number> {
@@ -39,7 +48,7 @@ async function run(line: CommandLine, calledAs: string): Promise<number> {
   const [first, ...words] = line.operands;
   if (first === "__complete") {
     const { complete } = await import("./commands/mod.ts");
-    return await complete(words, storeIn(line), portIn(line));
+    return await complete(words, line);
   }
   const invocation = invocationOf(line, calledAs);
   const { name } = invocation;

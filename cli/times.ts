@@ -67,6 +67,10 @@ export function parseTime(flag: string, text: string, now: number): number {
     new UsageError(
       `Bad ${flag}: expected ${expected}: received ${JSON.stringify(text)}${problem}`,
     );
+  const isLocal = !WITH_ZONE.test(text);
+  if (isLocal && new Intl.DateTimeFormat().resolvedOptions().timeZone === undefined) {
+    throw bad("a time with its zone, such as 2026-12-01T08:00Z", ", as the zone of TZ is unknown");
+  }
   let date;
   try {
     date = dateOf(text, now);

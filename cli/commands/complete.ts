@@ -1,5 +1,7 @@
 import { ALL } from "../../src/spool/names.ts";
 import type { SpoolStore } from "../../src/spool/store.ts";
+import { type CommandLine, parseFlags } from "../../src/flags.ts";
+import { portIn, storeIn } from "../command_line.ts";
 import {
   type CommandName,
   COMMANDS,
@@ -26,18 +28,27 @@ const COMMON: readonly FlagName[] = ["version", "help"];
  * completes names of files. Prints nothing of a spool or a daemon that does not answer.
  *
  * @param words The command line up to the word that is completed.
- * @param store The spool.
- * @param port The port of this host's daemon.
+ * @param line The command line of hactl itself.
  * @returns 0.
  */
-export async function complete(
-  words: readonly string[],
-  store: SpoolStore,
-  port: number,
-): Promise<number> {
+export async function complete(words: readonly string[], line: CommandLine): Promise<number> {
+  const completed = parsed(words.slice(1, -1)) ?? line;
+  const port = portIn(completed.has("port") ? completed : line);
+  const store = storeIn(completed.has("spool-root") ? completed : line);
   const candidates = await candidatesFor(words, store, new LocalDaemon(port, null));
   if (candidates.length > 0) console.log(candidates.join("\n"));
   return 0;
+}
+
+/** Parses the command line that is completed; undefined while it is not valid. */
+function parsed(words: readonly string[]): CommandLine | undefined {
+  try {
+    const line = parseFlags(words, FLAGS);
+    portIn(line);
+    return line;
+  } catch {
+    return undefined;
+  }
 }
 
 async function candidatesFor(

@@ -17,15 +17,16 @@ export async function downed(context: CommandContext): Promise<number> {
       return { lines: downtimes.map((record) => recordLine(record, record)), json: { downtimes } };
     });
   }
+  let downtimes;
   try {
-    const downtimes = await readActiveDowntimes(store);
-    if (json) printJson({ downtimes });
-    else if (downtimes.length > 0) {
-      console.log(downtimes.map((record) => recordLine(record, record)).join("\n"));
-    }
-    return 0;
+    downtimes = await readActiveDowntimes(store);
   } catch (error) {
     warn(`cannot read spool ${store.root}: ${errorMessage(error)}`);
     return 1;
   }
+  if (json) printJson({ downtimes });
+  else if (downtimes.length > 0) {
+    console.log(downtimes.map((record) => recordLine(record, record)).join("\n"));
+  }
+  return 0;
 }

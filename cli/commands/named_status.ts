@@ -27,19 +27,20 @@ export async function printNamed(
   let code = 0;
   const services: ServiceStatus[] = [];
   for (const subject of subjects) {
-    const name = recordName(subject);
+    let status;
     try {
-      const status = await statusOf(subject, store, json);
-      services.push(status);
-      if (!json) console.log(byOldName ? oldStatusLine(status, typedHost) : statusLine(status));
-      if (status.state !== "up") code = 1;
-      // The line is about the service's own record alone: an operator wants to know of a wider one too.
-      if (status.kept_out_by !== null && !json) {
-        warn(`${status.service} is still out of service: ${describeRecord(status.kept_out_by)}`);
-      }
+      status = await statusOf(subject, store, json);
     } catch (error) {
-      warn(`cannot read the record of ${name}: ${errorMessage(error)}`);
+      warn(`cannot read the record of ${recordName(subject)}: ${errorMessage(error)}`);
       code = 1;
+      continue;
+    }
+    services.push(status);
+    if (!json) console.log(byOldName ? oldStatusLine(status, typedHost) : statusLine(status));
+    if (status.state !== "up") code = 1;
+    // The line is about the service's own record alone: an operator wants to know of a wider one too.
+    if (status.kept_out_by !== null && !json) {
+      warn(`${status.service} is still out of service: ${describeRecord(status.kept_out_by)}`);
     }
   }
   if (json) printJson({ services });

@@ -3,7 +3,8 @@ import type { CommandContext } from "../command.ts";
 import type { Daemon } from "../daemons/daemon.ts";
 import { daemonsOf } from "../daemons/fleet.ts";
 import { awaitHealthy } from "../daemons/health.ts";
-import { fetchState, ForbiddenError } from "../daemons/responses.ts";
+import { ForbiddenError } from "../daemons/daemon.ts";
+import { fetchState } from "../daemons/responses.ts";
 import { sleep } from "../sleep.ts";
 import { describeResponse, errorMessage, warn } from "../terminal.ts";
 

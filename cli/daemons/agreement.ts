@@ -12,7 +12,8 @@ import type { CommandContext } from "../command.ts";
 import { sleep } from "../sleep.ts";
 import { describeResponse, errorMessage, warn } from "../terminal.ts";
 import { LocalDaemon } from "./local.ts";
-import { type EntryReport, fetchState, ForbiddenError, type StateResponse } from "./responses.ts";
+import { ForbiddenError } from "./daemon.ts";
+import { type EntryReport, fetchState, type StateResponse } from "./responses.ts";
 
 /** How long the daemon has to report a change, in milliseconds. */
 const AGREE_TIMEOUT_MS = 1000;

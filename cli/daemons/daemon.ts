@@ -14,6 +14,11 @@ export interface DaemonRequest {
   readonly form?: URLSearchParams;
 }
 
+/** Reports that a daemon rejects hactl: this host, or its token. */
+export class ForbiddenError extends Error {
+  override readonly name = "ForbiddenError";
+}
+
 /** A daemon that hactl asks. */
 export abstract class Daemon {
   /** Its URL, as the command line has it; empty for the daemon of this host. */
@@ -39,6 +44,7 @@ export abstract class Daemon {
    * @param request The request, or the path of a GET.
    * @param signal The deadline.
    * @returns The response.
+   * @throws {ForbiddenError} If the daemon rejects the token.
    * @throws {Error} If there is none.
    */
   async ask(request: DaemonRequest | string, signal: AbortSignal): Promise<HttpResponse> {
@@ -46,10 +52,12 @@ export abstract class Daemon {
     const fixed = { host: this.#host, maxBodyBytes: MAX_RESPONSE_BYTES, ...rest };
     const send = (headers: readonly Header[]) =>
       this.connect(signal, (connection) => exchange(connection, { ...fixed, headers }));
-    const response = await send(headers);
+    const first = await send(headers);
     // Only a daemon that demands the token gets it.
-    if (response.status !== 401 || this.#token === null) return response;
-    return await send([...headers, ["Authorization", `Bearer ${this.#token}`]]);
+    if (first.status !== 401 || this.#token === null) return first;
+    const second = await send([...headers, ["Authorization", `Bearer ${this.#token}`]]);
+    if (second.status === 401) throw new ForbiddenError("rejects the token of --token-file");
+    return second;
   }
 
   /** Opens a connection for one exchange, and closes it afterwards. */

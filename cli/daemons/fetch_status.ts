@@ -3,7 +3,7 @@ import type { CommandContext } from "../command.ts";
 import { readActiveDowntimes, readActiveWeights } from "../report/active_entries.ts";
 import { type ServiceStatus, statusOfAll, statusOfNamed } from "../report/service_status.ts";
 import { errorMessage } from "../terminal.ts";
-import { askAll, type Outcome } from "./fleet.ts";
+import { askAll, describeFailure, type Outcome } from "./fleet.ts";
 import { fetchActiveEntries, fetchRecent } from "./responses.ts";
 
 /** The status of the services of one host. */
@@ -40,7 +40,7 @@ export function fetchStatus(context: CommandContext): AsyncIterable<Outcome<Host
     } catch (error) {
       if (!isLocal) throw error;
       // The spool of this host is worth printing without its daemon.
-      const problem = `${daemon.name}: ${errorMessage(error)}`;
+      const problem = `${daemon.name}: ${describeFailure(error, signal, context)}`;
       return { services: statusOfAll(entries, []), error: problem };
     }
   });

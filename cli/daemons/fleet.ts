@@ -45,16 +45,30 @@ export function askAll<T>(
   context: CommandContext,
   ask: (daemon: Daemon, signal: AbortSignal) => Promise<T>,
 ): AsyncIterable<Outcome<T>> {
-  const timeout = context.timeout ?? DEFAULT_TIMEOUT;
   return pooledMap(MAX_AT_ONCE, daemonsOf(context), async (daemon): Promise<Outcome<T>> => {
-    const signal = AbortSignal.timeout(timeout * 1000);
+    const signal = AbortSignal.timeout((context.timeout ?? DEFAULT_TIMEOUT) * 1000);
     try {
       return { daemon, error: null, value: await ask(daemon, signal) };
     } catch (error) {
-      const isLate = error === signal.reason;
-      return { daemon, error: isLate ? `no response within ${timeout} s` : errorMessage(error) };
+      return { daemon, error: describeFailure(error, signal, context) };
     }
   });
+}
+
+/**
+ * Describes why a daemon could not be asked.
+ *
+ * @param error What was thrown.
+ * @param signal The deadline.
+ * @param context The command line, which may set the timeout.
+ */
+export function describeFailure(
+  error: unknown,
+  signal: AbortSignal,
+  { timeout }: CommandContext,
+): string {
+  if (error !== signal.reason) return errorMessage(error);
+  return `no response within ${timeout ?? DEFAULT_TIMEOUT} s`;
 }
 
 /** What is printed for one daemon. */

@@ -8,8 +8,8 @@ import { LOCAL_ADDRESS } from "../../src/net/addresses.ts";
 import { recordName, type Subject } from "../../src/spool/names.ts";
 import { describeResponse, errorMessage } from "../terminal.ts";
 import { sleep } from "../sleep.ts";
-import type { Daemon } from "./daemon.ts";
-import { fetchChecks, ForbiddenError } from "./responses.ts";
+import { type Daemon, ForbiddenError } from "./daemon.ts";
+import { fetchChecks } from "./responses.ts";
 
 /** How often the checks run, in milliseconds. */
 const RUN_EVERY_MS = 1000;

@@ -13,7 +13,7 @@ import { parseRecordName, type Subject } from "../../src/spool/names.ts";
 import type { RecentService } from "../../src/metrics/stats.ts";
 import { sleep } from "../sleep.ts";
 import { describeResponse } from "../terminal.ts";
-import type { Daemon } from "./daemon.ts";
+import { type Daemon, ForbiddenError } from "./daemon.ts";
 
 const Time = v.pipe(v.number(), v.minValue(0));
 
@@ -198,11 +198,6 @@ export async function fetchState(
   const check = await daemon.ask({ path: `/spool/${service}/${port}/status`, headers }, signal);
   const state = check.status === 200 ? "up" : check.status === 503 ? "down" : null;
   return { state, report: null, response: check };
-}
-
-/** Reports that a daemon rejects hactl: this host, or its token. */
-export class ForbiddenError extends Error {
-  override readonly name = "ForbiddenError";
 }
 
 /**

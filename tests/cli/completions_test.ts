@@ -7,6 +7,7 @@ import {
 } from "../../cli/command_spec.ts";
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { Daemon, hactlCommand, run, TempFolder } from "../support/programs.ts";
+import { commandOf } from "../support/forms.ts";
 import { ClosedPort } from "../servers/faulty.ts";
 import { serverTest } from "../servers/mod.ts";
 
@@ -40,7 +41,7 @@ const CASES: readonly [typed: string, completed: readonly string[]][] = [
   ["hactl dow", ["down", "downed"]],
   ["hactl up ", ["api", "db", "web"]],
   ["hactl up w", ["web"]],
-  ["hactl up web --spool-root /x a", ["api"]],
+  ["hactl up web -p 1 a", ["api"]],
   ["hactl down ", ["all", "api", "db", "web"]],
   ["hactl down web --un", ["--until"]],
   ["hactl weight --fo", ["--for"]],
@@ -162,6 +163,21 @@ Deno.test("hactl __complete offers the services of the daemon", async () => {
   await daemon.get("/spool/db/8080");
   assertEquals(await complete("status", ""), ["all", "db", "web"]);
   assertEquals(await complete("up", ""), []);
+});
+
+Deno.test("hactl __complete reads the spool and asks the daemon that the command line names", async () => {
+  using other = new TempFolder();
+  await using daemon = await Daemon.start();
+  await daemon.get("/spool/web/0");
+  daemon.writeRecord("api", "maint");
+  const port = String(daemon.port);
+  const grants = [`--allow-read=${daemon.spool}`];
+  for (const named of [["-p", port], [`-p${port}`], [`--port=${port}`]]) {
+    const where = ["--spool-root", daemon.spool, ...named];
+    const words = ["__complete", "--spool-root", other.path, "--", "hactl", "down", ...where, ""];
+    const [command, ...args] = [...commandOf("hactl", { spool: other.path, grants }), ...words];
+    assertEquals((await run(command!, args)).stdout, "all\napi\nweb\n", named[0]);
+  }
 });
 
 Deno.test("hactl __complete prints nothing of a spool or daemon that does not answer", async () => {

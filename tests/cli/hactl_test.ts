@@ -541,6 +541,19 @@ Deno.test("hactl names the permission that it was installed without", async () =
   assertEquals(host.read("web"), "maint");
 });
 
+Deno.test("hactl names the output if it cannot be written", async () => {
+  using host = await Host.make();
+  host.write("web", "maint");
+  for (const args of [["downed"], ["downed", "--json"], ["status", "web"], ["help"]]) {
+    const outcome = await runUnder(["sh", "-c", 'exec "$@" >/dev/full', "sh"], host.spool, args);
+    assertEquals(outcome, {
+      code: 1,
+      stdout: "",
+      stderr: "hactl: cannot write the output: No space left on device (os error 28)\n",
+    }, args.join(" "));
+  }
+});
+
 serverTest("hactl reports a spool that it cannot read or write, and changes nothing", [
   "setpriv",
 ], async () => {

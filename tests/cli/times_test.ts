@@ -89,6 +89,16 @@ Deno.test("parseTime() reads a time without a zone as one of this host's zone", 
   assertEquals(await timesIn("GMT+2", ["2026-12-01T08:00"]), ["2026-12-01T10:00:00.000Z"]);
 });
 
+Deno.test("parseTime() rejects a local time if the zone of TZ is unknown", async () => {
+  const [local, utc] = await timesIn("Europe/Nowhere", ["2026-12-01T08:00", "2026-12-01T08:00Z"]);
+  assertEquals(
+    local,
+    "Bad --until: expected a time with its zone, such as 2026-12-01T08:00Z: " +
+      'received "2026-12-01T08:00", as the zone of TZ is unknown',
+  );
+  assertEquals(utc, "2026-12-01T08:00:00.000Z");
+});
+
 Deno.test("parseTime() rejects an hour that daylight saving time skips", async () => {
   // On 28 March 2027 clocks in Berlin go from 02:00 to 03:00.
   const skipped = (text: string) =>

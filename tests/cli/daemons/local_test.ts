@@ -1,3 +1,4 @@
+import { ForbiddenError } from "../../../cli/daemons/daemon.ts";
 import { LocalDaemon } from "../../../cli/daemons/local.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { FORM } from "../../support/forms.ts";
@@ -42,20 +43,26 @@ Deno.test("LocalDaemon.ask() sends the token only to a daemon that demands it", 
   const cases: [
     demanded: string | null,
     token: string | null,
-    expected: number,
+    expected: number | string,
     received: unknown[],
   ][] = [
     [null, TOKEN, 200, [null]],
     [null, null, 200, [null]],
     [right, TOKEN, 200, [null, right]],
-    [right, "another", 401, [null, "Bearer another"]],
+    [right, "another", "rejects the token of --token-file", [null, "Bearer another"]],
     [right, null, 401, [null]],
   ];
   for (const [demanded, token, expected, received] of cases) {
     await using server = new TokenServer(demanded);
     const daemon = new LocalDaemon(server.port, token);
-    const { status } = await daemon.ask("/x", AbortSignal.timeout(10_000));
-    assertEquals([status, server.received], [expected, received]);
+    const outcome = await daemon.ask("/x", AbortSignal.timeout(10_000)).then(
+      ({ status }) => status,
+      (error) => {
+        assert(error instanceof ForbiddenError);
+        return error.message;
+      },
+    );
+    assertEquals([outcome, server.received], [expected, received]);
   }
 });
 
@@ -93,6 +100,12 @@ Deno.test("hactl reads the token from a file, with the documented permission", a
   const { code, stderr } = await hactl(folder.path, list);
   assertEquals(code, 1);
   assertStringIncludes(stderr, "expected status 200: received 401");
+  Deno.writeTextFileSync(file, "other");
+  const wrong = await hactl(folder.path, [...list, "--token-file", file], {}, grants);
+  assertEquals([wrong.code, wrong.stderr], [
+    1,
+    `hactl: the daemon on port ${server.port}: rejects the token of --token-file\n`,
+  ]);
 });
 
 Deno.test("hactl rejects an invalid token before it changes anything", async () => {
@@ -118,4 +131,15 @@ Deno.test("hactl rejects an invalid token before it changes anything", async () 
     assertStringIncludes(stderr, message);
   }
   assert(![...Deno.readDirSync(folder.path)].some(({ name }) => name === "web"));
+});
+
+Deno.test("hactl status names how long it waited for a daemon that does not respond", async () => {
+  using folder = new TempFolder();
+  using hanging = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = hanging.addr;
+  assertEquals(await hactl(folder.path, ["status", "-p", String(port)]), {
+    code: 1,
+    stdout: "",
+    stderr: `hactl: the daemon on port ${port}: no response within 5 s\n`,
+  });
 });
