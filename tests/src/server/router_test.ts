@@ -51,8 +51,14 @@ class RouterFixture implements AsyncDisposable {
   /**
    * @param config The content of the configuration file.
    * @param token The token for changes of the spool.
+   * @param files The content of each file that the spool has before the router starts.
    */
-  constructor(config = "", token: string | null = null) {
+  constructor(
+    config = "",
+    token: string | null = null,
+    files: Readonly<Record<string, string>> = {},
+  ) {
+    for (const [name, content] of Object.entries(files)) this.folder.write(name, content);
     this.#instance = new Instance(
       {
         ports: [],
@@ -784,14 +790,16 @@ Deno.test("/recent reports the time that threshold gives, and rejects an invalid
 });
 
 Deno.test("/status/downtimes reports the entries in force, sorted by name, and counts as no check", async () => {
-  await using router = new RouterFixture();
-  assertEquals(await router.json("/status/downtimes"), { downtimes: [], weights: [] });
+  await using empty = new RouterFixture();
+  assertEquals(await empty.json("/status/downtimes"), { downtimes: [], weights: [] });
   const weight = (weight: number) => JSON.stringify({ weight, reason: "canary", creation: 5.5 });
-  router.folder.write(".weight:web:8080", weight(50));
-  router.folder.write(".weight:all", weight(0));
-  router.folder.write("old", '{"expiration": 5}');
-  router.folder.write("web:10.1.1.1:8080", '{"mode": "drain", "reason": "maint"}');
-  await router.addRecord("all", '{"reason": "a\\nb", "expiration": 4000000000.125, "creation": 5}');
+  await using router = new RouterFixture("", null, {
+    ".weight:web:8080": weight(50),
+    ".weight:all": weight(0),
+    "old": '{"expiration": 5}',
+    "web:10.1.1.1:8080": '{"mode": "drain", "reason": "maint"}',
+    "all": '{"reason": "a\\nb", "expiration": 4000000000.125, "creation": 5}',
+  });
   const fields = { reason: "canary", expiration: null, creation: 5.5 };
   assertEquals(await router.json("/status/downtimes?x"), {
     downtimes: [
@@ -813,15 +821,15 @@ Deno.test("/status/downtimes reports the entries in force, sorted by name, and c
 });
 
 Deno.test("/status/services/… reports the weight of agent checks, and counts as no check", async () => {
-  await using router = new RouterFixture();
+  await using router = new RouterFixture("", null, {
+    ".weight:web": '{"weight": 50}',
+    ".weight:web:8080": '{"weight": 0}',
+    ".weight:api": '{"weight": 101}',
+  });
   const headers = { "X-Haproxy-Server-State": "UP; port=8080" };
   const weight = async (path: string, options: RequestOptions = {}) =>
     (await router.json(`/status/services/${path}`, options)).agent_weight;
-  assertEquals(await weight("web/0"), 100);
-  router.folder.write(".weight:web", '{"weight": 50}');
-  router.folder.write(".weight:web:8080", '{"weight": 0}');
-  router.folder.write(".weight:api", '{"weight": 101}');
-  await router.addRecord("db", "");
+  assertEquals(await weight("db/0"), 100);
   assertEquals(await weight("web/0"), 50);
   assertEquals(await weight("web/0", { headers }), 0);
   assertEquals(await weight("api/80/x?y"), null, "an invalid weight");
