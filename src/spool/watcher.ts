@@ -18,6 +18,9 @@ const POLL_MS = 50;
 /** How often a watched spool is compared with the index, in milliseconds. */
 const COMPARE_MS = 500;
 
+/** How late events may be on a busy machine, in milliseconds. Until then the comparisons find the changes. */
+const LATE_EVENT_MS = 2000;
+
 /** How many files each comparison stats; the next one continues with others. */
 const MAX_COMPARED = 100;
 
@@ -133,8 +136,8 @@ export class SpoolWatcher implements Disposable {
   #comparedAt: number | undefined;
   /** Whether so many events came at once that some may be lost. */
   #isFlooded = false;
-  /** A file that was added or removed, unless an event came since. */
-  #missed: string | undefined;
+  /** A file that was added or removed, and when that was noticed, unless an event came since. */
+  #missed: { readonly name: string; readonly at: number } | undefined;
 
   /**
    * Reads the spool and starts to watch it.
@@ -402,28 +405,29 @@ export class SpoolWatcher implements Disposable {
         if (!this.#index.has(name)) {
           this.#tryRead(name);
           // An event from now on may be about this name.
-          this.#missed ??= name;
+          this.#missed ??= { name, at: this.#clock.now() };
         }
         if (this.#work.isSliceOver) yield;
       }
       for (const name of this.#index.names) {
         if (!names.has(name) && !this.#vanished.has(name)) {
           this.#vanished.add(name);
-          this.#missed ??= name;
+          this.#missed ??= { name, at: this.#clock.now() };
         }
         if (this.#work.isSliceOver) yield;
       }
       // The event of a recent change may be on its way.
       if (!isQuiet || this.#isOutdated || this.#isReadingChanges) return;
-      this.#comparedAt = changedAt;
       // In a flood the kernel drops events, and the watch is still good.
       const missed = this.#isFlooded ? undefined : this.#missed;
+      if (missed !== undefined && this.#clock.now() < missed.at + LATE_EVENT_MS) return;
+      this.#comparedAt = changedAt;
       this.#missed = undefined;
       this.#isFlooded = false;
       if (missed === undefined) return;
       // It is not closed: closing a watcher that waits at a pipe would wait with it.
       this.#watcher = undefined;
-      this.#poll("no longer watching", `no event reported the change of ${missed}`);
+      this.#poll("no longer watching", `no event reported the change of ${missed.name}`);
     } catch (error) {
       this.#setProblem(errorMessage(error));
     } finally {

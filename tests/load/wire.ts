@@ -42,9 +42,18 @@ export class Wire implements Disposable {
     this.#socket = socket;
   }
 
-  /** Connects. */
+  /**
+   * Connects.
+   *
+   * @throws {CutError} If the connection is reset at once: it was not accepted before its listener was closed.
+   */
   static async open(port: number): Promise<Wire> {
-    return new Wire(await Deno.connect({ hostname: "127.0.0.1", port }));
+    try {
+      return new Wire(await Deno.connect({ hostname: "127.0.0.1", port }));
+    } catch (error) {
+      if (!(error instanceof Deno.errors.ConnectionReset)) throw error;
+      throw new CutError("the connection was reset before a request", { cause: error });
+    }
   }
 
   /** What has come and was not taken yet. */
