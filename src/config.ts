@@ -12,6 +12,8 @@ import { errorMessage } from "./text/error_message.ts";
 import { canonicalAddress, LOCAL_ADDRESS } from "./net/addresses.ts";
 import { certificateExpiry } from "./net/certificate.ts";
 import { Network, Networks } from "./net/networks.ts";
+import { TLS_CLIENTS, type TlsClient, type TlsSettingsByClient } from "./net/tls_clients.ts";
+import type { Identity } from "./net/tls_connection.ts";
 import { parseAgentName } from "./spool/names.ts";
 import { parseYaml } from "./std/yaml.ts";
 
@@ -168,6 +170,43 @@ function restrictsIfSet(value: unknown): readonly string[] {
   return value === null ? [] : ["set"];
 }
 
+const verify = {
+  ...boolean,
+  fallback: false,
+  restricts: (value: boolean) => value ? ["true"] : [],
+};
+
+const serverName = {
+  ...optionalText,
+  expected: "the name of a host",
+  schema: v.nullable(
+    v.pipe(v.string(), v.regex(/^[\w.-]+$/), v.check((text) => !canonicalAddress(text))),
+  ),
+};
+
+/** Whether a protocol that starts without TLS uses it: not, where the server offers it, or always. */
+const tlsMode = {
+  expected: "off, prefer or require",
+  schema: v.picklist(["off", "prefer", "require"]),
+  restricts: (value: string) => value === "require" ? ["require"] : [],
+};
+
+/** The keys of TLS connections to one kind of service. */
+type TlsKeys<Client extends TlsClient> =
+  & { readonly [Name in `${Client}_verify`]: typeof verify }
+  & { readonly [Name in `${Client}_${"ca" | "cert" | "key"}`]: typeof pemPath }
+  & { readonly [Name in `${Client}_server_name`]: typeof serverName };
+
+function tlsKeys<Client extends TlsClient>(client: Client): TlsKeys<Client> {
+  return {
+    [`${client}_verify`]: verify,
+    [`${client}_ca`]: pemPath,
+    [`${client}_cert`]: pemPath,
+    [`${client}_key`]: pemPath,
+    [`${client}_server_name`]: serverName,
+  } as TlsKeys<Client>;
+}
+
 /** All keys. */
 const KEYS = {
   cache_time: { ...seconds(0), fallback: 10 },
@@ -209,12 +248,16 @@ const KEYS = {
   redis_password: password,
   sentinel_username: optionalText,
   sentinel_password: password,
-  https_verify: {
-    ...boolean,
-    fallback: false,
-    restricts: (value: boolean) => value ? ["true"] : [],
-  },
-  https_ca: pemPath,
+  ...tlsKeys("https"),
+  ...tlsKeys("grpcs"),
+  ...tlsKeys("rediss"),
+  ...tlsKeys("sentinels"),
+  mysql_tls: { ...tlsMode, fallback: "prefer" },
+  ...tlsKeys("mysql"),
+  postgres_tls: { ...tlsMode, fallback: "prefer" },
+  ...tlsKeys("postgres"),
+  smtp_tls: { ...tlsMode, fallback: "off" },
+  ...tlsKeys("smtp"),
   page: { ...boolean, fallback: true },
   metrics_services: {
     expected: "a whole number from 0 to 5000",
@@ -428,20 +471,12 @@ function kindOf(value: unknown): string {
 export interface Settings {
   /** The configuration. */
   readonly config: Config;
-  /** The trusted certificate authorities, in PEM; null if certificates are not verified. */
-  readonly trusted: string | null;
+  /** How services are connected to with TLS. */
+  readonly tls: TlsSettingsByClient;
   /** The token that spool changes by POST require; null for none. */
   readonly token: string | null;
   /** The daemon's own certificate and key; null without TLS. */
   readonly identity: Identity | null;
-}
-
-/** A certificate and its key, in PEM. */
-export interface Identity {
-  /** The certificate, followed by intermediate certificates. */
-  readonly cert: string;
-  /** The key. */
-  readonly key: string;
 }
 
 /** Settings, and the unknown keys of their file. */
@@ -466,9 +501,9 @@ export function loadSettings(
   accept(config);
   return {
     ...loaded,
-    trusted: readTrusted(config),
+    tls: readTlsSettings(config),
     token: readToken(config),
-    identity: readIdentity(config),
+    identity: readIdentity(config, "tls"),
   };
 }
 
@@ -487,15 +522,31 @@ function readWhole(path: string): string {
   );
 }
 
-function readTrusted({ https_verify, https_ca }: Config): string | null {
-  if (!https_verify) return null;
-  if (https_ca === null) {
-    throw new ConfigError("https_verify needs https_ca: a PEM file with the trusted authorities");
+function readTlsSettings(config: Config): TlsSettingsByClient {
+  return Object.fromEntries(TLS_CLIENTS.map((client) => [client, {
+    serverName: config[`${client}_server_name`],
+    trusted: readTrusted(config, client),
+    identity: readIdentity(config, client),
+  }])) as TlsSettingsByClient;
+}
+
+function readTrusted(config: Config, client: TlsClient): string | null {
+  if (!config[`${client}_verify`]) return null;
+  const name = `${client}_ca` as const;
+  const path = config[name];
+  if (path === null) {
+    throw new ConfigError(
+      `${client}_verify needs ${name}: a PEM file with the trusted authorities`,
+    );
   }
-  const pem = readText(https_ca, "https_ca");
+  const mode = `${client}_tls`;
+  if (Object.hasOwn(config, mode) && config[mode as keyof Config] !== "require") {
+    throw new ConfigError(`${client}_verify needs ${mode}: require`);
+  }
+  const pem = readText(path, name);
   if (pem.includes("-----BEGIN CERTIFICATE-----")) return pem;
   throw new ConfigError(
-    `Cannot use https_ca ${https_ca}: expected certificates in PEM: found none`,
+    `Cannot use ${name} ${path}: expected certificates in PEM: found none`,
   );
 }
 
@@ -511,17 +562,24 @@ function readToken({ remote_spool_token, remote_spool_token_file: path }: Config
   );
 }
 
-function readIdentity({ tls_cert, tls_key }: Config): Identity | null {
-  if (tls_cert === null && tls_key === null) return null;
-  if (tls_cert === null) throw new ConfigError("tls_key needs tls_cert: the PEM file it is for");
-  if (tls_key === null) throw new ConfigError("tls_cert needs tls_key: the PEM file of its key");
-  const identity = { cert: readText(tls_cert, "tls_cert"), key: readText(tls_key, "tls_key") };
+/** Reads a certificate and its key: those of the daemon, or of its connections to a kind of service. */
+function readIdentity(config: Config, owner: "tls" | TlsClient): Identity | null {
+  const [certName, keyName] = [`${owner}_cert`, `${owner}_key`] as const;
+  const { [certName]: certPath, [keyName]: keyPath } = config;
+  if (certPath === null && keyPath === null) return null;
+  if (certPath === null) {
+    throw new ConfigError(`${keyName} needs ${certName}: the PEM file it is for`);
+  }
+  if (keyPath === null) {
+    throw new ConfigError(`${certName} needs ${keyName}: the PEM file of its key`);
+  }
+  const identity = { cert: readText(certPath, certName), key: readText(keyPath, keyName) };
   try {
     // A client checks the pair as a listener does, but needs no port and no permission.
     Deno.createHttpClient(identity).close();
   } catch (error) {
     throw new ConfigError(
-      `Cannot use tls_cert ${tls_cert} with tls_key ${tls_key}: ${errorMessage(error)}`,
+      `Cannot use ${certName} ${certPath} with ${keyName} ${keyPath}: ${errorMessage(error)}`,
     );
   }
   return identity;
@@ -620,7 +678,7 @@ const DEPENDENT_KEYS: readonly (readonly [key: keyof Config, needed: keyof Confi
   ["postgres_database", "postgres_username"],
   ["redis_username", "redis_password"],
   ["sentinel_username", "sentinel_password"],
-  ["https_ca", "https_verify"],
+  ...TLS_CLIENTS.map((client) => [`${client}_ca`, `${client}_verify`] as const),
   ["agent_down", "agent_port"],
   ["agent_silence", "agent_port"],
   ["remote_spool_clients", "allow_remote_spool_changes"],

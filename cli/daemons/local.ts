@@ -2,8 +2,7 @@ import { LOCAL_ADDRESS } from "../../src/net/addresses.ts";
 import { NoResponseError } from "../../src/net/buffered_reader.ts";
 import { Connection } from "../../src/net/connection.ts";
 import { HttpError } from "../../src/net/http_client.ts";
-import { TlsError } from "../../src/net/tls_connection.ts";
-import { openTls } from "../../src/net/tls_connection.ts";
+import { openTls, TlsError, UNVERIFIED } from "../../src/net/tls_connection.ts";
 import { Daemon } from "./daemon.ts";
 
 /** The daemon of this host. hactl asks it at 127.0.0.1 and at no other address. */
@@ -48,8 +47,7 @@ export class LocalDaemon extends Daemon {
     signal: AbortSignal,
     use: (connection: Connection) => Promise<T>,
   ): Promise<T> {
-    const unverified = { serverName: null, trusted: null };
-    using connection = await openTls(LOCAL_ADDRESS, this.#port, unverified, signal);
+    using connection = await openTls(LOCAL_ADDRESS, this.#port, UNVERIFIED, signal);
     this.#speaksTls = true;
     return await use(connection);
   }

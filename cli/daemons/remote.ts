@@ -1,6 +1,6 @@
 import { canonicalAddress } from "../../src/net/addresses.ts";
 import { Connection } from "../../src/net/connection.ts";
-import { openTls, type TlsSession } from "../../src/net/tls_connection.ts";
+import { openTls, type TlsSession, UNVERIFIED } from "../../src/net/tls_connection.ts";
 import { Daemon } from "./daemon.ts";
 import type { DaemonUrl } from "./url.ts";
 
@@ -70,7 +70,8 @@ export class RemoteDaemon extends Daemon {
     const { hostname, port } = this.#url;
     const serverName = canonicalAddress(hostname) === undefined ? hostname : null;
     const onSession = ({ expires }: TlsSession) => this.#expiry = expires * 1000;
-    return openTls(hostname, port, { serverName, trusted, onSession }, signal);
+    const options = { ...UNVERIFIED, serverName, trusted, onSession };
+    return openTls(hostname, port, options, signal);
   }
 
   /** Deno's own TLS does not show the certificate, so this takes a connection without an exchange. */

@@ -1,9 +1,25 @@
-import type { CheckRequest, FailureReason, Phases, Verdict } from "../checks/check.ts";
+import type { TLSSocket } from "node:tls";
+import {
+  type CheckRequest,
+  type FailureReason,
+  isFailure,
+  type Phases,
+  type Verdict,
+} from "../checks/check.ts";
 import { errorMessage } from "../text/error_message.ts";
 import { hostPort } from "../net/addresses.ts";
 import { ConnectionClosedError, isReset, NoResponseError } from "../net/buffered_reader.ts";
 import { Connection } from "../net/connection.ts";
-import { openTls, TlsError, type TlsOptions, type TlsSession } from "../net/tls_connection.ts";
+import type { TlsMode } from "../net/tls_clients.ts";
+import {
+  openTls,
+  startTls,
+  startTlsSocket,
+  TlsError,
+  type TlsOptions,
+  type TlsSession,
+  type TlsSettings,
+} from "../net/tls_connection.ts";
 
 /** Thrown if a server requires a login that hacheck does not support. It is the cause even after the deadline. */
 export class UnsupportedError extends Error {
@@ -23,10 +39,10 @@ export class Attempt {
   #connection: Connection | undefined;
   /** When the server had accepted the connection, by `performance.now()`. */
   #connectedAt: number | undefined;
-  /** When the TLS handshake had ended; absent without TLS. */
+  #firstByteAt: number | undefined;
+  /** When the TLS handshake began and ended; absent without TLS. */
+  #securingAt: number | undefined;
   #securedAt: number | undefined;
-  #receivedAt: number | undefined;
-  #usesTls = false;
   #session: TlsSession | undefined;
 
   /**
@@ -41,32 +57,79 @@ export class Attempt {
   /** Connects; see {@linkcode Connection.open}. */
   async connect(): Promise<Connection> {
     const { host, port } = this.#request;
+    // A check may connect again.
+    this.#connection = this.#session = undefined;
+    this.#connectedAt =
+      this.#firstByteAt =
+      this.#securingAt =
+      this.#securedAt =
+        undefined;
     this.#connection = await Connection.open(host, port, this.#signal);
-    this.connected();
+    this.#connectedAt = performance.now();
     return this.#connection;
   }
 
   /** Connects with TLS; see {@linkcode openTls}. */
-  async connectTls(options: Pick<TlsOptions, "serverName" | "trusted">): Promise<Connection> {
+  async connectTls(settings: TlsSettings): Promise<Connection> {
     const { host, port } = this.#request;
-    this.#usesTls = true;
-    this.#connection = await openTls(host, port, {
-      ...options,
-      onConnect: () => this.connected(),
-      onSession: (session) => this.#session = session,
-    }, this.#signal);
-    this.#securedAt = performance.now();
+    const onConnect = () => this.#connectedAt = this.#securingAt = performance.now();
+    this.#connection = await this.#secure((options) =>
+      openTls(host, port, { ...settings, ...options, onConnect }, this.#signal)
+    );
     return this.#connection;
   }
 
-  /** Notes that the server has accepted the connection, where another module made it. */
-  connected(): void {
-    this.#connectedAt = performance.now();
+  /**
+   * Starts TLS on the connection; see {@linkcode startTls}.
+   *
+   * @param plain The connection. It is closed with the one that is returned.
+   */
+  async startTls(plain: Connection, settings: TlsSettings): Promise<Connection> {
+    this.#beginHandshake();
+    this.#connection = await this.#secure((options) =>
+      startTls(plain, this.#request.host, { ...settings, ...options }, this.#signal)
+    );
+    return this.#connection;
+  }
+
+  /** Does the same for Node's HTTP/2; see {@linkcode startTlsSocket}. */
+  async startTlsSocket(
+    plain: Connection,
+    settings: TlsSettings,
+    more: Pick<TlsOptions, "protocols" | "maxBytes">,
+  ): Promise<TLSSocket> {
+    this.#beginHandshake();
+    return await this.#secure((options) =>
+      startTlsSocket(
+        plain,
+        this.#request.host,
+        { ...settings, ...options, ...more },
+        this.#signal,
+      )
+    );
+  }
+
+  #beginHandshake(): void {
+    this.#noteFirstByte();
+    // Bytes of the handshake are no response.
+    this.#connection = undefined;
+    this.#securingAt = performance.now();
+  }
+
+  async #secure<T>(start: (options: Pick<TlsOptions, "onSession">) => Promise<T>): Promise<T> {
+    const secured = await start({ onSession: (session) => this.#session = session });
+    this.#securedAt = performance.now();
+    return secured;
   }
 
   /** Notes that the first byte came, where another module read it. */
   received(): void {
-    this.#receivedAt ??= performance.now();
+    this.#firstByteAt ??= performance.now();
+  }
+
+  /** Whether the connection uses TLS. */
+  get isSecure(): boolean {
+    return this.#securedAt !== undefined;
   }
 
   /** The time since the start: `0.25s`. */
@@ -102,30 +165,40 @@ export class Attempt {
     if (!this.#signal.aborted || error instanceof UnsupportedError) return undefined;
     if (this.#connectedAt === undefined) return "timed out: the connection was not accepted";
     if (this.#isSecuring) return "timed out: the TLS handshake did not end";
+    this.#noteFirstByte();
     return this.#firstByteAt === undefined
       ? "timed out: there was no response"
       : "timed out: the response was not complete";
   }
 
   get #isSecuring(): boolean {
-    return this.#usesTls && this.#securedAt === undefined;
+    return this.#securingAt !== undefined && this.#securedAt === undefined;
   }
 
-  get #firstByteAt(): number | undefined {
-    return this.#receivedAt ?? this.#connection?.firstByteAt;
+  #noteFirstByte(): void {
+    this.#firstByteAt ??= this.#connection?.firstByteAt;
   }
 
   #phases(): Phases {
+    this.#noteFirstByte();
     const end = performance.now();
     const connectedAt = this.#connectedAt;
     if (connectedAt === undefined) return { connect: end - this.#start };
     const connect = connectedAt - this.#start;
-    const securedAt = this.#usesTls ? this.#securedAt : connectedAt;
-    if (securedAt === undefined) return { connect, tls: end - connectedAt };
-    const before = this.#usesTls ? { connect, tls: securedAt - connectedAt } : { connect };
+    const securingAt = this.#securingAt;
     const firstByteAt = this.#firstByteAt;
-    if (firstByteAt === undefined) return { ...before, first_byte: end - securedAt };
-    return { ...before, first_byte: firstByteAt - securedAt, rest: end - firstByteAt };
+    const tls = securingAt === undefined ? 0 : (this.#securedAt ?? end) - securingAt;
+    const before = securingAt === undefined ? { connect } : { connect, tls };
+    if (firstByteAt === undefined) {
+      return this.#isSecuring ? before : { ...before, first_byte: end - connectedAt - tls };
+    }
+    // A server may send a greeting before the handshake.
+    const isGreeted = securingAt !== undefined && firstByteAt <= securingAt;
+    return {
+      ...before,
+      first_byte: firstByteAt - connectedAt - (isGreeted ? 0 : tls),
+      rest: end - firstByteAt - (isGreeted ? tls : 0),
+    };
   }
 
   #reasonOf(error: unknown): FailureReason {
@@ -180,6 +253,42 @@ export function plainTextFailure(error: unknown, secure = "tcp"): string {
   const why = errorMessage(error);
   return error instanceof NoResponseError
     ? `${why}; a server that expects TLS does that: if it is one, check it by ${secure}`
+    : why;
+}
+
+/**
+ * Runs a check that may use TLS. With `prefer`, one that fails because of TLS is run again without.
+ *
+ * @param run Runs it in a mode. A {@linkcode TlsError} that it throws is a failure because of TLS.
+ * @param isTlsRefused Returns whether a verdict is such a failure too.
+ * @returns The verdict. If both are refused, it is that with TLS.
+ */
+export async function withTlsMode(
+  mode: TlsMode,
+  run: (mode: TlsMode) => Promise<Verdict>,
+  isTlsRefused: (verdict: Verdict) => boolean = () => false,
+): Promise<Verdict> {
+  let refused: Verdict | undefined;
+  try {
+    const verdict = await run(mode);
+    if (mode !== "prefer" || !isTlsRefused(verdict)) return verdict;
+    refused = verdict;
+  } catch (error) {
+    if (mode !== "prefer" || !(error instanceof TlsError)) throw error;
+  }
+  const verdict = await run("off");
+  return refused !== undefined && isFailure(verdict) ? refused : verdict;
+}
+
+/**
+ * Returns why a check with TLS failed. With TLS 1.3 a server rejects a client certificate after the handshake.
+ *
+ * @param settings The TLS settings of the check.
+ */
+export function tlsFailure(error: unknown, { identity }: TlsSettings): string {
+  const why = errorMessage(error);
+  return error instanceof NoResponseError && identity === null
+    ? `${why}; a server that requires a client certificate may do that, and hacheck sends none`
     : why;
 }
 

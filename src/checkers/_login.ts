@@ -7,7 +7,6 @@
 import type { Duplex } from "node:stream";
 import { errorMessage } from "../text/error_message.ts";
 import { ConnectionClosedError } from "../net/buffered_reader.ts";
-import type { Connection } from "../net/connection.ts";
 
 /**
  * Returns why a login failed. Libraries throw a RangeError or a TypeError for a message that is too short or does not fit
@@ -30,10 +29,11 @@ export function loginFailure(error: unknown, notSpoken: string): string {
  * arrives, and as much as arrives.
  *
  * @param next Reads the next message; returns undefined after the login.
+ * @param send Sends a message of the library.
  */
 export async function messageStream(
-  connection: Connection,
   next: () => Promise<Uint8Array> | undefined,
+  send: (message: Uint8Array) => Promise<void>,
 ): Promise<Duplex> {
   const { Duplex } = await import("node:stream");
   return new Duplex({
@@ -41,7 +41,7 @@ export async function messageStream(
       next()?.then((message) => this.push(message)).catch((error) => this.destroy(error));
     },
     write(message, _encoding, done) {
-      connection.write(message).then(() => done(), done);
+      send(message).then(() => done(), done);
     },
   });
 }

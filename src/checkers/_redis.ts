@@ -1,7 +1,7 @@
 import { BufferedReader } from "../net/buffered_reader.ts";
 import type { CheckRequest, FailureReason, Verdict } from "../checks/check.ts";
-import { isTls, TlsError } from "../net/tls_connection.ts";
-import { attempt } from "./_attempt.ts";
+import { isTls, TlsError, type TlsSettings } from "../net/tls_connection.ts";
+import { attempt, plainTextFailure, tlsFailure } from "./_attempt.ts";
 
 /** The login of a Redis. */
 export interface RedisLogin {
@@ -9,6 +9,12 @@ export interface RedisLogin {
   readonly username: string | null;
   /** The password; null for a Redis without one. */
   readonly password: string | null;
+}
+
+/** How a Redis is checked. */
+export interface RedisCheckOptions extends RedisLogin {
+  /** The TLS settings; null, the default, for a connection without TLS. */
+  readonly tls?: TlsSettings | null;
 }
 
 /** The length limit of a reply, in bytes. */
@@ -22,13 +28,13 @@ export const MAX_REPLY_BYTES = 4 * 1024 * 1024;
  */
 export function askRedis(
   request: CheckRequest,
-  { username, password }: RedisLogin,
+  { username, password, tls = null }: RedisCheckOptions,
   command: string,
   signal: AbortSignal,
   judge: (reply: string) => Verdict,
 ): Promise<Verdict> {
   return attempt("Redis", request, signal, async (attempt) => {
-    using connection = await attempt.connect();
+    using connection = await (tls === null ? attempt.connect() : attempt.connectTls(tls));
     const reader = new BufferedReader(connection);
     if (password !== null) {
       const login = ["AUTH", ...username === null ? [] : [username], password];
@@ -38,6 +44,9 @@ export function askRedis(
     }
     await connection.write(encode([command]));
     return judge(await readReply(reader));
+  }, (error) => {
+    if (tls !== null) return tlsFailure(error, tls);
+    return plainTextFailure(error, request.protocol.replace(/^(redis|sentinel)/, "$1s"));
   });
 }
 

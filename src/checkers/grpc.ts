@@ -1,9 +1,10 @@
 import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
-import type { CheckRequest, Verdict } from "../checks/check.ts";
-import { hostPort } from "../net/addresses.ts";
+import type { Checker, CheckRequest, Verdict } from "../checks/check.ts";
 import { isReset, NoResponseError } from "../net/buffered_reader.ts";
 import type { Header } from "../net/http_client.ts";
-import { type Attempt, attempt, StatusError } from "./_attempt.ts";
+import type { TlsSettings } from "../net/tls_connection.ts";
+import { type Attempt, attempt, plainTextFailure, StatusError, tlsFailure } from "./_attempt.ts";
+import { openHttp2 } from "./_http2.ts";
 
 /** The method of the standard health protocol, grpc.health.v1. */
 const METHOD = "/grpc.health.v1.Health/Check";
@@ -28,26 +29,18 @@ interface Reply {
 }
 
 /**
- * Checks a gRPC server by the standard health protocol (grpc.health.v1). The path names the gRPC service; without one
- * it is the whole server.
+ * Makes the checker that asks a gRPC server by the standard health protocol (grpc.health.v1). The path names the gRPC
+ * service; without one it is the whole server.
  *
- * @returns 200 `SERVING`, 503 `NOT_SERVING`, 404 for an unknown service, or 503 and the cause.
+ * @param tls The TLS settings; null, the default, for a connection without TLS.
+ * @returns A checker: 200 `SERVING`, 503 `NOT_SERVING`, 404 for an unknown service, or 503 and the cause.
  */
-export async function checkGrpc(request: CheckRequest, signal: AbortSignal): Promise<Verdict> {
-  // gRPC libraries read the environment, which needs a permission.
-  const { connect } = (await import("node:http2")).default;
-  return await attempt("gRPC", request, signal, async (attempt) => {
-    signal.throwIfAborted();
-    const session = connect(`http://${hostPort(request.host, request.port)}`);
-    const abort = () => session.destroy();
-    try {
-      signal.addEventListener("abort", abort, { once: true });
-      return judge(await call(session, request, attempt));
-    } finally {
-      signal.removeEventListener("abort", abort);
-      session.destroy();
-    }
-  });
+export function grpcChecker(tls: TlsSettings | null = null): Checker {
+  return (request, signal) =>
+    attempt("gRPC", request, signal, async (attempt) => {
+      using http2 = await openHttp2(attempt, tls);
+      return judge(await call(http2.session, request, attempt));
+    }, (error) => tls === null ? plainTextFailure(error, "grpcs") : tlsFailure(error, tls));
 }
 
 /** Returns the gRPC service in a path. Its name may have dots and slashes, but no query string. */
@@ -71,7 +64,6 @@ function call(
 ): Promise<Reply> {
   return new Promise((resolve, reject) => {
     let isHttp2 = false;
-    session.once("connect", () => attempt.connected());
     session.once("remoteSettings", () => {
       attempt.received();
       isHttp2 = true;

@@ -1,13 +1,16 @@
 import { canonicalAddress } from "../net/addresses.ts";
 import type { Checker, CheckRequest } from "../checks/check.ts";
-import { NoResponseError } from "../net/buffered_reader.ts";
-import { errorMessage } from "../text/error_message.ts";
+import { type TlsSettings, UNVERIFIED } from "../net/tls_connection.ts";
+import { tlsFailure } from "./_attempt.ts";
 import { checkHttp, type HttpCheckOptions } from "./_http.ts";
 
 /** The configuration of checks by HTTPS. */
 export interface HttpsCheckOptions extends HttpCheckOptions {
-  /** The trusted authorities, in PEM; null if certificates are not verified. */
-  readonly trusted: string | null;
+  /**
+   * The TLS settings; by default certificates are not verified. Without a server name, that in the forwarded Host is
+   * used.
+   */
+  readonly tls?: TlsSettings;
 }
 
 /**
@@ -17,16 +20,11 @@ export interface HttpsCheckOptions extends HttpCheckOptions {
  * problem of its certificate.
  */
 export function httpsChecker(options: HttpsCheckOptions): Checker {
-  const { trusted } = options;
+  const { tls = UNVERIFIED } = options;
   return (request, signal) =>
     checkHttp("HTTPS", request, options, signal, (attempt) => {
-      return attempt.connectTls({ serverName: serverNameOf(request), trusted });
-    }, (error) => {
-      const why = errorMessage(error);
-      return error instanceof NoResponseError
-        ? `${why}; a server that requires a client certificate may do that, and hacheck sends none`
-        : why;
-    });
+      return attempt.connectTls({ ...tls, serverName: tls.serverName ?? serverNameOf(request) });
+    }, (error) => tlsFailure(error, tls));
 }
 
 /** Returns the name in the forwarded Host. TLS identifies servers by name, not by address. */

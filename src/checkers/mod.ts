@@ -1,31 +1,34 @@
 import type { Protocol } from "../checks/check.ts";
+import type { TlsSettingsByClient } from "../net/tls_clients.ts";
 import type { HttpCheckOptions } from "./_http.ts";
 import type { RedisLogin } from "./_redis.ts";
-import { checkGrpc } from "./grpc.ts";
+import { grpcChecker } from "./grpc.ts";
 import { checkHaproxy } from "./haproxy.ts";
 import { httpChecker } from "./http.ts";
-import { httpsChecker, type HttpsCheckOptions } from "./https.ts";
+import { httpsChecker } from "./https.ts";
 import { mysqlChecker, type MysqlCheckOptions } from "./mysql.ts";
 import { postgresChecker, type PostgresCheckOptions } from "./postgres.ts";
 import { redisChecker } from "./redis.ts";
 import { redisInfoChecker, sentinelInfoChecker } from "./redis_info.ts";
-import { checkSmtp } from "./smtp.ts";
+import { smtpChecker, type SmtpCheckOptions } from "./smtp.ts";
 import { checkTcp } from "./tcp.ts";
 
 /** The configuration of the checkers. */
 export interface CheckerOptions {
   /** For `http`. */
   readonly http: HttpCheckOptions;
-  /** For `https`. */
-  readonly https: HttpsCheckOptions;
   /** For `mysql`. */
   readonly mysql: MysqlCheckOptions;
   /** For `postgres`. */
   readonly postgres: PostgresCheckOptions;
-  /** For `redis` and `redis-info`. */
+  /** For `redis`, `redis-info` and the same with TLS. */
   readonly redis: RedisLogin;
-  /** For `sentinel` and `sentinel-info`. */
+  /** For `sentinel`, `sentinel-info` and the same with TLS. */
   readonly sentinel: RedisLogin;
+  /** For `smtp`. */
+  readonly smtp: SmtpCheckOptions;
+  /** The TLS settings of all of them. */
+  readonly tls: TlsSettingsByClient;
 }
 
 /**
@@ -35,19 +38,35 @@ export interface CheckerOptions {
  */
 export function protocols(options: CheckerOptions): ReadonlyMap<string, Protocol> {
   const named = options.http.serviceNameHeader !== null;
+  const { tls } = options;
+  const [redis, rediss, sentinel, sentinels] = [
+    { ...options.redis, tls: null },
+    { ...options.redis, tls: tls.rediss },
+    { ...options.sentinel, tls: null },
+    { ...options.sentinel, tls: tls.sentinels },
+  ];
   const web = ["path", "headers", ...named ? ["service"] as const : []] as const;
   return new Map<string, Protocol>([
-    ["grpc", { check: checkGrpc, varyOn: ["path"] }],
+    ["grpc", { check: grpcChecker(null), varyOn: ["path"] }],
+    ["grpcs", { check: grpcChecker(tls.grpcs), varyOn: ["path"] }],
     ["haproxy", { check: checkHaproxy, varyOn: ["service", "headers"] }],
     ["http", { check: httpChecker(options.http), varyOn: web }],
-    ["https", { check: httpsChecker(options.https), varyOn: web }],
-    ["mysql", { check: mysqlChecker(options.mysql), varyOn: [] }],
-    ["postgres", { check: postgresChecker(options.postgres), varyOn: [] }],
-    ["redis", { check: redisChecker(options.redis), varyOn: [] }],
-    ["redis-info", { check: redisInfoChecker(options.redis), varyOn: ["path"] }],
-    ["sentinel", { check: redisChecker(options.sentinel), varyOn: [] }],
-    ["sentinel-info", { check: sentinelInfoChecker(options.sentinel), varyOn: ["path"] }],
-    ["smtp", { check: checkSmtp, varyOn: [] }],
+    ["https", { check: httpsChecker({ ...options.http, tls: tls.https }), varyOn: web }],
+    ["mysql", { check: mysqlChecker({ ...options.mysql, tls: tls.mysql }), varyOn: [] }],
+    ["postgres", {
+      check: postgresChecker({ ...options.postgres, tls: tls.postgres }),
+      varyOn: [],
+    }],
+    ["redis", { check: redisChecker(redis), varyOn: [] }],
+    ["redis-info", { check: redisInfoChecker(redis), varyOn: ["path"] }],
+    ["rediss", { check: redisChecker(rediss), varyOn: [] }],
+    ["rediss-info", { check: redisInfoChecker(rediss), varyOn: ["path"] }],
+    ["sentinel", { check: redisChecker(sentinel), varyOn: [] }],
+    ["sentinel-info", { check: sentinelInfoChecker(sentinel), varyOn: ["path"] }],
+    ["sentinels", { check: redisChecker(sentinels), varyOn: [] }],
+    ["sentinels-info", { check: sentinelInfoChecker(sentinels), varyOn: ["path"] }],
+    ["smtp", { check: smtpChecker({ ...options.smtp, tls: tls.smtp }), varyOn: [] }],
+    ["smtps", { check: smtpChecker({ mode: "implicit", tls: tls.smtp }), varyOn: [] }],
     ["tcp", { check: checkTcp, varyOn: [] }],
   ]);
 }

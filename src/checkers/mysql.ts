@@ -1,8 +1,9 @@
-import { BufferedReader } from "../net/buffered_reader.ts";
 import type { Checker, Verdict } from "../checks/check.ts";
-import type { Connection } from "../net/connection.ts";
-import { attempt, UnsupportedError } from "./_attempt.ts";
+import type { TlsMode } from "../net/tls_clients.ts";
+import { TlsError, type TlsSettings, UNVERIFIED } from "../net/tls_connection.ts";
+import { attempt, UnsupportedError, withTlsMode } from "./_attempt.ts";
 import { loginFailure, messageStream } from "./_login.ts";
+import { HEADER_BYTES, MysqlConnection, NOT_MYSQL } from "./_mysql_connection.ts";
 
 /** The login of MySQL. */
 export interface MysqlCheckOptions {
@@ -10,6 +11,10 @@ export interface MysqlCheckOptions {
   readonly username: string | null;
   /** The user's password; null if the configuration has none. */
   readonly password: string | null;
+  /** Whether the connection uses TLS; `prefer` by default. */
+  readonly mode?: TlsMode;
+  /** The TLS settings; by default certificates are not verified. */
+  readonly tls?: TlsSettings;
 }
 
 /** An error of mysql2. One with an SQL state is the server's refusal. */
@@ -21,9 +26,6 @@ interface MysqlError extends Error {
 
 /** Errors of a server that cannot serve: too many connections, shutdown, a blocked host. All others refuse the login. */
 const UNHEALTHY_ERRORS: ReadonlySet<number | undefined> = new Set([1040, 1053, 1129]);
-
-/** The size limit of a packet, in bytes. No packet of a login is longer. */
-export const MAX_PACKET_BYTES = 64 * 1024;
 
 /** How many packets of the server a login may take. */
 export const MAX_PACKETS = 20;
@@ -50,15 +52,14 @@ const PLUGIN_KINDS: ReadonlyMap<string, string> = new Map([
 /** How many characters of a plugin's name a message contains. */
 const MAX_PLUGIN_NAME_LENGTH = 64;
 
-const NOT_MYSQL = "the server does not speak MySQL";
-
 /**
  * Makes the checker that logs in to MySQL or MariaDB, selects no database, and quits.
  *
  * @returns A checker: 200 after the login, 500 and the server's message if it refuses, 503 if it cannot be reached,
  * does not speak MySQL or takes too long.
  */
-export function mysqlChecker({ username, password }: MysqlCheckOptions): Checker {
+export function mysqlChecker(options: MysqlCheckOptions): Checker {
+  const { username, password, mode = "prefer", tls = UNVERIFIED } = options;
   return async (request, signal) => {
     if (username === null || password === null) {
       const message = "No MySQL username/password in config file";
@@ -66,27 +67,30 @@ export function mysqlChecker({ username, password }: MysqlCheckOptions): Checker
     }
     // Loaded before the connection is opened: without the client it would end without a login, which MySQL counts.
     await import("mysql2");
-    return await attempt("MySQL", request, signal, async (attempt) => {
-      using connection = await attempt.connect();
-      return await logIn(connection, username, password);
-    }, (error) => loginFailure(error, NOT_MYSQL));
+    return await attempt("MySQL", request, signal, (attempt) =>
+      withTlsMode(mode, async (mode) => {
+        using connection = await MysqlConnection.open(attempt, mode, tls);
+        return await logIn(connection, username, password);
+      }), (error) => loginFailure(error, NOT_MYSQL));
   };
 }
 
 /** Logs in and quits. */
-async function logIn(connection: Connection, user: string, password: string): Promise<Verdict> {
+async function logIn(
+  connection: MysqlConnection,
+  user: string,
+  password: string,
+): Promise<Verdict> {
   // Loading it takes 58 ms.
   const { createConnection } = (await import("mysql2")).default;
-  const reader = new BufferedReader(connection);
   let packets = 0;
   const nextPacket = async () => {
-    const packet = await readPacket(reader);
-    const isExpected = packets === 0 ? isGreeting(packet) : packets < MAX_PACKETS;
-    if (!isExpected) throw new Error(NOT_MYSQL);
+    const packet = await connection.read();
+    if (packets === MAX_PACKETS) throw new Error(NOT_MYSQL);
     if (packets > 0) {
       const plugin = requestedPlugin(packet);
       if (plugin !== undefined && !SUPPORTED_PLUGINS.includes(plugin)) {
-        await decline(connection, reader, packet, plugin);
+        await decline(connection, packet, plugin);
       }
     }
     packets++;
@@ -94,18 +98,23 @@ async function logIn(connection: Connection, user: string, password: string): Pr
     packet[3] = client.sequenceId;
     return packet;
   };
+  const send = async (packet: Uint8Array) => {
+    if (client.authorized) return await connection.sendCommand(packet);
+    await connection.send(packet);
+    // From now on the client sends passwords as it does with TLS.
+    if (connection.usesTls) Object.assign(client.config, { ssl: {} });
+  };
   // An unexpected packet can make mysql2 throw in a callback; and it closes only its own half of the connection.
-  const stream = await messageStream(
-    connection,
-    () => client.authorized ? undefined : nextPacket(),
-  );
+  const stream = await messageStream(() => client.authorized ? undefined : nextPacket(), send);
   const client = createConnection({
     stream,
-    user,
-    password,
+    // Closed without a login, the connection would count as a connect error.
+    ...connection.lacksTls ? { user: "", password: "" } : { user, password },
     // The connection has its own deadline.
     connectTimeout: 0,
     authPlugins: {
+      // The server expects the password itself where the connection uses TLS.
+      ...connection.usesTls ? { sha256_password: () => () => passwordWithEnd(password) } : {},
       client_ed25519: () => async (data) => {
         const { signAsMariaDb } = await import("./_mariadb_ed25519.ts");
         const { Buffer } = await import("node:buffer");
@@ -121,6 +130,9 @@ async function logIn(connection: Connection, user: string, password: string): Pr
       return error.sqlState === undefined ? reject(error) : resolve(error);
     });
   });
+  if (connection.lacksTls) {
+    throw new TlsError("the server does not offer TLS, and mysql_tls requires it");
+  }
   if (refusal !== undefined) {
     const { errno, sqlMessage = "" } = refusal;
     const reason = UNHEALTHY_ERRORS.has(errno) ? "unhealthy" : "login";
@@ -130,6 +142,11 @@ async function logIn(connection: Connection, user: string, password: string): Pr
   client.end();
   await new Promise<void>((resolve) => stream.end(() => resolve()));
   return { code: 200, message: "MySQL connect response: OK" };
+}
+
+async function passwordWithEnd(password: string): Promise<Buffer> {
+  const { Buffer } = await import("node:buffer");
+  return Buffer.from(`${password}\0`);
 }
 
 /** The length of the challenge that MariaDB sends; a zero may follow it. */
@@ -143,14 +160,13 @@ const ED25519_CHALLENGE_BYTES = 32;
  * @throws {UnsupportedError} Always.
  */
 async function decline(
-  connection: Connection,
-  reader: BufferedReader,
+  connection: MysqlConnection,
   request: Uint8Array,
   plugin: string,
 ): Promise<never> {
-  await connection.write(new Uint8Array([0, 0, 0, request[3]! + 1]));
+  await connection.sendCommand(new Uint8Array([0, 0, 0, request[3]! + 1]));
   // Whatever the response is, the plugin is the cause. PAM takes seconds to refuse.
-  await readPacket(reader).catch(() => {});
+  await connection.read().catch(() => {});
   const kind = PLUGIN_KINDS.get(plugin);
   const name = JSON.stringify(plugin.slice(0, MAX_PLUGIN_NAME_LENGTH));
   throw new UnsupportedError(
@@ -175,20 +191,3 @@ const LATIN1 = new TextDecoder("latin1");
 /** The first byte of packets that request another plugin, or one more factor. */
 const SWITCH_PLUGIN = 0xfe;
 const NEXT_FACTOR = 0x02;
-
-const HEADER_BYTES = 4;
-
-/** A greeting begins with the version of the protocol, a refusal in its place with the type of an error. */
-function isGreeting(packet: Uint8Array): boolean {
-  return packet[HEADER_BYTES] === 10 || packet[HEADER_BYTES] === 0xff;
-}
-
-async function readPacket(reader: BufferedReader): Promise<Uint8Array> {
-  const header = await reader.exactly(HEADER_BYTES);
-  const length = header[0]! | header[1]! << 8 | header[2]! << 16;
-  if (length > MAX_PACKET_BYTES) throw new Error(NOT_MYSQL);
-  const packet = new Uint8Array(HEADER_BYTES + length);
-  packet.set(header);
-  packet.set(await reader.exactly(length), HEADER_BYTES);
-  return packet;
-}

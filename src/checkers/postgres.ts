@@ -2,7 +2,15 @@ import type { ClientConfig } from "pg";
 import { BufferedReader, NoResponseError } from "../net/buffered_reader.ts";
 import type { Checker, CheckRequest, Verdict } from "../checks/check.ts";
 import type { Connection } from "../net/connection.ts";
-import { attempt, plainTextFailure, UnsupportedError } from "./_attempt.ts";
+import type { TlsMode } from "../net/tls_clients.ts";
+import { TlsError, type TlsSettings, UNVERIFIED } from "../net/tls_connection.ts";
+import {
+  type Attempt,
+  attempt,
+  plainTextFailure,
+  UnsupportedError,
+  withTlsMode,
+} from "./_attempt.ts";
 import { loginFailure, messageStream } from "./_login.ts";
 
 /** The login of PostgreSQL. */
@@ -13,6 +21,17 @@ export interface PostgresCheckOptions {
   readonly password: string | null;
   /** The database; null for that with the user's name. */
   readonly database: string | null;
+  /** Whether the connection uses TLS; `prefer` by default. */
+  readonly mode?: TlsMode;
+  /** The TLS settings; by default certificates are not verified. */
+  readonly tls?: TlsSettings;
+}
+
+/** The message of PostgreSQL, and of PgBouncer, for a user that is not accepted by this kind of connection. */
+const NOT_ACCEPTED = /no pg_hba\.conf entry|pg_hba\.conf rejects/;
+
+function isNotAccepted({ reason, message }: Verdict): boolean {
+  return reason === "login" && NOT_ACCEPTED.test(message);
 }
 
 /** An error of pg. One with a severity is the server's refusal. */
@@ -44,7 +63,8 @@ const NOT_POSTGRES = "the server does not speak PostgreSQL";
  * @returns A checker: 200 after the login, 500 and the server's message if it refuses, 503 if it cannot be reached,
  * does not speak PostgreSQL or takes too long.
  */
-export function postgresChecker({ username, password, database }: PostgresCheckOptions): Checker {
+export function postgresChecker(options: PostgresCheckOptions): Checker {
+  const { username, password, database, mode = "prefer", tls = UNVERIFIED } = options;
   return async (request, signal) => {
     if (username === null) {
       const message = "No PostgreSQL username in config file";
@@ -57,16 +77,44 @@ export function postgresChecker({ username, password, database }: PostgresCheckO
       "PostgreSQL",
       request,
       signal,
-      async (attempt) => {
-        using connection = await attempt.connect();
-        return await logIn(connection, config);
-      },
+      (attempt) =>
+        withTlsMode(mode, async (mode) => {
+          using connection = await open(attempt, mode, tls);
+          return await logIn(connection, config);
+        }, (verdict) => attempt.isSecure && isNotAccepted(verdict)),
       (error) =>
         error instanceof NoResponseError
           ? plainTextFailure(error)
           : loginFailure(error, NOT_POSTGRES),
     );
   };
+}
+
+/** The request for TLS: its length and its number. */
+const TLS_REQUEST = new Uint8Array([0, 0, 0, 8, 4, 210, 22, 47]);
+
+/** The responses to it. */
+const [ACCEPTED, DECLINED, FAILED] = new TextEncoder().encode("SNE");
+
+/** Connects, and starts TLS if the mode and the server permit it. */
+async function open(attempt: Attempt, mode: TlsMode, tls: TlsSettings): Promise<Connection> {
+  const plain = await attempt.connect();
+  if (mode === "off") return plain;
+  try {
+    await plain.write(TLS_REQUEST);
+    // One byte is read, and no more: others before the handshake may be injected (CVE-2021-23222).
+    const reader = new BufferedReader({ read: (buffer) => plain.read(buffer.subarray(0, 1)) });
+    const [response] = await reader.exactly(1);
+    if (response === ACCEPTED) return await attempt.startTls(plain, tls);
+    if (response === DECLINED && mode === "prefer") return plain;
+    if (response === DECLINED || response === FAILED) {
+      throw new TlsError("the server does not offer TLS, and postgres_tls requires it");
+    }
+    throw new Error(NOT_POSTGRES);
+  } catch (error) {
+    plain[Symbol.dispose]();
+    throw error;
+  }
 }
 
 /** Logs in and quits. */
@@ -90,7 +138,10 @@ async function logIn(connection: Connection, config: ClientConfig): Promise<Verd
     return message;
   };
   // An unexpected message can make pg throw in a callback, or read for ever.
-  const stream = await messageStream(connection, () => last === READY ? undefined : nextMessage());
+  const stream = await messageStream(
+    () => last === READY ? undefined : nextMessage(),
+    (message) => connection.write(message),
+  );
   Object.assign(stream, {
     // pg calls these of a socket.
     setNoDelay() {},

@@ -1,14 +1,14 @@
 import type { Checker } from "../checks/check.ts";
-import { askRedis, type RedisLogin, unexpected } from "./_redis.ts";
+import { askRedis, type RedisCheckOptions, unexpected } from "./_redis.ts";
 
 /**
  * Makes the checker that sends `PING` to a Redis or a Sentinel.
  *
  * @returns A checker: 200 `Sent PING, got back +PONG`, 500 and another reply, or 503 and why there is none.
  */
-export function redisChecker(login: RedisLogin): Checker {
+export function redisChecker(options: RedisCheckOptions): Checker {
   return (request, signal) =>
-    askRedis(request, login, "PING", signal, (reply) => {
+    askRedis(request, options, "PING", signal, (reply) => {
       if (reply !== "+PONG") return unexpected("PING", reply);
       return { code: 200, message: "Sent PING, got back +PONG" };
     });

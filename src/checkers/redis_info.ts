@@ -1,6 +1,6 @@
 import type { Checker, Verdict } from "../checks/check.ts";
 import { MAX_BODY_BYTES } from "../net/http_client.ts";
-import { askRedis, type RedisLogin, unexpected } from "./_redis.ts";
+import { askRedis, type RedisCheckOptions, unexpected } from "./_redis.ts";
 
 /** How many fields a reply may have. A Redis has some 200. */
 export const MAX_FIELDS = 10_000;
@@ -11,8 +11,8 @@ export const MAX_FIELDS = 10_000;
  * @returns A checker: 200 and the fields as a JSON object, up to the limit of a body, or the first pair that matches;
  * 500 if none matches or the reply is an error; 503 and why there is no reply.
  */
-export function redisInfoChecker(login: RedisLogin): Checker {
-  return infoChecker(login, false);
+export function redisInfoChecker(options: RedisCheckOptions): Checker {
+  return infoChecker(options, false);
 }
 
 /**
@@ -21,13 +21,13 @@ export function redisInfoChecker(login: RedisLogin): Checker {
  *
  * @returns As {@linkcode redisInfoChecker}.
  */
-export function sentinelInfoChecker(login: RedisLogin): Checker {
-  return infoChecker(login, true);
+export function sentinelInfoChecker(options: RedisCheckOptions): Checker {
+  return infoChecker(options, true);
 }
 
-function infoChecker(login: RedisLogin, ofSentinel: boolean): Checker {
+function infoChecker(options: RedisCheckOptions, ofSentinel: boolean): Checker {
   return (request, signal) =>
-    askRedis(request, login, "INFO", signal, (reply) => {
+    askRedis(request, options, "INFO", signal, (reply) => {
       if (!reply.startsWith("$")) return unexpected("INFO", reply);
       const fields = parseInfo(reply.slice(1));
       if (ofSentinel) addMaster(fields);

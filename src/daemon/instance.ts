@@ -491,19 +491,24 @@ function networks(texts: readonly string[] | null): Networks | null {
   return texts === null ? null : new Networks(texts);
 }
 
-function checkerOptions({ config, trusted }: Settings): CheckerOptions {
-  const http = { serviceNameHeader: config.service_name_header };
+function checkerOptions({ config, tls }: Settings): CheckerOptions {
   return {
-    http,
-    https: { ...http, trusted },
-    mysql: { username: config.mysql_username, password: config.mysql_password },
+    http: { serviceNameHeader: config.service_name_header },
+    mysql: {
+      username: config.mysql_username,
+      password: config.mysql_password,
+      mode: config.mysql_tls,
+    },
     postgres: {
       username: config.postgres_username,
       password: config.postgres_password,
       database: config.postgres_database,
+      mode: config.postgres_tls,
     },
     redis: { username: config.redis_username, password: config.redis_password },
     sentinel: { username: config.sentinel_username, password: config.sentinel_password },
+    smtp: { mode: config.smtp_tls },
+    tls,
   };
 }
 

@@ -7,6 +7,7 @@
 import type { Config } from "../config.ts";
 import type { Log } from "../log/log.ts";
 import type { PermissionsInForce } from "../metrics/runtime.ts";
+import { TLS_CLIENTS, type TlsClient } from "../net/tls_clients.ts";
 import { DEFAULT_SPOOL_ROOT } from "../spool/store.ts";
 import { NOTIFY_VARIABLES, OWN_SOCKET } from "./notify_options.ts";
 
@@ -58,14 +59,13 @@ export type ConfigUse = Pick<
   Config,
   | "agent_port"
   | "allow_remote_spool_changes"
-  | "https_ca"
-  | "https_verify"
   | "log_path"
   | "mysql_username"
   | "postgres_username"
   | "remote_spool_token_file"
   | "tls_cert"
   | "tls_key"
+  | `${TlsClient}_${"verify" | "ca" | "cert" | "key"}`
 >;
 
 /** A permission that a feature of the daemon needs. */
@@ -128,13 +128,20 @@ export const DAEMON_NEEDS: readonly Need[] = [
     why: "read the configuration, at the start and at SIGHUP",
     of: ({ configPath }) => configPath === null ? [] : [configPath],
   },
-  {
-    feature: "https_ca",
+  ...TLS_CLIENTS.map((client): Need => ({
+    feature: `${client}_ca`,
     kind: "read",
     place: "configuration",
     why: "read the trusted certificate authorities",
-    of: (_, config) => config?.https_verify && config.https_ca !== null ? [config.https_ca] : [],
-  },
+    of: (_, config) => {
+      const path = config?.[`${client}_verify`] ? config[`${client}_ca`] : null;
+      return path === null ? [] : [path];
+    },
+  })),
+  ...TLS_CLIENTS.map((client) =>
+    configurationFile(`${client}_cert`, "read the certificate for such services")
+  ),
+  ...TLS_CLIENTS.map((client) => configurationFile(`${client}_key`, "read its key")),
   {
     feature: "log_path",
     kind: "read",
@@ -183,12 +190,15 @@ function scopeOf(address: string, port: number): string {
 
 /** The need for a file that a key of the configuration names. */
 function configurationFile(
-  feature: "remote_spool_token_file" | "tls_cert" | "tls_key",
+  feature: "remote_spool_token_file" | `${"tls" | TlsClient}_${"cert" | "key"}`,
   why: string,
 ): Need {
   return {
     ...{ feature, kind: "read", place: "configuration", why },
-    of: (_, config) => config?.[feature] ? [config[feature]] : [],
+    of: (_, config) => {
+      const path = config?.[feature] ?? null;
+      return path === null ? [] : [path];
+    },
   };
 }
 

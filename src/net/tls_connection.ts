@@ -1,13 +1,35 @@
 import type { ConnectionOptions, TLSSocket } from "node:tls";
 import { Connection, type Socket } from "./connection.ts";
+import { duplexOf } from "./duplex.ts";
 
-/** The options of a TLS connection. */
-export interface TlsOptions {
+/** A certificate and its key, in PEM. */
+export interface Identity {
+  /** The certificate, followed by intermediate certificates. */
+  readonly cert: string;
+  /** The key. */
+  readonly key: string;
+}
+
+/** How a client identifies servers, and itself. */
+export interface TlsSettings {
   /** The server's name, which a verified certificate must have; null for the IP address. */
   readonly serverName: string | null;
   /** The trusted authorities, in PEM; null if certificates are not verified. */
   readonly trusted: string | null;
-  /** Called when the server has accepted the connection. */
+  /** The client's certificate; null for none. */
+  readonly identity: Identity | null;
+}
+
+/** Verifies no certificate, and sends none. */
+export const UNVERIFIED: TlsSettings = { serverName: null, trusted: null, identity: null };
+
+/** The options of a TLS connection. */
+export interface TlsOptions extends TlsSettings {
+  /** The protocols that the client offers (ALPN), such as `h2`; none by default. */
+  readonly protocols?: readonly string[];
+  /** How many bytes may be received in all where TLS starts on a connection; without a limit by default. */
+  readonly maxBytes?: number;
+  /** Called when the server has accepted a new connection. */
   readonly onConnect?: () => void;
   /** Called after the handshake, before the certificate is verified. */
   readonly onSession?: (session: TlsSession) => void;
@@ -35,8 +57,7 @@ export class TlsError extends Error {
 const MAX_BUFFERED_BYTES = 1024 * 1024;
 
 /**
- * Connects with TLS. It uses node:tls: Deno's own TLS verifies every certificate, unless the whole program is started
- * with a flag against that.
+ * Connects with TLS.
  *
  * @returns The connection; dispose of it to close it.
  * @throws {Error} The signal's reason once it has aborted, else the problem of the connection or the certificate.
@@ -44,16 +65,81 @@ const MAX_BUFFERED_BYTES = 1024 * 1024;
 export async function openTls(
   hostname: string,
   port: number,
-  { serverName, trusted, onConnect, onSession }: TlsOptions,
+  options: TlsOptions,
   signal: AbortSignal,
 ): Promise<Connection> {
+  return connectionOf(await openTlsSocket(hostname, port, options, signal), options, signal);
+}
+
+/**
+ * Starts TLS on a connection.
+ *
+ * @param plain The connection. It is closed with the one that is returned, or if there is an error.
+ * @param hostname The address of the server.
+ * @returns The connection; dispose of it to close it.
+ * @throws {Error} The signal's reason once it has aborted, else the problem of the connection or the certificate.
+ */
+export async function startTls(
+  plain: Connection,
+  hostname: string,
+  options: TlsOptions,
+  signal: AbortSignal,
+): Promise<Connection> {
+  return connectionOf(await startTlsSocket(plain, hostname, options, signal), options, signal);
+}
+
+function connectionOf(socket: TLSSocket, { serverName }: TlsOptions, signal: AbortSignal) {
+  return new Connection(new NodeSocket(socket, serverName), signal);
+}
+
+/**
+ * Connects with TLS, for libraries that use a socket of Node.
+ *
+ * @returns The socket; destroy it to close the connection.
+ */
+export async function openTlsSocket(
+  hostname: string,
+  port: number,
+  options: TlsOptions,
+  signal: AbortSignal,
+): Promise<TLSSocket> {
+  return await handshake({ host: hostname, port }, hostname, options, signal);
+}
+
+/** Starts TLS on a connection, for libraries that use a socket of Node. It takes a quarter more time than without. */
+export async function startTlsSocket(
+  plain: Connection,
+  hostname: string,
+  options: TlsOptions,
+  signal: AbortSignal,
+): Promise<TLSSocket> {
+  try {
+    const socket = await duplexOf(plain, options.maxBytes);
+    return await handshake({ host: hostname, socket }, hostname, options, signal);
+  } catch (error) {
+    plain[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/**
+ * Makes a TLS session. It uses node:tls: Deno's own TLS verifies every certificate, unless the whole program is started
+ * with a flag against that.
+ */
+async function handshake(
+  target: Pick<ConnectionOptions, "host" | "port" | "socket">,
+  hostname: string,
+  { serverName, trusted, identity, protocols = [], onConnect, onSession }: TlsOptions,
+  signal: AbortSignal,
+): Promise<TLSSocket> {
   // Loading it takes some 10 ms.
   const { connect } = (await import("node:tls")).default;
   signal.throwIfAborted();
   const options: ConnectionOptions & { highWaterMark: number } = {
-    host: hostname,
-    port,
+    ...target,
     ...serverName === null ? {} : { servername: serverName },
+    ...identity ?? {},
+    ...protocols.length === 0 ? {} : { ALPNProtocols: [...protocols] },
     // Verified below, for a better message.
     rejectUnauthorized: false,
     // Without a list, node:tls reads that of the system, which needs a permission.
@@ -61,26 +147,28 @@ export async function openTls(
     highWaterMark: MAX_BUFFERED_BYTES,
   };
   const socket = connect(options);
-  const connection = new Connection(new NodeSocket(socket, serverName), signal);
+  // A later error without a listener would end the program.
+  socket.on("error", () => {});
+  const abort = () => void socket.destroy();
+  signal.addEventListener("abort", abort, { once: true });
   try {
     await new Promise<void>((resolve, reject) => {
       if (onConnect !== undefined) socket.once("connect", onConnect);
       socket.once("secureConnect", () => resolve());
       socket.once("error", reject);
-      socket.once(
-        "close",
-        () => reject(new TlsError(CLOSED)),
-      );
+      socket.once("close", () => reject(new TlsError(CLOSED)));
     });
     onSession?.(sessionOf(socket));
     if (trusted !== null && !socket.authorized) {
       throw new TlsError(certificateProblem(socket, serverName ?? hostname));
     }
-    return connection;
+    return socket;
   } catch (error) {
-    connection[Symbol.dispose]();
+    socket.destroy();
     signal.throwIfAborted();
-    throw explained(error, serverName);
+    throw explainTls(error, serverName);
+  } finally {
+    signal.removeEventListener("abort", abort);
   }
 }
 
@@ -105,10 +193,11 @@ export function isTls([type, version]: Uint8Array): boolean {
 }
 
 /**
- * Explains why a handshake failed, also one that fails after it seemed to be over (TLS 1.3), if the error of Deno's TLS (rustls) does not. The handshake verifies no certificate,
- * but always its own signature. If that fails, Deno reports a problem of the certificate, such as that it is self-signed.
+ * Explains why a handshake failed, also one that fails after it seemed to be over (TLS 1.3), if the error of Deno's
+ * TLS (rustls) does not. The handshake verifies no certificate, but always its own signature. If that fails, Deno
+ * reports a problem of the certificate, such as that it is self-signed.
  */
-function explained(error: unknown, serverName: string | null): unknown {
+function explainTls(error: unknown, serverName: string | null): unknown {
   const { code, message } = error as Error & { readonly code?: string };
   // It has the code of a reset.
   if (/^Client network socket disconnected/.test(message)) return new TlsError(CLOSED);
@@ -190,7 +279,7 @@ class NodeSocket implements Socket {
     });
     // Not `once`: a second error without a listener would end the program.
     socket.on("error", (error) => {
-      this.#error ??= explained(error, serverName) as Error;
+      this.#error ??= explainTls(error, serverName) as Error;
       this.#wake();
     });
     socket.once("close", () => {

@@ -1,4 +1,4 @@
-import type { Identity } from "../config.ts";
+import type { Identity } from "../net/tls_connection.ts";
 import type { Log } from "../log/log.ts";
 import { LogThrottle } from "../log/throttle.ts";
 import type { InternalErrorCounters, ListenerCounters } from "../metrics/counters.ts";

@@ -1,3 +1,4 @@
+import { ALL_UNVERIFIED } from "../../src/net/tls_clients.ts";
 import { COMMANDS, FLAGS, OLD_NAMES } from "../../cli/command_spec.ts";
 import { PROJECT } from "../../deploy/_programs.ts";
 import { protocols } from "../../src/checkers/mod.ts";
@@ -69,7 +70,8 @@ Deno.test("hacheck(8) names exactly the flags, keys and protocols that exist", a
   const names = [
     ...protocols({
       http: { serviceNameHeader: null },
-      https: { serviceNameHeader: null, trusted: null },
+      smtp: {},
+      tls: ALL_UNVERIFIED,
       mysql: login,
       postgres: { ...login, database: null },
       redis: login,

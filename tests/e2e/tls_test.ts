@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { Daemon, hactl, runDaemon, TempFolder, WORKER_GRANTS } from "../support/programs.ts";
-import { openTls, type TlsSession } from "../../src/net/tls_connection.ts";
+import { openTls, type TlsSession, UNVERIFIED } from "../../src/net/tls_connection.ts";
 import { samplesOf } from "../support/metrics.ts";
 import { sendRaw } from "../support/raw_http.ts";
 import {
@@ -139,7 +139,7 @@ async function subjectOf({ port }: Daemon): Promise<string> {
   let subject = "";
   const onSession = (session: TlsSession) => subject = session.subject;
   const signal = AbortSignal.timeout(10_000);
-  const options = { serverName: null, trusted: null, onSession };
+  const options = { ...UNVERIFIED, onSession };
   (await openTls("127.0.0.1", port, options, signal))[Symbol.dispose]();
   return subject;
 }

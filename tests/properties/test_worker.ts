@@ -1,3 +1,4 @@
+import { ALL_UNVERIFIED } from "../../src/net/tls_clients.ts";
 import { parseConfig } from "../../src/config.ts";
 import { Instance } from "../../src/daemon/instance.ts";
 import { RecordedLog } from "../support/log.ts";
@@ -32,7 +33,7 @@ export class TestWorker implements AsyncDisposable {
         descriptors: { count: 1024, isAll: false },
         permissions: { read: [], write: [], net: "everything", others: [] },
       },
-      { config: parseConfig(config, "").config, trusted: null, token: null, identity: null },
+      { config: parseConfig(config, "").config, tls: ALL_UNVERIFIED, token: null, identity: null },
       new RecordedLog().log,
     );
   }

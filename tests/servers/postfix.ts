@@ -13,13 +13,20 @@ export const POSTFIX_PROGRAMS: readonly string[] = [`${PROGRAMS}/master`, `${PRO
 
 /** A Postfix of 127.0.0.1 that delivers nothing. Only root can start it. */
 export class Postfix extends ServerProcess {
-  private constructor() {
+  readonly #settings: string;
+
+  private constructor(settings: string) {
     super();
+    this.#settings = settings;
   }
 
-  /** Starts a server, and waits until it accepts connections. */
-  static start(): Promise<Postfix> {
-    return new Postfix().launch();
+  /**
+   * Starts a server, and waits until it accepts connections.
+   *
+   * @param settings Further lines of main.cf.
+   */
+  static start(settings = ""): Promise<Postfix> {
+    return new Postfix(settings).launch();
   }
 
   protected override async prepare(): Promise<void> {
@@ -46,12 +53,15 @@ alias_maps =
 local_recipient_maps =
 smtpd_client_connection_count_limit = 0
 smtpd_client_connection_rate_limit = 0
-`,
+${this.#settings}`,
     );
   }
 
   protected override commandOn(port: number): readonly string[] {
-    this.folder.write("etc/master.cf", `127.0.0.1:${port} inet n - n - - smtpd\n`);
+    this.folder.write(
+      "etc/master.cf",
+      `127.0.0.1:${port} inet n - n - - smtpd\ntlsmgr unix - - n 1000? 1 tlsmgr\n`,
+    );
     return [`${PROGRAMS}/master`, "-d", "-c", this.folder.file("etc")];
   }
 

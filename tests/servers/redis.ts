@@ -31,15 +31,21 @@ export class Redis extends ServerProcess {
     return new Redis((port) => `port ${port}\n${configuration}`).launch();
   }
 
-  /** Starts a server that speaks TLS only, and requires no client certificate. */
-  static startTls({ certificate, key }: Certificate): Promise<Redis> {
+  /**
+   * Starts a server that speaks TLS only.
+   *
+   * @param configuration Further lines of its configuration. By default it requires no client certificate.
+   */
+  static startTls(
+    { certificate, key }: Certificate,
+    configuration = `tls-ca-cert-file ${certificate}\ntls-auth-clients no`,
+  ): Promise<Redis> {
     return new Redis((port) => `
 port 0
 tls-port ${port}
 tls-cert-file ${certificate}
 tls-key-file ${key}
-tls-ca-cert-file ${certificate}
-tls-auth-clients no`).launch();
+${configuration}`).launch();
   }
 
   /**

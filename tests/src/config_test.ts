@@ -1,3 +1,4 @@
+import { ALL_UNVERIFIED, TLS_CLIENTS, type TlsClient } from "../../src/net/tls_clients.ts";
 import {
   closestKey,
   type Config,
@@ -9,9 +10,28 @@ import {
   parseConfig,
   Restrictions,
 } from "../../src/config.ts";
-import { assert, assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+  assertThrows,
+} from "../support/assert.ts";
 import { page } from "../support/docs.ts";
 import { TempFolder } from "../support/programs.ts";
+import { CERTIFICATE_PROGRAMS, issueSelfSigned } from "../servers/certificates.ts";
+import { serverTest } from "../servers/mod.ts";
+
+/** The defaults of the keys of TLS connections to services. */
+const TLS_DEFAULTS = Object.fromEntries(
+  TLS_CLIENTS.flatMap((client) => [
+    [`${client}_verify`, false],
+    ...["ca", "cert", "key", "server_name"].map((name) => [`${client}_${name}`, null]),
+  ]),
+) as Pick<
+  Config,
+  `${TlsClient}_verify` | `${TlsClient}_${"ca" | "cert" | "key" | "server_name"}`
+>;
 
 const DEFAULTS: Config = {
   cache_time: 10,
@@ -31,8 +51,10 @@ const DEFAULTS: Config = {
   redis_password: null,
   sentinel_username: null,
   sentinel_password: null,
-  https_verify: false,
-  https_ca: null,
+  ...TLS_DEFAULTS,
+  mysql_tls: "prefer",
+  postgres_tls: "prefer",
+  smtp_tls: "off",
   forward_traceparent: false,
   page: true,
   metrics_services: 200,
@@ -61,7 +83,10 @@ Deno.test("parseConfig() returns the defaults for a file without keys", () => {
 
 /** The keys that restrict something if they are set. */
 const RESTRICTING: readonly string[] = [
-  "https_verify",
+  ...TLS_CLIENTS.map((client) => `${client}_verify`),
+  "mysql_tls",
+  "postgres_tls",
+  "smtp_tls",
   "check_hosts",
   "check_ports",
   "allowed_clients",
@@ -290,6 +315,9 @@ const REJECTED: readonly (readonly [line: string, message: string])[] = [
   ["log_path: 1", "log_path: expected stdout, stderr or the path of a file: found 1"],
   ["log_format: JSON", 'log_format: expected text or json: found "JSON"'],
   ["https_verify: 1", "https_verify: expected true or false: found 1"],
+  ["mysql_tls: on", 'mysql_tls: expected off, prefer or require: found "on"'],
+  ["smtp_server_name: 10.0.0.1", 'smtp_server_name: expected the name of a host: found "10.0.0.1"'],
+  ["smtp_server_name: a b", 'smtp_server_name: expected the name of a host: found "a b"'],
   ["https_ca: ''", 'https_ca: expected the path of a PEM file: found ""'],
   ["postgres_database: 1", "postgres_database: expected a string: found 1"],
   ["mysql_username: ''", 'mysql_username: expected a string: found ""'],
@@ -414,7 +442,7 @@ Deno.test("loadSettings() returns the defaults without a file", () => {
   assertEquals(loadSettings(null), {
     config: DEFAULTS,
     unknownKeys: [],
-    trusted: null,
+    tls: ALL_UNVERIFIED,
     token: null,
     identity: null,
   });
@@ -451,32 +479,89 @@ Deno.test("loadSettings() rejects a file that is empty or truncated within a lin
   }
 });
 
-Deno.test("loadSettings() reads https_ca only if https_verify is true", () => {
+for (const client of TLS_CLIENTS) {
+  Deno.test(`loadSettings() reads ${client}_ca only if ${client}_verify is true`, () => {
+    using folder = new TempFolder();
+    const pem = "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n";
+    const ca = folder.write("ca.pem", pem);
+    const other = folder.write("other.pem", "-----BEGIN PRIVATE KEY-----\n");
+    const mode = Object.hasOwn(DEFAULTS, `${client}_tls`) ? `${client}_tls: require\n` : "";
+    const load = (config: string) =>
+      loadSettings(folder.write("hacheck.yaml", mode + config)).tls[client].trusted;
+    assertEquals(load(`${client}_verify: true\n${client}_ca: ${ca}\n`), pem);
+    assertEquals(load(`${client}_ca: ${folder.file("none.pem")}\n`), null);
+    for (
+      const [config, message] of [
+        [
+          `${client}_verify: true\n`,
+          `${client}_verify needs ${client}_ca: a PEM file with the trusted authorities`,
+        ],
+        [
+          `${client}_verify: true\n${client}_ca: ${folder.file("none.pem")}\n`,
+          `Cannot read ${client}_ca ${folder.file("none.pem")}: there is no such file`,
+        ],
+        [
+          `${client}_verify: true\n${client}_ca: ${other}\n`,
+          `Cannot use ${client}_ca ${other}: expected certificates in PEM: found none`,
+        ],
+      ] as const
+    ) {
+      assertEquals(assertThrows(() => load(config), ConfigError).message, message);
+    }
+    if (mode === "") return;
+    const verifying = `${client}_verify: true\n${client}_ca: ${ca}\n`;
+    for (const other of ["off", "prefer"]) {
+      const config = `${client}_tls: ${other}\n${verifying}`;
+      const file = folder.write("hacheck.yaml", config);
+      const { message } = assertThrows(() => loadSettings(file), ConfigError);
+      assertEquals(message, `${client}_verify needs ${client}_tls: require`);
+    }
+  });
+}
+
+serverTest(
+  "loadSettings() reads a client certificate with its key",
+  CERTIFICATE_PROGRAMS,
+  async () => {
+    using folder = new TempFolder();
+    const { certificate, key } = await issueSelfSigned(folder, "client", "DNS:client.example");
+    const load = (config: string) => loadSettings(folder.write("hacheck.yaml", config)).tls;
+    for (const client of TLS_CLIENTS) {
+      const tls = load(`${client}_cert: ${certificate}\n${client}_key: ${key}\n`);
+      assertEquals(tls, {
+        ...ALL_UNVERIFIED,
+        [client]: {
+          ...ALL_UNVERIFIED[client],
+          identity: { cert: Deno.readTextFileSync(certificate), key: Deno.readTextFileSync(key) },
+        },
+      });
+      for (
+        const [config, message] of [
+          [`${client}_key: ${key}\n`, `${client}_key needs ${client}_cert: the PEM file it is for`],
+          [
+            `${client}_cert: ${certificate}\n`,
+            `${client}_cert needs ${client}_key: the PEM file of its key`,
+          ],
+          [
+            `${client}_cert: ${key}\n${client}_key: ${certificate}\n`,
+            `Cannot use ${client}_cert ${key} with ${client}_key ${certificate}: `,
+          ],
+        ] as const
+      ) {
+        assertStringIncludes(assertThrows(() => load(config), ConfigError).message, message);
+      }
+    }
+  },
+);
+
+Deno.test("loadSettings() returns the server names of TLS connections", () => {
   using folder = new TempFolder();
-  const pem = "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n";
-  const ca = folder.write("ca.pem", pem);
-  const other = folder.write("other.pem", "-----BEGIN PRIVATE KEY-----\n");
-  const load = (config: string) => loadSettings(folder.write("hacheck.yaml", config)).trusted;
-  assertEquals(load(`https_verify: true\nhttps_ca: ${ca}\n`), pem);
-  assertEquals(load(`https_ca: ${folder.file("none.pem")}\n`), null);
-  for (
-    const [config, message] of [
-      [
-        "https_verify: true\n",
-        "https_verify needs https_ca: a PEM file with the trusted authorities",
-      ],
-      [
-        `https_verify: true\nhttps_ca: ${folder.file("none.pem")}\n`,
-        `Cannot read https_ca ${folder.file("none.pem")}: there is no such file`,
-      ],
-      [
-        `https_verify: true\nhttps_ca: ${other}\n`,
-        `Cannot use https_ca ${other}: expected certificates in PEM: found none`,
-      ],
-    ] as const
-  ) {
-    assertEquals(assertThrows(() => load(config), ConfigError).message, message);
-  }
+  const file = folder.write("hacheck.yaml", "mysql_server_name: db.example\n");
+  const { tls } = loadSettings(file);
+  assertEquals(tls, {
+    ...ALL_UNVERIFIED,
+    mysql: { ...ALL_UNVERIFIED.mysql, serverName: "db.example" },
+  });
 });
 
 Deno.test("loadSettings() reports why a file cannot be read", () => {
@@ -561,6 +646,7 @@ const RELOADS: readonly (readonly [contents: readonly string[], lifted: string |
   [["", "check_hosts: ['::/1']"], null],
   [["https_verify: true", ""], "https_verify is"],
   [["https_verify: true", "https_verify: no"], "https_verify is"],
+  [["postgres_tls: require", "postgres_tls: prefer"], "postgres_tls is"],
   [["allow_remote_spool_changes: true", ""], null],
   [["", "allow_remote_spool_changes: true"], null],
   ...[
@@ -661,7 +747,7 @@ Deno.test("configWarnings() finds likely mistakes", () => {
   for (const [content, token, warnings] of cases) {
     const { config } = parseConfig(content, "x.yaml");
     assertEquals(
-      configWarnings({ config, trusted: null, token, identity: null }),
+      configWarnings({ config, tls: ALL_UNVERIFIED, token, identity: null }),
       warnings,
       content,
     );
@@ -670,14 +756,14 @@ Deno.test("configWarnings() finds likely mistakes", () => {
 
 Deno.test("configWarnings() knows a port for agent checks from the command line", () => {
   const { config } = parseConfig("agent_silence: all\nagent_down: down\n", "x.yaml");
-  const settings = { config, trusted: null, token: null, identity: null };
+  const settings = { config, tls: ALL_UNVERIFIED, token: null, identity: null };
   assertEquals(configWarnings(settings, 3334), []);
 });
 
 Deno.test("configWarnings() finds nothing in the examples of docs/configuration.md together", () => {
   const examples = [...page("configuration.md").matchAll(/^- example: `(.*)`$/gm)];
   const { config } = parseConfig(examples.map(([, line]) => `${line}\n`).join(""), "x.yaml");
-  const settings = { config, trusted: null, token: TOKEN, identity: null };
+  const settings = { config, tls: ALL_UNVERIFIED, token: TOKEN, identity: null };
   assertEquals(configWarnings(settings), []);
 });
 
@@ -729,12 +815,20 @@ Deno.test("formatConfig() has every key, and masks secrets", () => {
   assertEquals(parseConfig(back, "x.yaml"), { config, unknownKeys: [] });
 });
 
+/** The keys that the documentation means by a name: `<service>` stands for every kind of TLS connection. */
+function keysNamed(name: string): string[] {
+  return name.startsWith("<service>")
+    ? TLS_CLIENTS.map((client) => name.replace("<service>", client))
+    : [name];
+}
+
 Deno.test("docs/configuration.md has every key, its default and a valid example", () => {
-  const sections = page("configuration.md").split("\n### `").slice(1);
-  const keys = sections.map((section) => section.split("`")[0]!);
-  assertEquals(keys.toSorted(), Object.keys(DEFAULTS).sort());
-  for (const [i, section] of sections.entries()) {
-    const key = keys[i] as keyof Config;
+  const sections = page("configuration.md").split("\n### `").slice(1).flatMap((section) => {
+    const [name = ""] = section.split("`");
+    return keysNamed(name).map((key) => ({ key: key as keyof Config, section }));
+  });
+  assertEquals(sections.map(({ key }) => key).toSorted(), Object.keys(DEFAULTS).sort());
+  for (const { key, section } of sections) {
     const [, value = ""] = /\n- default: (.*)\n/.exec(section) ?? [];
     const [, code = ""] = /\n- example: `(.*)`\n/.exec(section) ?? [];
     const isNone = value === "none";
@@ -743,7 +837,9 @@ Deno.test("docs/configuration.md has every key, its default and a valid example"
     assertEquals([key, config[key] === null], [key, isNone]);
     const example = parseConfig(code, key);
     assertEquals([key, example.unknownKeys], [key, []]);
-    assert(JSON.stringify(example.config[key]) !== JSON.stringify(DEFAULTS[key]), key);
+    const [named = ""] = code.split(":");
+    assert(keysNamed(named.replace(/^[a-z]+_/, "<service>_")).includes(key) || named === key, code);
+    assert(JSON.stringify(example.config) !== JSON.stringify(DEFAULTS), key);
   }
 });
 
@@ -751,7 +847,10 @@ Deno.test("docs/configuration.md names every restricting key", () => {
   const [, section = ""] = page("configuration.md").split(
     "\n## A configuration that was cut off\n",
   );
-  const keys = Object.keys(DEFAULTS).filter((key) => section.includes(`\`${key}\``));
+  const names = [...section.matchAll(/`([<>\w]+)(?:: true)?`/g)].flatMap(([, name]) =>
+    keysNamed(name!)
+  );
+  const keys = Object.keys(DEFAULTS).filter((key) => names.includes(key));
   // The section names this key because the others depend on it.
   assertEquals(
     keys.filter((key) => key !== "allow_remote_spool_changes").sort(),

@@ -2,13 +2,14 @@ import { createServer, type ServerHttp2Stream } from "node:http2";
 import { MAX_CHARACTERS, MAX_ENTRIES } from "../../src/checks/cache.ts";
 import type { Checker } from "../../src/checks/check.ts";
 import { MAX_REPLY_BYTES } from "../../src/checkers/_redis.ts";
-import { checkGrpc, MAX_HEADERS_LENGTH, MAX_RESPONSE_BYTES } from "../../src/checkers/grpc.ts";
+import { grpcChecker, MAX_HEADERS_LENGTH, MAX_RESPONSE_BYTES } from "../../src/checkers/grpc.ts";
 import { checkHaproxy, MAX_STATISTICS_BYTES } from "../../src/checkers/haproxy.ts";
 import { httpChecker } from "../../src/checkers/http.ts";
-import { MAX_PACKET_BYTES, MAX_PACKETS, mysqlChecker } from "../../src/checkers/mysql.ts";
+import { MAX_PACKET_BYTES } from "../../src/checkers/_mysql_connection.ts";
+import { MAX_PACKETS, mysqlChecker } from "../../src/checkers/mysql.ts";
 import { MAX_MESSAGE_BYTES, MAX_MESSAGES, postgresChecker } from "../../src/checkers/postgres.ts";
 import { redisInfoChecker } from "../../src/checkers/redis_info.ts";
-import { checkSmtp, MAX_LINE_BYTES, MAX_LINES } from "../../src/checkers/smtp.ts";
+import { MAX_LINE_BYTES, MAX_LINES, smtpChecker } from "../../src/checkers/smtp.ts";
 import { newCounters } from "../../src/metrics/counters.ts";
 import { MAX_BODY_BYTES, MAX_HEAD_BYTES } from "../../src/net/http_client.ts";
 import { MAX_QUEUED_LOG_BYTES } from "../../src/log/sink.ts";
@@ -49,6 +50,8 @@ import {
 } from "../servers/faulty.ts";
 import { until } from "../servers/mod.ts";
 import { longDeadline, requestTo } from "./checkers/checker_contract.ts";
+
+const checkGrpc = grpcChecker();
 
 /** A number as four bytes. */
 function int32(value: number): string {
@@ -112,14 +115,14 @@ const LIMITS: readonly Limit[] = [
   {
     what: "a line of SMTP",
     limit: MAX_LINE_BYTES,
-    check: checkSmtp,
+    check: smtpChecker(),
     server: (size) => sending(`220 ${"x".repeat(size - 6)}\r\n`, afterData(sending("221\r\n"))),
     code: 200,
   },
   {
     what: "the lines of a reply of SMTP",
     limit: MAX_LINES,
-    check: checkSmtp,
+    check: smtpChecker(),
     server: (size) =>
       sending(`${"220-\r\n".repeat(size - 1)}220\r\n`, afterData(sending("221\r\n"))),
     code: 200,
@@ -162,14 +165,14 @@ const LIMITS: readonly Limit[] = [
   {
     what: "a message of PostgreSQL",
     limit: MAX_MESSAGE_BYTES,
-    check: postgresChecker({ ...USER, database: null }),
+    check: postgresChecker({ ...USER, database: null, mode: "off" }),
     server: (size) => afterData(sending(notice(size) + LET_IN)),
     code: 200,
   },
   {
     what: "the messages of PostgreSQL until a login is over",
     limit: MAX_MESSAGES,
-    check: postgresChecker({ ...USER, database: null }),
+    check: postgresChecker({ ...USER, database: null, mode: "off" }),
     server: (size) => afterData(sending(notice(10).repeat(size - 2) + LET_IN)),
     code: 200,
   },
@@ -220,7 +223,7 @@ async function askGrpc(headers: Record<string, string>, length: number): Promise
   }
 }
 
-Deno.test("checkGrpc() accepts a response up to its limits, and rejects a longer one", async () => {
+Deno.test("grpcChecker() accepts a response up to its limits, and rejects a longer one", async () => {
   const failed = "503 gRPC check of 127.0.0.1:PORT failed after …:";
   assertEquals(await askGrpc({}, MAX_RESPONSE_BYTES), "200 SERVING");
   assertEquals(await askGrpc({}, MAX_RESPONSE_BYTES + 1), `${failed} the response is too long`);

@@ -1,4 +1,4 @@
-import { checkGrpc } from "../../../src/checkers/grpc.ts";
+import { grpcChecker } from "../../../src/checkers/grpc.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { randomBytes } from "../../support/random_bytes.ts";
 import {
@@ -24,13 +24,15 @@ import {
   testFaults,
 } from "./checker_contract.ts";
 
+const checkGrpc = grpcChecker();
+
 const WHY = /^gRPC check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: (.+)$/;
 const TIMED_OUT = /^gRPC check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: timed out: .+$/;
 
 const LONG = "a.".repeat(5000) + "Long";
 
 serverTest(
-  "checkGrpc() returns the state of a gRPC server, or of one of its services",
+  "grpcChecker() returns the state of a gRPC server, or of one of its services",
   GRPC_PROGRAMS,
   async () => {
     await using server = await Grpc.start({
@@ -87,7 +89,7 @@ serverTest(
 );
 
 serverTest(
-  "checkGrpc() returns 503 for a server without the health service",
+  "grpcChecker() returns 503 for a server without the health service",
   GRPC_PROGRAMS,
   async () => {
     await using server = await Grpc.start(null);
@@ -102,7 +104,7 @@ serverTest(
   },
 );
 
-serverTest("checkGrpc() closes all connections to a gRPC server", GRPC_PROGRAMS, async () => {
+serverTest("grpcChecker() closes all connections to a gRPC server", GRPC_PROGRAMS, async () => {
   await using server = await Grpc.start({ "": "SERVING" });
   for (let done = 0; done < 200; done += 20) {
     const verdicts = await Promise.all(
@@ -113,7 +115,7 @@ serverTest("checkGrpc() closes all connections to a gRPC server", GRPC_PROGRAMS,
   await until("no connection is open", async () => await connectionsTo(server.port) === 0);
 });
 
-serverTest("checkGrpc() returns 503 for a web server", NGINX_PROGRAMS, async () => {
+serverTest("grpcChecker() returns 503 for a web server", NGINX_PROGRAMS, async () => {
   for (
     const [http2, expected] of [
       ["", /^expected HTTP\/2, found another protocol, such as HTTP\/1 or TLS$/],
@@ -130,31 +132,35 @@ serverTest("checkGrpc() returns 503 for a web server", NGINX_PROGRAMS, async () 
   }
 });
 
-serverTest("checkGrpc() works through a proxy", [...GRPC_PROGRAMS, ...NGINX_PROGRAMS], async () => {
-  await using server = await Grpc.start({ "": "SERVING", "shop.v1.Stock": "NOT_SERVING" });
-  await using nginx = await Nginx.start((address) =>
-    `server {
+serverTest(
+  "grpcChecker() works through a proxy",
+  [...GRPC_PROGRAMS, ...NGINX_PROGRAMS],
+  async () => {
+    await using server = await Grpc.start({ "": "SERVING", "shop.v1.Stock": "NOT_SERVING" });
+    await using nginx = await Nginx.start((address) =>
+      `server {
   listen ${address} http2;
   location / { grpc_pass grpc://127.0.0.1:${server.port}; }
 }`
-  );
-  for (
-    const [path, code, message] of [
-      ["/", 200, "SERVING"],
-      ["/shop.v1.Stock", 503, "NOT_SERVING"],
-      ["/none", 404, "SERVICE_UNKNOWN"],
-    ] as const
-  ) {
-    assertVerdict(await checkGrpc(requestTo(nginx.port, { path }), longDeadline()), {
-      ...{ code, message },
-      ...code === 200 ? {} : { reason: "unhealthy" },
-    });
-  }
-  await server.stop();
-  const { code, message } = await checkGrpc(requestTo(nginx.port), longDeadline());
-  assertEquals(code, 503);
-  assertMatch(message, /: HTTP status 502$/);
-});
+    );
+    for (
+      const [path, code, message] of [
+        ["/", 200, "SERVING"],
+        ["/shop.v1.Stock", 503, "NOT_SERVING"],
+        ["/none", 404, "SERVICE_UNKNOWN"],
+      ] as const
+    ) {
+      assertVerdict(await checkGrpc(requestTo(nginx.port, { path }), longDeadline()), {
+        ...{ code, message },
+        ...code === 200 ? {} : { reason: "unhealthy" },
+      });
+    }
+    await server.stop();
+    const { code, message } = await checkGrpc(requestTo(nginx.port), longDeadline());
+    assertEquals(code, 503);
+    assertMatch(message, /: HTTP status 502$/);
+  },
+);
 
 /** Encodes a frame of HTTP/2, one character for each byte. */
 function frame(type: number, flags: number, stream: number, content: string): string {
@@ -337,7 +343,7 @@ const servers: readonly {
 ];
 
 for (const { name, behaviour, code = 503, why = /./ } of servers) {
-  Deno.test(`checkGrpc() returns ${code} for a server that ${name}`, async () => {
+  Deno.test(`grpcChecker() returns ${code} for a server that ${name}`, async () => {
     await using server = await FaultyServer.start(behaviour);
     const verdict = await checkGrpc(requestTo(server.port), longDeadline());
     assertEquals(verdict.code, code, verdict.message);
@@ -355,7 +361,7 @@ for (
     ["a response of random bytes", (bytes: string) => replying(bytes, STATUS_OK)],
   ] as const
 ) {
-  Deno.test(`checkGrpc() survives ${name}, 100 random ones`, async () => {
+  Deno.test(`grpcChecker() survives ${name}, 100 random ones`, async () => {
     const next = randomBytes(20_150_706);
     let bytes = "";
     await using server = await FaultyServer.start((socket) => behaviourFor(bytes)(socket));
@@ -369,9 +375,9 @@ for (
 }
 
 testAbsence(
-  "checkGrpc()",
-  checkGrpc,
-  /^gRPC check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: connect ECONNREFUSED/,
+  "grpcChecker()",
+  grpcChecker(),
+  /^gRPC check of 127\.0\.0\.1:\d+ failed after \d+\.\d\ds: Connection refused/,
   TIMED_OUT,
   {
     "sends nothing": silent,
@@ -381,4 +387,4 @@ testAbsence(
   },
 );
 
-testFaults("checkGrpc()", checkGrpc, () => [503]);
+testFaults("grpcChecker()", grpcChecker(), () => [503]);

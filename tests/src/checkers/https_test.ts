@@ -1,3 +1,4 @@
+import { UNVERIFIED } from "../../../src/net/tls_connection.ts";
 import type { Header } from "../../../src/net/http_client.ts";
 import { httpsChecker } from "../../../src/checkers/https.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
@@ -34,7 +35,7 @@ import {
 const PROGRAMS = [...NGINX_PROGRAMS, ...CERTIFICATE_PROGRAMS];
 
 /** Verifies no certificate. */
-const check = httpsChecker({ serviceNameHeader: null, trusted: null });
+const check = httpsChecker({ serviceNameHeader: null });
 
 /** Issues certificates by the names of their servers. That of `default` is for its address. */
 async function issueAll(folder: TempFolder): Promise<{
@@ -122,7 +123,7 @@ serverTest("httpsChecker() requests the server of the forwarded Host", PROGRAMS,
   using folder = new TempFolder();
   const { certificates, trusted } = await issueAll(folder);
   await using nginx = await serveAll(certificates);
-  const verified = httpsChecker({ serviceNameHeader: null, trusted });
+  const verified = httpsChecker({ serviceNameHeader: null, tls: { ...UNVERIFIED, trusted } });
   for (const [host, server, fault] of hosts) {
     const headers: Header[] = host === null ? [] : [["Host", host]];
     const request = requestTo(nginx.port, { headers });
@@ -165,7 +166,7 @@ serverTest("httpsChecker() trusts only the configured authorities", PROGRAMS, as
       [Deno.readTextFileSync(itself.certificate), ["itself.example"]],
     ] as const
   ) {
-    const checker = httpsChecker({ serviceNameHeader: null, trusted });
+    const checker = httpsChecker({ serviceNameHeader: null, tls: { ...UNVERIFIED, trusted } });
     for (const host of ["first.example", "second.example", "itself.example"]) {
       const request = requestTo(nginx.port, { headers: [["Host", host]] });
       const { code, message } = await checker(request, longDeadline());
@@ -189,7 +190,7 @@ server {
   location /more { root ${folder.path}; }
 }`);
   folder.write("more", "x".repeat(200_000));
-  const checker = httpsChecker({ serviceNameHeader: "X-Name", trusted: null });
+  const checker = httpsChecker({ serviceNameHeader: "X-Name" });
   const ask = (path: string) => {
     const headers: Header[] = [["Host", "itself.example"], ["X-Token", "a b"]];
     return checker(requestTo(nginx.port, { service: "web-1", path, headers }), longDeadline());

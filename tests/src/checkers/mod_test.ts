@@ -1,3 +1,4 @@
+import { ALL_UNVERIFIED } from "../../../src/net/tls_clients.ts";
 import type { Verdict } from "../../../src/checks/check.ts";
 import { protocols } from "../../../src/checkers/mod.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
@@ -9,7 +10,8 @@ const LOGIN = { username: "checker", password: "secret" };
 
 const PROTOCOLS = protocols({
   http: { serviceNameHeader: null },
-  https: { serviceNameHeader: null, trusted: null },
+  smtp: {},
+  tls: ALL_UNVERIFIED,
   mysql: LOGIN,
   postgres: { ...LOGIN, database: null },
   redis: LOGIN,
@@ -25,6 +27,7 @@ const [DEADLINE_MS, VERDICT_TIMEOUT_MS] = [700, 30_000];
 Deno.test("protocols() returns every protocol", () => {
   assertEquals([...PROTOCOLS.keys()].sort(), [
     "grpc",
+    "grpcs",
     "haproxy",
     "http",
     "https",
@@ -32,9 +35,14 @@ Deno.test("protocols() returns every protocol", () => {
     "postgres",
     "redis",
     "redis-info",
+    "rediss",
+    "rediss-info",
     "sentinel",
     "sentinel-info",
+    "sentinels",
+    "sentinels-info",
     "smtp",
+    "smtps",
     "tcp",
   ]);
 });
@@ -42,7 +50,8 @@ Deno.test("protocols() returns every protocol", () => {
 Deno.test("protocols() varies HTTP on the service if a header contains its name", () => {
   const named = protocols({
     http: { serviceNameHeader: "X-Name" },
-    https: { serviceNameHeader: "X-Name", trusted: null },
+    smtp: {},
+    tls: ALL_UNVERIFIED,
     mysql: LOGIN,
     postgres: { ...LOGIN, database: null },
     redis: LOGIN,

@@ -1,3 +1,4 @@
+import { ALL_UNVERIFIED } from "../../../src/net/tls_clients.ts";
 /**
  * What every checker says of each way in which a service can fail: the reason, the address, and the phases.
  *
@@ -27,9 +28,11 @@ const LOGIN = { username: "checker", password: "secret" };
 
 const PROTOCOLS = protocols({
   http: { serviceNameHeader: null },
-  https: { serviceNameHeader: null, trusted: null },
+  smtp: {},
+  tls: ALL_UNVERIFIED,
   mysql: LOGIN,
-  postgres: { ...LOGIN, database: "checker" },
+  // Scripted servers do not offer TLS.
+  postgres: { ...LOGIN, database: "checker", mode: "off" },
   redis: { username: null, password: null },
   sentinel: { username: null, password: null },
 });
@@ -38,7 +41,7 @@ const PROTOCOLS = protocols({
 const TLS_ALERT = "\x15\x03\x03\0\x02\x02\n";
 
 /** The protocols with a TLS handshake. */
-const SECURE = ["https"];
+const SECURE = ["https", "grpcs", "rediss", "rediss-info", "sentinels", "sentinels-info", "smtps"];
 
 /** How long a check of a service that does not respond may take, in milliseconds. */
 const TIMEOUT_MS = 300;

@@ -1,4 +1,4 @@
-import { checkSmtp } from "../../../src/checkers/smtp.ts";
+import { smtpChecker } from "../../../src/checkers/smtp.ts";
 import { assertEquals, assertMatch } from "../../support/assert.ts";
 import {
   afterData,
@@ -16,6 +16,8 @@ import { serverTest, until } from "../../servers/mod.ts";
 import { Postfix, POSTFIX_PROGRAMS } from "../../servers/postfix.ts";
 import { longDeadline, requestTo, testAbsence, testFaults } from "./checker_contract.ts";
 
+const checkSmtp = smtpChecker();
+
 const UP = /^Connected in \d+\.\d\ds$/;
 const CLOSED = /^Peer unexpectedly closed connection at 127\.0\.0\.1:\d+$/;
 const TIMED_OUT = /^Connection timed out after \d+\.\d\ds at 127\.0\.0\.1:\d+$/;
@@ -28,7 +30,7 @@ function greeted(then: Behaviour): Behaviour {
   return sending(GREETING, afterData(then, "\r\n"));
 }
 
-serverTest("checkSmtp() reads the greeting of Postfix, and quits", POSTFIX_PROGRAMS, async () => {
+serverTest("smtpChecker() reads the greeting of Postfix, and quits", POSTFIX_PROGRAMS, async () => {
   await using postfix = await Postfix.start();
   for (let turn = 0; turn < 20; turn++) {
     const { code, message } = await checkSmtp(requestTo(postfix.port), longDeadline());
@@ -42,7 +44,7 @@ serverTest("checkSmtp() reads the greeting of Postfix, and quits", POSTFIX_PROGR
   assertMatch(message, /^Unexpected error .*refused.* after \d+\.\d\ds$/);
 });
 
-Deno.test("checkSmtp() waits for the greeting, and sends only QUIT", async () => {
+Deno.test("smtpChecker() waits for the greeting, and sends only QUIT", async () => {
   await using server = await FaultyServer.start(greeted(sending(GOODBYE, closing)));
   const { code } = await checkSmtp(requestTo(server.port), longDeadline());
   assertEquals(code, 200);
@@ -153,7 +155,7 @@ const servers: readonly {
 ];
 
 for (const { name, behaviour, code = 503, message } of servers) {
-  Deno.test(`checkSmtp() returns ${code} for a server that ${name}`, async () => {
+  Deno.test(`smtpChecker() returns ${code} for a server that ${name}`, async () => {
     await using server = await FaultyServer.start(behaviour);
     const verdict = await checkSmtp(requestTo(server.port), longDeadline());
     assertEquals(verdict.code, code, verdict.message);
@@ -163,7 +165,7 @@ for (const { name, behaviour, code = 503, message } of servers) {
 }
 
 Deno.test({
-  name: "checkSmtp() explains that a silent server on port 465 expects TLS",
+  name: "smtpChecker() explains that a silent server on port 465 expects TLS",
   // Only root can listen on a port below 1024.
   ignore: Deno.uid() !== 0,
   async fn() {
@@ -174,14 +176,14 @@ Deno.test({
     assertEquals(code, 503);
     assertMatch(
       message,
-      /^Connection timed out after \d\.\d\ds at 127\.0\.0\.65:465: no greeting came\. Servers on port 465 expect TLS first, /,
+      /^Connection timed out after \d\.\d\ds at 127\.0\.0\.65:465: no greeting came\. Servers on port 465 expect TLS first: check that port by smtps$/,
     );
   },
 });
 
 testAbsence(
-  "checkSmtp()",
-  checkSmtp,
+  "smtpChecker()",
+  smtpChecker(),
   /^Unexpected error .*refused.* after \d+\.\d\ds$/,
   TIMED_OUT,
   {
@@ -193,4 +195,4 @@ testAbsence(
   },
 );
 
-testFaults("checkSmtp()", checkSmtp, () => [503]);
+testFaults("smtpChecker()", smtpChecker(), () => [503]);

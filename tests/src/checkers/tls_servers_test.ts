@@ -1,4 +1,4 @@
-import { checkGrpc } from "../../../src/checkers/grpc.ts";
+import { grpcChecker } from "../../../src/checkers/grpc.ts";
 import { checkHaproxy } from "../../../src/checkers/haproxy.ts";
 import { httpChecker } from "../../../src/checkers/http.ts";
 import { httpsChecker } from "../../../src/checkers/https.ts";
@@ -20,13 +20,13 @@ const redis = { username: null, password: null };
 
 /** The checkers whose protocols begin with a message of the client, and what checks a TLS server instead. */
 const PLAIN: readonly [name: string, check: Checker, secure: string][] = [
-  ["grpc", checkGrpc, "tcp"],
+  ["grpc", grpcChecker(), "grpcs"],
   ["haproxy", checkHaproxy, "tcp"],
   ["http", httpChecker(http), "https"],
   ["postgres", postgresChecker({ username: "checker", password: null, database: null }), "tcp"],
-  ["redis", redisChecker(redis), "tcp"],
-  ["redis with a password", redisChecker({ ...redis, password: "secret" }), "tcp"],
-  ["redis-info", redisInfoChecker(redis), "tcp"],
+  ["redis", redisChecker(redis), "rediss"],
+  ["redis", redisChecker({ ...redis, password: "secret" }), "rediss"],
+  ["redis-info", redisInfoChecker(redis), "rediss-info"],
 ];
 
 const RSA = ["-newkey", "rsa:2048"];
@@ -48,7 +48,10 @@ for (const [server, programs, start] of SERVERS) {
   serverTest(`Checks without TLS suggest TLS if ${server} may expect it`, programs, async () => {
     await using running = await start();
     for (const [name, check, secure] of PLAIN) {
-      const { code, message } = await check(requestTo(running.port), longDeadline());
+      const { code, message } = await check(
+        requestTo(running.port, { protocol: name }),
+        longDeadline(),
+      );
       assertEquals(code, 503, `${name}: ${message}`);
       const hint = `; a server that expects TLS does that: if it is one, check it by ${secure}`;
       assertMatch(message, new RegExp(`: .*(closed|[Rr]eset).*${hint}$`), name);
@@ -64,7 +67,7 @@ for (const version of ["-tls1_2", "-tls1_3"]) {
     async () => {
       const required = ["-Verify", "1", "-verify_return_error", version];
       await using server = await OpensslServer.start(RSA, required);
-      const check = httpsChecker({ ...http, trusted: null });
+      const check = httpsChecker({ ...http });
       // The server's alert may be lost, since the server then resets the connection.
       for (let i = 0; i < 10; i++) {
         const { code, message } = await check(requestTo(server.port), longDeadline());

@@ -1,4 +1,4 @@
-import { openTls, type TlsOptions } from "../../../src/net/tls_connection.ts";
+import { openTls, UNVERIFIED } from "../../../src/net/tls_connection.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { TempFolder } from "../../support/programs.ts";
 import { randomBytes } from "../../support/random_bytes.ts";
@@ -20,9 +20,7 @@ import {
 } from "../../servers/faulty.ts";
 import { HAProxy } from "../../servers/haproxy.ts";
 import { serverTest, until } from "../../servers/mod.ts";
-
-/** Options that verify no certificate. */
-const UNVERIFIED: TlsOptions = { serverName: null, trusted: null };
+import { OPENSSL_PROGRAMS, OpensslServer } from "../../servers/openssl.ts";
 
 function longDeadline(): AbortSignal {
   return AbortSignal.timeout(60_000);
@@ -126,7 +124,7 @@ for (const size of [1, 1000, 1_000_000]) {
     // No check reads so much.
     const expected = randomBytes(size)(size === 1 ? 2000 : 400_000);
     await using server = await TlsServer.start(afterData(sending(expected, closing), "over"));
-    const tls = { serverName: null, trusted: server.issuer };
+    const tls = { ...UNVERIFIED, trusted: server.issuer };
     using connection = await openTls("127.0.0.1", server.port, tls, longDeadline());
     await connection.write(new TextEncoder().encode("over"));
     const read = await readAll(connection, size);
@@ -192,12 +190,15 @@ for (const [how, behaviour] of [["closes", closing], ["resets", resetting]] as c
   );
 }
 
-serverTest("openTls() survives a reset without a pending read", PROGRAMS, async () => {
-  await using server = await TlsServer.start(afterData(closing), "option nolinger");
+serverTest("openTls() survives a reset without a pending read", OPENSSL_PROGRAMS, async () => {
+  await using server = await OpensslServer.start(["-newkey", "rsa:2048"]);
   using connection = await openTls("127.0.0.1", server.port, UNVERIFIED, longDeadline());
+  // A killed server resets connections that it has not read from.
+  server.kill("SIGSTOP");
   await connection.write(new TextEncoder().encode("hello"));
+  server.kill("SIGKILL");
   // After the reset the socket is gone. Its error would fail the test if it were not caught.
-  await until("the reset was received", async () => await server.connected() === 0);
+  await until("the reset was received", async () => await connectionsTo(server.port) === 0);
   await connection.read(new Uint8Array(1)).then(
     (length) => assertEquals(length, null),
     (error) => assert(error instanceof Error),

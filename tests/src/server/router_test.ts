@@ -1,3 +1,4 @@
+import { ALL_UNVERIFIED } from "../../../src/net/tls_clients.ts";
 import type { Change } from "../../../src/checks/history.ts";
 import type { CheckReport } from "../../../src/checks/outcomes.ts";
 import { newCounters } from "../../../src/metrics/counters.ts";
@@ -70,7 +71,7 @@ class RouterFixture implements AsyncDisposable {
         permissions: PERMISSIONS,
         descriptors: { count: 1024, isAll: false },
       },
-      { config: parseConfig(config, "").config, trusted: null, token, identity: null },
+      { config: parseConfig(config, "").config, tls: ALL_UNVERIFIED, token, identity: null },
       this.recorded.log,
     );
   }
