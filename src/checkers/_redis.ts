@@ -20,30 +20,33 @@ export interface RedisCheckOptions extends RedisLogin {
 /** The length limit of a reply, in bytes. */
 export const MAX_REPLY_BYTES = 4 * 1024 * 1024;
 
+/** Sends a command, and returns the reply: its first byte and its text. */
+export type AskRedis = (...words: readonly string[]) => Promise<string>;
+
 /**
- * Sends one command to a Redis, after a login if there is a password.
+ * Connects to a Redis, and logs in if there is a password.
  *
- * @param judge Returns the verdict for a reply: its first byte and its text.
+ * @param check Sends commands, and returns the verdict.
  * @returns The verdict; 503 and the cause if there is no reply.
  */
-export function askRedis(
+export function checkRedis(
   request: CheckRequest,
   { username, password, tls = null }: RedisCheckOptions,
-  command: string,
   signal: AbortSignal,
-  judge: (reply: string) => Verdict,
+  check: (ask: AskRedis) => Promise<Verdict>,
 ): Promise<Verdict> {
   return attempt("Redis", request, signal, async (attempt) => {
     using connection = await (tls === null ? attempt.connect() : attempt.connectTls(tls));
     const reader = new BufferedReader(connection);
+    const ask: AskRedis = async (...words) => {
+      await connection.write(encode(words));
+      return await readReply(reader);
+    };
     if (password !== null) {
-      const login = ["AUTH", ...username === null ? [] : [username], password];
-      await connection.write(encode(login));
-      const reply = await readReply(reader);
+      const reply = await ask("AUTH", ...username === null ? [] : [username], password);
       if (reply !== "+OK") return unexpected("AUTH", reply);
     }
-    await connection.write(encode([command]));
-    return judge(await readReply(reader));
+    return await check(ask);
   }, (error) => {
     if (tls !== null) return tlsFailure(error, tls);
     return plainTextFailure(error, request.protocol.replace(/^(redis|sentinel)/, "$1s"));

@@ -52,10 +52,10 @@ export function protocols(options: CheckerOptions): ReadonlyMap<string, Protocol
     ["haproxy", { check: checkHaproxy, varyOn: ["service", "headers"] }],
     ["http", { check: httpChecker(options.http), varyOn: web }],
     ["https", { check: httpsChecker({ ...options.http, tls: tls.https }), varyOn: web }],
-    ["mysql", { check: mysqlChecker({ ...options.mysql, tls: tls.mysql }), varyOn: [] }],
+    ["mysql", { check: mysqlChecker({ ...options.mysql, tls: tls.mysql }), varyOn: ["path"] }],
     ["postgres", {
       check: postgresChecker({ ...options.postgres, tls: tls.postgres }),
-      varyOn: [],
+      varyOn: ["path"],
     }],
     ["redis", { check: redisChecker(redis), varyOn: [] }],
     ["redis-info", { check: redisInfoChecker(redis), varyOn: ["path"] }],

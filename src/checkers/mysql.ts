@@ -1,9 +1,18 @@
-import type { Checker, Verdict } from "../checks/check.ts";
+import type { Connection as MysqlClient } from "mysql2";
+import type { Checker, FailureReason, Verdict } from "../checks/check.ts";
 import type { TlsMode } from "../net/tls_clients.ts";
 import { TlsError, type TlsSettings, UNVERIFIED } from "../net/tls_connection.ts";
 import { attempt, UnsupportedError, withTlsMode } from "./_attempt.ts";
 import { loginFailure, messageStream } from "./_login.ts";
+import { type Demands, withQuery } from "./_match.ts";
 import { HEADER_BYTES, MysqlConnection, NOT_MYSQL } from "./_mysql_connection.ts";
+import {
+  judgeVariables,
+  MAX_RESULT_PACKETS,
+  statementsFor,
+  variableDemandsOf,
+  type VariableRow,
+} from "./_mysql_variables.ts";
 
 /** The login of MySQL. */
 export interface MysqlCheckOptions {
@@ -65,29 +74,40 @@ export function mysqlChecker(options: MysqlCheckOptions): Checker {
       const message = "No MySQL username/password in config file";
       return { code: 500, message, reason: "configuration" };
     }
-    // Loaded before the connection is opened: without the client it would end without a login, which MySQL counts.
-    await import("mysql2");
-    return await attempt("MySQL", request, signal, (attempt) =>
-      withTlsMode(mode, async (mode) => {
-        using connection = await MysqlConnection.open(attempt, mode, tls);
-        return await logIn(connection, username, password);
-      }), (error) => loginFailure(error, NOT_MYSQL));
+    return await withQuery(() => variableDemandsOf(request), async (demands) => {
+      // Loaded before the connection is opened: without the client it would end without a login, which MySQL counts.
+      await import("mysql2");
+      return await attempt(
+        "MySQL",
+        request,
+        signal,
+        (attempt) =>
+          withTlsMode(mode, async (mode) => {
+            using connection = await MysqlConnection.open(attempt, mode, tls);
+            return await logIn(connection, username, password, demands);
+          }),
+        (error) => loginFailure(error, NOT_MYSQL),
+      );
+    });
   };
 }
 
-/** Logs in and quits. */
+/** Logs in, reads the demanded variables, and quits. */
 async function logIn(
   connection: MysqlConnection,
   user: string,
   password: string,
+  demands: Demands | null,
 ): Promise<Verdict> {
   // Loading it takes 58 ms.
   const { createConnection } = (await import("mysql2")).default;
   let packets = 0;
+  let isDone = false;
   const nextPacket = async () => {
     const packet = await connection.read();
-    if (packets === MAX_PACKETS) throw new Error(NOT_MYSQL);
-    if (packets > 0) {
+    const limit = client.authorized ? MAX_PACKETS + MAX_RESULT_PACKETS : MAX_PACKETS;
+    if (packets === limit) throw new Error(NOT_MYSQL);
+    if (packets > 0 && !client.authorized) {
       const plugin = requestedPlugin(packet);
       if (plugin !== undefined && !SUPPORTED_PLUGINS.includes(plugin)) {
         await decline(connection, packet, plugin);
@@ -105,7 +125,10 @@ async function logIn(
     if (connection.usesTls) Object.assign(client.config, { ssl: {} });
   };
   // An unexpected packet can make mysql2 throw in a callback; and it closes only its own half of the connection.
-  const stream = await messageStream(() => client.authorized ? undefined : nextPacket(), send);
+  const stream = await messageStream(
+    () => isDone || (client.authorized && demands === null) ? undefined : nextPacket(),
+    send,
+  );
   const client = createConnection({
     stream,
     // Closed without a login, the connection would count as a connect error.
@@ -123,25 +146,49 @@ async function logIn(
       },
     },
   });
-  const refusal = await new Promise<MysqlError | undefined>((resolve, reject) => {
-    client.once("connect", () => resolve(undefined));
-    // Not `once`: a second error without a listener would end the program.
-    client.on("error", (error: MysqlError) => {
-      return error.sqlState === undefined ? reject(error) : resolve(error);
-    });
+  const failed = Promise.withResolvers<MysqlError>();
+  // Not `once`: a second error without a listener would end the program.
+  client.on("error", (error: MysqlError) => {
+    return error.sqlState === undefined ? failed.reject(error) : failed.resolve(error);
   });
+  const connected = new Promise<undefined>((resolve) => {
+    client.once("connect", () => resolve(undefined));
+  });
+  const refusal = await Promise.race([connected, failed.promise]);
   if (connection.lacksTls) {
     throw new TlsError("the server does not offer TLS, and mysql_tls requires it");
   }
   if (refusal !== undefined) {
-    const { errno, sqlMessage = "" } = refusal;
-    const reason = UNHEALTHY_ERRORS.has(errno) ? "unhealthy" : "login";
-    return { code: 500, message: `MySQL sez ${sqlMessage}`, reason };
+    return refused(refusal, UNHEALTHY_ERRORS.has(refusal.errno) ? "unhealthy" : "login");
   }
+  const rows: VariableRow[] = [];
+  for (const statement of demands === null ? [] : statementsFor(demands)) {
+    const result = await Promise.race([rowsOf(client, statement), failed.promise]);
+    if (result instanceof Error) return refused(result);
+    rows.push(...result);
+  }
+  isDone = true;
   // Without COM_QUIT, the server would count an aborted client.
   client.end();
   await new Promise<void>((resolve) => stream.end(() => resolve()));
-  return { code: 200, message: "MySQL connect response: OK" };
+  return demands === null
+    ? { code: 200, message: "MySQL connect response: OK" }
+    : judgeVariables(rows, demands);
+}
+
+/** Runs a statement. A refusal of the server is returned. */
+function rowsOf(client: MysqlClient, statement: string): Promise<VariableRow[] | MysqlError> {
+  return new Promise((resolve, reject) => {
+    client.query(statement, (error: MysqlError | null, rows: unknown) => {
+      if (error === null) resolve(rows as VariableRow[]);
+      else if (error.sqlState === undefined) reject(error);
+      else resolve(error);
+    });
+  });
+}
+
+function refused({ sqlMessage = "" }: MysqlError, reason: FailureReason = "unhealthy"): Verdict {
+  return { code: 500, message: `MySQL sez ${sqlMessage}`, reason };
 }
 
 async function passwordWithEnd(password: string): Promise<Buffer> {

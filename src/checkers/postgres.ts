@@ -12,6 +12,14 @@ import {
   withTlsMode,
 } from "./_attempt.ts";
 import { loginFailure, messageStream } from "./_login.ts";
+import { withQuery } from "./_match.ts";
+import {
+  judgeRole,
+  type PostgresRole,
+  ROLE_STATEMENT,
+  type RoleDemand,
+  roleDemandOf,
+} from "./_postgres_role.ts";
 
 /** The login of PostgreSQL. */
 export interface PostgresCheckOptions {
@@ -71,22 +79,24 @@ export function postgresChecker(options: PostgresCheckOptions): Checker {
       return { code: 500, message, reason: "configuration" };
     }
     const config = configOf(request, username, password ?? "", database ?? username);
-    // Loaded before the connection is opened: a failure is an internal error, not one of the service.
-    await import("pg");
-    return await attempt(
-      "PostgreSQL",
-      request,
-      signal,
-      (attempt) =>
-        withTlsMode(mode, async (mode) => {
-          using connection = await open(attempt, mode, tls);
-          return await logIn(connection, config);
-        }, (verdict) => attempt.isSecure && isNotAccepted(verdict)),
-      (error) =>
-        error instanceof NoResponseError
-          ? plainTextFailure(error)
-          : loginFailure(error, NOT_POSTGRES),
-    );
+    return await withQuery(() => roleDemandOf(request), async (demand) => {
+      // Loaded before the connection is opened: a failure is an internal error, not one of the service.
+      await import("pg");
+      return await attempt(
+        "PostgreSQL",
+        request,
+        signal,
+        (attempt) =>
+          withTlsMode(mode, async (mode) => {
+            using connection = await open(attempt, mode, tls);
+            return await logIn(connection, config, demand);
+          }, (verdict) => attempt.isSecure && isNotAccepted(verdict)),
+        (error) =>
+          error instanceof NoResponseError
+            ? plainTextFailure(error)
+            : loginFailure(error, NOT_POSTGRES),
+      );
+    });
   };
 }
 
@@ -117,8 +127,14 @@ async function open(attempt: Attempt, mode: TlsMode, tls: TlsSettings): Promise<
   }
 }
 
-/** Logs in and quits. */
-async function logIn(connection: Connection, config: ClientConfig): Promise<Verdict> {
+const UP: Verdict = { code: 200, message: "PostgreSQL connect response: OK" };
+
+/** Logs in, asks for the role if the check demands one, and quits. */
+async function logIn(
+  connection: Connection,
+  config: ClientConfig,
+  demand: RoleDemand | null,
+): Promise<Verdict> {
   // Loading it takes 28 ms.
   const { Client } = (await import("pg")).default;
   const reader = new BufferedReader(connection);
@@ -165,16 +181,18 @@ async function logIn(connection: Connection, config: ClientConfig): Promise<Verd
     const reason = LOGIN_STATES.test(code) ? "login" : "unhealthy";
     return { code: 500, message: `PostgreSQL says ${message}`, reason };
   }
+  const verdict = demand === null ? UP : await askRole(connection, reader, demand);
   // Without this message, the server would log an aborted client.
   client.end();
   await new Promise<void>((resolve) => stream.end(() => resolve()));
-  return { code: 200, message: "PostgreSQL connect response: OK" };
+  return verdict;
 }
 
 const HEADER_BYTES = 5;
 
 /** The types of messages: their first bytes. */
 const [AUTHENTICATION, SETTING, KEY, READY, REFUSAL, NOTICE] = new TextEncoder().encode("RSKZEN");
+const [QUERY, COLUMNS, ROW, COMPLETE] = new TextEncoder().encode("QTDC");
 
 /** The methods of authentication that hacheck does not support, by their numbers. */
 const UNSUPPORTED_METHODS: ReadonlyMap<number | undefined, string> = new Map([
@@ -192,9 +210,64 @@ function authenticationOf(message: Uint8Array): number | undefined {
   return new DataView(message.buffer).getUint32(HEADER_BYTES);
 }
 
+/**
+ * Asks for the role by the simple query protocol. pg is not used for that: its parser does not stop at the end of a
+ * malformed message.
+ */
+async function askRole(
+  connection: Connection,
+  reader: BufferedReader,
+  demand: RoleDemand,
+): Promise<Verdict> {
+  const statement = new TextEncoder().encode(`${ROLE_STATEMENT}\0`);
+  const query = new Uint8Array(HEADER_BYTES + statement.length);
+  query[0] = QUERY!;
+  new DataView(query.buffer).setUint32(1, query.length - 1);
+  query.set(statement, HEADER_BYTES);
+  await connection.write(query);
+  let role: PostgresRole | undefined;
+  for (let messages = 0; messages < MAX_MESSAGES; messages++) {
+    const message = await readMessage(reader, RESULT_TYPES);
+    const type = message[0];
+    if (type === REFUSAL) {
+      return { code: 500, message: `PostgreSQL says ${textOf(message)}`, reason: "unhealthy" };
+    }
+    if (type === ROW) role = roleIn(message);
+    if (type === READY && role !== undefined) return judgeRole(role, demand);
+  }
+  throw new Error(NOT_POSTGRES);
+}
+
+/** Parses a row of two values, each after its length. A length of -1 stands for null. */
+function roleIn(row: Uint8Array): PostgresRole {
+  const view = new DataView(row.buffer);
+  const values: (string | null)[] = [];
+  for (let at = HEADER_BYTES + 2; at < row.length;) {
+    const length = view.getInt32(at);
+    at += 4;
+    values.push(length < 0 ? null : new TextDecoder().decode(row.subarray(at, at + length)));
+    at += Math.max(length, 0);
+  }
+  const [recovery, lag] = values;
+  if (values.length !== 2 || (recovery !== "t" && recovery !== "f")) throw new Error(NOT_POSTGRES);
+  return { isStandby: recovery === "t", lag: lag === null ? null : Number(lag) };
+}
+
+/** Returns the text in a refusal: its field `M`. */
+function textOf(refusal: Uint8Array): string {
+  const fields = new TextDecoder().decode(refusal.subarray(HEADER_BYTES)).split("\0");
+  return fields.find((field) => field.startsWith("M"))?.slice(1) ?? "nothing";
+}
+
 /** The types of the first message, and of all until the end of the login. */
 const FIRST_TYPES: ReadonlySet<number | undefined> = new Set([AUTHENTICATION, REFUSAL, NOTICE]);
 const TYPES: typeof FIRST_TYPES = new Set([...FIRST_TYPES, SETTING, KEY, READY]);
+
+/** The types of messages in response to a query. */
+const RESULT_TYPES: typeof FIRST_TYPES = new Set([
+  ...[COLUMNS, ROW, COMPLETE],
+  ...[SETTING, READY, REFUSAL, NOTICE],
+]);
 
 async function readMessage(
   reader: BufferedReader,

@@ -1,5 +1,5 @@
 import type { Checker } from "../checks/check.ts";
-import { askRedis, type RedisCheckOptions, unexpected } from "./_redis.ts";
+import { checkRedis, type RedisCheckOptions, unexpected } from "./_redis.ts";
 
 /**
  * Makes the checker that sends `PING` to a Redis or a Sentinel.
@@ -8,7 +8,8 @@ import { askRedis, type RedisCheckOptions, unexpected } from "./_redis.ts";
  */
 export function redisChecker(options: RedisCheckOptions): Checker {
   return (request, signal) =>
-    askRedis(request, options, "PING", signal, (reply) => {
+    checkRedis(request, options, signal, async (ask) => {
+      const reply = await ask("PING");
       if (reply !== "+PONG") return unexpected("PING", reply);
       return { code: 200, message: "Sent PING, got back +PONG" };
     });

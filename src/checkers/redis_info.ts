@@ -1,12 +1,13 @@
 import type { Checker, Verdict } from "../checks/check.ts";
 import { MAX_BODY_BYTES } from "../net/http_client.ts";
-import { askRedis, type RedisCheckOptions, unexpected } from "./_redis.ts";
+import { checkRedis, type RedisCheckOptions, unexpected } from "./_redis.ts";
 
 /** How many fields a reply may have. A Redis has some 200. */
 export const MAX_FIELDS = 10_000;
 
 /**
- * Makes the checker that sends `INFO` to a Redis. With the path `/match?field=value&…` it compares the fields.
+ * Makes the checker that sends `INFO` to a Redis. With the path `/match?field=value&…` it compares the fields,
+ * and those of `CLUSTER INFO` if a name begins with `cluster_`.
  *
  * @returns A checker: 200 and the fields as a JSON object, up to the limit of a body, or the first pair that matches;
  * 500 if none matches or the reply is an error; 503 and why there is no reply.
@@ -27,14 +28,23 @@ export function sentinelInfoChecker(options: RedisCheckOptions): Checker {
 
 function infoChecker(options: RedisCheckOptions, ofSentinel: boolean): Checker {
   return (request, signal) =>
-    askRedis(request, options, "INFO", signal, (reply) => {
+    checkRedis(request, options, signal, async (ask) => {
+      const reply = await ask("INFO");
       if (!reply.startsWith("$")) return unexpected("INFO", reply);
       const fields = parseInfo(reply.slice(1));
       if (ofSentinel) addMaster(fields);
       const [path, query = ""] = request.path.split("?", 2);
       const wanted = new URLSearchParams(query);
       // As in the Python hachecks, `match` without a pair is ignored.
-      if (path === "/match" && wanted.size > 0) return match(fields, wanted);
+      if (path === "/match" && wanted.size > 0) {
+        const isAboutCluster = [...wanted.keys()].some((name) => name.startsWith("cluster_"));
+        if (isAboutCluster && fields.get("cluster_enabled") === "1") {
+          const reply = await ask("CLUSTER", "INFO");
+          if (!reply.startsWith("$")) return unexpected("CLUSTER INFO", reply);
+          for (const [name, value] of parseInfo(reply.slice(1))) fields.set(name, value);
+        }
+        return match(fields, wanted);
+      }
       return { code: 200, message: json(fields) };
     });
 }

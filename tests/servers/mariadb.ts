@@ -4,6 +4,7 @@
  * @module
  */
 
+import { until } from "./mod.ts";
 import { ServerProcess } from "./process.ts";
 
 /** The programs that it needs. */
@@ -11,6 +12,12 @@ export const MARIADB_PROGRAMS: readonly string[] = ["mariadbd", "mariadb-install
 
 /** A user who may log in to every {@linkcode MariaDb}, from any host. */
 export const USER = { username: "checker", password: 'pa\'ss "wörd"' } as const;
+
+/** The library of Galera, which Debian installs with MariaDB. */
+const GALERA = "/usr/lib/galera/libgalera_smm.so";
+
+/** The programs that a node of Galera needs. */
+export const GALERA_PROGRAMS: readonly string[] = [...MARIADB_PROGRAMS, GALERA];
 
 /** Options for a small server that ignores the machine's configuration. */
 const SMALL = [
@@ -28,11 +35,18 @@ const SMALL = [
 export class MariaDb extends ServerProcess {
   readonly #options: readonly string[];
   readonly #wrapper: readonly string[];
+  /** The last change of the cluster that the server joins; null for any other server. */
+  readonly #galeraPosition: string | null;
 
-  private constructor(options: readonly string[], wrapper: readonly string[] = []) {
+  private constructor(
+    options: readonly string[],
+    wrapper: readonly string[] = [],
+    galeraPosition: string | null = null,
+  ) {
     super();
     this.#options = options;
     this.#wrapper = wrapper;
+    this.#galeraPosition = galeraPosition;
   }
 
   /**
@@ -42,6 +56,43 @@ export class MariaDb extends ServerProcess {
    */
   static start(...options: readonly string[]): Promise<MariaDb> {
     return new MariaDb(["--bind-address=127.0.0.1", "--skip-name-resolve", ...options]).#begin();
+  }
+
+  /**
+   * Starts a node of a Galera cluster. It takes no data over from another one.
+   *
+   * @param port A free port for the other nodes, and the next one too.
+   * @param first The first node and its port for others; absent for the first one itself.
+   */
+  static async startGaleraNode(
+    port: number,
+    first?: { readonly node: MariaDb; readonly port: number },
+  ): Promise<MariaDb> {
+    const provider = [
+      `gmcast.listen_addr=tcp://127.0.0.1:${port}`,
+      `ist.recv_addr=127.0.0.1:${port + 1}`,
+      // A node whose peers vanish waits for seconds by default.
+      ...["evs.keepalive_period=PT0.3S", "evs.suspect_timeout=PT1S", "evs.inactive_timeout=PT3S"],
+      "gcache.size=1M",
+    ];
+    const position = first === undefined ? null : await first.node.galeraPosition();
+    return await new MariaDb(
+      [
+        ...["--bind-address=127.0.0.1", "--skip-name-resolve", "--binlog-format=ROW"],
+        ...["--wsrep-on=ON", `--wsrep-provider=${GALERA}`, "--wsrep-node-address=127.0.0.1"],
+        `--wsrep-provider-options=${provider.join(";")}`,
+        `--wsrep-cluster-address=gcomm://${first === undefined ? "" : `127.0.0.1:${first.port}`}`,
+      ],
+      [],
+      position,
+    ).#begin();
+  }
+
+  /** Returns the last change of the cluster, as a node that joins has to name it. */
+  async galeraPosition(): Promise<string> {
+    const value = async (name: string) =>
+      (await this.query(`SHOW GLOBAL STATUS LIKE '${name}'`)).split("\t")[1];
+    return `${await value("wsrep_cluster_state_uuid")}:${await value("wsrep_last_committed")}`;
   }
 
   /**
@@ -62,9 +113,13 @@ export class MariaDb extends ServerProcess {
     const server = await this.launch();
     try {
       const { username, password } = USER;
-      await server.query(
-        `CREATE USER ${username} IDENTIFIED BY '${password.replaceAll("'", "''")}'`,
-      );
+      // A node of a cluster accepts changes only when it has joined.
+      await until("the server accepts a user", async () => {
+        await server.query(
+          `CREATE OR REPLACE USER ${username} IDENTIFIED BY '${password.replaceAll("'", "''")}'`,
+        );
+        return true;
+      });
       return server;
     } catch (error) {
       await server[Symbol.asyncDispose]();
@@ -115,6 +170,13 @@ export class MariaDb extends ServerProcess {
       "--auth-root-authentication-method=normal",
       "--skip-test-db",
       "--skip-name-resolve",
+    );
+    if (this.#galeraPosition === null) return;
+    // As if the node had been a part of the cluster before: no data is transferred to it.
+    const [uuid, seqno] = this.#galeraPosition.split(":");
+    Deno.writeTextFileSync(
+      this.folder.file("data/grastate.dat"),
+      `version: 2.1\nuuid: ${uuid}\nseqno: ${seqno}\nsafe_to_bootstrap: 0\n`,
     );
   }
 

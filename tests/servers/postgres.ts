@@ -20,7 +20,7 @@ function newestFolder(root: string): string {
 
 /** The programs that it needs. */
 export const POSTGRES_PROGRAMS: readonly string[] = [
-  ...["initdb", "postgres", "psql"].map((name) => `${PROGRAMS}/${name}`),
+  ...["initdb", "pg_basebackup", "postgres", "psql"].map((name) => `${PROGRAMS}/${name}`),
   "setpriv",
 ];
 
@@ -34,11 +34,17 @@ export class Postgres extends ServerProcess {
   readonly #access: string;
   readonly #settings: readonly string[];
   readonly #data = this.folder.file("data");
+  readonly #primary: Postgres | null;
 
-  private constructor(access: string, settings: readonly string[]) {
+  private constructor(
+    access: string,
+    settings: readonly string[],
+    primary: Postgres | null = null,
+  ) {
     super();
     this.#access = access;
     this.#settings = settings;
+    this.#primary = primary;
   }
 
   /**
@@ -49,6 +55,11 @@ export class Postgres extends ServerProcess {
    */
   static start(access: string, settings: readonly string[] = []): Promise<Postgres> {
     return new Postgres(access, settings).launch();
+  }
+
+  /** Starts a standby, which follows a primary by streaming. */
+  static startStandby(primary: Postgres): Promise<Postgres> {
+    return new Postgres(primary.#access, primary.#settings, primary).launch();
   }
 
   /**
@@ -75,7 +86,18 @@ export class Postgres extends ServerProcess {
 
   protected override async prepare(): Promise<void> {
     if (Deno.uid() === 0) await this.run("chown", "postgres:", this.folder.path);
-    this.folder.write("pg_hba.conf", `local all all trust\n${this.#access}\n`);
+    const local = "local all all trust\nlocal replication all trust";
+    this.folder.write("pg_hba.conf", `${local}\n${this.#access}\n`);
+    const primary = this.#primary;
+    if (primary !== null) {
+      await this.run(
+        ...NOT_AS_ROOT,
+        `${PROGRAMS}/pg_basebackup`,
+        ...["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--username=postgres"],
+        ...[`--host=${primary.folder.path}`, `--port=${primary.port}`, `--pgdata=${this.#data}`],
+      );
+      return;
+    }
     await this.run(
       ...NOT_AS_ROOT,
       `${PROGRAMS}/initdb`,

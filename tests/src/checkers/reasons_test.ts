@@ -120,10 +120,17 @@ function assertPhases({ phases }: Verdict, elapsedMs: number, hint: string): voi
   assert(sum <= elapsedMs, `${hint}: the phases take ${sum} ms of ${elapsedMs}`);
 }
 
+/** The queries of protocols that reject others. */
+const QUERIES: Readonly<Record<string, string>> = {
+  mysql: "read_only=OFF",
+  postgres: "role=primary",
+};
+
 /** Runs a check, and asserts what every failure has. */
 async function failureOf(name: string, port: number, signal: AbortSignal): Promise<Verdict> {
   const start = performance.now();
-  const verdict = await PROTOCOLS.get(name)!.check(requestTo(port, { path: "/match?a=b" }), signal);
+  const path = `/match?${QUERIES[name] ?? "a=b"}`;
+  const verdict = await PROTOCOLS.get(name)!.check(requestTo(port, { path }), signal);
   assertPhases(verdict, performance.now() - start, name);
   if (verdict.reason === undefined) return verdict;
   assertStringIncludes(verdict.message, `127.0.0.1:${port}`, name);

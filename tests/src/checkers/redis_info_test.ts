@@ -281,3 +281,36 @@ testAbsence(
 );
 
 testFaults("redisInfoChecker()", check, () => [503]);
+
+serverTest("redisInfoChecker() matches the state of a Redis Cluster", REDIS_PROGRAMS, async () => {
+  await using node = await Redis.start("cluster-enabled yes\ncluster-require-full-coverage yes");
+  await using alone = await Redis.start();
+  const verdictOf = async (port: number, query: string) => {
+    const request = requestTo(port, { path: `/match?${query}` });
+    const { code, message } = await redisInfoChecker(NO_LOGIN)(request, longDeadline());
+    return [code, message];
+  };
+  const noMatch = [500, "No matching field found"];
+  // Without its slots, a cluster serves nothing.
+  assertEquals(await verdictOf(node.port, "cluster_state=ok"), noMatch);
+  await node.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383");
+  await until("the cluster has all slots", async () => {
+    return (await node.command("CLUSTER", "INFO")).includes("cluster_state:ok");
+  });
+  const isOk = [200, "Match found: field cluster_state, value ok"];
+  assertEquals(await verdictOf(node.port, "cluster_state=ok"), isOk);
+  assertEquals(await verdictOf(node.port, "role=slave&cluster_state=ok"), isOk);
+  assertEquals(await verdictOf(node.port, "cluster_state=fail"), noMatch);
+  await node.command("CLUSTER", "DELSLOTS", "5");
+  await until("the cluster lacks a slot", async () => {
+    return (await node.command("CLUSTER", "INFO")).includes("cluster_state:fail");
+  });
+  assertEquals(await verdictOf(node.port, "cluster_state=ok"), noMatch);
+  // A Redis that is in no cluster has no state of one.
+  assertEquals(await verdictOf(alone.port, "cluster_state=ok"), noMatch);
+  assertEquals(await verdictOf(alone.port, "cluster_enabled=0"), [
+    200,
+    "Match found: field cluster_enabled, value 0",
+  ]);
+  await until("no connection is open", async () => await connectionsTo(node.port) === 0);
+});
