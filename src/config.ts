@@ -12,9 +12,10 @@ import { errorMessage } from "./text/error_message.ts";
 import { canonicalAddress, LOCAL_ADDRESS } from "./net/addresses.ts";
 import { certificateExpiry } from "./net/certificate.ts";
 import { Network, Networks } from "./net/networks.ts";
+import { PROXY_PROTOCOLS } from "./net/proxy_protocol.ts";
 import { TLS_CLIENTS, type TlsClient, type TlsSettingsByClient } from "./net/tls_clients.ts";
 import type { Identity } from "./net/tls_connection.ts";
-import { parseAgentName } from "./spool/names.ts";
+import { isServiceName, parseAgentName } from "./spool/names.ts";
 import { parseYaml } from "./std/yaml.ts";
 
 /** Thrown for an invalid configuration. Its message names the file, the key and what was expected. */
@@ -26,7 +27,7 @@ export class ConfigError extends Error {
 interface Key {
   /** The expected values, for messages. */
   readonly expected: string;
-  /** The expected elements of a list, for messages. */
+  /** The expected elements of a list or a mapping, for messages. */
   readonly element?: string;
   /** The expected values, as a schema. */
   readonly schema: v.GenericSchema;
@@ -165,6 +166,13 @@ const filePath = { ...optionalText, expected: "the path of a file" };
 
 const pemPath = { ...optionalText, expected: "the path of a PEM file" };
 
+/** Whether a key of `send_proxy` is a protocol, or one with a service. */
+function isProxyTarget(text: string): boolean {
+  const [protocol = "", service, ...rest] = text.split("/");
+  return (PROXY_PROTOCOLS as readonly string[]).includes(protocol) && rest.length === 0 &&
+    (service === undefined || isServiceName(service));
+}
+
 /** For a path or a token, which restricts by being set. */
 function restrictsIfSet(value: unknown): readonly string[] {
   return value === null ? [] : ["set"];
@@ -229,6 +237,16 @@ const KEYS = {
   },
   service_name_header: { ...header, schema: v.nullable(header.schema), fallback: null },
   forward_traceparent: { ...boolean, fallback: false },
+  send_proxy: {
+    expected: "keys and values such as {http: v1, http/web: v2}",
+    element: "a protocol, or a protocol and a service (http/web), with off, v1 or v2",
+    schema: v.pipe(
+      v.unknown(),
+      v.check((value) => !Array.isArray(value)),
+      v.record(v.pipe(v.string(), v.check(isProxyTarget)), v.picklist(["off", "v1", "v2"])),
+    ),
+    fallback: {},
+  },
   log_format: {
     expected: "text or json",
     schema: v.picklist(["text", "json"]),
@@ -371,7 +389,7 @@ export function parseConfig(content: string, path: string): LoadedConfig {
   };
 }
 
-/** Describes what is wrong with a value: each wrong element of a list, or the value as a whole. */
+/** Describes what is wrong with a value: each wrong element of a list or a mapping, or the value as a whole. */
 function valueErrors(
   name: string,
   { expected, element, secret }: Key,
@@ -379,11 +397,13 @@ function valueErrors(
   issues: readonly v.BaseIssue<unknown>[],
 ): string[] {
   const indexes = issues.map(({ path }) => path?.[0].key);
-  if (element === undefined || !Array.isArray(value) || indexes.includes(undefined)) {
+  if (element === undefined || indexes.includes(undefined)) {
     return [`${name}: expected ${expected}: found ${secret ? kindOf(value) : shown(value)}`];
   }
+  const part = (index: unknown) => Array.isArray(value) ? `[${index}]` : `.${index}`;
+  const elements = value as Readonly<Record<string, unknown>>;
   return indexes.map((index) =>
-    `${name}[${index}]: expected ${element}: found ${shown(value[index as number])}`
+    `${name}${part(index)}: expected ${element}: found ${shown(elements[index as string])}`
   );
 }
 

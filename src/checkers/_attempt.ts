@@ -56,7 +56,7 @@ export class Attempt {
 
   /** Connects; see {@linkcode Connection.open}. */
   async connect(): Promise<Connection> {
-    const { host, port } = this.#request;
+    const { host, port, proxyVersion } = this.#request;
     // A check may connect again.
     this.#connection = this.#session = undefined;
     this.#connectedAt =
@@ -64,14 +64,15 @@ export class Attempt {
       this.#securingAt =
       this.#securedAt =
         undefined;
-    this.#connection = await Connection.open(host, port, this.#signal);
+    this.#connection = await Connection.open(host, port, this.#signal, proxyVersion);
     this.#connectedAt = performance.now();
     return this.#connection;
   }
 
   /** Connects with TLS; see {@linkcode openTls}. */
   async connectTls(settings: TlsSettings): Promise<Connection> {
-    const { host, port } = this.#request;
+    const { host, port, proxyVersion } = this.#request;
+    if (proxyVersion !== undefined) return await this.startTls(await this.connect(), settings);
     const onConnect = () => this.#connectedAt = this.#securingAt = performance.now();
     this.#connection = await this.#secure((options) =>
       openTls(host, port, { ...settings, ...options, onConnect }, this.#signal)

@@ -17,13 +17,14 @@ const MAX_STATUS_LENGTH = 200;
 const COLUMNS = "# pxname,svname,";
 
 /**
- * Reads the status of the backend with the service's name from the statistics page of an HAProxy.
+ * Reads the status of the backend with the service's name from the statistics page of an HAProxy: `/;csv`, or the path
+ * of the request if that has `;csv`.
  *
  * @returns 200 `web is UP`, 500 `web is DOWN` or `web is not found`, the page's own status and body if that is an
  * error, or 503 and the cause.
  */
 export function checkHaproxy(request: CheckRequest, signal: AbortSignal): Promise<Verdict> {
-  const { host, port, service, traceparent } = request;
+  const { host, port, path, service, traceparent } = request;
   const headers = traceparent === undefined ? request.headers : [...request.headers, traceparent];
   return attempt("HAProxy", request, signal, async (attempt) => {
     const statistics = new Statistics(`${service},BACKEND`);
@@ -34,7 +35,7 @@ export function checkHaproxy(request: CheckRequest, signal: AbortSignal): Promis
     };
     using connection = await attempt.connect();
     const { status: code } = await exchangePieces(connection, {
-      ...{ host: hostPort(host, port), path: "/;csv", headers },
+      ...{ host: hostPort(host, port), path: statisticsPath(path), headers },
       maxBodyBytes: MAX_STATISTICS_BYTES + 1,
     }, take);
     // As in the Python hachecks: HAProxy may treat a 404 differently from a 503.
@@ -49,6 +50,11 @@ export function checkHaproxy(request: CheckRequest, signal: AbortSignal): Promis
     const message = `${service} is ${status}`;
     return status === "UP" ? { code: 200, message } : { code: 500, message, reason: "unhealthy" };
   });
+}
+
+/** Returns the path of the statistics. Other paths are ignored, as in the Python hachecks. */
+function statisticsPath(path: string): string {
+  return path.includes(";csv") ? path : "/;csv";
 }
 
 const [LF, CR, COMMA, QUOTE] = new TextEncoder().encode('\n\r,"');

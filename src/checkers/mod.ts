@@ -1,4 +1,5 @@
 import type { Protocol } from "../checks/check.ts";
+import type { ProxyVersion } from "../net/proxy_protocol.ts";
 import type { TlsSettingsByClient } from "../net/tls_clients.ts";
 import type { HttpCheckOptions } from "./_http.ts";
 import type { RedisLogin } from "./_redis.ts";
@@ -12,6 +13,9 @@ import { redisChecker } from "./redis.ts";
 import { redisInfoChecker, sentinelInfoChecker } from "./redis_info.ts";
 import { smtpChecker, type SmtpCheckOptions } from "./smtp.ts";
 import { checkTcp } from "./tcp.ts";
+
+/** Versions of the PROXY protocol by `<protocol>` and `<protocol>/<service>`. */
+type SendProxy = Readonly<Record<string, ProxyVersion | "off">>;
 
 /** The configuration of the checkers. */
 export interface CheckerOptions {
@@ -27,6 +31,8 @@ export interface CheckerOptions {
   readonly sentinel: RedisLogin;
   /** For `smtp`. */
   readonly smtp: SmtpCheckOptions;
+  /** The versions of the PROXY protocol by what is checked: `http`, or `http/web` for one service. */
+  readonly sendProxy: SendProxy;
   /** The TLS settings of all of them. */
   readonly tls: TlsSettingsByClient;
 }
@@ -46,10 +52,10 @@ export function protocols(options: CheckerOptions): ReadonlyMap<string, Protocol
     { ...options.sentinel, tls: tls.sentinels },
   ];
   const web = ["path", "headers", ...named ? ["service"] as const : []] as const;
-  return new Map<string, Protocol>([
+  const all = new Map<string, Protocol>([
     ["grpc", { check: grpcChecker(null), varyOn: ["path"] }],
     ["grpcs", { check: grpcChecker(tls.grpcs), varyOn: ["path"] }],
-    ["haproxy", { check: checkHaproxy, varyOn: ["service", "headers"] }],
+    ["haproxy", { check: checkHaproxy, varyOn: ["service", "headers", "path"] }],
     ["http", { check: httpChecker(options.http), varyOn: web }],
     ["https", { check: httpsChecker({ ...options.http, tls: tls.https }), varyOn: web }],
     ["mysql", { check: mysqlChecker({ ...options.mysql, tls: tls.mysql }), varyOn: ["path"] }],
@@ -69,4 +75,25 @@ export function protocols(options: CheckerOptions): ReadonlyMap<string, Protocol
     ["smtps", { check: smtpChecker({ mode: "implicit", tls: tls.smtp }), varyOn: [] }],
     ["tcp", { check: checkTcp, varyOn: [] }],
   ]);
+  for (const [name, protocol] of all) all.set(name, withProxy(name, protocol, options.sendProxy));
+  return all;
+}
+
+/** Lets the checks of a protocol begin with a PROXY header, if that is configured for it or for some services. */
+function withProxy(name: string, protocol: Protocol, sendProxy: SendProxy): Protocol {
+  const targets = Object.keys(sendProxy).filter((target) => target.split("/")[0] === name);
+  if (targets.length === 0) return protocol;
+  const isByService = targets.some((target) => target !== name);
+  return {
+    check: (request, signal) => {
+      const version = sendProxy[`${name}/${request.service}`] ?? sendProxy[name] ?? "off";
+      return protocol.check(
+        version === "off" ? request : { ...request, proxyVersion: version },
+        signal,
+      );
+    },
+    varyOn: isByService && !protocol.varyOn.includes("service")
+      ? [...protocol.varyOn, "service"]
+      : protocol.varyOn,
+  };
 }

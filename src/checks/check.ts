@@ -5,6 +5,7 @@
  */
 
 import type { Header } from "../net/http_client.ts";
+import type { ProxyVersion } from "../net/proxy_protocol.ts";
 import type { TlsSession } from "../net/tls_connection.ts";
 
 /** A check that a balancer asks for: which service, where, and by which protocol. */
@@ -23,6 +24,8 @@ export interface CheckRequest {
   readonly headers: readonly Header[];
   /** The header by which the service continues the trace of this check; absent if it is not forwarded. */
   readonly traceparent?: Header;
+  /** The version of the PROXY protocol that the connection begins with; absent for none. */
+  readonly proxyVersion?: ProxyVersion;
   /** When a balancer asked for it last, in unix seconds; absent for a check that none asks for. */
   askedAt?: number;
 }

@@ -508,6 +508,7 @@ function checkerOptions({ config, tls }: Settings): CheckerOptions {
     redis: { username: config.redis_username, password: config.redis_password },
     sentinel: { username: config.sentinel_username, password: config.sentinel_password },
     smtp: { mode: config.smtp_tls },
+    sendProxy: config.send_proxy,
     tls,
   };
 }

@@ -1,3 +1,5 @@
+import { proxyHeader, type ProxyVersion } from "./proxy_protocol.ts";
+
 /** A socket, as Deno has it. */
 export interface Socket {
   /** Reads what was received into a buffer. Returns how many bytes that is, or null at the end. */
@@ -40,10 +42,16 @@ export class Connection implements Disposable {
   /**
    * Connects.
    *
+   * @param proxyVersion The version of the PROXY protocol whose header is sent first; none by default.
    * @returns The connection; dispose of it to close it.
    * @throws {Error} The signal's reason once it has aborted, else the system's error.
    */
-  static async open(hostname: string, port: number, signal: AbortSignal): Promise<Connection> {
+  static async open(
+    hostname: string,
+    port: number,
+    signal: AbortSignal,
+    proxyVersion?: ProxyVersion,
+  ): Promise<Connection> {
     signal.throwIfAborted();
     // AbortSignal.any() takes three times as long: 3 of the 75 µs of a tcp check.
     const connecting = new AbortController();
@@ -68,7 +76,15 @@ export class Connection implements Disposable {
         "Connection refused: the socket was connected to itself",
       );
     }
-    return new Connection(socket, signal);
+    const connection = new Connection(socket, signal);
+    if (proxyVersion === undefined) return connection;
+    try {
+      await connection.write(proxyHeader(proxyVersion, socket.localAddr, socket.remoteAddr));
+      return connection;
+    } catch (error) {
+      connection[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /** When the first byte was read, by `performance.now()`; undefined before. */

@@ -72,6 +72,7 @@ Deno.test("hacheck(8) names exactly the flags, keys and protocols that exist", a
       http: { serviceNameHeader: null },
       smtp: {},
       tls: ALL_UNVERIFIED,
+      sendProxy: {},
       mysql: login,
       postgres: { ...login, database: null },
       redis: login,

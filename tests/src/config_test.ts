@@ -56,6 +56,7 @@ const DEFAULTS: Config = {
   postgres_tls: "prefer",
   smtp_tls: "off",
   forward_traceparent: false,
+  send_proxy: {},
   page: true,
   metrics_services: 200,
   rlimit_nofile: null,
@@ -147,6 +148,7 @@ const ACCEPTED: readonly [line: string, part: Partial<Config>][] = [
   ["sentinel_username: nagios", { sentinel_username: "nagios" }],
   ['sentinel_password: ""', { sentinel_password: "" }],
   ["https_verify: true", { https_verify: true }],
+  ["send_proxy: {http: v1, tcp/db: v2}", { send_proxy: { http: "v1", "tcp/db": "v2" } }],
   ["https_ca: /etc/ssl/ca.pem", { https_ca: "/etc/ssl/ca.pem" }],
   ["log_format: json", { log_format: "json" }],
   ["forward_traceparent: true", { forward_traceparent: true }],
@@ -314,6 +316,25 @@ const REJECTED: readonly (readonly [line: string, message: string])[] = [
   ["log_path: ''", 'log_path: expected stdout, stderr or the path of a file: found ""'],
   ["log_path: 1", "log_path: expected stdout, stderr or the path of a file: found 1"],
   ["log_format: JSON", 'log_format: expected text or json: found "JSON"'],
+  [
+    "send_proxy: v1",
+    'send_proxy: expected keys and values such as {http: v1, http/web: v2}: found "v1"',
+  ],
+  [
+    "send_proxy: [http]",
+    'send_proxy: expected keys and values such as {http: v1, http/web: v2}: found ["http"]',
+  ],
+  ...([["http", "v3"], ["htp", "v1"], ["http/", "v1"], ["http/a/b", "v2"], [
+    "spool",
+    "v1",
+  ]] as const)
+    .map(([target, version]) =>
+      [
+        `send_proxy: {${target}: ${version}, tcp: off}`,
+        `send_proxy.${target}: expected a protocol, or a protocol and a service (http/web), ` +
+        `with off, v1 or v2: found "${version}"`,
+      ] as [string, string]
+    ),
   ["https_verify: 1", "https_verify: expected true or false: found 1"],
   ["mysql_tls: on", 'mysql_tls: expected off, prefer or require: found "on"'],
   ["smtp_server_name: 10.0.0.1", 'smtp_server_name: expected the name of a host: found "10.0.0.1"'],

@@ -48,6 +48,32 @@ frontend page
 `;
 }
 
+serverTest("checkHaproxy() reads the statistics that the path names", PROGRAMS, async () => {
+  await using haproxy = await HAProxy.start((port) =>
+    `${DEFAULTS}
+frontend page
+    bind 127.0.0.1:${port}
+    stats enable
+    stats uri /own/stats
+    default_backend web
+backend web
+    server a 127.0.0.1:1
+`
+  );
+  for (
+    const [path, expected] of [
+      ["/own/stats;csv", 200],
+      ["/own/stats;csv;norefresh", 200],
+      // Without `;csv`, the path is ignored.
+      ["/own/stats", 503],
+      ["/", 503],
+    ] as const
+  ) {
+    const { code, message } = await checkHaproxy(requestTo(haproxy.port, { path }), longDeadline());
+    assertEquals([path, code], [path, expected], message);
+  }
+});
+
 serverTest("checkHaproxy() returns the status of a backend", PROGRAMS, async () => {
   await using server = await FaultyServer.start(silent);
   using closed = await ClosedPort.open();

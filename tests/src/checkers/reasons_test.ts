@@ -30,6 +30,7 @@ const PROTOCOLS = protocols({
   http: { serviceNameHeader: null },
   smtp: {},
   tls: ALL_UNVERIFIED,
+  sendProxy: {},
   mysql: LOGIN,
   // Scripted servers do not offer TLS.
   postgres: { ...LOGIN, database: "checker", mode: "off" },
