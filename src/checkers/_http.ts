@@ -1,5 +1,5 @@
 import { type CheckRequest, isFailure, type Verdict } from "../checks/check.ts";
-import { hostPort } from "../net/addresses.ts";
+import { canonicalAddress, hostPort } from "../net/addresses.ts";
 import type { Connection } from "../net/connection.ts";
 import { exchange, type Header } from "../net/http_client.ts";
 import { STATUS_TEXT } from "../std/http_status.ts";
@@ -33,12 +33,27 @@ export function checkHttp(
   return attempt(name, request, signal, async (attempt) => {
     using connection = await open(attempt);
     const response = await exchange(connection, { host: hostPort(host, port), path, headers });
-    const { status, body } = response;
-    if (Object.hasOwn(STATUS_TEXT, status)) {
-      const verdict = { code: status, message: body };
-      return isFailure(verdict) ? { ...verdict, reason: "status" } : verdict;
-    }
-    const why = `the service answered ${status}, which is no registered HTTP status`;
-    throw new StatusError(body === "" ? why : `${why}: ${body}`);
+    return verdictOf(response.status, response.body);
   }, explain);
+}
+
+/**
+ * Returns the verdict for a response: its own status and body.
+ *
+ * @throws {StatusError} If the status is no registered one.
+ */
+export function verdictOf(status: number, body: string): Verdict {
+  if (Object.hasOwn(STATUS_TEXT, status)) {
+    const verdict = { code: status, message: body };
+    return isFailure(verdict) ? { ...verdict, reason: "status" } : verdict;
+  }
+  const why = `the service answered ${status}, which is no registered HTTP status`;
+  throw new StatusError(body === "" ? why : `${why}: ${body}`);
+}
+
+/** Returns the name in the forwarded Host; null for an address. TLS identifies servers by name, not by address. */
+export function serverNameOf({ headers }: CheckRequest): string | null {
+  const host = headers.find(([name]) => name.toLowerCase() === "host")?.[1] ?? "";
+  const name = host.replace(/:\d+$/, "");
+  return /^[\w.-]+$/.test(name) && canonicalAddress(name) === undefined ? name : null;
 }

@@ -1,10 +1,8 @@
-import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
+import type { ClientHttp2Stream } from "node:http2";
 import type { Checker, CheckRequest, Verdict } from "../checks/check.ts";
-import { isReset, NoResponseError } from "../net/buffered_reader.ts";
-import type { Header } from "../net/http_client.ts";
 import type { TlsSettings } from "../net/tls_connection.ts";
-import { type Attempt, attempt, plainTextFailure, StatusError, tlsFailure } from "./_attempt.ts";
-import { openHttp2 } from "./_http2.ts";
+import { attempt, plainTextFailure, StatusError, tlsFailure } from "./_attempt.ts";
+import { type Http2Connection, openHttp2, traceHeaders } from "./_http2.ts";
 
 /** The method of the standard health protocol, grpc.health.v1. */
 const METHOD = "/grpc.health.v1.Health/Check";
@@ -39,7 +37,7 @@ export function grpcChecker(tls: TlsSettings | null = null): Checker {
   return (request, signal) =>
     attempt("gRPC", request, signal, async (attempt) => {
       using http2 = await openHttp2(attempt, tls);
-      return judge(await call(http2.session, request, attempt));
+      return judge(await call(http2, request));
     }, (error) => tls === null ? plainTextFailure(error, "grpcs") : tlsFailure(error, tls));
 }
 
@@ -57,26 +55,12 @@ function decoded(text: string): string {
   }
 }
 
-function call(
-  session: ClientHttp2Session,
+async function call(
+  { session, failed, explain, noResponse }: Http2Connection,
   { path, traceparent }: CheckRequest,
-  attempt: Attempt,
 ): Promise<Reply> {
-  return new Promise((resolve, reject) => {
-    let isHttp2 = false;
-    session.once("remoteSettings", () => {
-      attempt.received();
-      isHttp2 = true;
-    });
-    const fail = (error: unknown) => reject(isHttp2 ? error : explained(error));
-    const closed = () => {
-      const Closed = isHttp2 ? Error : NoResponseError;
-      reject(new Closed("the connection was closed without a response"));
-    };
-    // Not `once`: a second error without a listener would end the program.
-    session.on("error", fail);
-    session.once("close", closed);
-    const stream: ClientHttp2Stream = session.request(requestHeaders(traceparent));
+  const stream: ClientHttp2Stream = session.request(traceHeaders({ ...HEADERS }, traceparent));
+  const replied = new Promise<Reply>((resolve, reject) => {
     let headers: Record<string, unknown> = {};
     const body = new Uint8Array(MAX_RESPONSE_BYTES);
     let length = 0;
@@ -94,50 +78,29 @@ function call(
       body.set(piece, length);
       length += piece.length;
     });
-    // An error of the stream has that of the connection as its cause.
-    stream.on("error", (error) => fail(error.cause ?? error));
+    stream.on("error", (error) => reject(explain(error)));
     stream.once("end", () => {
-      if (headers[":status"] === undefined) return closed();
-      if (headers[":status"] !== 200) {
-        return reject(new StatusError(`HTTP status ${headers[":status"]}`));
-      }
+      const status = headers[":status"];
+      if (status === undefined) return reject(noResponse());
+      if (status !== 200) return reject(new StatusError(`HTTP status ${status}`));
       resolve({
         status: headers["grpc-status"]?.toString(),
         detail: decoded(headers["grpc-message"]?.toString() ?? ""),
         body: body.subarray(0, length),
       });
     });
-    stream.end(message(serviceIn(path)));
   });
+  stream.end(message(serviceIn(path)));
+  return await Promise.race([replied, failed]);
 }
 
-/** The headers of a call. Deno sets those of a trace by itself where it traces; only the given one may be sent. */
-function requestHeaders(traceparent: Header | undefined): Record<string, string> {
-  const headers = {
-    ":method": "POST",
-    ":path": METHOD,
-    "content-type": "application/grpc",
-    te: "trailers",
-  };
-  for (const name of ["traceparent", "tracestate", "baggage"]) {
-    const value = name === traceparent?.[0] ? traceparent[1] : undefined;
-    Object.defineProperty(headers, name, {
-      enumerable: value !== undefined,
-      get: () => value,
-      set() {},
-    });
-  }
-  return headers;
-}
-
-/** Explains an error before the first frame of the server. */
-function explained(error: unknown): unknown {
-  if (isReset(error)) {
-    return new NoResponseError("the connection was reset without a response", { cause: error });
-  }
-  if ((error as { readonly code?: unknown }).code !== "ERR_HTTP2_ERROR") return error;
-  return new Error("expected HTTP/2, found another protocol, such as HTTP/1 or TLS");
-}
+/** The headers of a call. */
+const HEADERS = {
+  ":method": "POST",
+  ":path": METHOD,
+  "content-type": "application/grpc",
+  te: "trailers",
+};
 
 /** Encodes a HealthCheckRequest. Its first field is the service's name. Five bytes of framing precede it. */
 function message(service: string): Uint8Array {

@@ -1,8 +1,7 @@
-import { canonicalAddress } from "../net/addresses.ts";
-import type { Checker, CheckRequest } from "../checks/check.ts";
+import type { Checker } from "../checks/check.ts";
 import { type TlsSettings, UNVERIFIED } from "../net/tls_connection.ts";
 import { tlsFailure } from "./_attempt.ts";
-import { checkHttp, type HttpCheckOptions } from "./_http.ts";
+import { checkHttp, type HttpCheckOptions, serverNameOf } from "./_http.ts";
 
 /** The configuration of checks by HTTPS. */
 export interface HttpsCheckOptions extends HttpCheckOptions {
@@ -25,11 +24,4 @@ export function httpsChecker(options: HttpsCheckOptions): Checker {
     checkHttp("HTTPS", request, options, signal, (attempt) => {
       return attempt.connectTls({ ...tls, serverName: tls.serverName ?? serverNameOf(request) });
     }, (error) => tlsFailure(error, tls));
-}
-
-/** Returns the name in the forwarded Host. TLS identifies servers by name, not by address. */
-function serverNameOf({ headers }: CheckRequest): string | null {
-  const host = headers.find(([name]) => name.toLowerCase() === "host")?.[1] ?? "";
-  const name = host.replace(/:\d+$/, "");
-  return /^[\w.-]+$/.test(name) && canonicalAddress(name) === undefined ? name : null;
 }

@@ -4,6 +4,7 @@ import type { TlsSettingsByClient } from "../net/tls_clients.ts";
 import type { HttpCheckOptions } from "./_http.ts";
 import type { RedisLogin } from "./_redis.ts";
 import { grpcChecker } from "./grpc.ts";
+import { h2cChecker, h2Checker } from "./h2.ts";
 import { checkHaproxy } from "./haproxy.ts";
 import { httpChecker } from "./http.ts";
 import { httpsChecker } from "./https.ts";
@@ -55,6 +56,8 @@ export function protocols(options: CheckerOptions): ReadonlyMap<string, Protocol
   const all = new Map<string, Protocol>([
     ["grpc", { check: grpcChecker(null), varyOn: ["path"] }],
     ["grpcs", { check: grpcChecker(tls.grpcs), varyOn: ["path"] }],
+    ["h2", { check: h2Checker({ ...options.http, tls: tls.https }), varyOn: web }],
+    ["h2c", { check: h2cChecker(options.http), varyOn: web }],
     ["haproxy", { check: checkHaproxy, varyOn: ["service", "headers", "path"] }],
     ["http", { check: httpChecker(options.http), varyOn: web }],
     ["https", { check: httpsChecker({ ...options.http, tls: tls.https }), varyOn: web }],

@@ -9,6 +9,8 @@
 export const PROXY_PROTOCOLS = [
   "grpc",
   "grpcs",
+  "h2",
+  "h2c",
   "haproxy",
   "http",
   "https",

@@ -29,6 +29,8 @@ Deno.test("protocols() returns every protocol", () => {
   assertEquals([...PROTOCOLS.keys()].sort(), [
     "grpc",
     "grpcs",
+    "h2",
+    "h2c",
     "haproxy",
     "http",
     "https",
@@ -59,7 +61,7 @@ Deno.test("protocols() varies HTTP on the service if a header contains its name"
     redis: LOGIN,
     sentinel: LOGIN,
   });
-  for (const name of ["http", "https"]) {
+  for (const name of ["http", "https", "h2", "h2c"]) {
     assertEquals(PROTOCOLS.get(name)!.varyOn, ["path", "headers"]);
     assertEquals(named.get(name)!.varyOn, ["path", "headers", "service"]);
   }

@@ -42,7 +42,16 @@ const PROTOCOLS = protocols({
 const TLS_ALERT = "\x15\x03\x03\0\x02\x02\n";
 
 /** The protocols with a TLS handshake. */
-const SECURE = ["https", "grpcs", "rediss", "rediss-info", "sentinels", "sentinels-info", "smtps"];
+const SECURE = [
+  "h2",
+  "https",
+  "grpcs",
+  "rediss",
+  "rediss-info",
+  "sentinels",
+  "sentinels-info",
+  "smtps",
+];
 
 /** How long a check of a service that does not respond may take, in milliseconds. */
 const TIMEOUT_MS = 300;
@@ -96,6 +105,7 @@ const FAILURES: Readonly<Record<string, Failure>> = {
       postgres: "protocol",
       smtp: "protocol",
       grpc: "closed",
+      h2c: "closed",
     },
   },
   "sends zeros without an end": {
