@@ -178,7 +178,10 @@ export class ConnectionReaper implements Disposable {
           isScarce && (calmMs >= scarceRetireTimeout || retiringMs >= STALL_TIMEOUT_MS));
         if (canTerminate || isCritical || retiringMs >= retireTimeout) listener.terminate();
       } else if (isScarce && listener.age >= minAge) {
-        if (listener.rotate()) this.#logScarce(listener, lowest);
+        // To rotate takes a descriptor for the new server.
+        if (listener.rotate() || isCritical && listener.relieve()) {
+          this.#logScarce(listener, lowest);
+        }
       } else if (listener.age >= maxAge || listener.isOutdated) {
         listener.rotate();
       }

@@ -37,6 +37,9 @@ export const SERVERS_PER_PORT = 8;
 /** How long to wait after a failed restart, in milliseconds. */
 const RETRY_MS = 10;
 
+/** How long the descriptors of an aborted server take to become free, in milliseconds. */
+const RELIEF_MS = 50;
+
 /**
  * Serves one port.
  *
@@ -56,6 +59,7 @@ export class Listener {
   #retiring: Server | undefined;
   #stopping = false;
   #retry: ReturnType<typeof setTimeout> | undefined;
+  #relievedAt = -Infinity;
   #identity: Identity | null;
 
   /** The listening address. */
@@ -129,6 +133,24 @@ export class Listener {
     return true;
   }
 
+  /**
+   * Aborts the oldest server and all its connections, and starts another as soon as there is a descriptor for it. For
+   * a process without any: there, no server can be started before another is aborted.
+   *
+   * @returns False if the last server was aborted so lately that its descriptors may not be free yet.
+   */
+  relieve(): boolean {
+    const [oldest] = this.#servers;
+    const now = performance.now();
+    if (this.#stopping || oldest === undefined || now < this.#relievedAt + RELIEF_MS) return false;
+    this.#relievedAt = now;
+    this.#servers.shift();
+    this.#options.counters.renewals++;
+    this.#abort(oldest);
+    if (this.#retry === undefined) this.#retry = setTimeout(() => this.#restart(), RETRY_MS);
+    return true;
+  }
+
   /** Aborts the retiring server and all its connections. */
   terminate(): void {
     const retiring = this.#retiring;
@@ -184,11 +206,12 @@ export class Listener {
     if (this.#retry === undefined) this.#restart(why);
   }
 
-  #restart(why: unknown): void {
+  /** @param why Why a server ended; absent if it was aborted on purpose. */
+  #restart(why?: unknown): void {
     try {
       this.#fill();
       this.#retry = undefined;
-      this.#logError(this.#crashes, "serving port {port} again", why);
+      if (why !== undefined) this.#logError(this.#crashes, "serving port {port} again", why);
     } catch (error) {
       this.#logError(this.#failures, "cannot serve port {port} again", error);
       this.#retry = setTimeout(() => this.#restart(why), RETRY_MS);

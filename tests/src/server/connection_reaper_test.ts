@@ -264,3 +264,62 @@ Deno.test("ConnectionReaper counts the descriptors of requests only if there are
     }
   }
 });
+
+/** A reaped listener in a process with at most 100 file descriptors, which a request for /fill uses up. */
+const WITHOUT_DESCRIPTORS = `
+  import { newCounters } from "${new URL("../../../src/metrics/counters.ts", import.meta.url)}";
+  import { ConnectionReaper } from "${new URL(
+  "../../../src/server/connection_reaper.ts",
+  import.meta.url,
+)}";
+  import { DescriptorCounter } from "${new URL(
+  "../../../src/server/descriptors.ts",
+  import.meta.url,
+)}";
+  import { Listener } from "${new URL("../../../src/server/listener.ts", import.meta.url)}";
+  // Deno panics if it handles its first signal without a descriptor.
+  Deno.addSignalListener("SIGUSR2", () => {});
+  const log = { error() {}, warning() {} };
+  const files = [];
+  const fill = () => {
+    try {
+      for (;;) files.push(Deno.openSync("/dev/null"));
+    } catch {
+      return new Response("full");
+    }
+  };
+  const router = ({ url }) => url.endsWith("/fill") ? fill() : new Response("fine");
+  const { listeners: counters } = newCounters();
+  const listener = new Listener({
+    ...{ hostname: "127.0.0.1", port: 0, shared: false, identity: null, router, counters, log },
+  });
+  const descriptors = new DescriptorCounter(1024, "/dev/null");
+  new ConnectionReaper({ listeners: [listener], descriptors, path: "/dev/null", log });
+  console.log(listener.addr.port);
+`;
+
+Deno.test("ConnectionReaper closes hanging connections where no descriptor is left for a new server", async () => {
+  await using process = new Deno.Command("sh", {
+    args: [
+      ...["-c", 'ulimit -n 100 && exec "$@"', "sh"],
+      ...[Deno.execPath(), "eval", "--unstable-net", WITHOUT_DESCRIPTORS],
+    ],
+    stdin: "null",
+    stdout: "piped",
+  }).spawn();
+  const reader = process.stdout.getReader();
+  const port = Number(new TextDecoder().decode((await reader.read()).value));
+  const hanging: RawConnection[] = [];
+  for (let i = 0; i < 20; i++) {
+    const connection = await RawConnection.open(port);
+    hanging.push(connection);
+    await connection.send("GET /spool/we");
+  }
+  using client = await RawConnection.open(port);
+  await client.send("GET /fill HTTP/1.1\r\nHost: x\r\n\r\n");
+  // No new connection makes a server crash, which would close others too.
+  await Promise.race(hanging.map((connection) => connection.readAll().catch(() => "reset")));
+  for (const connection of hanging) connection[Symbol.dispose]();
+  process.kill("SIGKILL");
+  await reader.cancel();
+});
