@@ -123,6 +123,11 @@ export class Attempt {
     return secured;
   }
 
+  /** Notes that there is a connection, where another module made it. */
+  connected(): void {
+    this.#connectedAt = performance.now();
+  }
+
   /** Notes that the first byte came, where another module read it. */
   received(): void {
     this.#firstByteAt ??= performance.now();

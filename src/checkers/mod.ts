@@ -3,11 +3,13 @@ import type { ProxyVersion } from "../net/proxy_protocol.ts";
 import type { TlsSettingsByClient } from "../net/tls_clients.ts";
 import type { HttpCheckOptions } from "./_http.ts";
 import type { RedisLogin } from "./_redis.ts";
+import { checkDns } from "./dns.ts";
 import { grpcChecker } from "./grpc.ts";
 import { h2cChecker, h2Checker } from "./h2.ts";
 import { checkHaproxy } from "./haproxy.ts";
 import { httpChecker } from "./http.ts";
 import { httpsChecker } from "./https.ts";
+import { checkMemcached } from "./memcached.ts";
 import { mysqlChecker, type MysqlCheckOptions } from "./mysql.ts";
 import { postgresChecker, type PostgresCheckOptions } from "./postgres.ts";
 import { redisChecker } from "./redis.ts";
@@ -54,6 +56,7 @@ export function protocols(options: CheckerOptions): ReadonlyMap<string, Protocol
   ];
   const web = ["path", "headers", ...named ? ["service"] as const : []] as const;
   const all = new Map<string, Protocol>([
+    ["dns", { check: checkDns, varyOn: ["path"] }],
     ["grpc", { check: grpcChecker(null), varyOn: ["path"] }],
     ["grpcs", { check: grpcChecker(tls.grpcs), varyOn: ["path"] }],
     ["h2", { check: h2Checker({ ...options.http, tls: tls.https }), varyOn: web }],
@@ -61,6 +64,7 @@ export function protocols(options: CheckerOptions): ReadonlyMap<string, Protocol
     ["haproxy", { check: checkHaproxy, varyOn: ["service", "headers", "path"] }],
     ["http", { check: httpChecker(options.http), varyOn: web }],
     ["https", { check: httpsChecker({ ...options.http, tls: tls.https }), varyOn: web }],
+    ["memcached", { check: checkMemcached, varyOn: [] }],
     ["mysql", { check: mysqlChecker({ ...options.mysql, tls: tls.mysql }), varyOn: ["path"] }],
     ["postgres", {
       check: postgresChecker({ ...options.postgres, tls: tls.postgres }),

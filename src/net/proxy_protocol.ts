@@ -5,7 +5,7 @@
  * @module
  */
 
-/** The protocols of checks that can begin with a PROXY header: all that connect. */
+/** The protocols of checks that can begin with a PROXY header: all that connect by TCP. */
 export const PROXY_PROTOCOLS = [
   "grpc",
   "grpcs",
@@ -14,6 +14,7 @@ export const PROXY_PROTOCOLS = [
   "haproxy",
   "http",
   "https",
+  "memcached",
   "mysql",
   "postgres",
   "redis",

@@ -13,7 +13,7 @@ export interface CheckPath {
   readonly path: string;
 }
 
-const CHECK = /^\/([a-z][a-z-]*)\/([^/?]+)\/(\d+)([/?].*)?$/s;
+const CHECK = /^\/([a-z][a-z0-9-]*)\/([^/?]+)\/(\d+)([/?].*)?$/s;
 
 /**
  * Cuts the path and query string out of a request's URL. A client's `Host` header may make it an invalid URL, and

@@ -1,12 +1,15 @@
 import { Connection } from "../../src/net/connection.ts";
 import { exchange } from "../../src/net/http_client.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { HOME, IS_BUNDLED } from "../support/forms.ts";
 import { Daemon, TempFolder } from "../support/programs.ts";
-import { Authority, CERTIFICATE_PROGRAMS } from "../servers/certificates.ts";
+import { Authority, CERTIFICATE_PROGRAMS, issueSelfSigned } from "../servers/certificates.ts";
+import { Dnsmasq, DNSMASQ_PROGRAMS } from "../servers/dnsmasq.ts";
 import { connectionsTo, FAULTS, FaultyServer, silent } from "../servers/faulty.ts";
 import { Grpc, GRPC_PROGRAMS } from "../servers/grpc.ts";
 import { HAProxy } from "../servers/haproxy.ts";
 import { MariaDb, MARIADB_PROGRAMS, USER } from "../servers/mariadb.ts";
+import { Memcached, MEMCACHED_PROGRAMS } from "../servers/memcached.ts";
 import { serverTest, until } from "../servers/mod.ts";
 import { Nginx, NGINX_PROGRAMS } from "../servers/nginx.ts";
 import { Postfix, POSTFIX_PROGRAMS } from "../servers/postfix.ts";
@@ -134,6 +137,42 @@ backend web
 `),
   },
   {
+    check: ["memcached"],
+    programs: MEMCACHED_PROGRAMS,
+    up: /^Sent version, got back VERSION \d/,
+    start: () => Memcached.start(),
+  },
+  {
+    check: ["h2c", "/health"],
+    programs: NGINX_PROGRAMS,
+    up: /^GET \/health HTTP\/2\.0$/,
+    start: () =>
+      Nginx.start((address) => `server { listen ${address} http2; return 200 "$request"; }`),
+  },
+  {
+    check: ["rediss"],
+    programs: [...REDIS_PROGRAMS, ...CERTIFICATE_PROGRAMS],
+    up: PONG,
+    start: async () => {
+      using folder = new TempFolder();
+      return await Redis.startTls(await issueSelfSigned(folder, "redis", "DNS:redis.example"));
+    },
+  },
+  {
+    check: ["mysql", "/match?read_only=OFF"],
+    programs: MARIADB_PROGRAMS,
+    config: `mysql_username: ${USER.username}\nmysql_password: ${JSON.stringify(USER.password)}`,
+    up: /^Match found: read_only OFF$/,
+    start: () => MariaDb.start(),
+  },
+  {
+    check: ["postgres", "/match?role=primary&max_lag=1s"],
+    programs: POSTGRES_PROGRAMS,
+    config: "postgres_username: postgres\npostgres_database: template1",
+    up: /^Match found: role primary, lag 0\.000 s$/,
+    start: () => Postgres.start("host template1 postgres all trust"),
+  },
+  {
     check: ["grpc"],
     programs: GRPC_PROGRAMS,
     up: /^SERVING$/,
@@ -181,6 +220,29 @@ for (const { check: [protocol, path = ""], programs = [], config = "", up, start
     },
   );
 }
+
+serverTest("/dns reports a real server as up and then as down", DNSMASQ_PROGRAMS, async () => {
+  // Nothing but local targets is permitted.
+  await using daemon = await Daemon.start({
+    config: "cache_time: 0\nhealthcheck_timeout: 2\n",
+    allGrants: (spool) => [
+      ...["--no-prompt", `--allow-read=${spool}${IS_BUNDLED ? `,${HOME}src` : ""}`],
+      "--allow-net=127.0.0.0/8,[::1]",
+    ],
+  });
+  let url;
+  {
+    await using server = await Dnsmasq.start("--host-record=web.example,10.0.0.1");
+    url = `/dns/web/${server.port}/web.example?type=A`;
+    for (let turn = 0; turn < 5; turn++) {
+      const body = "NOERROR: 1 A record of web.example";
+      assertEquals(await daemon.get(url), { status: 200, body });
+    }
+  }
+  const { status, body } = await daemon.get(url);
+  assertEquals(status, 503, body);
+  assertMatch(body, /timed out: there was no response$/);
+});
 
 const HTTPS_PROGRAMS = [...NGINX_PROGRAMS, ...CERTIFICATE_PROGRAMS];
 

@@ -35,7 +35,7 @@ Deno.test("parseCheckPath() accepts only paths of checks", () =>
     fc.property(fc.oneof(corrupted(checkPath), oddText("/spool", "/web", "/80")), (path) => {
       const parsed = parseCheckPath(path);
       if (parsed === undefined) return;
-      assert(/^[a-z][a-z-]*$/.test(parsed.protocol));
+      assert(/^[a-z][a-z0-9-]*$/.test(parsed.protocol));
       assert(/^[.\w-]{1,200}$/.test(parsed.service) && !/^\.\.?$/.test(parsed.service));
       const [digits] = /^\d+/.exec(path.split("/")[3]!)!;
       assertEquals(parsed.port, Number(digits));

@@ -19,6 +19,9 @@ const PROTOCOLS = protocols({
   sentinel: { ...LOGIN, username: null },
 });
 
+/** The protocols that connect by TCP. That by UDP has tests of its own. */
+const BY_TCP = [...PROTOCOLS].filter(([name]) => name !== "dns");
+
 /**
  * The deadline of a check, and the time until its verdict on a busy machine. A server that sends a byte a second takes
  * longer than that.
@@ -27,6 +30,7 @@ const [DEADLINE_MS, VERDICT_TIMEOUT_MS] = [700, 30_000];
 
 Deno.test("protocols() returns every protocol", () => {
   assertEquals([...PROTOCOLS.keys()].sort(), [
+    "dns",
     "grpc",
     "grpcs",
     "h2",
@@ -34,6 +38,7 @@ Deno.test("protocols() returns every protocol", () => {
     "haproxy",
     "http",
     "https",
+    "memcached",
     "mysql",
     "postgres",
     "redis",
@@ -76,7 +81,7 @@ function codesOf(protocol: string, fault: string): readonly number[] {
 
 for (const [fault, behaviour] of Object.entries(FAULTS)) {
   Deno.test(`every protocol returns a verdict in time for a server that ${fault}`, async () => {
-    await Promise.all(Array.from(PROTOCOLS, async ([name, { check }]) => {
+    await Promise.all(Array.from(BY_TCP, async ([name, { check }]) => {
       await using server = await FaultyServer.start(behaviour);
       // Loading modules for others may take longer than that.
       const deadline = name === "tcp" ? longDeadline() : AbortSignal.timeout(DEADLINE_MS);
@@ -94,7 +99,7 @@ for (const [fault, behaviour] of Object.entries(FAULTS)) {
 
 Deno.test("every protocol is down for a closed port", async () => {
   using closed = await ClosedPort.open();
-  for (const [name, { check }] of PROTOCOLS) {
+  for (const [name, { check }] of BY_TCP) {
     const { code, message } = await check(
       requestTo(closed.port, { protocol: name }),
       longDeadline(),
@@ -106,7 +111,7 @@ Deno.test("every protocol is down for a closed port", async () => {
 
 Deno.test("every protocol is down in time if the port does not respond", async () => {
   using full = await FullPort.open();
-  await Promise.all(Array.from(PROTOCOLS, async ([name, { check }]) => {
+  await Promise.all(Array.from(BY_TCP, async ([name, { check }]) => {
     const { code, message } = await check(
       requestTo(full.port, { protocol: name }),
       AbortSignal.timeout(DEADLINE_MS),
@@ -118,7 +123,7 @@ Deno.test("every protocol is down in time if the port does not respond", async (
 
 Deno.test("no protocol connects after its deadline", async () => {
   await using server = await FaultyServer.start(() => {});
-  for (const [name, { check }] of PROTOCOLS) {
+  for (const [name, { check }] of BY_TCP) {
     const { code, message } = await check(
       requestTo(server.port, { protocol: name }),
       AbortSignal.abort(),

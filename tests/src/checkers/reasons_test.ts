@@ -38,6 +38,9 @@ const PROTOCOLS = protocols({
   sentinel: { username: null, password: null },
 });
 
+/** The protocols that connect by TCP. That by UDP has tests of its own. */
+const BY_TCP = [...PROTOCOLS.keys()].filter((name) => name !== "dns");
+
 /** The first bytes that a TLS server sends to a client that does not speak TLS: an alert. */
 const TLS_ALERT = "\x15\x03\x03\0\x02\x02\n";
 
@@ -104,6 +107,7 @@ const FAILURES: Readonly<Record<string, Failure>> = {
       mysql: "protocol",
       postgres: "protocol",
       smtp: "protocol",
+      memcached: "protocol",
       grpc: "closed",
       h2c: "closed",
     },
@@ -150,7 +154,7 @@ async function failureOf(name: string, port: number, signal: AbortSignal): Promi
 
 for (const [what, { behaviour, reason, others = {} }] of Object.entries(FAILURES)) {
   Deno.test(`every protocol names the reason of a server that ${what}`, async () => {
-    for (const name of PROTOCOLS.keys()) {
+    for (const name of BY_TCP) {
       await using server = await FaultyServer.start(behaviour);
       const expected = others[name] ?? reason;
       const isTimeout = expected.endsWith("_timeout");
@@ -171,7 +175,7 @@ for (const [what, { behaviour, reason, others = {} }] of Object.entries(FAILURES
 
 Deno.test("every protocol names the reason of a closed port", async () => {
   using closed = await ClosedPort.open();
-  for (const name of PROTOCOLS.keys()) {
+  for (const name of BY_TCP) {
     const { reason, phases } = await failureOf(name, closed.port, longDeadline());
     assertEquals([name, reason, Object.keys(phases!)], [name, "refused", ["connect"]]);
   }
@@ -179,7 +183,7 @@ Deno.test("every protocol names the reason of a closed port", async () => {
 
 Deno.test("every protocol names the reason of a port that accepts no connection", async () => {
   using full = await FullPort.open();
-  for (const name of PROTOCOLS.keys()) {
+  for (const name of BY_TCP) {
     const signal = AbortSignal.timeout(TIMEOUT_MS);
     const { reason, phases } = await failureOf(name, full.port, signal);
     assertEquals([name, reason, Object.keys(phases!)], [name, "connect_timeout", ["connect"]]);
