@@ -19,7 +19,7 @@ const POLL_MS = 50;
 const COMPARE_MS = 500;
 
 /** How late events may be on a busy machine, in milliseconds. Until then the comparisons find the changes. */
-const LATE_EVENT_MS = 2000;
+const LATE_EVENT_MS = 5000;
 
 /** How many files each comparison stats; the next one continues with others. */
 const MAX_COMPARED = 100;

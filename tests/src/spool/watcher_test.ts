@@ -718,7 +718,7 @@ for (const kind of ["modify", "rename", "remove"] as const) {
 }
 
 /** When an event no longer counts as late, and a comparison has noticed that, in milliseconds. */
-const LATE_MS = 2600;
+const LATE_MS = 5600;
 
 /** What happens to a record that is added or removed, in order, and whether its event then counts as missed. */
 const MISSES: readonly [steps: string, isMissed: boolean][] = [
