@@ -251,7 +251,9 @@ function reloadOnHangup(
 
 function logConfigWarnings(settings: LoadedSettings, options: Options, log: Log): void {
   const { configPath } = options;
-  for (const key of settings.unknownKeys) {
+  for (const unknown of settings.unknownKeys) {
+    // Another file may have been named by mistake: its lines may be secrets.
+    const key = /^[\w.-]{1,64}$/.test(unknown) ? unknown : "(not a name)";
     const near = closestKey(key);
     const hint = near === undefined ? "" : ": did you mean {near}?";
     log.warning(`unknown key {key} in {path}${hint}`, { key, path: configPath, near });

@@ -70,6 +70,8 @@ ${whereOneOf(fileFlagsOnlyWith, grantsOfFiles(fileFlags))}\
 ${notifies ? GRANT_OF_NOTIFICATIONS : ""}\
 # Deno does not ask its site for newer releases.
 export DENO_NO_UPDATE_CHECK=1
+# With traces, Deno never answers a request whose baggage header is not valid: read traceparent only.
+export OTEL_PROPAGATORS="\${OTEL_PROPAGATORS-tracecontext}"
 exec deno run ${command} "$@"
 `;
 }

@@ -607,6 +607,8 @@ function readIdentity(config: Config, owner: "tls" | TlsClient): Identity | null
 
 function readText(path: string, what: string): string {
   try {
+    // Reading a pipe would wait for its writer.
+    if (!Deno.statSync(path).isFile) throw new Error("it is not a regular file");
     return new TextDecoder("utf-8", { fatal: true }).decode(Deno.readFileSync(path));
   } catch (error) {
     throw new ConfigError(`Cannot read ${what} ${path}: ${whyUnreadable(error)}`);

@@ -76,7 +76,11 @@ export function explainService(
     ...downtimes.map((record) => recordLine(record, now)),
     ...failing.flatMap((check) => [failingLine(check, now), ...failuresOf(check)]),
     ...good.map((check) =>
-      `${check.service}: UP by its ${nameOf(check)}: ${check.last.code} ${since(check.since, now)}`
+      oneLine(
+        `${check.service}: UP by its ${nameOf(check)}: ${check.last.code} ${
+          since(check.since, now)
+        }`,
+      )
     ),
     ...checks.length > 0
       ? []
@@ -143,7 +147,7 @@ export function explainRun(run: CheckRun, now: number): string[] {
     } (${Math.floor((tls.expires - now) / 86_400)} days)`;
   const [firstLine = ""] = message.split(/[\r\n]/);
   return [
-    `${run.service}: ${nameOf(run)}`,
+    oneLine(`${run.service}: ${nameOf(run)}`),
     step("record", record === null ? "none" : `${record.name}: ${record.mode}: ${record.reason}`),
     step(
       "cache",

@@ -14,6 +14,9 @@ export const MAX_FAILURES = 20_000;
 /** How many characters of a message are kept. */
 export const MAX_MESSAGE_KEPT = 200;
 
+/** How many characters the path and the headers of a check may have together. Longer ones are not kept. */
+export const MAX_REQUEST_KEPT = 2048;
+
 /** How many services with the same check are kept: it is run once for all of them. */
 const MAX_SERVICES_PER_CHECK = 32;
 
@@ -166,6 +169,7 @@ export class Outcomes {
    * @param request The check.
    */
   track(key: string, request: CheckRequest): void {
+    if (isTooLong(request)) return;
     const tracked = this.#checks.get(key);
     if (tracked === undefined) this.#add(key, request);
     else remember(tracked.requests, request);
@@ -189,6 +193,7 @@ export class Outcomes {
     totalMs: number,
     at: number,
   ): void {
+    if (isTooLong(request)) return;
     const tracked = this.#checks.get(key) ?? this.#add(key, request);
     // The map is in the order of the last verdicts.
     this.#checks.delete(key);
@@ -340,6 +345,13 @@ function remember(requests: CheckRequest[], request: CheckRequest): void {
   const known = requests.findIndex(({ service }) => service === request.service);
   if (known >= 0) requests[known] = request;
   else if (requests.push(request) > MAX_SERVICES_PER_CHECK) requests.shift();
+}
+
+/** Whether a client sent so much that thousands of such checks would fill the memory. */
+function isTooLong({ path, headers }: CheckRequest): boolean {
+  let length = path.length;
+  for (const [name, value] of headers) length += name.length + value.length;
+  return length > MAX_REQUEST_KEPT;
 }
 
 function isAsked({ askedAt = Infinity }: CheckRequest, since: number): boolean {

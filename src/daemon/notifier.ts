@@ -21,9 +21,14 @@ export class Notifier implements Disposable {
   constructor(options: NotifyOptions, log: Log) {
     this.#options = options;
     this.#log = log;
-    this.#socket = Deno.listenDatagram({ transport: "unixpacket", path: OWN_SOCKET });
-    // An open socket needs no name.
-    Deno.removeSync(OWN_SOCKET);
+    this.#socket = openOwnSocket();
+    try {
+      // An open socket needs no name.
+      Deno.removeSync(OWN_SOCKET);
+    } catch (error) {
+      // Another daemon that starts may have removed it.
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
   }
 
   /**
@@ -65,5 +70,26 @@ export class Notifier implements Disposable {
         why: errorMessage(error),
       });
     });
+  }
+}
+
+/**
+ * Opens the socket that messages are sent from.
+ *
+ * @throws {Error} If its path is taken by something that the daemon cannot remove.
+ */
+function openOwnSocket(): Deno.DatagramConn {
+  const open = () => Deno.listenDatagram({ transport: "unixpacket", path: OWN_SOCKET });
+  try {
+    return open();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    // Left behind by a daemon that was killed at its start, or put there by another user.
+    try {
+      Deno.removeSync(OWN_SOCKET);
+    } catch (cause) {
+      throw new Error(`cannot remove ${OWN_SOCKET}: ${errorMessage(cause)}`, { cause });
+    }
+    return open();
   }
 }

@@ -284,3 +284,22 @@ Deno.test("hactl watch --json prints each change once, also after the daemon has
     await daemon[Symbol.asyncDispose]();
   }
 });
+
+Deno.test("hactl why prints no control character of a path", async () => {
+  await using web = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, () => {
+    return new Response("fine");
+  });
+  await using daemon = await start();
+  const run = on(daemon);
+  // The CSI of terminals, as the UTF-8 that a client may send in a request line.
+  const connection = await Deno.connect({ hostname: "127.0.0.1", port: daemon.port });
+  await connection.write(new TextEncoder().encode(
+    `GET /http/web/${web.addr.port}/a\u009b31m HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`,
+  ));
+  assertMatch(await new Response(connection.readable).text(), /^HTTP\/1.1 200 /);
+  for (const flags of [[], ["--now"]]) {
+    const { stdout } = await run("why", "web", ...flags);
+    assertStringIncludes(stdout, "/a");
+    assert(!stdout.includes("\u009b"), JSON.stringify(stdout));
+  }
+});

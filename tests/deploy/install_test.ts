@@ -43,7 +43,10 @@ Deno.test("the installed scripts", async (t) => {
     "start deno with their permissions, and without its check for newer releases",
     async () => {
       // This deno prints its environment and its arguments.
-      folder.write("bin/deno", '#!/bin/sh\nprintf "%s\\n" "$DENO_NO_UPDATE_CHECK" "$@"\n');
+      folder.write(
+        "bin/deno",
+        '#!/bin/sh\nprintf "%s\\n" "$DENO_NO_UPDATE_CHECK" "$OTEL_PROPAGATORS" "$@"\n',
+      );
       Deno.chmodSync(`${bin}/deno`, 0o755);
       for (const { name, flags, aliases } of PROGRAMS) {
         for (const [alias, args] of Object.entries({ [name]: [], ...aliases })) {
@@ -56,7 +59,16 @@ Deno.test("the installed scripts", async (t) => {
             ...INSTALLED_ONLY,
           ];
           const program = [...options, `${home}/src/start_${name}.js`, ...args];
-          const called = ["1", "run", ...flags(`${home}/`), ...program, "a b", "", ""];
+          const called = [
+            "1",
+            "tracecontext",
+            "run",
+            ...flags(`${home}/`),
+            ...program,
+            "a b",
+            "",
+            "",
+          ];
           assertEquals({ code, called: stdout.split("\n") }, { code: 0, called }, alias);
         }
       }

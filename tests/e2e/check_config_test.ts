@@ -28,12 +28,14 @@ Deno.test("--check-config exits 0 for a valid configuration, and prints one line
 
 Deno.test("--check-config prints the warnings that the daemon logs, and exits 0", async () => {
   using folder = new TempFolder();
-  const config = "cashe_time: 3\nmysql_username: a\nagent_down: down\n";
+  // Another file may be named by mistake, such as that of passwords.
+  const config = "cashe_time: 3\nmysql_username: a\nagent_down: down\nroot:$6$hash:1:\n";
   const path = folder.write("hacheck.yaml", config);
   const { code, stdout, stderr } = await inspect(folder, "--check-config", "-c", path);
   assertEquals([code, stdout], [0, `${path}: valid\n`]);
   const warnings = [
     `WARNING unknown key cashe_time in ${path}: did you mean cache_time?`,
+    `WARNING unknown key (not a name) in ${path}`,
     "WARNING mysql_username has no effect without mysql_password",
     "WARNING agent_down has no effect without agent_port or -A",
   ];
@@ -42,10 +44,10 @@ Deno.test("--check-config prints the warnings that the daemon logs, and exits 0"
     args: ["-c", path],
     grants: [`--allow-read=${path}`],
   });
-  assertEquals(withoutTimes(daemon.log).slice(0, 3), warnings);
+  assertEquals(withoutTimes(daemon.log).slice(0, 4), warnings);
 
   const withAgents = await inspect(folder, "--check-config", "-A", "3334", "-c", path);
-  assertEquals(withoutTimes(withAgents.stderr), warnings.slice(0, 2));
+  assertEquals(withoutTimes(withAgents.stderr), warnings.slice(0, 3));
 });
 
 /** Splits a log into its lines, without their times. */

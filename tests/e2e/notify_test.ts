@@ -73,6 +73,14 @@ Deno.test("the daemon notifies systemd of start, reload, refused reload and stop
   assertMatch(others()[5]!, /^STOPPING=1\n/);
 });
 
+Deno.test("a file in the place of its socket does not keep the daemon from starting", async () => {
+  await using systemd = new NotifySocket();
+  Deno.writeTextFileSync(OWN_SOCKET, "left behind");
+  await using _daemon = await start(systemd);
+  await until("systemd knows that the daemon is ready", () => systemd.messages.length > 0);
+  assertMatch(systemd.messages[0]!, /^READY=1\n/);
+});
+
 Deno.test("the daemon reports that it is alive until it hangs", async () => {
   await using systemd = new NotifySocket();
   await using daemon = await start(systemd, { grants: [Debugger.GRANT] });

@@ -18,7 +18,7 @@ import {
   assertThrows,
 } from "../support/assert.ts";
 import { page } from "../support/docs.ts";
-import { TempFolder } from "../support/programs.ts";
+import { run, TempFolder } from "../support/programs.ts";
 import { CERTIFICATE_PROGRAMS, issueSelfSigned } from "../servers/certificates.ts";
 import { serverTest } from "../servers/mod.ts";
 
@@ -585,13 +585,16 @@ Deno.test("loadSettings() returns the server names of TLS connections", () => {
   });
 });
 
-Deno.test("loadSettings() reports why a file cannot be read", () => {
+Deno.test("loadSettings() reports why a file cannot be read", async () => {
   using folder = new TempFolder();
+  // Reading it would wait for ever.
+  await run("mkfifo", [folder.file("pipe")]);
   Deno.writeFileSync(folder.file("latin1.yaml"), Uint8Array.of(0x61, 0x3a, 0x20, 0xe9));
   folder.write("x.yaml", "cache_time: x\n");
   const cases: [path: string, message: string][] = [
     [folder.file("none.yaml"), "Cannot read configuration PATH: there is no such file"],
-    [folder.path, "Cannot read configuration PATH: Is a directory (os error 21): readfile 'PATH'"],
+    [folder.path, "Cannot read configuration PATH: it is not a regular file"],
+    [folder.file("pipe"), "Cannot read configuration PATH: it is not a regular file"],
     [
       folder.file("x.yaml/x"),
       "Cannot read configuration PATH: Not a directory (os error 20)",

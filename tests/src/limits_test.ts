@@ -16,7 +16,12 @@ import { MAX_QUEUED_LOG_BYTES } from "../../src/log/sink.ts";
 import { MAX_CACHED_MATCHES } from "../../src/net/networks.ts";
 import { LocalAddresses, MAX_CACHED_ADDRESSES } from "../../src/net/local_addresses.ts";
 import { MAX_CHANGES, MAX_LINES_PER_SECOND } from "../../src/checks/history.ts";
-import { MAX_CHECKS, MAX_FAILURES, MAX_FAILURES_PER_CHECK } from "../../src/checks/outcomes.ts";
+import {
+  MAX_CHECKS,
+  MAX_FAILURES,
+  MAX_FAILURES_PER_CHECK,
+  MAX_REQUEST_KEPT,
+} from "../../src/checks/outcomes.ts";
 import { MAX_QUEUED } from "../../src/checks/pipeline.ts";
 import { EVENT_READER_TIMEOUT_MS } from "../../src/page/event_streams.ts";
 import { Refusals } from "../../src/server/refusals.ts";
@@ -406,6 +411,7 @@ const ROWS: readonly [what: string, number: string][] = [
     count(MAX_CACHED_ADDRESSES),
   ],
   ["checks with their last results", count(MAX_CHECKS)],
+  ["path and headers of such a check", `${count(MAX_REQUEST_KEPT)} characters`],
   [
     "failures: of one check, of all checks",
     `${count(MAX_FAILURES_PER_CHECK)}, ${count(MAX_FAILURES)}`,

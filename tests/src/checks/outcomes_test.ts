@@ -6,6 +6,7 @@ import {
   MAX_FAILURES,
   MAX_FAILURES_PER_CHECK,
   MAX_MESSAGE_KEPT,
+  MAX_REQUEST_KEPT,
   mergeReports,
   mergeSummaries,
   type OutcomeChange,
@@ -190,4 +191,21 @@ Deno.test("mergeSummaries() lets the newest run decide", () => {
   assertEquals(mergeSummaries([up, down!]), [up]);
   assertEquals(mergeSummaries([later, up]), [{ ...later, asked: 1005 }]);
   assertEquals(mergeSummaries([later, down!]), [{ ...later, since: 1000 }]);
+});
+
+Deno.test("Outcomes keeps no check whose path and headers are longer than MAX_REQUEST_KEPT", () => {
+  const outcomes = new Outcomes();
+  let changes = 0;
+  outcomes.onChange = () => changes++;
+  const rest = MAX_REQUEST_KEPT - "/".length - "Host".length;
+  const request = (service: string, length: number): CheckRequest => ({
+    ...REQUEST,
+    ...{ service, path: "/", headers: [["Host", "a".repeat(length)]] },
+  });
+  for (const [service, length] of [["kept", rest], ["long", rest + 1]] as const) {
+    outcomes.track(service, request(service, length));
+    outcomes.record(service, request(service, length), BAD, 0, 1, 1000);
+  }
+  assertEquals([outcomes.size, changes], [1, 1]);
+  assertEquals([...outcomes.reports(null, 0)].map(({ service }) => service), ["kept"]);
 });
