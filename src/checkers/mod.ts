@@ -9,6 +9,7 @@ import { h2cChecker, h2Checker } from "./h2.ts";
 import { checkHaproxy } from "./haproxy.ts";
 import { httpChecker } from "./http.ts";
 import { httpsChecker } from "./https.ts";
+import { ldapChecker, type LdapCheckOptions } from "./ldap.ts";
 import { checkMemcached } from "./memcached.ts";
 import { mysqlChecker, type MysqlCheckOptions } from "./mysql.ts";
 import { postgresChecker, type PostgresCheckOptions } from "./postgres.ts";
@@ -24,6 +25,8 @@ type SendProxy = Readonly<Record<string, ProxyVersion | "off">>;
 export interface CheckerOptions {
   /** For `http`. */
   readonly http: HttpCheckOptions;
+  /** For `ldap`. */
+  readonly ldap: LdapCheckOptions;
   /** For `mysql`. */
   readonly mysql: MysqlCheckOptions;
   /** For `postgres`. */
@@ -64,6 +67,7 @@ export function protocols(options: CheckerOptions): ReadonlyMap<string, Protocol
     ["haproxy", { check: checkHaproxy, varyOn: ["service", "headers", "path"] }],
     ["http", { check: httpChecker(options.http), varyOn: web }],
     ["https", { check: httpsChecker({ ...options.http, tls: tls.https }), varyOn: web }],
+    ["ldap", { check: ldapChecker(options.ldap), varyOn: [] }],
     ["memcached", { check: checkMemcached, varyOn: [] }],
     ["mysql", { check: mysqlChecker({ ...options.mysql, tls: tls.mysql }), varyOn: ["path"] }],
     ["postgres", {

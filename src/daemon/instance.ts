@@ -507,6 +507,7 @@ function checkerOptions({ config, tls }: Settings): CheckerOptions {
     },
     redis: { username: config.redis_username, password: config.redis_password },
     sentinel: { username: config.sentinel_username, password: config.sentinel_password },
+    ldap: { username: config.ldap_username, password: config.ldap_password },
     smtp: { mode: config.smtp_tls },
     sendProxy: config.send_proxy,
     tls,

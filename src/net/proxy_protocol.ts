@@ -14,6 +14,7 @@ export const PROXY_PROTOCOLS = [
   "haproxy",
   "http",
   "https",
+  "ldap",
   "memcached",
   "mysql",
   "postgres",

@@ -73,6 +73,7 @@ Deno.test("hacheck(8) names exactly the flags, keys and protocols that exist", a
       smtp: {},
       tls: ALL_UNVERIFIED,
       sendProxy: {},
+      ldap: { username: null, password: null },
       mysql: login,
       postgres: { ...login, database: null },
       redis: login,

@@ -14,6 +14,7 @@ import { serverTest, until } from "../servers/mod.ts";
 import { Nginx, NGINX_PROGRAMS } from "../servers/nginx.ts";
 import { Postfix, POSTFIX_PROGRAMS } from "../servers/postfix.ts";
 import { Postgres, POSTGRES_PROGRAMS } from "../servers/postgres.ts";
+import { ADMIN, Slapd, SLAPD_PROGRAMS } from "../servers/slapd.ts";
 import { Redis, REDIS_PROGRAMS, Sentinel, SENTINEL_PROGRAMS } from "../servers/redis.ts";
 
 /** A running server. */
@@ -135,6 +136,13 @@ frontend page
 backend web
     server a 127.0.0.1:1
 `),
+  },
+  {
+    check: ["ldap"],
+    programs: SLAPD_PROGRAMS,
+    config: `ldap_username: "${ADMIN.username}"\nldap_password: ${ADMIN.password}`,
+    up: /^LDAP connect response: OK$/,
+    start: () => Slapd.start(),
   },
   {
     check: ["memcached"],

@@ -47,6 +47,8 @@ const DEFAULTS: Config = {
   postgres_username: null,
   postgres_password: null,
   postgres_database: null,
+  ldap_username: null,
+  ldap_password: null,
   redis_username: null,
   redis_password: null,
   sentinel_username: null,

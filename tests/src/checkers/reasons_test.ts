@@ -31,6 +31,7 @@ const PROTOCOLS = protocols({
   smtp: {},
   tls: ALL_UNVERIFIED,
   sendProxy: {},
+  ldap: { username: null, password: null },
   mysql: LOGIN,
   // Scripted servers do not offer TLS.
   postgres: { ...LOGIN, database: "checker", mode: "off" },
@@ -107,6 +108,7 @@ const FAILURES: Readonly<Record<string, Failure>> = {
       mysql: "protocol",
       postgres: "protocol",
       smtp: "protocol",
+      ldap: "protocol",
       memcached: "protocol",
       grpc: "closed",
       h2c: "closed",

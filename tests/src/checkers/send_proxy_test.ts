@@ -23,6 +23,7 @@ function protocolsWith(sendProxy: CheckerOptions["sendProxy"]): ReturnType<typeo
     sentinel: noLogin,
     smtp: {},
     sendProxy,
+    ldap: noLogin,
     tls: ALL_UNVERIFIED,
   });
 }
