@@ -92,6 +92,8 @@ export function mysqlChecker(options: MysqlCheckOptions): Checker {
   };
 }
 
+const UP: Verdict = { code: 200, message: "MySQL connect response: OK" };
+
 /** Logs in, reads the demanded variables, and quits. */
 async function logIn(
   connection: MysqlConnection,
@@ -161,19 +163,24 @@ async function logIn(
   if (refusal !== undefined) {
     return refused(refusal, UNHEALTHY_ERRORS.has(refusal.errno) ? "unhealthy" : "login");
   }
-  const rows: VariableRow[] = [];
-  for (const statement of demands === null ? [] : statementsFor(demands)) {
-    const result = await Promise.race([rowsOf(client, statement), failed.promise]);
-    if (result instanceof Error) return refused(result);
-    rows.push(...result);
-  }
+  const reading = demands === null ? UP : judgeRows(client, demands);
+  const result = await Promise.race([reading, failed.promise]);
   isDone = true;
   // Without COM_QUIT, the server would count an aborted client.
   client.end();
   await new Promise<void>((resolve) => stream.end(() => resolve()));
-  return demands === null
-    ? { code: 200, message: "MySQL connect response: OK" }
-    : judgeVariables(rows, demands);
+  return result instanceof Error ? refused(result) : result;
+}
+
+/** Reads the demanded variables, and judges them. A refusal of the server is returned. */
+async function judgeRows(client: MysqlClient, demands: Demands): Promise<Verdict | MysqlError> {
+  const rows: VariableRow[] = [];
+  for (const statement of statementsFor(demands)) {
+    const result = await rowsOf(client, statement);
+    if (result instanceof Error) return result;
+    rows.push(...result);
+  }
+  return judgeVariables(rows, demands);
 }
 
 /** Runs a statement. A refusal of the server is returned. */

@@ -223,12 +223,14 @@ for (const format of ["text", "json"]) {
   Deno.test(`a value with line feeds is one line of ${format} in the log`, async () => {
     using folder = new TempFolder();
     const log = folder.file("hacheck.log");
-    const key = 'evil\n2026-01-01T00:00:00.000Z INFO {"@timestamp":"…"}\r\n\u2028\u0000';
+    const reason = 'evil\n2026-01-01T00:00:00.000Z INFO {"@timestamp":"…"}\r\n\u2028\u0000';
     await using daemon = await Daemon.start({
-      config: `${JSON.stringify(key)}: 1\nlog_path: ${log}\nlog_format: ${format}\n`,
+      config: `log_path: ${log}\nlog_format: ${format}\n`,
       grants: [`--allow-read=${log}`, `--allow-write=${log}`],
       port: freePort(),
     });
+    Deno.writeTextFileSync(`${daemon.spool}/.new`, JSON.stringify({ reason }));
+    Deno.renameSync(`${daemon.spool}/.new`, `${daemon.spool}/web`);
     let content = "";
     await until("both lines are logged", () => {
       content = Deno.readTextFileSync(log);
@@ -238,17 +240,17 @@ for (const format of ["text", "json"]) {
     const lines = content.split("\n").slice(0, -1);
     assertEquals(lines.length, 2);
     if (format === "json") {
-      const [warning, info] = lines.map((line) => JSON.parse(line));
-      assertEquals([warning.level, warning.properties.key], ["WARN", key]);
-      assert(warning.message.startsWith(`unknown key ${key} in `), warning.message);
-      assertEquals([info.level, info.properties.port], ["INFO", daemon.port]);
-      assertMatch(info.message, /^hacheck \S+ listens on 127\.0\.0\.1 port \d+$/);
+      const [start, change] = lines.map((line) => JSON.parse(line));
+      assertEquals([start.level, start.properties.port], ["INFO", daemon.port]);
+      assertMatch(start.message, /^hacheck \S+ listens on 127\.0\.0\.1 port \d+$/);
+      assertEquals([change.level, change.properties.because], ["INFO", `: ${reason}`]);
+      assert(change.message.startsWith(`record web: down: ${reason}`), change.message);
     } else {
+      assertMatch(lines[0]!, /^\S+Z INFO hacheck \S+ listens on 127\.0\.0\.1 port \d+$/);
       assertMatch(
-        lines[0]!,
-        /^\S+Z WARNING unknown key evil\\n2026-01-01\S+ INFO \S+\\u000d\\n\\u2028/,
+        lines[1]!,
+        /^\S+Z INFO record web: down: evil\\n2026-01-01\S+ INFO \S+\\u000d\\n\\u2028/,
       );
-      assertMatch(lines[1]!, /^\S+Z INFO hacheck \S+ listens on 127\.0\.0\.1 port \d+$/);
     }
   });
 }

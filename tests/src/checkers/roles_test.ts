@@ -141,10 +141,18 @@ serverTest("mysqlChecker() matches variables of MariaDB", MARIADB_PROGRAMS, asyn
   await expectMatch(asMysql, db.port, "read_only=OFF", true);
   const plain = await asMysql(requestTo(db.port), longDeadline());
   assertEquals([plain.code, plain.message], [200, "MySQL connect response: OK"]);
-  assertEquals(await db.status("Aborted_connects"), 0);
-  await until("no client is counted as aborted", async () => {
-    return await db.status("Aborted_clients") === 0;
+  // A statement that is refused ends the check in good order, too.
+  await db.query(`CREATE USER slow IDENTIFIED BY 'secret' WITH MAX_QUERIES_PER_HOUR 1`);
+  const asSlow = mysqlChecker({ username: "slow", password: "secret" });
+  const path = "/match?read_only=OFF&wsrep_ready=OFF";
+  const { code, message, reason } = await asSlow(requestTo(db.port, { path }), longDeadline());
+  assertEquals([code, reason], [500, "unhealthy"], message);
+  assertMatch(message, /^MySQL sez User 'slow' has exceeded the 'max_queries_per_hour' resource/);
+  await until("no connection is open", async () => await connectionsTo(db.port) === 0);
+  await until("the server has ended all sessions", async () => {
+    return await db.status("Threads_connected") === 1;
   });
+  assertEquals([await db.status("Aborted_connects"), await db.status("Aborted_clients")], [0, 0]);
   await until("no connection is open", async () => await connectionsTo(db.port) === 0);
 });
 
