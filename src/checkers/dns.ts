@@ -154,11 +154,14 @@ function encode({ name, type }: Question): Uint8Array {
 
 /** Parses a message; returns undefined if it does not respond to the query. */
 function parse(message: Uint8Array, query: Uint8Array): Response | undefined {
-  if (message.length < query.length || (message[2]! & 0x80) === 0) return undefined;
+  if (message.length < HEADER_BYTES || (message[2]! & 0x80) === 0) return undefined;
   const isSame = (at: number) => message[at] === query[at];
   if (!isSame(0) || !isSame(1)) return undefined;
-  for (let at = HEADER_BYTES; at < query.length; at++) if (!isSame(at)) return undefined;
   const code = message[3]! & 0x0f;
+  // An error may come without the question, as from unbound if it refuses.
+  const isBareError = code !== 0 && message.length === HEADER_BYTES;
+  const end = isBareError ? HEADER_BYTES : query.length;
+  for (let at = HEADER_BYTES; at < end; at++) if (!isSame(at)) return undefined;
   const answers = message[6]! << 8 | message[7]!;
   return {
     code: RCODES[code] ?? `RCODE ${code}`,

@@ -155,6 +155,18 @@ for (const [what, make] of Object.entries(MALFORMED)) {
   });
 }
 
+Deno.test("checkDns() returns the code of a response that consists of its header", async () => {
+  // unbound refuses like this.
+  await using server = await FakeServer.start(([high = 0, low = 0]) => [
+    new Uint8Array([high, low ^ 1, 0x81, 5, 0, 0, 0, 0, 0, 0, 0, 0]),
+    new Uint8Array([high, low, 0x81, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+    new Uint8Array([high, low, 0x81, 5, 0, 0, 0, 0, 0, 0, 0, 0]),
+  ]);
+  const request = requestTo(server.port, { path: "/web.example" });
+  const { code, message } = await checkDns(request, AbortSignal.timeout(5000));
+  assertEquals([code, message], [500, "REFUSED: 0 A records of web.example"]);
+});
+
 Deno.test("checkDns() asks again if a datagram gets lost", async () => {
   await using server = await FakeServer.start((query) =>
     server.queries < 2 ? [] : [responseTo(query, 1)]
