@@ -3,7 +3,7 @@ import { AGENT_PORT } from "../load/agent_lines.ts";
 import { Dice } from "../load/dice.ts";
 import { type Course, descriptorsAfter, Gauges, read } from "../load/gauges.ts";
 import { stallAgainAndAgain } from "../load/stalls.ts";
-import { CutError, Wire } from "../load/wire.ts";
+import { Wire } from "../load/wire.ts";
 import { HOME, IS_BUNDLED } from "../support/forms.ts";
 import { Daemon, TempFolder } from "../support/programs.ts";
 import { SpoolStore } from "../../src/spool/store.ts";
@@ -249,7 +249,7 @@ class Run {
       count(this.#endings, ending);
       return ending !== CLOSED;
     } catch (error) {
-      if (error instanceof ConnectionCutError || error instanceof CutError) {
+      if (error instanceof ConnectionCutError) {
         count(this.#endings, "cut by the daemon");
         this.#cuts.push(`conversation ${number}: ${error.message}`);
         return false;

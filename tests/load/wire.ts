@@ -33,26 +33,23 @@ export class CutError extends WireError {
 
 /** A connection to a port of 127.0.0.1 that anything may be sent on. */
 export class Wire implements Disposable {
-  readonly #socket: Deno.TcpConn;
+  /** Null if the connection was reset before it was accepted: its listener was closed. */
+  readonly #socket: Deno.TcpConn | null;
   readonly #buffer = Buffer.alloc(16_384);
   #received = "";
   #open = true;
 
-  private constructor(socket: Deno.TcpConn) {
+  private constructor(socket: Deno.TcpConn | null) {
     this.#socket = socket;
   }
 
-  /**
-   * Connects.
-   *
-   * @throws {CutError} If the connection is reset at once: it was not accepted before its listener was closed.
-   */
+  /** Connects. A connection that is reset at once is one that the other end has closed. */
   static async open(port: number): Promise<Wire> {
     try {
       return new Wire(await Deno.connect({ hostname: "127.0.0.1", port }));
     } catch (error) {
       if (!(error instanceof Deno.errors.ConnectionReset)) throw error;
-      throw new CutError("the connection was reset before a request", { cause: error });
+      return new Wire(null);
     }
   }
 
@@ -67,6 +64,7 @@ export class Wire implements Disposable {
    * @returns Whether the other end took it. It may have closed the connection before.
    */
   async send(bytes: string): Promise<boolean> {
+    if (this.#socket === null) return false;
     const rest = Buffer.from(bytes, "latin1");
     try {
       for (let sent = 0; sent < rest.length;) sent += await this.#socket.write(rest.subarray(sent));
@@ -79,7 +77,7 @@ export class Wire implements Disposable {
   /** Says that nothing more will be sent. */
   async end(): Promise<void> {
     try {
-      await this.#socket.closeWrite();
+      await this.#socket?.closeWrite();
     } catch {
       // The other end has closed already.
     }
@@ -114,7 +112,7 @@ export class Wire implements Disposable {
   /** Closes it. What came and was not read makes that a reset. */
   [Symbol.dispose](): void {
     try {
-      this.#socket.close();
+      this.#socket?.close();
     } catch {
       // That was done before its time.
     }
@@ -170,7 +168,7 @@ export class Wire implements Disposable {
   }
 
   async #more(): Promise<boolean> {
-    if (!this.#open) return false;
+    if (!this.#open || this.#socket === null) return false;
     try {
       const read = await this.#socket.read(this.#buffer);
       if (read !== null) {
