@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "../support/assert.ts";
 import { Daemon, type DaemonOptions, hactl, type Result, TempFolder } from "../support/programs.ts";
 import { afterData, type Behaviour, FaultyServer, sending } from "../servers/faulty.ts";
+import { ClosedPort } from "../servers/faulty.ts";
 import { until } from "../servers/mod.ts";
 
 /** The ports of each of five daemons: 200 in all. */
@@ -46,11 +47,13 @@ Deno.test("hactl asks 200 daemons at once, and names those that fail", async () 
   await using _refusing = refusing.daemon;
   const hanging = await manyPorts({});
   await using _hanging = hanging.daemon;
-  const stopped = await manyPorts({});
-  await using _stopped = stopped.daemon;
+  // The ports of a stopped daemon could become those of another test.
+  using closed = new DisposableStack();
+  const stopped: { urls: string[] } = { urls: [] };
+  for (let i = 0; i < PORTS; i++) {
+    stopped.urls.push(`http://127.0.0.1:${closed.use(await ClosedPort.open()).port}`);
+  }
   hanging.daemon.kill("SIGSTOP");
-  stopped.daemon.kill("SIGKILL");
-  await stopped.daemon.ended();
 
   const groups = [changeable, refusing, hanging, other, stopped];
   const all = groups.flatMap(({ urls }) => urls);
